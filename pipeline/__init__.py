@@ -1,0 +1,1 @@
+"""gradstab: maps the region of hyperparameters where gradients neither vanish nor explode."""

@@ -1,0 +1,33 @@
+"""Errors that are a person's to mend: one sentence each, no traceback, with the exit code they end in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class GradstabError(Exception):
+    """Something outside the program must change: what must hold, what came, what to do."""
+
+    exit_code = 1
+
+
+class UsageError(GradstabError):
+    """The command or the study is wrong."""
+
+    exit_code = 2
+
+
+class StudyError(UsageError):
+    """A study that cannot be: all its faults, one sentence each."""
+
+    def __init__(self, faults: Sequence[str], source: str = "") -> None:
+        self.faults = tuple(faults)
+        self.source = source
+        head = f"{source or 'study'}: {len(faults)} fault{'s' if len(faults) != 1 else ''}"
+        super().__init__("\n".join([head, *(f"  - {fault}" for fault in faults)]))
+
+
+class StorageError(GradstabError):
+    """Storage cannot be reached or is full; results so far are safe."""
+
+    exit_code = 4

@@ -1,0 +1,1 @@
+"""Running packs on slots; the only room that imports ray."""

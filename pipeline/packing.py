@@ -1,0 +1,123 @@
+"""Packs: which trials may train together, how many at once, and what they cost in time and memory.
+
+A pack is trained as one set of batched matrix products. Fields of the recipe that change array shapes or the
+step loop form the pack key; everything else may differ between the members of a pack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.recipe import Recipe, probe_steps
+
+STRUCTURAL_FIELDS = (
+    "width", "steps", "batch_size", "optimizer", "clip_mode", "probe_every", "probe_samples", "precision",
+)
+PackKey = tuple[object, ...]
+
+LANE = 16  # floats in a vector register: shapes are padded to it so that results do not depend on the pack
+_BYTES = {"float32": 4, "float64": 8}
+_OPTIMIZER_STATES = {"sgd": 1, "adam": 2, "adamw": 2, "rmsprop": 2}
+_FIXED_BYTES = 64 * 2**20  # allocator slack and temporaries that do not grow with the pack
+MAX_PACK_TRIALS = 1024
+
+
+def pack_key(recipe: Recipe) -> PackKey:
+    """Recipes with equal keys may train in one pack."""
+    return tuple(getattr(recipe, field) for field in STRUCTURAL_FIELDS)
+
+
+def padded(size: int) -> int:
+    """`size` rounded up to whole vector registers."""
+    return -(-size // LANE) * LANE
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """Size of a data set: rows, features of a row, classes."""
+
+    num_rows: int
+    num_features: int
+    num_classes: int
+
+
+def num_parameters(recipe: Recipe, shape: DataShape) -> int:
+    """Stored numbers of one network's weights and biases, padding included."""
+    width, features, classes = padded(recipe.width), padded(shape.num_features), padded(shape.num_classes)
+    hidden = features * width + (recipe.depth - 1) * width * width + recipe.depth * width
+    return hidden + width * classes + classes
+
+
+def flops(recipe: Recipe, shape: DataShape) -> float:
+    """Floating-point operations of one training: matrix products of forward and backward, probes included."""
+    width = padded(recipe.width)
+    multiplies = shape.num_features * width + (recipe.depth - 1) * width * width + width * padded(shape.num_classes)
+    train_rows = padded(recipe.batch_size) * recipe.steps
+    probe_rows = padded(recipe.probe_samples) * min(2, 1 + recipe.steps)
+    accuracy_rows = 512 * len(probe_steps(recipe))
+    return 2.0 * multiplies * (3 * train_rows + 3 * probe_rows + accuracy_rows)
+
+
+def pack_bytes(recipes: Sequence[Recipe], shape: DataShape) -> int:
+    """Memory of one pack while it trains: parameters, gradients, optimizer state, stored layers, results."""
+    total = _FIXED_BYTES
+    for recipe in recipes:
+        size = _BYTES[recipe.precision]
+        width = padded(recipe.width)
+        copies = 2 + _OPTIMIZER_STATES[recipe.optimizer]
+        rows = max(padded(recipe.batch_size), padded(recipe.probe_samples), 512)
+        stored = 2 * recipe.depth * rows * width + 4 * rows * max(width, padded(shape.num_features))
+        total += size * (copies * num_parameters(recipe, shape) + stored) + result_bytes(recipe)
+    return total
+
+
+def result_bytes(recipe: Recipe) -> int:
+    """Bytes of one trajectory on disk."""
+    num_probes = len(probe_steps(recipe))
+    return 512 + 24 * recipe.steps + num_probes * (24 + recipe.depth * (8 + 9 * 4))
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Seconds that a training takes on one slot, from a measured rate of useful operations.
+
+    Args:
+        gflops: rate by width in 1e9 operations a second, as (width, rate) pairs in ascending width.
+        measured: whether the rates were measured on this machine; if not, estimates are rough.
+    """
+
+    gflops: tuple[tuple[int, float], ...] = ((32, 8.0), (64, 15.0), (128, 25.0), (256, 35.0), (512, 40.0))
+    measured: bool = False
+
+    def rate(self, width: int) -> float:
+        """Operations a second at a width: that of the nearest width known (in log)."""
+        return 1e9 * min(self.gflops, key=lambda known: abs(known[0].bit_length() - width.bit_length()))[1]
+
+    def seconds(self, recipe: Recipe, shape: DataShape) -> float:
+        return flops(recipe, shape) / self.rate(recipe.width)
+
+    def updated(self, width: int, rate: float) -> CostModel:
+        """The model after a pack of this width ran at `rate` operations a second: the newest packs weigh half."""
+        known = dict(self.gflops) if self.measured else {}
+        gflops = rate / 1e9
+        known[width] = 0.5 * (known[width] + gflops) if width in known else gflops
+        return CostModel(tuple(sorted(known.items())), measured=True)
+
+
+def pack_length(
+    recipes: Sequence[Recipe], shape: DataShape, cost: CostModel, target_seconds: float, max_bytes: int
+) -> int:
+    """How many of the recipes, taken from the front, make one pack: one key, about `target_seconds`, within memory.
+
+    At least one, so that a single training larger than the target still runs.
+    """
+    key = pack_key(recipes[0])
+    seconds = 0.0
+    for count, recipe in enumerate(recipes[:MAX_PACK_TRIALS]):
+        seconds += cost.seconds(recipe, shape)
+        too_long = seconds > target_seconds
+        too_large = count > 0 and pack_bytes(recipes[: count + 1], shape) > max_bytes
+        if count > 0 and (pack_key(recipe) != key or too_long or too_large):
+            return count
+    return min(len(recipes), MAX_PACK_TRIALS)

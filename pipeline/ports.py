@@ -1,0 +1,128 @@
+"""The ports of the loop: what proposes points, what runs packs, what the executor is handed, what is told of results.
+
+The loop (runner.py) knows these shapes and none of the packages behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from pipeline.space import Value
+from pipeline.trajectory import Trajectory
+from pipeline.trial import Trial
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place where one pack trains at a time: some CPU threads, or a share of a GPU."""
+
+    name: str
+    kind: Literal["cpu", "cuda"] = "cpu"
+    threads: int = 1
+
+
+class Work(Protocol):
+    """What a worker does with a pack. Training is one; tests plant others. Must be picklable."""
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        """One trajectory per trial, in order. An exception or the death of the process is a machine's failure."""
+        ...
+
+
+@dataclass(frozen=True)
+class PackResult:
+    """How a pack ended: with trajectories, or with the reason why the machine failed."""
+
+    trials: tuple[Trial, ...]
+    slot: Slot
+    started_ms: int
+    finished_ms: int
+    trajectories: list[Trajectory] | None = None
+    failure: str | None = None
+
+
+class Executor(Protocol):
+    """Runs packs on slots. Never more packs in flight than slots."""
+
+    @property
+    def slots(self) -> Sequence[Slot]: ...
+
+    def idle(self) -> int:
+        """How many packs may be submitted now."""
+        ...
+
+    def submit(self, trials: Sequence[Trial]) -> None:
+        """Start a pack on an idle slot."""
+        ...
+
+    def wait(self, timeout: float) -> list[PackResult]:
+        """Packs that ended: as soon as there is one, or none after `timeout` seconds."""
+        ...
+
+    def close(self) -> None:
+        """Stop at once; packs in flight are abandoned."""
+        ...
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A point that a searcher wants tried, under the number it has in storage."""
+
+    number: int
+    point: dict[str, Value]
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What storage is told of a finished trial: the margin to maximise and short attributes beside it."""
+
+    number: int
+    margin: float
+    attributes: dict[str, float | int | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SearchState:
+    """Where a stored study stands: numbers whose result is told (or failed), and those still running."""
+
+    told: frozenset[int]
+    failed: frozenset[int]
+    running: tuple[Proposal, ...]
+
+
+class Searcher(Protocol):
+    """Proposes points and is told results; the only writer of the search storage."""
+
+    def state(self) -> SearchState:
+        """What storage holds now; running trials come with their complete point."""
+        ...
+
+    def ask(self, count: int) -> list[Proposal]:
+        """`count` new trials, numbered consecutively."""
+        ...
+
+    def tell(self, telling: Telling) -> None:
+        """Complete a running trial. Telling a finished one again does nothing."""
+        ...
+
+    def tell_failure(self, number: int, reason: str) -> None:
+        """End a running trial as FAIL. Telling a finished one again does nothing."""
+        ...
+
+
+class Tracker(Protocol):
+    """Is told that records are durable and sends them on in the background; may lag, die and be started again."""
+
+    def notify(self) -> None:
+        """New records, or a new state of the study, are in the results folder."""
+        ...
+
+    def waiting(self) -> int:
+        """How many recorded trials have not been sent yet."""
+        ...
+
+    def close(self, patience: float) -> int:
+        """Give the rest up to `patience` seconds without progress; how many trials still wait."""
+        ...

@@ -1,0 +1,1 @@
+"""Reading a study back: tables and summaries for people."""

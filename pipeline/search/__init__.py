@@ -1,0 +1,1 @@
+"""Proposing points; the only room that imports optuna."""

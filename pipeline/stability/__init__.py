@@ -1,0 +1,1 @@
+"""Statistics, criteria and theory of gradient stability; numpy and scipy only."""

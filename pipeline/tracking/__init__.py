@@ -1,0 +1,1 @@
+"""Sending results to MLflow; the only room that imports mlflow."""

@@ -1,0 +1,1 @@
+"""Training of packs of networks; the only room that imports torch."""
