@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from pipeline.recipe import Recipe, probe_steps
 
 STRUCTURAL_FIELDS = (
-    "width", "steps", "batch_size", "optimizer", "clip_mode", "probe_every", "probe_samples", "precision",
+    "width",
+    "steps",
+    "batch_size",
+    "optimizer",
+    "clip_mode",
+    "probe_every",
+    "probe_samples",
+    "precision",
 )
 PackKey = tuple[object, ...]
 

@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, Self
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, RootModel, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic import AfterValidator, ConfigDict, Field, RootModel
 
 Value = bool | int | float | str
 Point = Mapping[str, Value]
 
-_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+# axes are plain dataclasses, checked when a study is built: so all faults of a study come together
+_CHECKED_LATER = ConfigDict(extra="forbid", allow_inf_nan=False, revalidate_instances="always")
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True)
 class Real:
     """A real number, uniform in [low, high]."""
 
     low: float
     high: float
     type: Literal["real"] = "real"
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _require_order(self.low, self.high)
-        return self
+    __pydantic_config__: ClassVar[ConfigDict] = _CHECKED_LATER
 
     def from_unit(self, u: float) -> float:
         return min(self.high, self.low + u * (self.high - self.low))
@@ -39,18 +36,14 @@ class Real:
         return [self.from_unit(u) for u in _unit_levels(count)]
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True)
 class LogReal:
     """A positive real number, uniform in log over [low, high]."""
 
     low: float
     high: float
     type: Literal["log_real"] = "log_real"
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _require_order(self.low, self.high, positive=True)
-        return self
+    __pydantic_config__: ClassVar[ConfigDict] = _CHECKED_LATER
 
     def from_unit(self, u: float) -> float:
         log_value = math.log(self.low) + u * (math.log(self.high) - math.log(self.low))
@@ -60,18 +53,14 @@ class LogReal:
         return [self.from_unit(u) for u in _unit_levels(count)]
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True)
 class Integer:
     """An integer, every value of low..high equally likely."""
 
     low: int
     high: int
     type: Literal["integer"] = "integer"
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _require_order(self.low, self.high)
-        return self
+    __pydantic_config__: ClassVar[ConfigDict] = _CHECKED_LATER
 
     def from_unit(self, u: float) -> int:
         return min(self.high, self.low + math.floor(u * (self.high - self.low + 1)))
@@ -81,18 +70,14 @@ class Integer:
         return sorted({self.low + round(u * span) for u in _unit_levels(count)})
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True)
 class LogInteger:
     """A positive integer, uniform in log over [low - 1/2, high + 1/2] and rounded (as Optuna does)."""
 
     low: int
     high: int
     type: Literal["log_integer"] = "log_integer"
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _require_order(self.low, self.high, positive=True)
-        return self
+    __pydantic_config__: ClassVar[ConfigDict] = _CHECKED_LATER
 
     def from_unit(self, u: float) -> int:
         log_low, log_high = math.log(self.low - 0.5), math.log(self.high + 0.5)
@@ -103,18 +88,13 @@ class LogInteger:
         return sorted({round(math.exp(log_low + u * (log_high - log_low))) for u in _unit_levels(count)})
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True)
 class Choice:
     """One of a few values without order."""
 
-    choices: Annotated[tuple[Value, ...], Field(min_length=1)]
+    choices: tuple[Value, ...]
     type: Literal["choice"] = "choice"
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        if len({(type(choice), choice) for choice in self.choices}) < len(self.choices):
-            raise ValueError(f"choices must differ from each other, got {list(self.choices)}")
-        return self
+    __pydantic_config__: ClassVar[ConfigDict] = _CHECKED_LATER
 
     def from_unit(self, u: float) -> Value:
         return self.choices[min(len(self.choices) - 1, math.floor(u * len(self.choices)))]
@@ -125,8 +105,25 @@ class Choice:
         return list(self.choices)
 
 
-Axis = Annotated[Real | LogReal | Integer | LogInteger | Choice, Field(discriminator="type")]
 AnyAxis = Real | LogReal | Integer | LogInteger | Choice
+
+
+def _checked(axis: AnyAxis) -> AnyAxis:
+    """The axis, if its bounds or choices make sense."""
+    if isinstance(axis, Choice):
+        if not axis.choices:
+            raise ValueError("choices must hold at least one value, got none")
+        if len({(type(choice), choice) for choice in axis.choices}) < len(axis.choices):
+            raise ValueError(f"choices must differ from each other, got {list(axis.choices)}")
+        return axis
+    if isinstance(axis, LogReal | LogInteger) and not axis.low > 0:
+        raise ValueError(f"low must be above 0 on a log axis, got {axis.low:g}")
+    if not axis.low < axis.high:
+        raise ValueError(f"low must be below high, got low {axis.low:g} and high {axis.high:g}")
+    return axis
+
+
+Axis = Annotated[Annotated[AnyAxis, Field(discriminator="type")], AfterValidator(_checked)]
 
 
 class SearchSpace(RootModel[dict[str, Axis]]):
@@ -155,10 +152,3 @@ class SearchSpace(RootModel[dict[str, Axis]]):
 def _unit_levels(count: int) -> list[float]:
     """`count` evenly spaced fractions, both ends included (the middle for one)."""
     return [0.5] if count == 1 else [i / (count - 1) for i in range(count)]
-
-
-def _require_order(low: float, high: float, *, positive: bool = False) -> None:
-    if positive and not low > 0:
-        raise ValueError(f"low must be above 0 on a log axis, got {low:g}")
-    if not low < high:
-        raise ValueError(f"low must be below high, got low {low:g} and high {high:g}")

@@ -41,7 +41,9 @@ STATISTICS: tuple[Statistic, ...] = (
     Statistic("probe_loss", "P", "nats", "mean softmax cross-entropy of the probed batch", "float64"),
     Statistic("accuracy", "P", "1", "fraction of 512 fixed training rows classified correctly", "float64"),
     Statistic(
-        "log10_delta_norm", "PL", "decades",
+        "log10_delta_norm",
+        "PL",
+        "decades",
         "log10 of the root mean square over samples of ||delta_b||, delta the per-sample pre-activation gradient",
         "float64",
     ),

@@ -1,0 +1,71 @@
+"""Attempts on record: how often a trial lost its worker, durable, so that no restart forgets a poisonous trial."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LOSSES_BEFORE_HALVING = 2
+LOSSES_ALONE = 2
+
+
+@dataclass
+class _History:
+    losses: int = 0
+    alone: int = 0
+    last_size: int = 0
+
+
+class AttemptLog:
+    """Losses by trial number, appended to a file and synced.
+
+    A pack that lost its worker twice is halved, and halved again at each further loss, until the trial that kills its
+    workers stands alone; lost alone twice, it has failed. Innocent trials are carried along and live.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._histories: dict[int, _History] = {}
+        if path.exists():
+            for line in path.read_text().splitlines():
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    continue  # a torn last line: the kill came before the loss was on record
+                self._count(entry["numbers"])
+
+    def lost(self, numbers: Sequence[int], reason: str) -> None:
+        """Record that a pack of these trials lost its worker."""
+        entry = {"numbers": list(numbers), "reason": reason, "time_ms": int(time.time() * 1000)}
+        with self._path.open("a") as file:
+            # a leading newline ends a line that a kill tore
+            file.write(f"\n{json.dumps(entry)}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._count(numbers)
+
+    def attempts(self, number: int) -> int:
+        """How often the trial's worker was lost."""
+        return self._histories.get(number, _History()).losses
+
+    def largest_pack(self, number: int) -> int | None:
+        """The largest pack the trial may train in; None for any."""
+        history = self._histories.get(number)
+        if history is None or history.losses < LOSSES_BEFORE_HALVING:
+            return None
+        return max(1, history.last_size // 2)
+
+    def exhausted(self, number: int) -> bool:
+        """Whether the trial has failed for good."""
+        return self._histories.get(number, _History()).alone >= LOSSES_ALONE
+
+    def _count(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            history = self._histories.setdefault(number, _History())
+            history.losses += 1
+            history.last_size = len(numbers)
+            history.alone += len(numbers) == 1

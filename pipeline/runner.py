@@ -1,0 +1,304 @@
+"""The loop: proposals become trials, trials become packs, packs become records; recorded, then told, then shipped.
+
+Nothing here knows torch, Optuna, Ray or MLflow: see ports.py for what stands behind the loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from pipeline.attempts import AttemptLog
+from pipeline.kill_points import passage
+from pipeline.packing import CostModel, DataShape, PackKey, flops, pack_key, pack_length
+from pipeline.ports import Executor, PackResult, Proposal, Searcher, Telling, Tracker
+from pipeline.segments import CorruptSegmentError, Record, read_segment, segment_index, segment_paths, write_segment
+from pipeline.stability.criterion import Judgement, judge
+from pipeline.study import Study
+from pipeline.trial import Trial, trial_seed
+
+TARGET_SECONDS = 3.0  # of work in a pack: long against a call to a worker, short against a person's patience
+FIRST_TARGET_SECONDS = 0.5  # before this machine's speed is known
+ADAPTIVE_PACK = 16  # an adaptive sampler learns between packs
+WAIT_SECONDS = 0.5
+
+
+@dataclass
+class Progress:
+    """Where a study stands.
+
+    Attributes:
+        total: the budget in trials.
+        verdicts: finished trials by verdict.
+        failed: trials whose machine failed for good.
+        in_flight: numbers being trained now.
+        waiting: recorded trials that MLflow does not have yet.
+        new: trials finished by this run.
+    """
+
+    total: int
+    verdicts: Counter[str] = field(default_factory=Counter)
+    failed: int = 0
+    in_flight: tuple[int, ...] = ()
+    waiting: int = 0
+    new: int = 0
+    seconds: float = 0.0
+
+    @property
+    def done(self) -> int:
+        return sum(self.verdicts.values()) + self.failed
+
+    @property
+    def rate(self) -> float:
+        """Trials a second of this run."""
+        return self.new / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one run may use: memory of a pack in bytes, and a time limit in seconds."""
+
+    pack_bytes: int
+    seconds: float | None = None
+
+
+class Runner:
+    """Brings a study to its budget; run again, it continues.
+
+    Args:
+        study: the declaration.
+        folder: the study's results folder, locked by the caller.
+        on_progress: called after every change and at least every half second.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        folder: Path,
+        searcher: Searcher,
+        executor: Executor,
+        tracker: Tracker,
+        *,
+        limits: Limits,
+        cost: CostModel,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self._study = study
+        self._folder = folder
+        self._searcher = searcher
+        self._executor = executor
+        self._tracker = tracker
+        self._limits = limits
+        self.cost = cost
+        self._on_progress = on_progress
+        self._shape: DataShape = study.data.shape()
+        self._attempts = AttemptLog(folder / "attempts.jsonl")
+        self._pending: dict[PackKey, deque[Trial]] = {}
+        self._flying: dict[int, Trial] = {}
+        self._asked = 0
+        self._next_segment = 0
+        self._stopping = False
+        self.progress = Progress(total=study.budget.trials)
+        self.set_aside: list[Path] = []
+        self.resumed: tuple[int, ...] = ()
+
+    def stop(self) -> None:
+        """Ask for nothing more; packs in flight finish and are recorded."""
+        self._stopping = True
+
+    def recover(self) -> None:
+        """Make storage agree with the record: tell what was recorded but not told, queue what was cut off."""
+        state = self._searcher.state()
+        recorded: set[int] = set()
+        for path in segment_paths(self._folder):
+            self._next_segment = max(self._next_segment, segment_index(path) + 1)
+            try:
+                records = read_segment(path)
+            except CorruptSegmentError:
+                path.rename(path.with_name(f"corrupt-{path.name}"))
+                self.set_aside.append(path)
+                continue
+            for record in records:
+                if record.number not in recorded:
+                    recorded.add(record.number)
+                    self._settle(record, told=record.number in state.told or record.number in state.failed)
+        lost = [self._searcher.proposal(number) for number in sorted(state.told - recorded)]
+        cut_off = [proposal for proposal in state.running if proposal.number not in recorded]
+        self.resumed = tuple(proposal.number for proposal in cut_off)
+        self._enqueue([*lost, *cut_off])
+        self._asked = len(state.told | state.failed) + len(state.running)
+
+    def run(self) -> Progress:
+        """Train until the budget is reached, the time is up or `stop` was called; returns where the study stands."""
+        begin = time.monotonic()
+        try:
+            while True:
+                self.progress.seconds = time.monotonic() - begin
+                if self._limits.seconds is not None and self.progress.seconds > self._limits.seconds:
+                    self.stop()
+                if not self._stopping:
+                    self._submit_packs()
+                self._report()
+                if not self._flying:
+                    break
+                for result in self._executor.wait(WAIT_SECONDS):
+                    self._take(result)
+        finally:
+            self._executor.close()
+        return self.progress
+
+    def _submit_packs(self) -> None:
+        for _ in range(self._executor.idle()):
+            pack = self._next_pack()
+            if not pack:
+                return
+            self._flying.update((trial.number, trial) for trial in pack)
+            self._executor.submit(pack)
+
+    def _next_pack(self) -> list[Trial]:
+        """Trials of one key for about the target time; asks for more where the longest queue is shorter than that."""
+        target = self._target_seconds()
+        while True:
+            queue = max(self._pending.values(), key=len, default=None)
+            count = self._fitting(queue, target) if queue else 0
+            complete = queue is not None and count < len(queue)
+            left = self._study.budget.trials - self._asked
+            if queue and (complete or left <= 0 or not self._may_ask(len(queue))):
+                return [queue.popleft() for _ in range(count)]
+            if left <= 0:
+                return []
+            self._enqueue(self._ask(min(left, self._chunk(target))))
+
+    def _target_seconds(self) -> float:
+        """Shorter packs at first, while speed is unknown, and at the end, so that slots finish together."""
+        target = TARGET_SECONDS if self.cost.measured else FIRST_TARGET_SECONDS
+        left = self._study.budget.trials - self.progress.done - len(self._flying)
+        pending = next((queue[0] for queue in self._pending.values() if queue), None)
+        if pending is None:
+            return target
+        share = left * self.cost.seconds(pending.recipe, self._shape) / (2 * len(self._executor.slots))
+        return min(target, max(share, 0.1 * target))
+
+    def _may_ask(self, queued: int) -> bool:
+        return self._study.sampler.enumerated or queued < max(ADAPTIVE_PACK, self._study.replicates)
+
+    def _chunk(self, target: float) -> int:
+        """How many trials to ask for at once: whole points, about a pack, at least a few."""
+        replicates = self._study.replicates
+        if not self._study.sampler.enumerated:
+            return -(-ADAPTIVE_PACK // replicates) * replicates
+        typical = self.cost.seconds(self._study.recipe, self._shape)
+        points = max(1, min(64, int(target / typical / replicates)))
+        return points * replicates
+
+    def _ask(self, count: int) -> list[Proposal]:
+        proposals = self._searcher.ask(count)
+        self._asked += len(proposals)
+        return proposals
+
+    def _fitting(self, queue: deque[Trial], target: float) -> int:
+        """How many trials from the front of the queue make the next pack; replicates of a point stay together."""
+        caps = [self._attempts.largest_pack(queue[0].number)]
+        trials = list(queue)[: caps[0]]
+        count = pack_length([trial.recipe for trial in trials], self._shape, self.cost, target, self._limits.pack_bytes)
+        if count == len(queue) or caps[0] is not None:
+            return count
+        for index, trial in enumerate(trials[:count]):
+            if index > 0 and self._attempts.largest_pack(trial.number) is not None:
+                return index
+        replicates = self._study.replicates
+        while 1 < count < len(queue) and trials[count - 1].number // replicates == queue[count].number // replicates:
+            count -= 1
+        return count
+
+    def _enqueue(self, proposals: Sequence[Proposal]) -> None:
+        for proposal in proposals:
+            recipe = self._study.resolve(proposal.point)
+            trial = Trial(proposal.number, proposal.point, recipe, trial_seed(self._study.seed, proposal.number))
+            self._pending.setdefault(pack_key(recipe), deque()).append(trial)
+
+    def _take(self, result: PackResult) -> None:
+        """Record, then tell, then let ship."""
+        for trial in result.trials:
+            del self._flying[trial.number]
+        if result.trajectories is None:
+            records = self._lost(result)
+        else:
+            records = [
+                self._record(trial, result, trajectory=trajectory)
+                for trial, trajectory in zip(result.trials, result.trajectories, strict=True)
+            ]
+            self._learn_speed(result)
+        if not records:
+            return
+        write_segment(self._folder, self._next_segment, records)
+        self._next_segment += 1
+        passage("record")
+        for record in records:
+            self._settle(record, told=False)
+            self.progress.new += 1
+        self._tracker.notify()
+
+    def _lost(self, result: PackResult) -> list[Record]:
+        """Count the loss; queue the trials again, and return a failure's record for those past the limit."""
+        reason = result.failure or "the worker was lost"
+        self._attempts.lost([trial.number for trial in result.trials], reason)
+        failed, again = [], []
+        for trial in result.trials:
+            (failed if self._attempts.exhausted(trial.number) else again).append(trial)
+        if again:
+            # to the front: trials in trouble are isolated first, in packs of their own
+            self._pending.setdefault(pack_key(again[0].recipe), deque()).extendleft(reversed(again))
+        return [self._record(trial, result, failure=reason) for trial in failed]
+
+    def _record(self, trial: Trial, result: PackResult, **outcome: object) -> Record:
+        return Record(
+            number=trial.number,
+            seed=trial.seed,
+            point=trial.point,
+            recipe=trial.recipe.model_dump(),
+            device=f"{result.slot.kind}:{result.slot.name}",
+            started_ms=result.started_ms,
+            finished_ms=result.finished_ms,
+            attempts=self._attempts.attempts(trial.number) + (0 if "failure" in outcome else 1),
+            **outcome,  # type: ignore[arg-type]
+        )
+
+    def _settle(self, record: Record, *, told: bool) -> None:
+        """Count a record, and tell storage of it unless it knows."""
+        if record.trajectory is None:
+            self.progress.failed += 1
+            if not told:
+                self._searcher.tell_failure(record.number, record.failure or "failed")
+            return
+        judgement = judge(record.trajectory, self._study.criterion)
+        self.progress.verdicts[judgement.verdict] += 1
+        if not told:
+            self._searcher.tell(Telling(record.number, judgement.margin, told_attributes(judgement)))
+
+    def _learn_speed(self, result: PackResult) -> None:
+        seconds = (result.finished_ms - result.started_ms) / 1000
+        if seconds > 0.05:
+            work = sum(flops(trial.recipe, self._shape) for trial in result.trials)
+            self.cost = self.cost.updated(result.trials[0].recipe.width, work / seconds)
+
+    def _report(self) -> None:
+        self.progress.in_flight = tuple(self._flying)
+        self.progress.waiting = self._tracker.waiting()
+        self._on_progress(self.progress)
+
+
+def told_attributes(judgement: Judgement) -> dict[str, float | int | str]:
+    """What stands beside the margin in Optuna: the responses and the labels."""
+    kept = {key: value for key, value in asdict(judgement).items() if value is not None}
+    names = {
+        "gradient_ratio": "R",
+        "training_response": "T",
+        "verdict": "verdict",
+        "phase": "phase",
+        "outcome": "outcome",
+    }
+    return {names[key]: value for key, value in kept.items() if key in names}

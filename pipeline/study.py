@@ -1,0 +1,188 @@
+"""The study: the frozen declaration that a person writes, checked as a whole when it is built."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from pipeline.data_spec import DataSpec, Digits
+from pipeline.errors import StudyError
+from pipeline.recipe import Recipe
+from pipeline.sampler_spec import SamplerSpec, SobolSampler
+from pipeline.space import SearchSpace, Value
+from pipeline.stability.criterion import Criterion
+from pipeline.study_faults import cross_faults, sentences
+
+SCHEMA_VERSION = 1
+FINGERPRINTED = ("space", "recipe", "data", "criterion", "sampler", "replicates", "seed")
+_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="letters, digits, '.', '_' and '-'; it names the results folder and the MLflow experiment",
+    ),
+]
+
+
+class Budget(BaseModel):
+    """When a study is done: the total of trials, failed ones included, or a time limit for one run."""
+
+    model_config = _STRICT
+    trials: Annotated[int, Field(ge=1, le=10_000_000)]
+    minutes: Annotated[float | None, Field(gt=0)] = None
+
+
+class Resources(BaseModel):
+    """What the trials run on."""
+
+    model_config = _STRICT
+    slots: Annotated[int | None, Field(ge=1, description="CPU slots, one thread each; all cores by default")] = None
+    gpu_share: Annotated[float, Field(gt=0, le=1, description="part of a GPU that one slot takes")] = 1.0
+    address: Annotated[str | None, Field(description="Ray cluster; none starts Ray in this process")] = None
+
+
+class Tracking(BaseModel):
+    """What MLflow is sent."""
+
+    model_config = _STRICT
+    uri: Annotated[str | None, Field(description="MLflow tracking URI; SQLite in the results folder by default")] = None
+    children: Annotated[int, Field(ge=0, description="trials, from number 0, that get a child run each")] = 10_000
+    detail: Annotated[Literal["summary", "full"], Field(description="full logs every layer at every probe time")] = (
+        "summary"
+    )
+
+
+class Study(BaseModel):
+    """A question to measured trials: what is varied, what is fixed, what counts as stable, and for how long.
+
+    Raises:
+        StudyError: on building, with every fault of the declaration at once.
+    """
+
+    model_config = _STRICT
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: Name
+    question: Annotated[str, Field(min_length=1)]
+    prediction: str = ""
+    space: SearchSpace
+    recipe: Recipe = Recipe()
+    data: DataSpec = Digits()
+    criterion: Criterion = Criterion()
+    sampler: SamplerSpec = SobolSampler()
+    budget: Budget
+    replicates: Annotated[int, Field(ge=1, le=1000, description="trainings of each point")] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    resources: Resources = Resources()
+    tracking: Tracking = Tracking()
+    storage: Annotated[str | None, Field(description="Optuna storage; a journal in the results folder by default")] = (
+        None
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_faults_at_once(cls, given: object) -> object:
+        """Check every section by itself, so that one bad field does not hide the faults of another."""
+        if not isinstance(given, Mapping):
+            raise StudyError([f"a study must be a mapping of fields, got {type(given).__name__}"])
+        faults: list[str] = []
+        sound: dict[str, Any] = {}
+        for key in given:
+            if key not in cls.model_fields:
+                faults.append(
+                    f"{key} must be a field of a study, got an unknown one{_nearest(str(key), cls.model_fields)}"
+                )
+        for key, field in cls.model_fields.items():
+            if key not in given:
+                if field.is_required():
+                    faults.append(f"{key} must be given: a study has none by default")
+                else:
+                    sound[key] = field.default
+                continue
+            try:
+                sound[key] = _adapter(key).validate_python(given[key])
+            except ValidationError as error:
+                faults.extend(sentences(error, key))
+                sound.update(_salvaged(key, given[key], error))
+        faults.extend(cross_faults(sound))
+        if faults:
+            raise StudyError(faults)
+        return {key: sound[key] for key in given}
+
+    def fingerprinted(self) -> dict[str, Any]:
+        """The parts that decide which trials there are and what their values mean; these may not change between runs."""
+        dumped = self.dump()
+        return {name: dumped[name] for name in FINGERPRINTED}
+
+    def dump(self) -> dict[str, Any]:
+        """The whole study as JSON types, defaults written out; `Study.model_validate` reads it back equal.
+
+        A recipe field that an axis sets has no value of its own and is left out.
+        """
+        dumped = self.model_dump(mode="json")
+        given = self.recipe.model_fields_set
+        for name in self.recipe.model_dump():
+            exclusive = name in ("init_scale", "relative_init_scale") and name not in given
+            if name in self.space.names() or exclusive:
+                del dumped["recipe"][name]
+        return dumped
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the fingerprinted parts, as hex."""
+        return hashlib.sha256(json.dumps(self.fingerprinted(), sort_keys=True).encode()).hexdigest()
+
+    def resolve(self, point: Mapping[str, Value]) -> Recipe:
+        """The recipe of a trial at a point, a relative init scale made absolute."""
+        recipe = self.recipe.at(point)
+        if recipe.relative_init_scale is None:
+            return recipe
+        from pipeline.stability.theory import critical_init_scale
+
+        critical = critical_init_scale(recipe.activation, recipe.bias_scale)
+        return recipe.at({"init_scale": recipe.relative_init_scale * critical})
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line for each field that differs between two dumped studies: `recipe.width: 64 -> 256`."""
+    flat_old, flat_new = _flat(old), _flat(new)
+    return [
+        f"{key}: {flat_old.get(key, '(none)')} -> {flat_new.get(key, '(none)')}"
+        for key in [*flat_old, *(key for key in flat_new if key not in flat_old)]
+        if flat_old.get(key) != flat_new.get(key)
+    ]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+@cache
+def _adapter(key: str) -> TypeAdapter[Any]:
+    return TypeAdapter(Study.model_fields[key].rebuild_annotation())
+
+
+def _salvaged(key: str, given: object, error: ValidationError) -> dict[str, Any]:
+    """The section without its faulty entries, so that the rest is still checked against other sections."""
+    faulty = {details["loc"][0] for details in error.errors() if details["loc"]}
+    if key not in ("space", "recipe") or not isinstance(given, Mapping):
+        return {}
+    return {key: _adapter(key).validate_python({name: value for name, value in given.items() if name not in faulty})}
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {matches[0]!r}?" if matches else ""

@@ -1,0 +1,176 @@
+"""What can be wrong with a study, in sentences: what must hold and what came."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.errors import GradstabError
+from pipeline.recipe import Recipe
+from pipeline.space import AnyAxis, Choice, Integer, LogInteger, SearchSpace
+
+_TAGS = ("real", "log_real", "integer", "log_integer", "choice")
+
+
+def sentences(error: ValidationError, section: str) -> list[str]:
+    """One sentence for each error that pydantic found in a section of a study."""
+    return list(dict.fromkeys(_sentence(details, section) for details in error.errors(include_url=False)))
+
+
+def cross_faults(sound: Mapping[str, Any]) -> list[str]:
+    """Faults between sections, from those sections that are sound by themselves."""
+    faults: list[str] = []
+    space: SearchSpace | None = sound.get("space")
+    recipe: Recipe | None = sound.get("recipe")
+    if space is not None:
+        if len(space) == 0:
+            faults.append("space must have at least one axis, got none")
+        for name, axis in space.items():
+            faults.extend(_axis_faults(name, axis))
+    if space is not None and recipe is not None:
+        faults.extend(_conflicts(space, recipe))
+        faults.extend(_scale_faults(space, recipe))
+        if "criterion" in sound:
+            faults.extend(_criterion_faults(space, recipe, sound["criterion"]))
+        if "data" in sound:
+            faults.extend(_data_faults(space, recipe, sound["data"]))
+    if space is not None and {"sampler", "budget", "replicates"} <= sound.keys():
+        faults.extend(sound["sampler"].faults(space, sound["budget"].trials, sound["replicates"]))
+    return faults
+
+
+def _sentence(details: Any, section: str) -> str:
+    # the discriminator's tag stands in pydantic's location; a reader knows only the field
+    where = ".".join([section, *(str(part) for part in details["loc"] if part not in _TAGS)])
+    kind, given, context = details["type"], details["input"], details.get("ctx", {})
+    if kind == "extra_forbidden" or kind == "unexpected_keyword_argument":
+        name = str(details["loc"][-1])
+        known = Recipe.model_fields if section == "recipe" else {}
+        matches = difflib.get_close_matches(name, list(known), n=1)
+        hint = f"; did you mean {matches[0]!r}?" if matches else ""
+        return f"{where} must be a known field, got an unknown one{hint}"
+    if kind == "missing":
+        return f"{where} must be given"
+    if kind == "union_tag_not_found":
+        return f"{where} must have a field 'type', one of {_tags(context)}, got {_short(given)}"
+    if kind == "union_tag_invalid":
+        tag = context.get("tag", "")
+        expected = context.get("expected_tags", "").replace("'", "").split(", ")
+        matches = difflib.get_close_matches(tag, expected, n=1)
+        hint = f"; did you mean {matches[0]!r}?" if matches else ""
+        return f"{where}.type must be one of {', '.join(expected)}, got {tag!r}{hint}"
+    if kind == "value_error":
+        return f"{where}: {context['error']}"
+    if kind == "string_pattern_mismatch":
+        return f"{where} must match {context['pattern']}, got {_short(given)}"
+    message = details["msg"].replace("Input should be", "must be").replace("Input should", "must")
+    hint = ""
+    if kind == "literal_error" and isinstance(given, str):
+        expected = [part.strip(" '") for part in context["expected"].replace(" or ", ", ").split(",")]
+        matches = difflib.get_close_matches(given, expected, n=1)
+        hint = f"; did you mean {matches[0]!r}?" if matches else ""
+    return f"{where} {message}, got {_short(given)}{hint}"
+
+
+def _tags(context: Mapping[str, Any]) -> str:
+    del context
+    return ", ".join(_TAGS)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _axis_faults(name: str, axis: AnyAxis) -> Iterator[str]:
+    if name == "seed":
+        yield "space.seed must go: a seed is no axis; set replicates to train each point several times"
+        return
+    if name not in Recipe.model_fields:
+        matches = difflib.get_close_matches(name, list(Recipe.model_fields), n=1)
+        hint = f"; did you mean {matches[0]!r}?" if matches else ""
+        yield f"space.{name} must name a recipe field, got an unknown one{hint}"
+        return
+    annotation = Recipe.model_fields[name].annotation
+    takes_integers = annotation is int
+    takes_numbers = takes_integers or float in (annotation, *get_args(annotation))
+    if not isinstance(axis, Choice):
+        if not takes_numbers:
+            yield f"space.{name} must be a choice axis, since {name} is no number; got type {axis.type}"
+            return
+        if takes_integers and not isinstance(axis, Integer | LogInteger):
+            yield f"space.{name} must be an integer, log_integer or choice axis, got type {axis.type}"
+            return
+    values = axis.choices if isinstance(axis, Choice) else (axis.low, axis.high)
+    for value in values:
+        yield from _value_faults(name, value, strings=isinstance(axis, Choice))
+
+
+def _value_faults(name: str, value: object, *, strings: bool) -> Iterator[str]:
+    part = "choices" if strings else "bounds"
+    field = Recipe.model_fields[name]
+    try:
+        TypeAdapter(field.rebuild_annotation()).validate_python(value, strict=True)
+    except ValidationError as error:
+        message = error.errors(include_url=False)[0]["msg"].replace("Input should", "must")
+        yield f"space.{name}: its {part} {message}, got {_short(value)}"
+
+
+def _conflicts(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
+    given = recipe.model_fields_set
+    for name in space.names():
+        if name in given:
+            yield f"{name} must be an axis or a fixed value, got both: remove it from space or from recipe"
+    if "clip_threshold" in space.names() and "clip" not in space.names() and not recipe.clip:
+        yield (
+            "space.clip_threshold must have an effect, but clipping is off: "
+            "set recipe.clip to true or make clip an axis of its own"
+        )
+
+
+def _scale_faults(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
+    names = set(space.names())
+    relative = "relative_init_scale" in names or recipe.relative_init_scale is not None
+    if not relative:
+        return
+    if "init_scale" in names or "init_scale" in recipe.model_fields_set:
+        yield "init_scale and relative_init_scale must not both be given: one determines the other"
+    from pipeline.stability.theory import critical_init_scale
+
+    axes = space.axes
+    activation = axes.get("activation")
+    activations = activation.choices if isinstance(activation, Choice) else (recipe.activation,)
+    for name in activations:
+        try:
+            critical_init_scale(name, recipe.bias_scale)  # type: ignore[arg-type]  # a wrong name is its own fault
+        except GradstabError as error:
+            yield f"relative_init_scale must have a critical init scale to refer to: {error}"
+        except KeyError:
+            continue
+
+
+def _criterion_faults(space: SearchSpace, recipe: Recipe, criterion: Any) -> Iterator[str]:
+    steps = space.axes.get("steps")
+    least = recipe.steps if steps is None else min(_numbers(steps))
+    if least == 0 and criterion.responses is not None and "T" in criterion.responses:
+        yield "criterion.responses must not hold T where steps is 0: nothing is trained; use [R]"
+
+
+def _numbers(axis: AnyAxis) -> Iterable[float]:
+    values = axis.choices if isinstance(axis, Choice) else (axis.low, axis.high)
+    return [value for value in values if isinstance(value, int | float)]
+
+
+def _data_faults(space: SearchSpace, recipe: Recipe, data: Any) -> Iterator[str]:
+    try:
+        rows = data.shape().num_rows
+    except GradstabError as error:
+        yield f"data: {error}"
+        return
+    probe = space.axes.get("probe_samples")
+    most = recipe.probe_samples if probe is None else max(_numbers(probe))
+    if most > rows:
+        yield f"recipe.probe_samples must be at most the rows of the data set, {rows}, got {most}"

@@ -1,0 +1,144 @@
+"""Reading a study from a file: Python that defines ``STUDY``, or YAML of the same schema; with overrides from outside."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from pipeline.errors import StudyError, UsageError
+from pipeline.study import Study
+from pipeline.study_faults import sentences
+
+SUFFIXES = (".py", ".yaml", ".yml")
+MAX_BYTES = 2**20
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 as PyYAML reads it safely, but 1e-3 is a number and a key given twice is a fault."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if isinstance(key, str | int | float | bool) and key in seen:
+                raise UsageError(
+                    f"a key must stand once in a mapping, got {key!r} again (line {key_node.start_mark.line + 1})"
+                )
+            if not isinstance(key, str):
+                raise UsageError(f"keys must be words, got {key!r} (line {key_node.start_mark.line + 1}): quote it")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def find_study_file(given: str) -> Path:
+    """The study file that a path means, with or without its suffix.
+
+    Raises:
+        UsageError: there is none.
+    """
+    path = Path(given)
+    candidates = [path, *(path.with_name(path.name + suffix) for suffix in SUFFIXES)]
+    for candidate in candidates:
+        if candidate.is_file():
+            if candidate.suffix not in SUFFIXES:
+                raise UsageError(f"a study file must end in .py, .yaml or .yml, got {candidate}")
+            return candidate.resolve()
+    raise UsageError(f"STUDY must be a study file (.py, .yaml), got {given!r}: there is no such file")
+
+
+def load_study_file(path: Path, overrides: Sequence[str] = (), **replaced: object) -> Study:
+    """The study of a file, `overrides` (`recipe.width=256`) and `replaced` (whole top-level fields) put in place.
+
+    Raises:
+        StudyError: with every fault of the study, under the file's name.
+        UsageError: the file cannot be read as a study at all.
+    """
+    try:
+        declared = _load_python(path) if path.suffix == ".py" else _load_yaml(path)
+        if not overrides and not replaced:
+            return declared if isinstance(declared, Study) else Study.model_validate(declared)
+        tree = declared.dump() if isinstance(declared, Study) else declared
+        if not isinstance(tree, Mapping):
+            return Study.model_validate(tree)
+        tree = {**tree, **{key: value for key, value in replaced.items() if value is not None}}
+        for override in overrides:
+            tree = _overridden(tree, override)
+        return Study.model_validate(tree)
+    except StudyError as error:
+        raise StudyError(error.faults, source=path.name) from None
+
+
+def _load_yaml(path: Path) -> object:
+    content = _read(path)
+    try:
+        return yaml.load(content, Loader=_Loader)
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise UsageError(f"{path.name} must be YAML, but: {problem}") from None
+    except (ValueError, RecursionError, OverflowError) as error:
+        raise UsageError(f"{path.name} must be YAML of plain values, but: {error}") from None
+    except UsageError as error:
+        raise UsageError(f"{path.name}: {error}") from None
+
+
+def _load_python(path: Path) -> Study:
+    _read(path)
+    try:
+        study = runpy.run_path(str(path)).get("STUDY")
+    except StudyError:
+        raise
+    except ValidationError as error:
+        raise StudyError(sentences(error, error.title.lower())) from None
+    except Exception as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = f" (line {frames[-1].lineno})" if frames else ""
+        raise UsageError(f"{path.name} must run as Python, but{line}: {type(error).__name__}: {error}") from None
+    if not isinstance(study, Study):
+        raise UsageError(f"{path.name} must define STUDY = Study(...), got {type(study).__name__}")
+    return study
+
+
+def _read(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} must be readable, but: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise UsageError(
+            f"a study file must be at most {MAX_BYTES // 2**20} MiB, got {len(content)} bytes in {path.name}"
+        )
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path.name} must be UTF-8 text, but: {error.reason} at byte {error.start}") from None
+
+
+def _overridden(tree: Mapping[str, Any], override: str) -> dict[str, Any]:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--set must be field=value, got {override!r}; for example --set recipe.width=256")
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, UsageError):
+        raise UsageError(f"--set {key} must be given a YAML value, got {text!r}") from None
+    return _placed(tree, key.strip().split("."), value)
+
+
+def _placed(tree: Mapping[str, Any], keys: Sequence[str], value: object) -> dict[str, Any]:
+    head, *rest = keys
+    if not rest:
+        return {**tree, head: value}
+    below = tree.get(head)
+    return {**tree, head: _placed(below if isinstance(below, Mapping) else {}, rest, value)}

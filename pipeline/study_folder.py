@@ -1,0 +1,142 @@
+"""The results folder of one study: what lies where in it, who may drive it, and whether it still is the same study."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import GradstabError, StorageError, UsageError
+from pipeline.segments import sync_folder
+from pipeline.study import FINGERPRINTED, Study, differences
+
+SCHEMA_VERSION = 1
+
+
+class StudyFolder:
+    """One study's durable state; every path of it is named here."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.declaration = path / "study.json"
+        self.lock_file = path / "lock"
+        self.attempts = path / "attempts.jsonl"
+
+    @classmethod
+    def of(cls, results_root: Path, name: str) -> StudyFolder:
+        return cls(results_root / name)
+
+    def exists(self) -> bool:
+        return self.declaration.is_file()
+
+    def study(self) -> Study:
+        """The study as it was declared here last."""
+        return Study.model_validate(self._read()["study"])
+
+    def study_id(self) -> str:
+        """The study's unique id, given when its folder was made."""
+        return str(self._read()["study_id"])
+
+    def adopt(self, study: Study, source: Path | None) -> None:
+        """Make the folder this study's, or check that it is; budget, resources and tracking may have changed.
+
+        Raises:
+            UsageError: the folder holds a study whose fingerprinted parts differ; with the differences.
+        """
+        if not self.exists():
+            self._write({"study_id": uuid.uuid4().hex, "created": datetime.now(UTC).isoformat()}, study, source)
+            return
+        known = self._read()
+        before = Study.model_validate(known["study"])
+        if before.fingerprint() != study.fingerprint():
+            changed = differences(before.fingerprinted(), study.fingerprinted())
+            listed = "\n".join(f"  - {line}" for line in changed)
+            parts = ", ".join(FINGERPRINTED)
+            raise UsageError(
+                f"the study {study.name!r} must keep its {parts} once it has begun, but these changed:\n{listed}\n"
+                f"Undo the change, or give the new study a name of its own: --name {study.name}-2"
+            )
+        if before != study:
+            self._write(known, study, source)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder: only one process drives a study.
+
+        Raises:
+            GradstabError: another process holds it; says which.
+        """
+        make_folder(self.path)
+        with self.lock_file.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                raise GradstabError(
+                    f"the study {self.path.name!r} must be driven by one process at a time, but {holder} holds it: "
+                    "wait for it, or stop it first"
+                ) from None
+            file.truncate(0)
+            file.write(
+                f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+            )
+            file.flush()
+            yield
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            content: dict[str, Any] = json.loads(self.declaration.read_text())
+        except FileNotFoundError:
+            raise UsageError(f"there must be a study {self.path.name!r} in {self.path.parent}, got none") from None
+        except ValueError as error:
+            raise StorageError(f"{self.declaration} must be JSON as gradstab wrote it, but: {error}") from None
+        if content.get("schema_version") != SCHEMA_VERSION:
+            raise StorageError(
+                f"{self.declaration} must have schema version {SCHEMA_VERSION}, got {content.get('schema_version')}: "
+                "it was written by another version of gradstab"
+            )
+        return content
+
+    def _write(self, known: dict[str, Any], study: Study, source: Path | None) -> None:
+        content = {**known, "schema_version": SCHEMA_VERSION, "study": study.dump(), "source": source and source.name}
+        if source is not None:
+            shutil.copyfile(source, self.path / f"declared{source.suffix}")
+        write_durably(self.declaration, json.dumps(content, indent=2).encode())
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder with its parents, or say why it cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"the results folder {path} must be writable, but: {error.strerror}") from None
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a file as a whole, synced: after a crash it is the old one or the new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(f"{path} must be writable, but: {error.strerror}") from None
+
+
+def study_folders(results_root: Path) -> list[StudyFolder]:
+    """All studies of a results root, by name."""
+    if not results_root.is_dir():
+        return []
+    return [folder for path in sorted(results_root.iterdir()) if (folder := StudyFolder(path)).exists()]
