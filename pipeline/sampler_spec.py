@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.space import Choice, SearchSpace
 
+MAX_GRID_POINTS = 1_000_000  # the shuffled order of a grid is held in memory
+
 
 class _Sampler(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,10 +70,16 @@ class GridSampler(_Sampler):
                     f"sampler.levels of the choice axis {name!r} must be its {len(axis.choices)} choices, got {count}: "
                     "leave it out, or shorten the choices"
                 )
-        available = self.num_points(space) * replicates
+        num_points = self.num_points(space)
+        if num_points > MAX_GRID_POINTS:
+            faults.append(
+                f"sampler grid must have at most {MAX_GRID_POINTS} points, got {num_points}: "
+                "take fewer levels, or use sobol"
+            )
+        available = num_points * replicates
         if budget_trials > available:
             faults.append(
-                f"budget of a grid must be at most its {available} trials ({self.num_points(space)} points x "
+                f"budget of a grid must be at most its {available} trials ({num_points} points x "
                 f"{replicates} replicates), got {budget_trials}: add levels or lower the budget"
             )
         return faults

@@ -1,0 +1,190 @@
+"""Ask, tell and replay on an Optuna study: the only place that knows Optuna's states.
+
+The study stays one that ``optuna.load_study``, ``optuna.visualization`` and optuna-dashboard open unmodified.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from pipeline.errors import StorageError
+from pipeline.kill_points import passage
+from pipeline.ports import Proposal, SearchState, Telling
+from pipeline.sampler_spec import AnySampler
+from pipeline.search.designs import design_of
+from pipeline.search.samplers import AdaptiveSampler, DesignSampler, distributions_of
+from pipeline.search.storages import open_storage, storage_errors, without_password
+from pipeline.space import AnyAxis, Integer, LogInteger, LogReal, Real, SearchSpace, Value
+
+ATTRIBUTE_PREFIX = "gs."  # a person's own attributes and Optuna's keep their names
+_MAX_REASON = 500
+
+
+class OptunaSearcher:
+    """The Searcher port on an Optuna study, created on first use, direction maximize.
+
+    Args:
+        storage_url: ``journal:PATH``, ``sqlite:///PATH`` or ``postgresql://...``.
+        sampler_spec: an enumerated design proposes ``design[number // replicates]``; an adaptive sampler proposes
+            at numbers divisible by `replicates`, and the numbers after it repeat that point.
+
+    Raises:
+        UsageError: the URL is of no accepted kind.
+        StorageError: storage cannot be reached, read or written (also from every method).
+    """
+
+    def __init__(
+        self,
+        storage_url: str,
+        study_name: str,
+        space: SearchSpace,
+        sampler_spec: AnySampler,
+        *,
+        study_seed: int,
+        replicates: int = 1,
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._url = storage_url
+        self._name = study_name
+        self._space = space
+        self._replicates = replicates
+        self._distributions = distributions_of(space)
+        self._design = design_of(sampler_spec, space, study_seed)
+        sampler = (
+            AdaptiveSampler(sampler_spec, self._distributions, study_seed)
+            if self._design is None
+            else DesignSampler(self._design, self._distributions, replicates)
+        )
+        self._storage = open_storage(storage_url)
+        with storage_errors(self._url):
+            self._study = optuna.create_study(
+                storage=self._storage,
+                study_name=study_name,
+                sampler=sampler,
+                direction="maximize",
+                load_if_exists=True,
+            )
+            self._study_id = self._storage.get_study_id_from_name(study_name)
+
+    def state(self) -> SearchState:
+        """What storage holds now; trials created without all their parameters get the missing ones first."""
+        told, failed, running = set(), set(), []
+        with storage_errors(self._url):
+            for trial in self._study.get_trials(deepcopy=False):
+                if trial.state == TrialState.COMPLETE:
+                    told.add(trial.number)
+                elif trial.state.is_finished():
+                    failed.add(trial.number)
+                elif (proposal := self._completed(trial)) is not None:
+                    running.append(proposal)
+                else:
+                    failed.add(trial.number)
+        return SearchState(frozenset(told), frozenset(failed), tuple(running))
+
+    def ask(self, count: int) -> list[Proposal]:
+        """`count` new trials, numbered consecutively and running in storage."""
+        with storage_errors(self._url):
+            self._start_waiting()
+            first = self._storage.get_n_trials(self._study_id)
+            return [self._new_trial(number) for number in range(first, first + count)]
+
+    def tell(self, telling: Telling) -> None:
+        """Complete a running trial, attributes first. Telling a finished one again does nothing.
+
+        Raises:
+            ValueError: a number told is not finite, which Optuna's samplers would silently drop.
+        """
+        for name, value in {"margin": telling.margin, **telling.attributes}.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} of trial {telling.number} must be finite, got {value}")
+        self._finish(telling.number, telling.attributes, TrialState.COMPLETE, telling.margin)
+
+    def tell_failure(self, number: int, reason: str) -> None:
+        """End a running trial as FAIL. Telling a finished one again does nothing."""
+        self._finish(number, {"failure": reason[:_MAX_REASON]}, TrialState.FAIL, None)
+
+    def _finish(self, number: int, attributes: dict[str, Any], state: TrialState, value: float | None) -> None:
+        with storage_errors(self._url):
+            trial_id = self._trial_id(number)
+            if self._storage.get_trial(trial_id).state.is_finished():
+                return
+            try:
+                for name, attribute in attributes.items():
+                    self._storage.set_trial_user_attr(trial_id, ATTRIBUTE_PREFIX + name, attribute)
+                passage("tell")
+                self._study.tell(number, value, state=state, skip_if_finished=True)
+            except UpdateFinishedTrialError:
+                return
+
+    def _new_trial(self, number: int) -> Proposal:
+        point = self._known_point(number)
+        if point is None:
+            trial = self._study.ask(self._distributions)
+            found, point = trial.number, self._ordered(trial.params)
+        else:
+            # one record with all parameters: no moment at which a kill could leave half a trial
+            running = create_trial(state=TrialState.RUNNING, params=point, distributions=self._distributions)
+            trial_id = self._storage.create_new_trial(self._study_id, running)
+            found = self._storage.get_trial_number_from_id(trial_id)
+            passage("ask")
+        if found != number:
+            raise StorageError(
+                f"study {self._name!r} in {without_password(self._url)} must have one writer, but trial {number} was "
+                "created by another: stop it and run the study again"
+            )
+        return Proposal(number, point)
+
+    def _known_point(self, number: int) -> dict[str, Value] | None:
+        """The point of a number that is settled without asking a sampler: a design's, or a replicate's."""
+        if self._design is not None:
+            return self._design.point(number // self._replicates)
+        if number % self._replicates == 0:
+            return None
+        first = number - number % self._replicates
+        params = self._storage.get_trial(self._trial_id(first)).params
+        return self._ordered(params) if params.keys() >= self._distributions.keys() else None
+
+    def _completed(self, trial: FrozenTrial) -> Proposal | None:
+        """The proposal of an unfinished trial; None if its parameters do not fit the space and it was ended as FAIL."""
+        waiting = trial.state == TrialState.WAITING
+        if not waiting and trial.params.keys() >= self._distributions.keys():
+            return Proposal(trial.number, self._ordered(trial.params))
+        trial_id = self._trial_id(trial.number)
+        if waiting:
+            self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        resumed = Trial(self._study, trial_id)
+        try:
+            return Proposal(trial.number, {name: _suggested(resumed, name, axis) for name, axis in self._space.items()})
+        except ValueError as error:
+            self.tell_failure(trial.number, f"its parameters must fit the space: {error}")
+            return None
+
+    def _start_waiting(self) -> None:
+        """Trials that a person enqueued keep their numbers, and are run when the study is next resumed."""
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self._storage.set_trial_state_values(self._trial_id(trial.number), TrialState.RUNNING)
+
+    def _trial_id(self, number: int) -> int:
+        try:
+            return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        except KeyError:
+            raise StorageError(
+                f"study {self._name!r} in {without_password(self._url)} must hold trial {number}, but does not: "
+                "it is not the storage in which the trial was asked for"
+            ) from None
+
+    def _ordered(self, params: dict[str, Any]) -> dict[str, Value]:
+        return {name: params[name] for name in self._space.names()}
+
+
+def _suggested(trial: Trial, name: str, axis: AnyAxis) -> Value:
+    if isinstance(axis, Real | LogReal):
+        return trial.suggest_float(name, axis.low, axis.high, log=isinstance(axis, LogReal))
+    if isinstance(axis, Integer | LogInteger):
+        return trial.suggest_int(name, axis.low, axis.high, log=isinstance(axis, LogInteger))
+    return cast(Value, trial.suggest_categorical(name, axis.choices))

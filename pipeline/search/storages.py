@@ -1,0 +1,146 @@
+"""Optuna's storages behind one URL: `journal:PATH`, `sqlite:///PATH`, `postgresql://...`.
+
+A journal is mended before it is opened: a process killed while writing leaves half a line, after which Optuna
+could not read the file (optuna#5138), and perhaps the link that locks it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
+from pipeline.errors import GradstabError, StorageError, UsageError
+
+_CONNECT_SECONDS = 10
+_STALE_LOCK_SECONDS = 1.0  # Optuna holds the lock for the milliseconds of one write
+_CHUNK = 1 << 16
+
+
+def open_storage(url: str) -> BaseStorage:
+    """The storage at a URL, made if it does not exist. The caller holds the study's lock.
+
+    Raises:
+        UsageError: the URL names no kind of storage that is accepted.
+        StorageError: it cannot be reached, read or written.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "journal" and rest:
+        opener: Callable[[str], BaseStorage] = _open_journal
+    elif scheme == "sqlite" and rest.startswith("///") and len(rest) > 3:
+        opener, rest = _open_sqlite, rest[3:]
+    elif scheme in ("postgresql", "postgresql+psycopg") and rest.startswith("//"):
+        opener, rest = _open_postgresql, f"postgresql+psycopg:{rest}"
+    else:
+        raise UsageError(
+            "storage must be journal:PATH, sqlite:///PATH or postgresql://USER@HOST/DATABASE, "
+            f"got {without_password(url)}"
+        )
+    try:
+        return opener(rest)
+    except GradstabError:
+        raise
+    except Exception as error:  # drivers raise types of their own, which this room does not import
+        raise _unusable(url, error) from None
+
+
+@contextlib.contextmanager
+def storage_errors(url: str) -> Iterator[None]:
+    """Turns what a storage raises in use into a StorageError of one sentence."""
+    try:
+        yield
+    except (OSError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
+        raise _unusable(url, error) from None
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    password = _password(url)
+    return url.replace(f":{password}@", ":***@") if password else url
+
+
+def _open_journal(name: str) -> BaseStorage:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_stale_lock(path)
+    if path.exists():
+        _cut_torn_line(path)
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+def _open_sqlite(name: str) -> BaseStorage:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
+        # WAL is kept by the file, synchronous by each connection; together they take a third off every write
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
+
+    return optuna.storages.get_storage(RDBStorage(f"sqlite:///{path}", engine_kwargs={"creator": connect}))
+
+
+def _open_postgresql(url: str) -> BaseStorage:
+    options = {"connect_args": {"connect_timeout": _CONNECT_SECONDS}, "pool_pre_ping": True}
+    return optuna.storages.get_storage(RDBStorage(url, engine_kwargs=options))
+
+
+def _clear_stale_lock(path: Path) -> None:
+    """Remove the lock of a process killed while writing: Optuna itself would wait 30 s for it."""
+    lock = path.with_name(path.name + ".lock")
+    while True:
+        try:
+            age = time.time() - lock.lstat().st_mtime
+        except FileNotFoundError:
+            return
+        if not 0 <= age < _STALE_LOCK_SECONDS:
+            lock.unlink(missing_ok=True)
+            return
+        time.sleep(0.05)
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Truncate a journal to its last whole line."""
+    with path.open("rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        start = end
+        while start > 0:
+            chunk_start = max(0, start - _CHUNK)
+            file.seek(chunk_start)
+            newline = file.read(start - chunk_start).rfind(b"\n")
+            if newline >= 0:
+                start = chunk_start + newline + 1
+                break
+            start = chunk_start
+        if start < end:
+            file.truncate(start)
+            os.fsync(file.fileno())
+
+
+def _unusable(url: str, error: BaseException) -> StorageError:
+    cause = error.__cause__ or error
+    reason = str(getattr(cause, "orig", cause)).strip() or type(cause).__name__
+    reason = reason.splitlines()[0].rstrip(".")
+    for secret in {_password(url), unquote(_password(url))} - {""}:
+        reason = reason.replace(secret, "***")
+    return StorageError(
+        f"the study's storage {without_password(url)} must be reachable and writable, but: {reason}. "
+        "Results recorded so far are safe: mend it and run the study again."
+    )
+
+
+def _password(url: str) -> str:
+    try:
+        return urlsplit(url).password or ""
+    except ValueError:
+        return ""
