@@ -99,6 +99,10 @@ class Searcher(Protocol):
         """What storage holds now; running trials come with their complete point."""
         ...
 
+    def proposal(self, number: int) -> Proposal:
+        """The point that storage holds under a number, finished or not."""
+        ...
+
     def ask(self, count: int) -> list[Proposal]:
         """`count` new trials, numbered consecutively."""
         ...

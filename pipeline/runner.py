@@ -130,6 +130,7 @@ class Runner:
         self.resumed = tuple(proposal.number for proposal in cut_off)
         self._enqueue([*lost, *cut_off])
         self._asked = len(state.told | state.failed) + len(state.running)
+        self.progress.failed += len(state.failed - recorded)
 
     def run(self) -> Progress:
         """Train until the budget is reached, the time is up or `stop` was called; returns where the study stands."""
@@ -246,7 +247,8 @@ class Runner:
         """Count the loss; queue the trials again, and return a failure's record for those past the limit."""
         reason = result.failure or "the worker was lost"
         self._attempts.lost([trial.number for trial in result.trials], reason)
-        failed, again = [], []
+        failed: list[Trial] = []
+        again: list[Trial] = []
         for trial in result.trials:
             (failed if self._attempts.exhausted(trial.number) else again).append(trial)
         if again:

@@ -104,6 +104,15 @@ def read_segment(path: Path) -> list[Record]:
         raise CorruptSegmentError(f"{path} must hold a segment of schema version {SCHEMA_VERSION}: {error}") from error
 
 
+def segment_numbers(path: Path) -> list[int]:
+    """Numbers of the trials in a segment, from its head alone; none for what cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return [entry["number"] for entry in json.loads(file["head"].tobytes())["records"]]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return []
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames inside a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -40,13 +40,13 @@ class Settings:
     def results_root(self) -> Path:
         return Path(self.results.value or ".")
 
-    def lines(self) -> list[str]:
-        """One line a setting, passwords hidden, for people."""
+    def shown(self) -> dict[str, str]:
+        """Each setting with its origin, passwords hidden, for people."""
         named = {"results": self.results, "tracking": self.tracking, "storage": self.storage, "ray": self.ray_address}
-        return [
-            f"{name:8} {without_password(setting.value or 'in this process')}  ({setting.origin})"
+        return {
+            name: f"{without_password(setting.value or 'in this process')} ({setting.origin})"
             for name, setting in named.items()
-        ]
+        }
 
 
 def results_setting(flag: str | None) -> Setting:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -17,9 +16,8 @@ from pipeline.recipe import Recipe
 from pipeline.sampler_spec import SamplerSpec, SobolSampler
 from pipeline.space import SearchSpace, Value
 from pipeline.stability.criterion import Criterion
-from pipeline.study_faults import cross_faults, sentences
+from pipeline.study_faults import cross_faults, nearest, sentences
 
-SCHEMA_VERSION = 1
 FINGERPRINTED = ("space", "recipe", "data", "criterion", "sampler", "replicates", "seed")
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -69,7 +67,7 @@ class Study(BaseModel):
 
     model_config = _STRICT
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     name: Name
     question: Annotated[str, Field(min_length=1)]
     prediction: str = ""
@@ -98,7 +96,7 @@ class Study(BaseModel):
         for key in given:
             if key not in cls.model_fields:
                 faults.append(
-                    f"{key} must be a field of a study, got an unknown one{_nearest(str(key), cls.model_fields)}"
+                    f"{key} must be a field of a study, got an unknown one{nearest(str(key), cls.model_fields)}"
                 )
         for key, field in cls.model_fields.items():
             if key not in given:
@@ -118,7 +116,7 @@ class Study(BaseModel):
         return {key: sound[key] for key in given}
 
     def fingerprinted(self) -> dict[str, Any]:
-        """The parts that decide which trials there are and what their values mean; these may not change between runs."""
+        """The parts that decide which trials there are and what they mean; these may not change between runs."""
         dumped = self.dump()
         return {name: dumped[name] for name in FINGERPRINTED}
 
@@ -181,8 +179,3 @@ def _salvaged(key: str, given: object, error: ValidationError) -> dict[str, Any]
     if key not in ("space", "recipe") or not isinstance(given, Mapping):
         return {}
     return {key: _adapter(key).validate_python({name: value for name, value in given.items() if name not in faulty})}
-
-
-def _nearest(name: str, known: Mapping[str, object]) -> str:
-    matches = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {matches[0]!r}?" if matches else ""

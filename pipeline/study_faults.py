@@ -42,42 +42,38 @@ def cross_faults(sound: Mapping[str, Any]) -> list[str]:
     return faults
 
 
-def _sentence(details: Any, section: str) -> str:
+def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return a kind
     # the discriminator's tag stands in pydantic's location; a reader knows only the field
     where = ".".join([section, *(str(part) for part in details["loc"] if part not in _TAGS)])
-    kind, given, context = details["type"], details["input"], details.get("ctx", {})
-    if kind == "extra_forbidden" or kind == "unexpected_keyword_argument":
-        name = str(details["loc"][-1])
-        known = Recipe.model_fields if section == "recipe" else {}
-        matches = difflib.get_close_matches(name, list(known), n=1)
-        hint = f"; did you mean {matches[0]!r}?" if matches else ""
-        return f"{where} must be a known field, got an unknown one{hint}"
-    if kind == "missing":
-        return f"{where} must be given"
-    if kind == "union_tag_not_found":
-        return f"{where} must have a field 'type', one of {_tags(context)}, got {_short(given)}"
-    if kind == "union_tag_invalid":
-        tag = context.get("tag", "")
-        expected = context.get("expected_tags", "").replace("'", "").split(", ")
-        matches = difflib.get_close_matches(tag, expected, n=1)
-        hint = f"; did you mean {matches[0]!r}?" if matches else ""
-        return f"{where}.type must be one of {', '.join(expected)}, got {tag!r}{hint}"
-    if kind == "value_error":
-        return f"{where}: {context['error']}"
-    if kind == "string_pattern_mismatch":
-        return f"{where} must match {context['pattern']}, got {_short(given)}"
-    message = details["msg"].replace("Input should be", "must be").replace("Input should", "must")
-    hint = ""
-    if kind == "literal_error" and isinstance(given, str):
-        expected = [part.strip(" '") for part in context["expected"].replace(" or ", ", ").split(",")]
-        matches = difflib.get_close_matches(given, expected, n=1)
-        hint = f"; did you mean {matches[0]!r}?" if matches else ""
-    return f"{where} {message}, got {_short(given)}{hint}"
+    given, context = details["input"], details.get("ctx", {})
+    match details["type"]:
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            known = Recipe.model_fields if section == "recipe" else {}
+            return f"{where} must be a known field, got an unknown one{nearest(str(details['loc'][-1]), known)}"
+        case "missing":
+            return f"{where} must be given"
+        case "union_tag_not_found":
+            expected = " or ".join(_TAGS) if section == "space" else "the name of a kind"
+            return f"{where} must have a field 'type' ({expected}), got {_short(given)}"
+        case "union_tag_invalid":
+            tags = context["expected_tags"].replace("'", "").split(", ")
+            return (
+                f"{where}.type must be one of {', '.join(tags)}, got {context['tag']!r}{nearest(context['tag'], tags)}"
+            )
+        case "value_error":
+            return f"{where}: {context['error']}"
+        case "string_pattern_mismatch":
+            return f"{where} must match {context['pattern']}, got {_short(given)}"
+        case "literal_error":
+            choices = [part.strip(" '") for part in context["expected"].replace(" or ", ", ").split(",")]
+            return f"{where} must be one of {', '.join(choices)}, got {_short(given)}{nearest(str(given), choices)}"
+    return f"{where} {details['msg'].replace('Input should', 'must')}, got {_short(given)}"
 
 
-def _tags(context: Mapping[str, Any]) -> str:
-    del context
-    return ", ".join(_TAGS)
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint at the known name that looks most like an unknown one, or nothing."""
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
 def _short(value: object) -> str:
@@ -90,9 +86,7 @@ def _axis_faults(name: str, axis: AnyAxis) -> Iterator[str]:
         yield "space.seed must go: a seed is no axis; set replicates to train each point several times"
         return
     if name not in Recipe.model_fields:
-        matches = difflib.get_close_matches(name, list(Recipe.model_fields), n=1)
-        hint = f"; did you mean {matches[0]!r}?" if matches else ""
-        yield f"space.{name} must name a recipe field, got an unknown one{hint}"
+        yield f"space.{name} must name a recipe field, got an unknown one{nearest(name, Recipe.model_fields)}"
         return
     annotation = Recipe.model_fields[name].annotation
     takes_integers = annotation is int
@@ -145,7 +139,7 @@ def _scale_faults(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
     activations = activation.choices if isinstance(activation, Choice) else (recipe.activation,)
     for name in activations:
         try:
-            critical_init_scale(name, recipe.bias_scale)  # type: ignore[arg-type]  # a wrong name is its own fault
+            critical_init_scale(name, recipe.bias_scale)  # a wrong name is a fault of its own
         except GradstabError as error:
             yield f"relative_init_scale must have a critical init scale to refer to: {error}"
         except KeyError:

@@ -1,4 +1,4 @@
-"""Reading a study from a file: Python that defines ``STUDY``, or YAML of the same schema; with overrides from outside."""
+"""Reading a study from a file: Python that defines ``STUDY``, or YAML of the same schema; with overrides."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, str | int | float | bool) and key in seen:
                 raise UsageError(
                     f"a key must stand once in a mapping, got {key!r} again (line {key_node.start_mark.line + 1})"
@@ -37,7 +37,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+_Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
 
@@ -67,17 +67,26 @@ def load_study_file(path: Path, overrides: Sequence[str] = (), **replaced: objec
     """
     try:
         declared = _load_python(path) if path.suffix == ".py" else _load_yaml(path)
-        if not overrides and not replaced:
-            return declared if isinstance(declared, Study) else Study.model_validate(declared)
-        tree = declared.dump() if isinstance(declared, Study) else declared
-        if not isinstance(tree, Mapping):
-            return Study.model_validate(tree)
+    except StudyError as error:
+        raise StudyError(error.faults, source=path.name) from None
+    tree = declared.dump() if isinstance(declared, Study) else declared
+    return changed(tree, overrides, path.name, **replaced)
+
+
+def changed(tree: object, overrides: Sequence[str], source: str, **replaced: object) -> Study:
+    """The study of a tree of plain values, with overrides put in place; `None` replaces nothing.
+
+    Raises:
+        StudyError: with every fault, under the name of its source.
+    """
+    if isinstance(tree, Mapping):
         tree = {**tree, **{key: value for key, value in replaced.items() if value is not None}}
         for override in overrides:
             tree = _overridden(tree, override)
+    try:
         return Study.model_validate(tree)
     except StudyError as error:
-        raise StudyError(error.faults, source=path.name) from None
+        raise StudyError(error.faults, source=source) from None
 
 
 def _load_yaml(path: Path) -> object:

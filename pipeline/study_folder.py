@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import socket
 import uuid
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import GradstabError, StorageError, UsageError
-from pipeline.segments import sync_folder
+from pipeline.segments import segment_numbers, segment_paths, sync_folder
 from pipeline.study import FINGERPRINTED, Study, differences
 
 SCHEMA_VERSION = 1
@@ -44,6 +43,26 @@ class StudyFolder:
     def study_id(self) -> str:
         """The study's unique id, given when its folder was made."""
         return str(self._read()["study_id"])
+
+    def source_name(self) -> str:
+        """Name of the file in this folder that holds the study as a person wrote it, or as it was resolved."""
+        declared = sorted(self.path.glob("declared.*"))
+        return declared[0].name if declared else self.declaration.name
+
+    def holder(self) -> str | None:
+        """Who drives the study now, in words; None if nobody does."""
+        if not self.lock_file.exists():
+            return None
+        with self.lock_file.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return file.read().strip() or "another process"
+        return None
+
+    def num_recorded(self) -> int:
+        """How many trials are on record, from the heads of the segments."""
+        return len({number for path in segment_paths(self.path) for number in segment_numbers(path)})
 
     def adopt(self, study: Study, source: Path | None) -> None:
         """Make the folder this study's, or check that it is; budget, resources and tracking may have changed.
@@ -107,9 +126,13 @@ class StudyFolder:
         return content
 
     def _write(self, known: dict[str, Any], study: Study, source: Path | None) -> None:
-        content = {**known, "schema_version": SCHEMA_VERSION, "study": study.dump(), "source": source and source.name}
+        content = {**known, "schema_version": SCHEMA_VERSION, "study": study.dump()}
         if source is not None:
-            shutil.copyfile(source, self.path / f"declared{source.suffix}")
+            copy = self.path / f"declared{source.suffix}"
+            for older in self.path.glob("declared.*"):
+                if older != copy:
+                    older.unlink()
+            write_durably(copy, source.read_bytes())
         write_durably(self.declaration, json.dumps(content, indent=2).encode())
 
 

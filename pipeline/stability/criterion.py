@@ -16,11 +16,15 @@ from pipeline.trajectory import FloatArray, Trajectory
 
 Phase = Literal["vanishing", "stable", "exploding"]
 Outcome = Literal["not_run", "diverged", "trained", "partial", "untrained"]
-Verdict = Literal[
-    "stable", "vanishing", "exploding", "diverged", "untrainable", "partial", "trained_off_phase"
-]
+Verdict = Literal["stable", "vanishing", "exploding", "diverged", "untrainable", "partial", "trained_off_phase"]
 VERDICTS: tuple[Verdict, ...] = (
-    "stable", "vanishing", "exploding", "diverged", "untrainable", "partial", "trained_off_phase",
+    "stable",
+    "vanishing",
+    "exploding",
+    "diverged",
+    "untrainable",
+    "partial",
+    "trained_off_phase",
 )
 Response = Literal["R", "T"]
 

@@ -1,0 +1,288 @@
+"""Putting the parts together: a study, its folder, a searcher, an executor and a tracker become one run.
+
+The only module, beside the command line, that knows every room; heavy packages are imported when they are needed.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.calibration import store_cost_model, stored_cost_model
+from pipeline.ports import Executor, Tracker
+from pipeline.report.results import Results
+from pipeline.runner import Limits, Progress, Runner
+from pipeline.settings import Settings, resolve_settings
+from pipeline.study import Study
+from pipeline.study_folder import StudyFolder, make_folder
+from pipeline.tracking_job import TrackingJob, save_job
+
+if TYPE_CHECKING:
+    from pipeline.search.searcher import OptunaSearcher
+
+Engine = Literal["ray", "serial"]
+
+JOB_SECONDS = 2.0  # between two notices of progress to the tracker
+SYNC_PATIENCE = 20.0  # seconds that MLflow may make no progress before a run ends without it
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What a run tells its surroundings; every part may be left out.
+
+    Attributes:
+        found: sentences on what was found at the start.
+        progress: where the study stands, at least twice a second.
+        shipping: trials that still wait for MLflow, once training is over.
+    """
+
+    found: Callable[[str], None] = lambda _: None
+    progress: Callable[[Progress], None] = lambda _: None
+    shipping: Callable[[int], None] = lambda _: None
+
+
+@dataclass
+class StopSwitch:
+    """Stops a run from outside, before or after its loop exists."""
+
+    requested: bool = False
+    _runner: Runner | None = field(default=None, repr=False)
+
+    def attach(self, runner: Runner) -> None:
+        self._runner = runner
+        if self.requested:
+            runner.stop()
+
+    def __call__(self) -> None:
+        self.requested = True
+        if self._runner is not None:
+            self._runner.stop()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended."""
+
+    progress: Progress
+    waiting: int
+    stopped: bool
+
+
+def run_study(study: Study, *, engine: Engine = "ray", results: str | None = None) -> Results:
+    """Bring a study to its budget and return its results; run again, it continues.
+
+    Args:
+        study: the declaration.
+        engine: "ray" uses all slots; "serial" trains here, one pack after another.
+        results: results folder; by default as the command line chooses it.
+
+    Raises:
+        GradstabError: with one sentence that says what to do.
+    """
+    settings = resolve_settings(study, None, results)
+    drive(study, settings, source=None, engine=engine)
+    return Results(StudyFolder.of(settings.results_root(), study.name))
+
+
+def drive(
+    study: Study,
+    settings: Settings,
+    *,
+    source: Path | None,
+    engine: Engine,
+    listener: Listener | None = None,
+    stop: StopSwitch | None = None,
+) -> Ended:
+    """Run the study's loop under the folder's lock, then let what waits be shipped."""
+    listener, stop = listener or Listener(), stop or StopSwitch()
+    folder = StudyFolder.of(settings.results_root(), study.name)
+    with folder.locked():
+        folder.adopt(study, source)
+        tracker = start_tracker(folder, study, settings)
+        executor: Executor | None = None
+        try:
+            searcher = open_searcher(study, settings)
+            executor = open_executor(study, settings, engine)
+            runner = Runner(
+                study,
+                folder.path,
+                searcher,
+                executor,
+                tracker,
+                limits=Limits(
+                    pack_bytes=memory_of_a_slot(len(executor.slots)),
+                    seconds=None if study.budget.minutes is None else 60 * study.budget.minutes,
+                ),
+                cost=stored_cost_model(),
+                on_progress=_Reporter(folder, study, settings, listener),
+            )
+            stop.attach(runner)
+            runner.recover()
+            _say_what_was_found(runner, listener)
+            progress = runner.run()
+            store_cost_model(runner.cost)
+        finally:
+            if executor is not None:
+                executor.close()
+            waiting = _close(tracker, listener)
+    return Ended(progress, waiting, stop.requested)
+
+
+def start_tracker(folder: StudyFolder, study: Study, settings: Settings) -> Tracker:
+    """Start the shipper, a process of its own, on a study's folder."""
+    from pipeline.tracking.shipper_process import ShipperProcess
+
+    save_job(folder.path, tracking_job(folder, study, settings, Progress(study.budget.trials)))
+    return ShipperProcess(folder.path, settings.mlflow_env)
+
+
+def tracking_job(folder: StudyFolder, study: Study, settings: Settings, progress: Progress) -> TrackingJob:
+    """What the shipper is told of a study and how far it has come."""
+    uri = settings.tracking.value or ""
+    local = uri.startswith("sqlite:")
+    if local:
+        make_folder(Path(uri.removeprefix("sqlite:///")).parent)
+    return TrackingJob(
+        study=study.name,
+        study_id=folder.study_id(),
+        uri=uri,
+        artifact_root=str(Path(uri.removeprefix("sqlite:///")).parent / "artifacts") if local else None,
+        question=study.question,
+        study_file=folder.source_name(),
+        resolved=study.dump(),
+        versions=versions(),
+        git_commit=git_commit(),
+        criterion=study.criterion,
+        budget=study.budget.trials,
+        children=study.tracking.children,
+        detail=study.tracking.detail,
+        counts={"done": progress.done, "failed": progress.failed, **progress.verdicts},
+        in_flight=progress.in_flight,
+        settings=settings.shown(),
+        updated_ms=time.time_ns() // 1_000_000,
+    )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Version of Python and of each package that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in ("gradstab", "torch", "numpy", "scikit-learn", "optuna", "ray", "mlflow"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+@cache
+def git_commit() -> str | None:
+    """Commit of the code that runs, marked when it has uncommitted changes; None outside a checkout."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()
+
+
+def open_searcher(study: Study, settings: Settings) -> OptunaSearcher:
+    """The study's Optuna study, made if there is none."""
+    from pipeline.search.searcher import OptunaSearcher
+
+    return OptunaSearcher(
+        settings.storage.value or "",
+        study.name,
+        study.space,
+        study.sampler,
+        study_seed=study.seed,
+        replicates=study.replicates,
+    )
+
+
+def open_executor(study: Study, settings: Settings, engine: Engine) -> Executor:
+    """Slots to train on: in this process, or Ray's."""
+    from pipeline.training.work import TrainingWork
+
+    work = TrainingWork(study.data, study.seed)
+    if engine == "serial":
+        from pipeline.execution.serial_executor import SerialExecutor
+
+        return SerialExecutor(work)
+    from pipeline.execution.ray_executor import RayExecutor
+
+    return RayExecutor(
+        work, study.resources.slots, address=settings.ray_address.value, gpu_share=study.resources.gpu_share
+    )
+
+
+def memory_of_a_slot(num_slots: int) -> int:
+    """Bytes that a pack may take: half of what is free now, shared by the slots."""
+    import psutil
+
+    return int(psutil.virtual_memory().available * 0.5 / num_slots)
+
+
+def sync(folder: StudyFolder, settings: Settings, listener: Listener) -> int:
+    """Ship what waits; how many trials still wait after that."""
+    study = folder.study()
+    with folder.locked():
+        tracker = start_tracker(folder, study, settings)
+        results = Results(folder)
+        progress = Progress(study.budget.trials, results.verdicts())
+        progress.failed = progress.verdicts.pop("failed", 0)
+        save_job(folder.path, tracking_job(folder, study, settings, progress))
+        return _close(tracker, listener)
+
+
+def _close(tracker: Tracker, listener: Listener) -> int:
+    """Let the tracker finish while the listener hears what still waits; how many trials wait in the end."""
+    best, since = tracker.waiting(), time.monotonic()
+    while best > 0 and time.monotonic() - since < SYNC_PATIENCE:
+        listener.shipping(best)
+        time.sleep(0.2)
+        waiting = tracker.waiting()
+        if waiting < best:
+            best, since = waiting, time.monotonic()
+    return tracker.close(SYNC_PATIENCE if best == 0 else 1.0)
+
+
+class _Reporter:
+    """Passes progress on: to the listener at once, to the tracker's job file every few seconds."""
+
+    def __init__(self, folder: StudyFolder, study: Study, settings: Settings, listener: Listener) -> None:
+        self._parts = (folder, study, settings)
+        self._listener = listener
+        self._saved = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        self._listener.progress(progress)
+        if time.monotonic() - self._saved > JOB_SECONDS or not progress.in_flight:
+            folder, *_ = self._parts
+            save_job(folder.path, tracking_job(*self._parts, progress))
+            self._saved = time.monotonic()
+
+
+def _say_what_was_found(runner: Runner, listener: Listener) -> None:
+    progress = runner.progress
+    for path in runner.set_aside:
+        listener.found(f"{path.name} was truncated or altered: set aside, its trials run again")
+    if not progress.done and not runner.resumed:
+        return
+    sentence = f"{progress.done} of {progress.total} done"
+    if runner.resumed:
+        sentence += f", {len(runner.resumed)} in flight when it stopped: running them again"
+    listener.found(sentence)
