@@ -46,16 +46,18 @@ class Criterion(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     responses: Annotated[tuple[Response, ...], Field(min_length=1)] | None = None
-    ratio_band: Annotated[float, Field(gt=0, description="R0 in decades: stable is -R0 <= R <= R0")] = 1.0
+    ratio_band: Annotated[
+        float, Field(ge=0.001, lt=RATIO_LIMIT, description="R0 in decades: stable is -R0 <= R <= R0")
+    ] = 1.0
     target_fraction: Annotated[
         float, Field(gt=0, lt=0.95, description="trained is a tail loss below this fraction of the label entropy")
     ] = 0.5
 
     def responses_for(self, steps: int) -> tuple[Response, ...]:
-        """The responses that count for a training of `steps` steps."""
-        if self.responses is not None:
-            return self.responses
-        return ("R", "T") if steps > 0 else ("R",)
+        """The responses that count for a training of `steps` steps: R alone where nothing is trained."""
+        if steps == 0:
+            return ("R",)
+        return self.responses or ("R", "T")
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ class Judgement:
 
     Attributes:
         gradient_ratio: R at initialisation, decades, within [-37, 37].
-        rate: lambda, half the slope of ln G over the last half of the hidden layers, per layer toward the input; None below
-            depth 4 or where gradients are not finite and positive.
+        rate: lambda, half the slope of ln G over the last half of the hidden layers, per layer toward the input;
+            None below depth 4 or where gradients are not finite and positive.
         rate_all, rate_r2: the same over all layers, and r^2 of that line.
         training_response: T, or None where nothing was trained.
         margin: signed distance to the nearest band edge in units of the response; > 0 exactly when stable.
@@ -86,7 +88,7 @@ class Judgement:
 
 
 def judge(trajectory: Trajectory, criterion: Criterion) -> Judgement:
-    """Phase, outcome, verdict, responses and margin of a trajectory. Total: every trajectory gets exactly one of each."""
+    """Phase, outcome, verdict, responses and margin of a trajectory: every trajectory gets exactly one of each."""
     ratio, flag = gradient_ratio(trajectory["log10_delta_norm"][0])
     phase = phase_of(ratio, criterion.ratio_band)
     outcome = outcome_of(trajectory, criterion)
@@ -161,13 +163,22 @@ def phase_of(ratio: float, band: float) -> Phase:
     return "stable" if ratio <= band else "exploding"
 
 
+def nonfinite_step(trajectory: Trajectory) -> int | None:
+    """First step at which something was not finite: the one on record, or the first seen in losses and norms."""
+    if trajectory.nonfinite_step is not None or trajectory.steps == 0:
+        return trajectory.nonfinite_step
+    finite_S = np.isfinite(trajectory["loss"]) & np.isfinite(trajectory["grad_norm"])
+    return None if finite_S.all() else int(np.argmin(finite_S))
+
+
 def tail_loss(trajectory: Trajectory) -> float | None:
-    """Mean of the last min(20, steps) training losses; None where nothing was trained, NaN where it diverged."""
+    """Mean of the last min(20, steps) training losses; None where nothing was trained, NaN where it went non-finite."""
     if trajectory.steps == 0:
         return None
-    if trajectory.nonfinite_step is not None:
+    if nonfinite_step(trajectory) is not None:
         return math.nan
-    return float(np.mean(trajectory["loss"][-TAIL_STEPS:]))
+    tail_S = trajectory["loss"][-TAIL_STEPS:]
+    return float(np.sum(tail_S / len(tail_S)))  # the sum alone may overflow
 
 
 def diverged(trajectory: Trajectory) -> bool:
@@ -176,8 +187,7 @@ def diverged(trajectory: Trajectory) -> bool:
     if tail is None:
         return False
     bound = DIVERGENCE_FACTOR * max(float(trajectory["loss"][0]), trajectory.reference_loss)
-    series_finite = np.isfinite(trajectory["loss"]).all() and np.isfinite(trajectory["grad_norm"]).all()
-    return not (series_finite and trajectory.nonfinite_step is None and tail <= bound)
+    return not tail <= bound
 
 
 def outcome_of(trajectory: Trajectory, criterion: Criterion) -> Outcome:
@@ -198,14 +208,14 @@ def training_response(trajectory: Trajectory, criterion: Criterion) -> float | N
     tail = tail_loss(trajectory)
     if tail is None:
         return None
-    if trajectory.nonfinite_step is not None:
-        return high + 1.0 - trajectory.nonfinite_step / trajectory.steps
+    step = nonfinite_step(trajectory)
+    if step is not None:
+        return high + 1.0 - step / trajectory.steps
     target = criterion.target_fraction * trajectory.reference_loss
-    if not math.isfinite(tail):
+    if not target > 0:  # labels of one class: there is nothing to learn
         return high
-    if not tail > 0:
-        return low
-    return min(high, max(low, math.log10(tail / target)))
+    fraction = tail / target
+    return min(high, max(low, math.log10(fraction))) if fraction > 0 else low
 
 
 def margin_of(ratio: float, response: float | None, criterion: Criterion, steps: int) -> float:

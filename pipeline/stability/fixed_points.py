@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -64,8 +65,9 @@ class FixedPoint:
     @property
     def xi_length(self) -> float | None:
         """Layers over which deviations of the length shrink by e; None where they do not."""
-        attracts = self.stable and self.kind != "infinite"
-        return _depth_scale(self.chi_parallel) if attracts else None
+        if self.kind == "every":
+            return math.inf
+        return _depth_scale(self.chi_parallel) if self.stable and self.kind != "infinite" else None
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,19 @@ def fixed_points(activation: Activation, init_scale: float, bias_scale: float) -
     if len(moving) == 0:
         return [_describe(function, init_scale, 1.0, "every", stable=False)]
     points = []
-    if bias_scale == 0 and function.phi(np.zeros(1))[0] == 0:
+    keeps_zero = bias_scale == 0 and function.phi(np.zeros(1))[0] == 0
+    if keeps_zero or sign_G[moving[0]] < 0:
         points.append(_describe(function, init_scale, 0.0, "zero", stable=bool(sign_G[moving[0]] < 0)))
     grid_G = _grid()
-    for low, high in zip(moving[:-1], moving[1:], strict=True):
+    for low, high in pairwise(moving):
         if sign_G[low] != sign_G[high]:
             root = _bisect(
-                function, np.array([math.log(init_scale)]), bias_scale, grid_G[[low]], grid_G[[high]], sign_G[[low]]
+                function,
+                np.array([math.log(init_scale)]),
+                bias_scale,
+                from_M=grid_G[[low]],
+                to_M=grid_G[[high]],
+                sign_at_from_M=sign_G[[low]],
             )
             points.append(_describe(function, init_scale, math.exp(root[0]), "finite", stable=bool(sign_G[low] > 0)))
     if sign_G[moving[-1]] > 0:
@@ -123,7 +131,9 @@ def log_attractors(function: ScalarFunction, log_init_scale_M: Array, bias_scale
     first_M = np.where(rising_M, turned_MG.argmax(axis=1), turned_MG.shape[1] - 1 - turned_MG[:, ::-1].argmax(axis=1))
     ends_M = turned_MG.any(axis=1)
     target_M = np.where(ends_M, grid_G[first_M], direction_M * LOG_Q_LIMIT)
-    root_M = _bisect(function, log_init_scale_M, bias_scale, log_start_M, target_M, direction_M)
+    root_M = _bisect(
+        function, log_init_scale_M, bias_scale, from_M=log_start_M, to_M=target_M, sign_at_from_M=direction_M
+    )
     settled_M = np.where(ends_M, root_M, target_M)
     return np.where(direction_M == 0, log_start_M, settled_M)
 
@@ -193,6 +203,7 @@ def _bisect(
     function: ScalarFunction,
     log_init_scale_M: Array,
     bias_scale: float,
+    *,
     from_M: Array,
     to_M: Array,
     sign_at_from_M: NDArray[np.intp],

@@ -76,18 +76,18 @@ def _selu_derivative(u: Array) -> Array:
 FUNCTIONS: dict[str, ScalarFunction] = {
     function.name: function
     for function in (
-        ScalarFunction("linear", lambda u: u, lambda u: np.ones_like(u)),
+        ScalarFunction("linear", lambda u: u, np.ones_like),
         ScalarFunction("relu", lambda u: np.maximum(u, 0), lambda u: np.where(u > 0, 1.0, 0.0)),
         ScalarFunction(
             "leaky_relu", lambda u: np.where(u > 0, u, LEAKY_SLOPE * u), lambda u: np.where(u > 0, 1.0, LEAKY_SLOPE)
         ),
-        ScalarFunction("tanh", lambda u: np.tanh(u), _sech_squared),
-        ScalarFunction("sigmoid", lambda u: expit(u), lambda u: _sech_squared(u / 2) / 4),
-        ScalarFunction("erf", lambda u: erf(u), lambda u: 2 / math.sqrt(math.pi) * np.exp(-u * u)),
+        ScalarFunction("tanh", np.tanh, _sech_squared),
+        ScalarFunction("sigmoid", expit, lambda u: _sech_squared(u / 2) / 4),
+        ScalarFunction("erf", erf, lambda u: 2 / math.sqrt(math.pi) * np.exp(-u * u)),
         ScalarFunction("gelu", lambda u: u * ndtr(u), lambda u: ndtr(u) + u * _normal_density(u)),
         ScalarFunction("silu", lambda u: u * expit(u), lambda u: expit(u) * (1 + u * expit(-u))),
         ScalarFunction("selu", _selu, _selu_derivative),
         ScalarFunction("elu", _elu, _elu_derivative),
-        ScalarFunction("softplus", lambda u: np.logaddexp(0, u), lambda u: expit(u)),
+        ScalarFunction("softplus", lambda u: np.logaddexp(0, u), expit),
     )
 }

@@ -193,7 +193,8 @@ def _brackets(
 
 
 def _coarse_log_scales() -> Array:
-    return np.linspace(*np.log(SEARCHED_SCALES), _COARSE)
+    low, high = SEARCHED_SCALES
+    return np.linspace(math.log(low), math.log(high), _COARSE)
 
 
 def _length(log_q: float) -> float:
