@@ -86,6 +86,17 @@ class OptunaSearcher:
                     failed.add(trial.number)
         return SearchState(frozenset(told), frozenset(failed), tuple(running))
 
+    def proposal(self, number: int) -> Proposal:
+        """The point that storage holds under a number, finished or not."""
+        with storage_errors(self._url):
+            params = self._storage.get_trial(self._trial_id(number)).params
+        if not params.keys() >= self._distributions.keys():
+            raise StorageError(
+                f"trial {number} of study {self._name!r} must have a value for every axis, got {sorted(params)}: "
+                "it was added by another program"
+            )
+        return Proposal(number, self._ordered(params))
+
     def ask(self, count: int) -> list[Proposal]:
         """`count` new trials, numbered consecutively and running in storage."""
         with storage_errors(self._url):

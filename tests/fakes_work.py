@@ -1,0 +1,100 @@
+"""Work that trains nothing: planted results, and the ways in which a machine fails.
+
+Each is handed to the real executors and driven by the real loop.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.ports import Slot, Work
+from pipeline.trajectory import Trajectory
+from pipeline.trial import Trial
+from tests.fakes import make_trajectory
+
+EDGE_SCALE = 1.4  # R = 0 here; a decade per hidden layer and factor e of the init scale away from it
+
+
+def planted_rate(init_scale: float) -> float:
+    """Decades of gradient growth per layer toward the input that PlantedWork plants."""
+    return math.log(init_scale / EDGE_SCALE) / math.log(10.0)
+
+
+@dataclass(frozen=True)
+class PlantedWork:
+    """Trajectories with a planted R: vanishing below EDGE_SCALE, exploding above; noise from the trial's seed."""
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        return [
+            make_trajectory(
+                trial.recipe, seed=trial.seed % 2**32, decades_per_layer=planted_rate(trial.recipe.init_scale)
+            )
+            for trial in trials
+        ]
+
+
+@dataclass(frozen=True)
+class SleepingWork:
+    """Planted results after `seconds` a trial."""
+
+    seconds: float
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        time.sleep(self.seconds * len(trials))
+        return PlantedWork().run(trials, slot)
+
+
+@dataclass(frozen=True)
+class PoisonousWork:
+    """Kills its process with SIGKILL when it meets one of the numbers: only where the process is a worker's."""
+
+    numbers: frozenset[int]
+    driver_pid: int
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        if os.getpid() == self.driver_pid:
+            raise RuntimeError("poison is for worker processes, this is the driver")
+        if any(trial.number in self.numbers for trial in trials):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return PlantedWork().run(trials, slot)
+
+
+@dataclass(frozen=True)
+class HangingWork:
+    """Never returns when it meets one of the numbers."""
+
+    numbers: frozenset[int]
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        while any(trial.number in self.numbers for trial in trials):
+            time.sleep(3600)
+        return PlantedWork().run(trials, slot)
+
+
+@dataclass(frozen=True)
+class RaisingWork:
+    """Raises `error` when it meets one of the numbers."""
+
+    numbers: frozenset[int]
+    error: Exception
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        if any(trial.number in self.numbers for trial in trials):
+            raise self.error
+        return PlantedWork().run(trials, slot)
+
+
+@dataclass(frozen=True)
+class SwitchingWork:
+    """Hands a pack to the first work that names one of its numbers, else to PlantedWork: several faults at once."""
+
+    by_number: dict[int, Work]
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        chosen = next((self.by_number[t.number] for t in trials if t.number in self.by_number), PlantedWork())
+        return chosen.run(trials, slot)
