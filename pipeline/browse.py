@@ -25,7 +25,7 @@ def waiting_trials(folder: StudyFolder, settings: Settings) -> int:
 
 def serve_ui(settings: Settings, folder: StudyFolder | None, first_port: int) -> None:
     """Serve the MLflow UI until interrupted, the link on stdout; for a remote server only print the link."""
-    from pipeline.tracking.links import study_link, ui_command
+    from pipeline.tracking.links import study_link, ui_command, ui_environment, ui_environment
 
     uri = settings.tracking.value or ""
     if uri.startswith(("http://", "https://")):
@@ -33,8 +33,8 @@ def serve_ui(settings: Settings, folder: StudyFolder | None, first_port: int) ->
         return
     port = free_port(first_port)
     artifacts = str(settings.results_root() / "mlflow" / "artifacts")
-    command = ui_command(uri, artifacts if uri.startswith("sqlite:") else None, port)
-    environment = {**os.environ, **settings.mlflow_env, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    command = ui_command(artifacts if uri.startswith("sqlite:") else None, port)
+    environment = {**os.environ, **settings.mlflow_env, **ui_environment(uri)}
     base = f"http://127.0.0.1:{port}"
     with subprocess.Popen(command, env=environment, stdout=sys.stderr) as server:
         try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+
+from pipeline.tracking.shipping_files import load_state
 
 # without it the UI opens its view for language models
 _VIEW = "workflowType=machine_learning"
@@ -18,22 +21,24 @@ def run_link(base_url: str, experiment_id: str, run_id: str) -> str:
     return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?{_VIEW}"
 
 
-def served_by(uri: str) -> str | None:
-    """The address of the UI where a server already serves the store; None for a database, which needs `ui_command`."""
-    return uri.rstrip("/") if uri.startswith(("http://", "https://")) else None
+def study_link(base_url: str, folder: Path | None) -> str:
+    """The list of trials of the study in a results folder; all experiments where nothing is shipped yet."""
+    experiment_id = load_state(folder).experiment_id if folder is not None else None
+    if experiment_id is None:
+        return f"{base_url.rstrip('/')}/#/experiments?{_VIEW}"
+    return experiment_link(base_url, experiment_id)
 
 
-def ui_command(uri: str, artifact_root: str | None, port: int) -> tuple[list[str], dict[str, str]]:
-    """The command that serves a database's UI on 127.0.0.1, and what its environment must hold besides.
-
-    The URI goes into the environment: a password in it must not show in the list of processes.
-    """
+def ui_command(artifact_root: str | None, port: int) -> list[str]:
+    """The command that serves the UI on 127.0.0.1; run it in `ui_environment`, which names the database."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    if artifact_root is not None:
-        command += ["--default-artifact-root", artifact_root]
-    environment = {
+    return command + ([] if artifact_root is None else ["--default-artifact-root", artifact_root])
+
+
+def ui_environment(uri: str) -> dict[str, str]:
+    """What the environment of `ui_command` must hold: a URI's password must not show in the list of processes."""
+    return {
         "MLFLOW_BACKEND_STORE_URI": uri,
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # four processes less
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves several processes
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    return command, environment

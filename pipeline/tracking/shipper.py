@@ -108,7 +108,8 @@ class Shipper:
                 self._driver.wait(POLL_S)
         except GaveUpError:
             return EXIT_WAITING
-        return EXIT_WAITING if self._pending(destination.cursor) else 0
+        unshipped = {path.name for path in segment_paths(self._folder)} - destination.cursor.shipped
+        return EXIT_WAITING if unshipped else 0
 
     def _open(self) -> _Destination:
         """Find or create experiment and parent run, and learn what they hold."""

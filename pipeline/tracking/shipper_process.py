@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -26,12 +27,12 @@ class ShipperProcess:
 
     Args:
         folder: results folder of the study.
-        env: environment of the process; the driver's own by default.
+        env: variables to add to the driver's own environment.
     """
 
     def __init__(self, folder: Path, env: Mapping[str, str] | None = None) -> None:
         self._folder = folder
-        self._env = None if env is None else dict(env)
+        self._env = {**os.environ, **(env or {})}
         self._uri = load_job(folder).uri
         self._counter = WaitingCounter(folder)
         self._deaths = 0
@@ -48,6 +49,7 @@ class ShipperProcess:
 
     def waiting(self) -> int:
         """Recorded trials that MLflow does not hold yet."""
+        self.notify()
         return self._counter.waiting(self._uri)
 
     def last_error(self) -> str | None:
@@ -58,11 +60,12 @@ class ShipperProcess:
         """Have the rest shipped, giving up after `patience` seconds without progress; how many trials still wait."""
         while True:
             if self._process.poll() is None and self._finish(patience):
-                return self.waiting()
+                break
             if not self._may_restart():
-                return self.waiting()
+                break
             time.sleep(max(0.0, self._start_after - time.monotonic()))
             self._process = self._start()
+        return self._counter.waiting(self._uri)
 
     def _finish(self, patience: float) -> bool:
         """Ask the process to finish and wait for it; False if it died without an answer."""
