@@ -182,11 +182,11 @@ def list_studies(results: str | None, output: str) -> None:
     from pipeline.terminal import print_json, print_rows, size
 
     root = Path(results_setting(results).value or ".")
-    rows = []
+    rows: list[tuple[str, int, int, int, str]] = []
     for folder in study_folders(root):
         bytes_on_disk = sum(path.stat().st_size for path in folder.path.rglob("*") if path.is_file())
         study = folder.study()
-        rows.append([study.name, folder.num_recorded(), study.budget.trials, bytes_on_disk, study.question])
+        rows.append((study.name, folder.num_recorded(), study.budget.trials, bytes_on_disk, study.question))
     if output == "json":
         names = ("name", "done", "trials", "bytes", "question")
         print_json([dict(zip(names, row, strict=True)) for row in rows])

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.calibration import store_cost_model, stored_cost_model
-from pipeline.ports import Executor, Tracker
+from pipeline.ports import Executor, Tracker, Work
 from pipeline.report.results import Results
 from pipeline.runner import Limits, Progress, Runner
 from pipeline.settings import Settings, resolve_settings
@@ -99,8 +99,14 @@ def drive(
     engine: Engine,
     listener: Listener | None = None,
     stop: StopSwitch | None = None,
+    work: Work | None = None,
 ) -> Ended:
-    """Run the study's loop under the folder's lock, then let what waits be shipped."""
+    """Run the study's loop under the folder's lock, then let what waits be shipped.
+
+    Args:
+        source: the study's file, copied beside the results.
+        work: what workers do with a pack; training by default.
+    """
     listener, stop = listener or Listener(), stop or StopSwitch()
     folder = StudyFolder.of(settings.results_root(), study.name)
     with folder.locked():
@@ -109,7 +115,7 @@ def drive(
         executor: Executor | None = None
         try:
             searcher = open_searcher(study, settings)
-            executor = open_executor(study, settings, engine)
+            executor = open_executor(study, settings, engine, work)
             runner = Runner(
                 study,
                 folder.path,
@@ -213,11 +219,12 @@ def open_searcher(study: Study, settings: Settings) -> OptunaSearcher:
     )
 
 
-def open_executor(study: Study, settings: Settings, engine: Engine) -> Executor:
-    """Slots to train on: in this process, or Ray's."""
-    from pipeline.training.work import TrainingWork
+def open_executor(study: Study, settings: Settings, engine: Engine, work: Work | None = None) -> Executor:
+    """Slots to work on: in this process, or Ray's."""
+    if work is None:
+        from pipeline.training.work import TrainingWork
 
-    work = TrainingWork(study.data, study.seed)
+        work = TrainingWork(study.data, study.seed)
     if engine == "serial":
         from pipeline.execution.serial_executor import SerialExecutor
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
@@ -16,7 +16,7 @@ from pipeline.recipe import Recipe
 from pipeline.sampler_spec import SamplerSpec, SobolSampler
 from pipeline.space import SearchSpace, Value
 from pipeline.stability.criterion import Criterion
-from pipeline.study_faults import cross_faults, nearest, sentences
+from pipeline.study_faults import cross_faults, nearest, plain, sentences
 
 FINGERPRINTED = ("space", "recipe", "data", "criterion", "sampler", "replicates", "seed")
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -96,7 +96,7 @@ class Study(BaseModel):
         for key in given:
             if key not in cls.model_fields:
                 faults.append(
-                    f"{key} must be a field of a study, got an unknown one{nearest(str(key), cls.model_fields)}"
+                    f"{plain(key)} must be a field of a study, got an unknown one{nearest(str(key), cls.model_fields)}"
                 )
         for key, field in cls.model_fields.items():
             if key not in given:
@@ -170,7 +170,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 @cache
 def _adapter(key: str) -> TypeAdapter[Any]:
-    return TypeAdapter(Study.model_fields[key].rebuild_annotation())
+    return TypeAdapter(get_type_hints(Study, include_extras=True)[key])
 
 
 def _salvaged(key: str, given: object, error: ValidationError) -> dict[str, Any]:
@@ -178,4 +178,5 @@ def _salvaged(key: str, given: object, error: ValidationError) -> dict[str, Any]
     faulty = {details["loc"][0] for details in error.errors() if details["loc"]}
     if key not in ("space", "recipe") or not isinstance(given, Mapping):
         return {}
-    return {key: _adapter(key).validate_python({name: value for name, value in given.items() if name not in faulty})}
+    kept = {name: value for name, value in given.items() if name not in faulty}
+    return {key: _adapter(key).validate_python(kept)} if kept else {}

@@ -44,7 +44,7 @@ def cross_faults(sound: Mapping[str, Any]) -> list[str]:
 
 def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return a kind
     # the discriminator's tag stands in pydantic's location; a reader knows only the field
-    where = ".".join([section, *(str(part) for part in details["loc"] if part not in _TAGS)])
+    where = ".".join([section, *(plain(part) for part in details["loc"] if part not in _TAGS)])
     given, context = details["input"], details.get("ctx", {})
     match details["type"]:
         case "extra_forbidden" | "unexpected_keyword_argument":
@@ -70,6 +70,11 @@ def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return 
     return f"{where} {details['msg'].replace('Input should', 'must')}, got {_short(given)}"
 
 
+def plain(key: object) -> str:
+    """A key as it is, or quoted and shortened where it would break the sentence."""
+    return str(key) if isinstance(key, int) or str(key).isidentifier() else _short(key)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint at the known name that looks most like an unknown one, or nothing."""
     matches = difflib.get_close_matches(name, list(known), n=1)
@@ -86,11 +91,11 @@ def _axis_faults(name: str, axis: AnyAxis) -> Iterator[str]:
         yield "space.seed must go: a seed is no axis; set replicates to train each point several times"
         return
     if name not in Recipe.model_fields:
-        yield f"space.{name} must name a recipe field, got an unknown one{nearest(name, Recipe.model_fields)}"
+        yield f"space.{plain(name)} must name a recipe field, got an unknown one{nearest(name, Recipe.model_fields)}"
         return
-    annotation = Recipe.model_fields[name].annotation
-    takes_integers = annotation is int
-    takes_numbers = takes_integers or float in (annotation, *get_args(annotation))
+    types = _leaf_types(Recipe.model_fields[name].annotation)
+    takes_integers = int in types
+    takes_numbers = takes_integers or float in types
     if not isinstance(axis, Choice):
         if not takes_numbers:
             yield f"space.{name} must be a choice axis, since {name} is no number; got type {axis.type}"
@@ -101,6 +106,12 @@ def _axis_faults(name: str, axis: AnyAxis) -> Iterator[str]:
     values = axis.choices if isinstance(axis, Choice) else (axis.low, axis.high)
     for value in values:
         yield from _value_faults(name, value, strings=isinstance(axis, Choice))
+
+
+def _leaf_types(annotation: object) -> set[object]:
+    """The plain types in an annotation, unions and metadata taken apart."""
+    parts = get_args(annotation)
+    return {annotation} if not parts else set().union(*(_leaf_types(part) for part in parts))
 
 
 def _value_faults(name: str, value: object, *, strings: bool) -> Iterator[str]:
@@ -139,7 +150,7 @@ def _scale_faults(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
     activations = activation.choices if isinstance(activation, Choice) else (recipe.activation,)
     for name in activations:
         try:
-            critical_init_scale(name, recipe.bias_scale)  # a wrong name is a fault of its own
+            critical_init_scale(str(name), recipe.bias_scale)  # a wrong name is a fault of its own
         except GradstabError as error:
             yield f"relative_init_scale must have a critical init scale to refer to: {error}"
         except KeyError:

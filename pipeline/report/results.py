@@ -86,7 +86,8 @@ class Results:
 
     def stable_intervals(self) -> list[StableInterval]:
         """The stable init-scale interval of each depth band and activation, with its n and theory's beside it."""
-        return stable_intervals([row.interval_input for row in self.rows if row.interval_input is not None])
+        inputs = [row.interval_input for row in self.rows if row.interval_input is not None]
+        return stable_intervals(inputs, self.criterion.ratio_band)
 
     def _row(self, record: Record, path: Path) -> Row:
         values: dict[str, object] = {**record.point}
