@@ -1,0 +1,237 @@
+"""The loop on real Optuna with planted work: record, then tell, then ship; cut anywhere, nothing lost or doubled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import pytest
+
+from pipeline.execution.serial_executor import SerialExecutor
+from pipeline.packing import CostModel
+from pipeline.ports import Slot, Work
+from pipeline.runner import Limits, Progress, Runner
+from pipeline.search.searcher import OptunaSearcher
+from pipeline.segments import Record, read_segment, segment_paths
+from pipeline.space import Choice, LogInteger, LogReal
+from pipeline.study import Study
+from tests.fakes_work import PlantedWork, RaisingWork
+
+
+class NoTracker:
+    """Ships nothing."""
+
+    def notify(self) -> None:
+        return
+
+    def waiting(self) -> int:
+        return 0
+
+    def close(self, patience: float) -> int:
+        return 0
+
+
+def declare(**changes: object) -> Study:
+    fields: dict[str, object] = {
+        "name": "planted",
+        "question": "q",
+        "space": {"depth": LogInteger(2, 16), "init_scale": LogReal(0.5, 4)},
+        "recipe": {"steps": 20},
+        "budget": {"trials": 40},
+    }
+    return Study.model_validate({**fields, **changes})
+
+
+def open_runner(study: Study, folder: Path, work: Work | None = None, **limits: object) -> Runner:
+    searcher = OptunaSearcher(
+        f"journal:{folder}/optuna.journal",
+        study.name,
+        study.space,
+        study.sampler,
+        study_seed=study.seed,
+        replicates=study.replicates,
+    )
+    return Runner(
+        study,
+        folder,
+        searcher,
+        SerialExecutor(work or PlantedWork()),
+        NoTracker(),
+        limits=Limits(pack_bytes=2**30, **limits),
+        cost=CostModel(),
+        on_progress=lambda _: None,
+    )
+
+
+def run(study: Study, folder: Path, work: Work | None = None, **limits: object) -> Progress:
+    runner = open_runner(study, folder, work, **limits)
+    runner.recover()
+    return runner.run()
+
+
+def recorded(folder: Path) -> list[Record]:
+    return [record for path in segment_paths(folder) for record in read_segment(path)]
+
+
+def stored(study: Study, folder: Path) -> list[optuna.trial.FrozenTrial]:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = JournalStorage(JournalFileBackend(f"{folder}/optuna.journal"))
+    return optuna.load_study(study_name=study.name, storage=storage).trials
+
+
+def assert_complete(study: Study, folder: Path) -> None:
+    total = study.budget.trials
+    assert sorted(record.number for record in recorded(folder)) == list(range(total))
+    trials = stored(study, folder)
+    assert [trial.number for trial in trials] == list(range(total))
+    assert {trial.state.name for trial in trials} <= {"COMPLETE", "FAIL"}
+    by_number = {record.number: record for record in recorded(folder)}
+    assert all(trial.params == by_number[trial.number].point for trial in trials)
+
+
+def test_a_study_is_brought_to_its_budget_and_no_further(tmp_path):
+    study = declare()
+    progress = run(study, tmp_path)
+    assert (progress.done, progress.new) == (40, 40)
+    assert_complete(study, tmp_path)
+    again = run(study, tmp_path)
+    assert (again.done, again.new) == (40, 0)
+    assert_complete(study, tmp_path)
+
+
+def test_a_larger_budget_keeps_the_prefix(tmp_path):
+    for name in ("grown", "whole"):
+        (tmp_path / name).mkdir()
+    run(declare(), tmp_path / "grown")
+    larger = declare(budget={"trials": 60})
+    assert run(larger, tmp_path / "grown").new == 20
+    run(larger, tmp_path / "whole")
+    grown, whole = (
+        {record.number: (record.point, record.seed) for record in recorded(tmp_path / name)}
+        for name in ("grown", "whole")
+    )
+    assert grown == whole
+
+
+def test_what_storage_holds_are_the_judged_values(tmp_path):
+    study = declare(budget={"trials": 16})
+    run(study, tmp_path)
+    from pipeline.stability.criterion import judge
+
+    by_number = {record.number: record for record in recorded(tmp_path)}
+    for trial in stored(study, tmp_path):
+        trajectory = by_number[trial.number].trajectory
+        assert trajectory is not None
+        judgement = judge(trajectory, study.criterion)
+        assert trial.value == judgement.margin
+        assert trial.user_attrs["gs.verdict"] == judgement.verdict
+        assert trial.user_attrs["gs.R"] == judgement.gradient_ratio
+
+
+def test_recorded_but_not_told_is_told_and_not_run_again(tmp_path):
+    study = declare(budget={"trials": 24})
+    runner = open_runner(study, tmp_path)
+    runner.recover()
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    runner._searcher.tell = die  # type: ignore[method-assign]  # the driver dies between record and tell
+    with pytest.raises(KeyboardInterrupt):
+        runner.run()
+    before = recorded(tmp_path)
+    assert before
+    assert {trial.state.name for trial in stored(study, tmp_path)} == {"RUNNING"}
+    run(study, tmp_path)
+    assert_complete(study, tmp_path)
+    after = {record.number: record.finished_ms for record in recorded(tmp_path)}
+    assert all(after[record.number] == record.finished_ms for record in before)
+
+
+def test_a_corrupt_segment_is_set_aside_and_its_trials_run_again(tmp_path):
+    study = declare(budget={"trials": 24})
+    run(study, tmp_path)
+    path = segment_paths(tmp_path)[0]
+    lost = {record.number: record for record in read_segment(path)}
+    path.write_bytes(path.read_bytes()[:-10])
+    runner = open_runner(study, tmp_path)
+    runner.recover()
+    assert runner.set_aside == [path]
+    assert runner.run().done == 24
+    assert_complete(study, tmp_path)
+    again = {record.number: record for record in recorded(tmp_path) if record.number in lost}
+    assert {n: (r.point, r.seed) for n, r in again.items()} == {n: (r.point, r.seed) for n, r in lost.items()}
+
+
+def test_a_trial_that_always_raises_is_the_only_failure(tmp_path):
+    study = declare(budget={"trials": 32})
+    progress = run(study, tmp_path, RaisingWork(frozenset({13}), ValueError("planted")))
+    assert (progress.failed, progress.done) == (1, 32)
+    assert_complete(study, tmp_path)
+    failed = [record for record in recorded(tmp_path) if record.failure is not None]
+    assert [record.number for record in failed] == [13]
+    assert failed[0].attempts >= 2
+    assert [trial.number for trial in stored(study, tmp_path) if trial.state.name == "FAIL"] == [13]
+
+
+def test_failures_count_toward_the_budget_on_the_next_run(tmp_path):
+    study = declare(budget={"trials": 32})
+    run(study, tmp_path, RaisingWork(frozenset({13}), ValueError("planted")))
+    assert run(study, tmp_path).new == 0
+
+
+def test_replicates_share_the_point_and_the_pack_and_differ_in_seed(tmp_path):
+    study = declare(budget={"trials": 30}, replicates=3)
+    run(study, tmp_path)
+    by_number = {record.number: record for record in recorded(tmp_path)}
+    for first in range(0, 30, 3):
+        group = [by_number[first + i] for i in range(3)]
+        assert group[0].point == group[1].point == group[2].point
+        assert len({record.seed for record in group}) == 3
+    for path in segment_paths(tmp_path):
+        numbers = [record.number for record in read_segment(path)]
+        assert all(count == 3 for count in Counter(number // 3 for number in numbers).values())
+
+
+def test_axes_of_structural_fields_make_packs_of_one_key(tmp_path):
+    study = declare(
+        space={"width": Choice((16, 32)), "optimizer": Choice(("sgd", "adam")), "init_scale": LogReal(1, 2)}
+    )
+    run(study, tmp_path)
+    assert_complete(study, tmp_path)
+    for path in segment_paths(tmp_path):
+        assert len({(record.recipe["width"], record.recipe["optimizer"]) for record in read_segment(path)}) == 1
+
+
+@pytest.mark.parametrize("sampler", ["random", "sobol", "grid", "tpe", "cmaes"])
+def test_every_sampler_finishes_and_resumes(tmp_path, sampler):
+    run(declare(sampler={"type": sampler}, budget={"trials": 20}), tmp_path)
+    study = declare(sampler={"type": sampler}, budget={"trials": 40})
+    run(study, tmp_path)
+    assert_complete(study, tmp_path)
+
+
+def test_stop_asks_for_nothing_more(tmp_path):
+    study = declare()
+    runner = open_runner(study, tmp_path)
+    runner.recover()
+    runner.stop()
+    assert runner.run().done == 0
+    assert run(study, tmp_path).done == 40
+
+
+def test_a_time_limit_ends_the_run_and_the_study_continues(tmp_path):
+    class Slow:
+        def run(self, trials, slot: Slot):
+            import time
+
+            time.sleep(0.05)
+            return PlantedWork().run(trials, slot)
+
+    study = declare()
+    assert run(study, tmp_path, Slow(), seconds=0.01).done < 40
+    run(study, tmp_path)
+    assert_complete(study, tmp_path)
