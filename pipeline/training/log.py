@@ -1,0 +1,111 @@
+"""What a stack's training leaves behind, gathered on the device and cut into trajectories at the end.
+
+Members are known to the log by the position they had at the start, whoever has been dropped since. Shapes: n member
+still in the stack, N member at the start, S step, P probe time, L layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.recipe import Recipe, probe_steps
+from pipeline.training.probes import Reading
+from pipeline.trajectory import STATISTICS, FloatArray, Trajectory
+
+_RUNNING = -1
+
+
+class StackLog:
+    """Series of every member. A member that becomes non-finite keeps what was read until then, and NaN after."""
+
+    def __init__(self, recipes: Sequence[Recipe], device: torch.device) -> None:
+        self._recipes = recipes
+        self._probe_steps = probe_steps(recipes[0])
+        lengths = {
+            "S": (recipes[0].steps,),
+            "P": (len(self._probe_steps),),
+            "PL": (len(self._probe_steps), recipes[0].depth),
+        }
+        members = len(recipes)
+        self._series = {
+            s.name: torch.full((*lengths[s.axes], members), torch.nan, dtype=torch.float64, device=device)
+            for s in STATISTICS
+        }
+        self._position_n = torch.arange(members, device=device)
+        self._stopped_N = torch.full((members,), _RUNNING, dtype=torch.int64, device=device)
+
+    def step(self, step: int, loss_n: Tensor, norm_n: Tensor, clip_factor_n: Tensor) -> None:
+        """Write what a step measured; members whose loss or gradient norm is not finite stop here."""
+        self._write("loss", step, loss_n)
+        self._write("grad_norm", step, norm_n)
+        self._write("clip_factor", step, clip_factor_n)
+        self._stop(step, torch.isfinite(loss_n) & torch.isfinite(norm_n))
+
+    def probe(self, probe: int, reading: Reading, loss_n: Tensor, accuracy_n: Tensor) -> None:
+        """Write what a probe measured."""
+        self._write("probe_loss", probe, loss_n)
+        self._write("accuracy", probe, accuracy_n)
+        for name, value_Ln in reading.values.items():
+            self._write_layers(name, probe, value_Ln)
+        if self._probe_steps[probe] == self._recipes[0].steps:
+            self._stop(self._recipes[0].steps, torch.isfinite(loss_n))
+
+    def update_ratio(self, probe: int, ratio_Ln: Tensor) -> None:
+        """Write the update ratio of the training step at a probe time; `ratio_Ln` is NaN where there is no layer."""
+        self._write_layers("log10_update_ratio", probe, ratio_Ln)
+
+    def finish(self, finite_n: Tensor) -> None:
+        """Note which members ended with finite parameters."""
+        self._stop(self._recipes[0].steps, finite_n)
+
+    def running_members(self) -> list[int]:
+        """Which of the members still in the stack have not stopped, ascending."""
+        running_n = self._stopped_N[self._position_n] == _RUNNING
+        members: list[int] = torch.nonzero(running_n)[:, 0].tolist()
+        return members
+
+    def keep(self, members: Sequence[int]) -> None:
+        """Go on with these members only."""
+        self._position_n = self._position_n[list(members)]
+
+    def trajectories(self, reference_loss: float) -> list[Trajectory]:
+        """One trajectory a member, in the order of the start."""
+        series = {name: values.cpu().numpy() for name, values in self._series.items()}
+        stopped_N = self._stopped_N.tolist()
+        return [
+            Trajectory(
+                depth=recipe.depth,
+                steps=recipe.steps,
+                reference_loss=reference_loss,
+                probe_step_P=np.array(self._probe_steps, dtype=np.int64),
+                series={s.name: _own(series[s.name], member, recipe.depth, s.dtype) for s in STATISTICS},
+                nonfinite_step=None if stopped_N[member] == _RUNNING else stopped_N[member],
+            )
+            for member, recipe in enumerate(self._recipes)
+        ]
+
+    def _write(self, name: str, index: int, value_n: Tensor) -> None:
+        running_n = self._stopped_N[self._position_n] == _RUNNING
+        self._series[name][index, self._position_n] = torch.where(running_n, value_n, torch.nan)
+
+    def _write_layers(self, name: str, probe: int, value_Ln: Tensor) -> None:
+        running_n = self._stopped_N[self._position_n] == _RUNNING
+        target = self._series[name][probe]
+        target[: len(value_Ln), self._position_n] = torch.where(running_n, value_Ln, torch.nan)
+
+    def _stop(self, step: int, finite_n: Tensor) -> None:
+        stopped_n = self._stopped_N[self._position_n]
+        stopped_n = torch.where((stopped_n == _RUNNING) & ~finite_n, step, stopped_n)
+        self._stopped_N[self._position_n] = stopped_n
+
+
+def _own(values: FloatArray, member: int, depth: int, dtype: str) -> FloatArray:
+    """A member's own part of a series (its last axis is the member, the one before it layers where there are any)."""
+    own = values[..., member]
+    if own.ndim == 2:
+        own = own[:, :depth]
+    return np.ascontiguousarray(own, dtype=dtype)

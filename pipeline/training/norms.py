@@ -1,0 +1,67 @@
+"""Norms as float64 would give them, at the cost of float32 wherever its range suffices.
+
+float32 sums of squares return 0 for elements of 1e-25 and inf for 1e18. Whether a norm is taken again exactly
+depends on the member alone, never on the pack. Shapes: s section, n member, P numbers of a piece.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pipeline.training.layout import Layout
+
+# A float32 norm inside this range lost only squares that are below its rounding error.
+SAFE_LOW, SAFE_HIGH = 1e-15, 1e15
+# A total above this cannot notice sections whose norm is below SAFE_LOW.
+_TOTAL_LOW = 1e-8
+
+
+def exact_norms(x_mP: Tensor) -> Tensor:
+    """Euclidean norms over the last axis, in float64, scaled by the largest element; inf or NaN where elements are."""
+    x_mP = x_mP.double()
+    largest_m = x_mP.abs().amax(-1)
+    scale_m = torch.where((largest_m > 0) & torch.isfinite(largest_m), largest_m, 1.0)
+    norm: Tensor = torch.linalg.vector_norm(x_mP / scale_m[..., None], dim=-1) * scale_m
+    return norm
+
+
+def section_norms(layout: Layout, flat: Tensor) -> Tensor:
+    """Norm of every piece (s, n), float64, right for any finite elements; 0 where a member has no such section."""
+    norm_sn = _fast_norms(layout, flat)
+    for index, section in enumerate(layout.sections):
+        norm_n = norm_sn[index, : section.members]
+        unsafe = torch.nonzero(~((norm_n > SAFE_LOW) & (norm_n < SAFE_HIGH)))[:, 0]
+        if len(unsafe):
+            norm_n[unsafe] = exact_norms(layout.section(flat, index)[unsafe])
+    return norm_sn
+
+
+def total_norms(layout: Layout, flat: Tensor) -> Tensor:
+    """Norm of each member's whole buffer, shape (n,) in float64, right for any finite elements."""
+    norm_sn = _fast_norms(layout, flat)
+    total_n = _root_sum_square(norm_sn)
+    unsafe = torch.nonzero(~((total_n > _TOTAL_LOW) & (total_n < SAFE_HIGH)))[:, 0].tolist()
+    for member in unsafe:
+        for index, section in enumerate(layout.sections):
+            if member < section.members:
+                norm_sn[index, member] = exact_norms(layout.section(flat, index)[member])
+    if unsafe:
+        total_n = _root_sum_square(norm_sn)
+    return total_n
+
+
+def _fast_norms(layout: Layout, flat: Tensor) -> Tensor:
+    norm_sn = torch.zeros(len(layout.sections), layout.members, dtype=torch.float64, device=flat.device)
+    for block in layout.blocks:
+        target = norm_sn[block.first : block.first + block.sections, : block.members]
+        target.copy_(torch.linalg.vector_norm(block.view(flat), dim=-1))
+    return norm_sn
+
+
+def _root_sum_square(norm_sn: Tensor) -> Tensor:
+    """Added section by section: zeros of absent layers change nothing, so the sum is the same in any pack."""
+    largest_n = norm_sn.amax(0)
+    scale_n = torch.where((largest_n > 0) & torch.isfinite(largest_n), largest_n, 1.0)
+    total: Tensor = torch.square(norm_sn / scale_n).cumsum(0)[-1].sqrt() * scale_n
+    return total

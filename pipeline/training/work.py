@@ -1,0 +1,46 @@
+"""Training as the executor is handed it: a pack of trials in, trajectories out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from pipeline.data_spec import AnyData
+from pipeline.ports import Slot
+from pipeline.training.data import Dataset, load_dataset
+from pipeline.training.trainer import train
+from pipeline.trajectory import Trajectory
+from pipeline.trial import Trial
+
+
+@dataclass(frozen=True)
+class TrainingWork:
+    """Trains packs on the data of a study; the data is loaded once a process, when it is first needed.
+
+    Every run puts the process's torch settings in a known state first: results must not depend on what ran before.
+    """
+
+    data: AnyData
+    study_seed: int
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        """One trajectory per trial, in order.
+
+        Raises:
+            DataError: the data cannot be read or trained on.
+        """
+        torch.set_num_threads(slot.threads)
+        torch.set_default_dtype(torch.float32)
+        torch.set_flush_denormal(True)
+        torch.backends.cuda.matmul.allow_tf32 = False
+        recipes, seeds = [trial.recipe for trial in trials], [trial.seed for trial in trials]
+        with torch.inference_mode():
+            return train(recipes, seeds, _loaded(self.data, self.study_seed), torch.device(slot.kind))
+
+
+@lru_cache(maxsize=1)
+def _loaded(spec: AnyData, study_seed: int) -> Dataset:
+    return load_dataset(spec, study_seed)
