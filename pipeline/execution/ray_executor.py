@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 # Ray reports usage to its makers by default; a person who set the variable keeps their choice
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# read when Ray is imported: else the death of a worker, which PackResult reports, is printed on our stdout
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
 
 import ray
 from ray import cloudpickle
+from ray._private import ray_constants
 from ray.exceptions import RayError, RayTaskError
 
 from pipeline.errors import GradstabError
@@ -30,18 +36,27 @@ _START_SECONDS = 60.0
 _OBJECT_STORE_BYTES = 512 * 2**20  # results of a few packs; Ray would reserve 30 % of the machine
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # see _Worker
+
 
 class ExecutionError(GradstabError):
     """No worker could be had."""
 
 
 class _Worker:
-    """What runs on a slot. The work comes pickled, so that thread settings stand before it imports torch."""
+    """What runs on a slot.
 
-    def __init__(self, pickled_work: bytes, slot: Slot) -> None:
-        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(slot.threads)))
-        self._slot = slot
-        self._work: Work = pickle.loads(pickled_work)
+    Ray puts the driver's folder first on a worker's path, where a `pipeline` of a person's own would hide ours: the
+    class travels by value, mends the path (what the driver imports, nothing else) and the thread settings, and only
+    then unpickles what imports this package.
+    """
+
+    def __init__(self, pickled: bytes, threads: int, driver_folder: str, driver_path: list[str]) -> None:
+        sys.path[:] = dict.fromkeys([*(path for path in sys.path if path != driver_folder), *driver_path])
+        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+        self._work: Work
+        self._slot: Slot
+        self._work, self._slot = pickle.loads(pickled)
 
     def ready(self) -> None:
         """Returns once the actor stands."""
@@ -97,7 +112,7 @@ class RayExecutor:
         if self._owns_ray:
             _connect(address, num_slots, threads)
         self._gpu_share = gpu_share
-        self._work = ray.put(cloudpickle.dumps(work))  # type: ignore[no-untyped-call]
+        self._work = work
         self._flights: dict[Any, _Flight] = {}
         self._seats: list[_Seat] = []
         try:
@@ -173,8 +188,11 @@ class RayExecutor:
 
     def _started(self, slot: Slot) -> Any:
         on_gpu = slot.kind == "cuda"
+        pickled = cloudpickle.dumps((self._work, slot))  # type: ignore[no-untyped-call]
         options = {"num_cpus": 0 if on_gpu else slot.threads, "num_gpus": self._gpu_share if on_gpu else 0}
-        return ray.remote(_Worker).options(max_restarts=0, max_task_retries=0, **options).remote(self._work, slot)
+        actor = ray.remote(_Worker).options(max_restarts=0, max_task_retries=0, **options)
+        folder = str(Path.cwd())
+        return actor.remote(pickled, slot.threads, folder, [path or folder for path in sys.path])
 
     def _seated(self, slots: Sequence[Slot]) -> list[_Seat]:
         """Seats whose worker stands within a minute; those of a busy cluster that do not are given up."""
@@ -213,15 +231,32 @@ def _connect(address: str | None, num_slots: int | None, threads: int) -> None:
                 f"a Ray cluster must answer at {address!r}, but: {reason}. Start it, or leave the address out"
             ) from None
         return
-    num_cpus = None if num_slots is None else num_slots * threads
-    ray.init(
-        address="local",  # never a cluster that happens to be in RAY_ADDRESS
-        num_cpus=num_cpus,
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        _node_ip_address="127.0.0.1",
-        **quiet,
-    )
+    with _loopback_only():
+        ray.init(
+            address="local",  # never a cluster that happens to be in RAY_ADDRESS
+            num_cpus=None if num_slots is None else num_slots * threads,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            **quiet,
+        )
+
+
+@contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Ray started here listens on 127.0.0.1 alone: on Linux it would serve anyone on the network.
+
+    The switch is the one Ray throws by itself on macOS and Windows; its processes read the variable, this one the
+    constant made from it at import.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        del os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR]
 
 
 def _slots_of(resources: dict[str, float], num_slots: int | None, gpu_share: float, threads: int) -> list[Slot]:
