@@ -1,0 +1,1 @@
+"""Tests that run the command itself, as a person does."""

@@ -1,0 +1,116 @@
+"""Running `gradstab` as a process, and reading back what a study left in its folder, in Optuna and in MLflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from mlflow import MlflowClient
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from pipeline.segments import Record, read_segment, segment_paths
+
+STUDY = """
+name: {name}
+question: Does every trial arrive exactly once?
+space:
+  depth: {{type: log_integer, low: 2, high: 8}}
+  init_scale: {{type: log_real, low: 0.5, high: 4}}
+recipe: {{width: 16, steps: {steps}, batch_size: 32, probe_samples: 64}}
+budget: {{trials: {trials}}}
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with a study file and its own results, and the command run in it."""
+
+    root: Path
+    name: str = "study"
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "results" / self.name
+
+    def write_study(self, *, trials: int = 24, steps: int = 10, more: str = "") -> Path:
+        path = self.root / f"{self.name}.yaml"
+        path.write_text(STUDY.format(name=self.name, trials=trials, steps=steps) + more)
+        return path
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *arguments],
+            cwd=self.root,
+            env={**self.environment(), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, **environment)
+        stdout, stderr = process.communicate(timeout=180)
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "GRADSTAB_"))}
+        kept.pop("RAY_ADDRESS", None)
+        kept.pop("OPTUNA_STORAGE", None)
+        return {**kept, "GRADSTAB_RESULTS": str(self.root / "results"), "XDG_CACHE_HOME": str(self.root / "cache")}
+
+    def records(self) -> list[Record]:
+        return [record for path in segment_paths(self.folder) for record in read_segment(path)]
+
+    def optuna_trials(self) -> list[optuna.trial.FrozenTrial]:
+        storage = JournalStorage(JournalFileBackend(str(self.folder / "optuna.journal")))
+        return optuna.load_study(study_name=self.name, storage=storage).trials
+
+    def mlflow(self) -> MlflowClient:
+        uri = f"sqlite:///{self.root}/results/mlflow/mlflow.db"
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    def mlflow_runs(self, kind: str) -> list[Any]:
+        client = self.mlflow()
+        experiment = client.get_experiment_by_name(self.name)
+        assert experiment is not None
+        return list(client.search_runs([experiment.experiment_id], f"tags.kind = '{kind}'", max_results=5000))
+
+    def parent_table(self) -> dict[str, list[Any]]:
+        (parent,) = self.mlflow_runs("study")
+        into = self.root / "downloaded"
+        into.mkdir(exist_ok=True)
+        path = self.mlflow().download_artifacts(parent.info.run_id, "trials.json", str(into))
+        content = json.loads(Path(path).read_text())
+        return {name: [row[i] for row in content["data"]] for i, name in enumerate(content["columns"])}
+
+
+def values_of(records: list[Record]) -> dict[int, tuple[Any, ...]]:
+    """What a trial's values are, bit for bit, by number."""
+    return {
+        record.number: (
+            record.point,
+            record.seed,
+            record.trajectory and {name: array.tobytes() for name, array in sorted(record.trajectory.series.items())},
+        )
+        for record in records
+    }
+
+
+def assert_exactly_once(place: Place, trials: int) -> None:
+    """Each number once in the record, in Optuna, in the parent's table and as a child run."""
+    numbers = list(range(trials))
+    assert sorted(record.number for record in place.records()) == numbers
+    stored = place.optuna_trials()
+    assert [trial.number for trial in stored] == numbers
+    assert {trial.state.name for trial in stored} == {"COMPLETE"}
+    children = place.mlflow_runs("trial")
+    assert sorted(int(run.data.tags["trial"]) for run in children) == numbers
+    assert {run.info.status for run in children} == {"FINISHED"}
+    assert sorted(place.parent_table()["trial"]) == numbers
