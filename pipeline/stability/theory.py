@@ -108,7 +108,7 @@ def critical_scales(
 ) -> tuple[CriticalScale, ...]:
     """Every init scale at which a deep network turns from vanishing to exploding, ascending.
 
-    All activations of the recipe have exactly one. It is a jump for GELU and SiLU with small biases: their two
+    All activations of the recipe have exactly one (for bias scales up to 10, computed). It is a jump for GELU and SiLU with small biases: their two
     attractors make it depend on the inputs, and a deep network there does one or the other.
     """
     return _critical_scales(as_function(activation), bias_scale, mean_square_input)
