@@ -81,9 +81,14 @@ class LayerMaps:
 
     def __init__(self, function: ScalarFunction) -> None:
         log_q_G = np.arange(-LOG_Q_LIMIT - 4 * _TABLE_STEP, LOG_Q_LIMIT + 5.5 * _TABLE_STEP, _TABLE_STEP)
-        q_G = np.exp(log_q_G)
-        self._log_square = LogTable(log_q_G, np.log(gaussian_mean(lambda u: function.phi(u) ** 2, q_G)))
-        self._log_slope_square = LogTable(log_q_G, np.log(gaussian_mean(lambda u: function.derivative(u) ** 2, q_G)))
+        # in parts, because the smaller lengths of a part need fewer nodes
+        parts = np.array_split(np.exp(log_q_G), 16)
+
+        def table(integrand: Callable[[Array], Array]) -> LogTable:
+            return LogTable(log_q_G, np.log(np.concatenate([gaussian_mean(integrand, part) for part in parts])))
+
+        self._log_square = table(lambda u: function.phi(u) ** 2)
+        self._log_slope_square = table(lambda u: function.derivative(u) ** 2)
 
     def log_mean_square(self, log_q: Array) -> Array:
         """ln E[phi^2] at ln q."""
