@@ -39,10 +39,13 @@ class StackLog:
         self._stopped_N = torch.full((members,), _RUNNING, dtype=torch.int64, device=device)
 
     def step(self, step: int, loss_n: Tensor, norm_n: Tensor, clip_factor_n: Tensor) -> None:
-        """Write what a step measured; members whose loss or gradient norm is not finite stop here."""
+        """Write what a step measured; members whose loss or gradient norm is not finite stop here.
+
+        No gradient that is not finite is clipped: the factor is NaN there.
+        """
         self._write("loss", step, loss_n)
         self._write("grad_norm", step, norm_n)
-        self._write("clip_factor", step, clip_factor_n)
+        self._write("clip_factor", step, torch.where(torch.isfinite(norm_n), clip_factor_n, torch.nan))
         self._stop(step, torch.isfinite(loss_n) & torch.isfinite(norm_n))
 
     def probe(self, probe: int, reading: Reading, loss_n: Tensor, accuracy_n: Tensor) -> None:
@@ -89,13 +92,15 @@ class StackLog:
         ]
 
     def _write(self, name: str, index: int, value_n: Tensor) -> None:
-        running_n = self._stopped_N[self._position_n] == _RUNNING
-        self._series[name][index, self._position_n] = torch.where(running_n, value_n, torch.nan)
+        self._series[name][index, self._position_n] = self._while_running(value_n)
 
     def _write_layers(self, name: str, probe: int, value_Ln: Tensor) -> None:
+        self._series[name][probe][: len(value_Ln), self._position_n] = self._while_running(value_Ln)
+
+    def _while_running(self, value: Tensor) -> Tensor:
+        """The values of members that still run; NaN (one and the same, whatever bits arithmetic gave it) for the rest."""
         running_n = self._stopped_N[self._position_n] == _RUNNING
-        target = self._series[name][probe]
-        target[: len(value_Ln), self._position_n] = torch.where(running_n, value_Ln, torch.nan)
+        return torch.where(running_n & ~torch.isnan(value), value, torch.nan)
 
     def _stop(self, step: int, finite_n: Tensor) -> None:
         stopped_n = self._stopped_N[self._position_n]
