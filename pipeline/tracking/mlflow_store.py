@@ -14,20 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
-from sqlalchemy import event
 
 from pipeline.kill_points import passage
 from pipeline.tracking.run_content import MetricRow, RunContent
+from pipeline.tracking.sqlite_database import database_path, make_database, sync_database, tune_connections
 
 MAX_METRICS = 1000  # a request of log_batch; 100 params and 100 tags are its other limits
 MAX_PARAMS = 100
 _PAGE = 500
-_SQLITE_BUSY_MS = 20_000
 
 
 class RefusedError(Exception):
@@ -49,22 +47,22 @@ def prepare_environment() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # saves one request a run
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    if not event.contains(sqlalchemy.Engine, "connect", _tune_sqlite):
-        event.listen(sqlalchemy.Engine, "connect", _tune_sqlite)
+    tune_connections()
 
 
 class MlflowStore:
     """One tracking store. Methods raise RefusedError, or whatever says that the store cannot be reached."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, artifact_root: str | None = None) -> None:
+        self._database = database_path(uri)
+        if self._database is not None:
+            make_database(self._database, artifact_root)
         self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        self._write_ahead_log = Path(f"{uri.removeprefix('sqlite:///')}-wal") if uri.startswith("sqlite:///") else None
 
     def sync(self) -> None:
         """Wait until what was stored would survive a power cut; a server's database sees to that itself."""
-        if self._write_ahead_log is not None and self._write_ahead_log.exists():
-            with self._write_ahead_log.open("rb") as file:
-                os.fsync(file.fileno())
+        if self._database is not None:
+            sync_database(self._database)
 
     def experiment(self, name: str, study_id: str, artifact_root: str | None) -> Experiment:
         """The study's experiment: found by its tag, else created, under a longer name if another study has the name."""
@@ -206,13 +204,3 @@ def _call(method: Any, *arguments: Any) -> Any:
         if error.error_code in {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}:
             raise RefusedError(str(error)) from error
         raise
-
-
-def _tune_sqlite(connection: Any, _record: Any) -> None:
-    """WAL without a sync a transaction, which costs a trial a third; `MlflowStore.sync` makes up for it."""
-    if type(connection).__module__.startswith("sqlite3"):
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=NORMAL")
-        cursor.close()

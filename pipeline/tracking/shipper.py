@@ -114,7 +114,7 @@ class Shipper:
     def _open(self) -> _Destination:
         """Find or create experiment and parent run, and learn what they hold."""
         job, retry = self._job, self._retry
-        store = retry(lambda: MlflowStore(job.uri))
+        store = retry(lambda: MlflowStore(job.uri, job.artifact_root))
         experiment = retry(lambda: store.experiment(job.study, job.study_id, job.artifact_root))
         experiment_id = str(experiment.experiment_id)
         held = load_cursor(self._folder, job.uri)

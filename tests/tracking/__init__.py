@@ -1,0 +1,1 @@
+"""Tests of the tracking room, against real MLflow."""

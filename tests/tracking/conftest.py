@@ -1,0 +1,72 @@
+"""A results folder with a job, and an empty MLflow database made once (migrations take seconds) and copied."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from pipeline.segments import Record, write_segment
+from pipeline.stability.criterion import Criterion
+from pipeline.tracking.mlflow_store import prepare_environment
+from pipeline.tracking.sqlite_database import make_database
+from pipeline.tracking_job import TrackingJob, save_job
+
+MakeFolder = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT",
+        "MLFLOW_DISABLE_TELEMETRY",
+    ):
+        monkeypatch.setenv(name, "")  # so that what prepare_environment sets is undone
+        monkeypatch.delenv(name)
+    prepare_environment()
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    make_database(path, None)
+    return path
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path, empty_database: Path) -> MakeFolder:
+    """Makes a results folder; its job points at a database beside it unless told otherwise."""
+
+    def make(records: Sequence[Sequence[Record]] = (), *, name: str = "results", **job: object) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "study.py").write_text("STUDY = ...\n", encoding="utf-8")
+        database = tmp_path / "mlflow.db"
+        if not database.exists():
+            shutil.copy(empty_database, database)
+        given = {
+            "study": "depth and scale",
+            "study_id": "7f3c0a52-0000-4000-8000-000000000001",
+            "uri": f"sqlite:///{database}",
+            "artifact_root": str(tmp_path / "artifacts"),
+            "question": "Where do gradients survive?",
+            "study_file": "study.py",
+            "resolved": {"recipe": {"width": 64}, "seed": 7, "budget": {"trials": 12}},
+            "versions": {"torch": "2.13"},
+            "git_commit": "abc1234",
+            "criterion": Criterion(),
+            "budget": 12,
+            "counts": {"done": 12, "stable": 2},
+            "in_flight": (12, 13, 14, 20),
+            "updated_ms": 1_700_000_100_000,
+        }
+        save_job(folder, TrackingJob.model_validate({**given, **job}))
+        for index, batch in enumerate(records):
+            write_segment(folder, index, batch)
+        return folder
+
+    return make

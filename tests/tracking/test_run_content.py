@@ -1,0 +1,126 @@
+"""What a run holds, without MLflow."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.recipe import ACTIVATIONS
+from pipeline.segments import Record
+from pipeline.space import Value
+from pipeline.stability.criterion import Criterion, judge
+from pipeline.tracking.run_content import RunContent, run_content, run_name, table_row
+from pipeline.tracking_job import TrackingJob
+from pipeline.trajectory import LAYER_STATISTICS
+from tests.fakes import make_mixed_records, make_record
+
+
+def content_of(record: Record, **job: Any) -> RunContent:
+    given = {
+        "study": "s", "study_id": "id", "uri": "sqlite:////none", "study_file": "s.py", "resolved": {}, "versions": {},
+        "criterion": Criterion(), "budget": 1000, "updated_ms": 0,
+    }  # fmt: skip
+    judgement = None if record.trajectory is None else judge(record.trajectory, Criterion())
+    return run_content(record, judgement, TrackingJob.model_validate({**given, **job}))
+
+
+SHAPES: list[dict[str, Any]] = [
+    {"depth": 64, "steps": 100, "clip": True, "relative_init_scale": 1.1},
+    {"depth": 1, "steps": 0},
+    {"depth": 2, "steps": 1, "probe_every": 1},
+    {"depth": 300, "steps": 5, "probe_every": 100, "clip": True},
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_run_stays_within_40_keys_and_100_finite_rows(shape: dict[str, Any]) -> None:
+    kinds: list[dict[str, Any]] = [
+        {},
+        {"decades_per_layer": -0.9},
+        {"nonfinite_step": 0},
+        {"nonfinite_step": shape["steps"]},
+    ]
+    for kind in kinds if shape["steps"] else kinds[:2]:
+        content = content_of(make_record(3, point=shape, **kind))
+        keys = Counter(row.key for row in content.metrics)
+        assert len(keys) <= 40
+        assert len(content.metrics) <= 100
+        assert all(math.isfinite(row.value) for row in content.metrics)
+        assert max((count for key, count in keys.items() if key.startswith("series/")), default=0) <= 6
+        assert max(count for key, count in keys.items() if key.startswith("profile_")) <= 11
+
+
+def test_profiles_run_over_layers_and_show_both_ends() -> None:
+    record = make_record(0, point={"depth": 50, "steps": 20}, decades_per_layer=0.1)
+    assert record.trajectory is not None
+    profile = {r.step: r.value for r in content_of(record).metrics if r.key == "profile_init/log10_grad_norm"}
+    assert {1, 50} <= set(profile)
+    for layer, value in profile.items():
+        assert value == pytest.approx(record.trajectory["log10_delta_norm"][0, layer - 1], rel=1e-5)
+
+
+def test_series_are_what_was_recorded_at_their_step() -> None:
+    record = make_record(0, point={"depth": 4, "steps": 100})
+    assert record.trajectory is not None
+    loss = {r.step: r.value for r in content_of(record).metrics if r.key == "series/loss"}
+    assert len(loss) == 6
+    assert {0, 99} <= set(loss)
+    for step, value in loss.items():
+        assert value == pytest.approx(record.trajectory["loss"][step], rel=1e-5)
+
+
+def test_an_overflow_is_capped_and_counted() -> None:
+    record = make_record(0, point={"depth": 8, "steps": 100}, nonfinite_step=37)
+    values = {r.key: r.value for r in content_of(record).metrics if "/" not in r.key}
+    assert values["log10_grad_norm_end"] == 40.0
+    assert values["num_nonfinite"] == 2 * 63
+    assert values["diverged_at_step"] == 37
+    assert values["stable"] == 0
+    assert "tail_loss" not in values
+
+
+def test_full_detail_holds_every_finite_layer_value_once() -> None:
+    record = make_record(0, point={"depth": 12, "steps": 30}, nonfinite_step=20)
+    assert record.trajectory is not None
+    rows = [row for row in content_of(record, detail="full").metrics if row.key.startswith("layer_full/")]
+    finite = sum(int(np.isfinite(record.trajectory[name]).sum()) for name in LAYER_STATISTICS)
+    assert len({(row.key, row.step) for row in rows}) == len(rows) == finite
+    keys = [row.key for row in rows]
+    assert keys == sorted(keys, key=keys.index), "rows of a key stand together"
+
+
+def test_names_put_what_tells_trials_apart_first() -> None:
+    record = make_record(42, point={"depth": 32, "init_scale": 1.25, "activation": "tanh"})
+    assert run_name(record, "stable", budget=1000) == "0042 L32 s1.25 tanh stable"
+    assert run_name(record, "stable", budget=20_000).startswith("00042 ")
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_params_are_the_point_rounded_and_the_settings_that_had_a_say(activation: str) -> None:
+    point: dict[str, Value] = {"depth": 8, "init_scale": 1.23456789, "activation": activation, "clip_threshold": 0.5}
+    params = content_of(make_record(1, point={**point, "clip": False})).params
+    assert params["init_scale"] == "1.235"
+    assert params["activation"] == activation
+    assert params["clip"] == "false"
+    assert params["learning_rate"] == "0.05"
+    assert "clip_mode" not in params
+    assert "learning_rate" not in content_of(make_record(1, point={"steps": 0})).params
+
+
+def test_a_failure_of_the_machine_is_a_failed_run_without_metrics() -> None:
+    content = content_of(make_record(9, failure="the worker was lost 3 times"))
+    assert content.status == "FAILED"
+    assert content.metrics == []
+    assert content.tags["verdict"] == "failed"
+    assert content.tags["failure"] == "the worker was lost 3 times"
+
+
+def test_table_rows_hold_nothing_that_json_cannot() -> None:
+    for record in make_mixed_records(6):
+        row = table_row(record, None if record.trajectory is None else judge(record.trajectory, Criterion()))
+        assert row["trial"] == record.number
+        assert all(not isinstance(value, float) or math.isfinite(value) for value in row.values())
