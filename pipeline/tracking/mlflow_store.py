@@ -83,9 +83,7 @@ class MlflowStore:
         """The study's run: the known one if it lives, else the first found, else a new one; others are deleted."""
         runs = self._search(experiment_id, "tags.kind = 'study'")
         if not runs:
-            run = self._client.create_run(experiment_id, tags=dict(tags), run_name=name)
-            passage("create_parent")
-            return run
+            return self._client.create_run(experiment_id, tags=dict(tags), run_name=name)
         chosen = min(runs, key=lambda run: (run.info.run_id != known, run.info.start_time, run.info.run_id))
         for run in runs:
             if run is not chosen:

@@ -45,7 +45,7 @@ class ShipperProcess:
         if self._process.poll() is None or not self._may_restart():
             return
         if time.monotonic() >= self._start_after:
-            self._process = self._start()
+            self._restart()
 
     def waiting(self) -> int:
         """Recorded trials that MLflow does not hold yet."""
@@ -64,7 +64,7 @@ class ShipperProcess:
             if not self._may_restart():
                 break
             time.sleep(max(0.0, self._start_after - time.monotonic()))
-            self._process = self._start()
+            self._restart()
         return self._counter.waiting(self._uri)
 
     def _finish(self, patience: float) -> bool:
@@ -72,7 +72,7 @@ class ShipperProcess:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(f"finish {patience:g}\n".encode())
-            self._process.stdin.close()
+        self._process.stdin.close()
         quiet_since, seen = time.monotonic(), load_state(self._folder)
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -94,6 +94,11 @@ class ShipperProcess:
             self._start_after = time.monotonic() + FIRST_PAUSE_S * 2.0 ** (self._deaths - 1)
         return self._deaths < MOST_DEATHS
 
+    def _restart(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process = self._start()
+
     def _start(self) -> subprocess.Popen[bytes]:
         self._start_after = 0.0
         log = self._folder / LOG_NAME
@@ -102,6 +107,7 @@ class ShipperProcess:
             return subprocess.Popen(
                 [sys.executable, "-m", "pipeline.tracking.shipper", "--folder", str(self._folder)],
                 stdin=subprocess.PIPE,
+                bufsize=0,
                 stdout=errors,
                 stderr=errors,
                 env=self._env,

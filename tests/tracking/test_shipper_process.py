@@ -1,0 +1,144 @@
+"""The shipper as a process of its own: killed at planted points, without its driver, and against a real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.kill_points import VARIABLE
+from pipeline.segments import segment_paths, write_segment
+from pipeline.tracking.shipper import EXIT_WAITING
+from pipeline.tracking.shipper_process import ShipperProcess
+from pipeline.tracking.shipping_files import load_cursor, load_state
+from pipeline.tracking_job import load_job
+from tests.fakes import make_mixed_records
+from tests.tracking.conftest import MakeFolder
+from tests.tracking.lossy_proxy import LossyProxy, free_port
+from tests.tracking.notebook import Held, parent_of, ship, table_of, trials_of
+
+
+def run_shipper(folder: Path, said: str = "finish 20\n", kill_at: str | None = None) -> int:
+    """The exit code of a shipper whose driver says one thing and hangs up."""
+    environment = os.environ | ({} if kill_at is None else {VARIABLE: kill_at})
+    command = [sys.executable, "-m", "pipeline.tracking.shipper", "--folder", str(folder)]
+    return subprocess.run(command, input=said.encode(), env=environment, check=False, timeout=60).returncode
+
+
+def without_ids(trials: dict[int, Held]) -> dict[int, tuple[object, ...]]:
+    parent = "mlflow.parentRunId"
+    return {
+        number: (held.name, held.status, held.times, held.params, held.tags | {parent: ""}, held.rows)
+        for number, held in trials.items()
+    }
+
+
+def test_kills_at_every_call_leave_each_trial_once(make_folder: MakeFolder, tmp_path: Path) -> None:
+    records = make_mixed_records(12)
+    segments = [records[:4], records[4:8], records[8:]]
+    undisturbed = make_folder(segments, name="undisturbed", study_id="00000000-undisturbed", study="undisturbed")
+    assert ship(undisturbed) == 0
+    folder = make_folder(segments, name="killed")
+    for point in ("create_run:2", "log_batch:2", "set_terminated:2", "log_artifact:3"):
+        assert run_shipper(folder, kill_at=point) == -signal.SIGKILL, point
+    assert run_shipper(folder) == 0
+
+    def comparable(trials: dict[int, Held]) -> dict[int, tuple[object, ...]]:
+        for held in trials.values():
+            held.tags.update(study="", study_id="")
+        return without_ids(trials)
+
+    assert comparable(trials_of(folder)) == comparable(trials_of(undisturbed))
+    assert parent_of(folder).info.status == "FINISHED"
+    assert table_of(folder, tmp_path)["trial"] == list(range(12))
+
+
+def test_a_shipper_that_dies_is_started_again_and_one_whose_driver_dies_ends(make_folder: MakeFolder) -> None:
+    folder = make_folder([make_mixed_records(4)])
+    process = ShipperProcess(folder)
+    try:
+        deadline = time.monotonic() + 30
+        while process.waiting() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        first = load_state(folder)
+        assert first.shipped == 4
+        child = process._process
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        write_segment(folder, 1, make_mixed_records(2, first=4))
+        assert process.waiting() == 2
+        while process.waiting() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert sorted(trials_of(folder)) == list(range(6))
+        assert process._process.stdin is not None
+        process._process.stdin.close()  # what a killed driver leaves
+        assert process._process.wait(timeout=20) == 0
+        assert parent_of(folder).info.status == "KILLED"
+    finally:
+        process._process.kill()
+
+
+def test_the_driver_does_not_pay_for_importing_mlflow() -> None:
+    code = (
+        "import sys, pipeline.tracking.shipper_process, pipeline.tracking.links, pipeline.tracking_job;"
+        "sys.exit(sum(name in sys.modules for name in ('mlflow', 'sqlalchemy', 'requests')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture
+def server(make_folder: MakeFolder, tmp_path: Path) -> Iterator[tuple[int, list[subprocess.Popen[bytes]]]]:
+    """A free port, and a list into which the test puts the server that it starts there."""
+    started: list[subprocess.Popen[bytes]] = []
+    yield free_port(), started
+    for process in started:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def start_server(port: int, tmp_path: Path) -> subprocess.Popen[bytes]:
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{tmp_path / 'mlflow.db'}",
+        "--artifacts-destination", str(tmp_path / "served"),
+    ]  # fmt: skip
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (tmp_path / "server.log").open("wb") as log:
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+
+def test_a_server_that_is_away_then_loses_a_reply_gets_every_trial_once(
+    make_folder: MakeFolder, tmp_path: Path, server: tuple[int, list[subprocess.Popen[bytes]]]
+) -> None:
+    port, started = server
+    with LossyProxy(port, lose="/runs/create", which=3) as proxy:
+        uri = f"http://127.0.0.1:{proxy.port}"
+        records = make_mixed_records(6)
+        folder = make_folder([records], uri=uri, artifact_root=None, budget=6)
+        begin = time.monotonic()
+        assert ship(folder, patience=1.0) == EXIT_WAITING
+        assert time.monotonic() - begin < 10
+        assert load_state(folder).last_error is not None
+        assert not load_cursor(folder, uri).shipped
+
+        started.append(start_server(port, tmp_path))
+        assert ship(folder, patience=60.0) == 0
+        assert proxy.lost == 1
+        assert load_state(folder).last_error is None
+        assert load_cursor(folder, uri).shipped == {path.name for path in segment_paths(folder)}
+        trials = trials_of(folder)
+        assert sorted(trials) == list(range(6))
+        assert {held.status for held in trials.values()} == {"FINISHED", "FAILED"}
+        assert table_of(folder, tmp_path)["trial"] == list(range(6))
+
+    twin = make_folder([records], name="twin", study_id="00000000-twin", study="twin")
+    assert load_job(twin).uri.startswith("sqlite")
+    assert ship(twin) == 0
+    rows = {number: held.rows for number, held in trials_of(twin).items()}
+    assert {number: held.rows for number, held in trials.items()} == rows
