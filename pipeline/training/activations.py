@@ -44,11 +44,11 @@ class Nonlinearity:
     keeps_z: bool = False
     fixes_zero: bool = True
 
-    def saturated(self, kept: Tensor) -> Tensor:
-        """Where |phi'(z)| is below 1 % of its maximum (bool, the shape of `kept`)."""
-        slope = torch.ones_like(kept)
-        self.backward(slope, kept)
-        return slope.abs_() < SATURATION_FRACTION * self.max_slope
+    def mark_saturated(self, kept: Tensor, out: Tensor) -> None:
+        """Write 1 into out where |phi'(z)| is below 1 % of its maximum, 0 elsewhere."""
+        out.fill_(1.0)
+        self.backward(out, kept)
+        out.abs_().lt_(SATURATION_FRACTION * self.max_slope)
 
 
 def _linear(z: Tensor, out: Tensor) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.recipe import Recipe, probe_steps
-from pipeline.training.probes import Reading
+from pipeline.training.probes import LayerValues
 from pipeline.trajectory import STATISTICS, FloatArray, Trajectory
 
 _RUNNING = -1
@@ -48,11 +48,11 @@ class StackLog:
         self._write("clip_factor", step, torch.where(torch.isfinite(norm_n), clip_factor_n, torch.nan))
         self._stop(step, torch.isfinite(loss_n) & torch.isfinite(norm_n))
 
-    def probe(self, probe: int, reading: Reading, loss_n: Tensor, accuracy_n: Tensor) -> None:
+    def probe(self, probe: int, layers: LayerValues, loss_n: Tensor, accuracy_n: Tensor) -> None:
         """Write what a probe measured."""
         self._write("probe_loss", probe, loss_n)
         self._write("accuracy", probe, accuracy_n)
-        for name, value_Ln in reading.values.items():
+        for name, value_Ln in layers.items():
             self._write_layers(name, probe, value_Ln)
         if self._probe_steps[probe] == self._recipes[0].steps:
             self._stop(self._recipes[0].steps, torch.isfinite(loss_n))
@@ -98,7 +98,7 @@ class StackLog:
         self._series[name][probe][: len(value_Ln), self._position_n] = self._while_running(value_Ln)
 
     def _while_running(self, value: Tensor) -> Tensor:
-        """The values of members that still run; NaN (one and the same, whatever bits arithmetic gave it) for the rest."""
+        """The values of members that still run; for the rest NaN, of one pattern whatever arithmetic made."""
         running_n = self._stopped_N[self._position_n] == _RUNNING
         return torch.where(running_n & ~torch.isnan(value), value, torch.nan)
 

@@ -9,6 +9,7 @@ Shapes: L layer, n member, B row of a batch, F feature, U unit, C class (the las
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from pipeline.training.data import Dataset
 from pipeline.training.initialisation import hidden_biases, hidden_weights, readout_weights
 from pipeline.training.layout import PIECE, Layout, Section, scale_by_power_
 from pipeline.training.norms import section_norms
-from pipeline.training.probes import Reading
+from pipeline.training.probes import LayerValues, Reading
 from pipeline.training.workspace import Arena, Views, Widths
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -50,46 +51,44 @@ class Network:
         self._phi = NONLINEARITIES[recipe.activation]
         self._depths = [r.depth for r in recipes]
         self._width = recipe.width
-        self._batch_rows = padded(max(recipe.batch_size, recipe.probe_samples))
         self._num_classes = data.num_classes
         self._widths = Widths(padded(data.shape.num_features), padded(recipe.width), padded(data.num_classes))
         self._x_NF, self._y_N = data.tensors(dtype, device)
-        self.layout = Layout(len(recipes), _sections(self._counts(), self._widths))
+        self.layout = Layout(len(recipes), _sections(_counts(self._depths), self._widths))
         self.value = _initial_values(self.layout, recipes, seeds, data, self._widths, dtype).to(device)
-        self._bind()
+        self._bind(capacity=padded(max(recipe.batch_size, recipe.probe_samples)))
 
     def loss_and_gradient(self, rows_nB: NDArray[np.int64]) -> Tensor:
         """Mean loss of each member on its own rows (n,), float64; leaves the gradient of that loss in `grad`."""
         return self._pass(rows_nB, None)
 
-    def probe(self, rows_nB: NDArray[np.int64]) -> tuple[Tensor, Reading]:
+    def probe(self, rows_nB: NDArray[np.int64]) -> tuple[Tensor, LayerValues]:
         """As `loss_and_gradient`, and reads the layer statistics on the way."""
-        depth = self._depths[0]
-        reading = Reading(depth, self.layout.members, rows_nB.shape[1], self._width, self._phi, self.value.device)
+        reading = Reading(self._counts, rows_nB.shape[1], self._width, self._phi, self.value)
         loss_n = self._pass(rows_nB, reading)
+        depth = self._depths[0]
         norm_sn = section_norms(self.layout, self.grad)
-        reading.weights(norm_sn[:depth], norm_sn[depth + 1 : 2 * depth + 1])
+        values = reading.values(self._plan(padded(rows_nB.shape[1])).views.a, norm_sn[:depth], norm_sn[depth + 1 : -1])
         scale_by_power_(self.layout, self.grad, _by_section(reading.exponent_Ln))
-        return loss_n, reading
+        return loss_n, values
 
     def accuracy(self, rows: NDArray[np.int64]) -> Tensor:
         """Fraction of the rows that each member classifies correctly (n,), float64; a non-finite logit is wrong."""
-        correct_n = torch.zeros(self.layout.members, dtype=torch.float64, device=self.value.device)
-        chunk = min(_FORWARD_ROWS, self._batch_rows)
+        correct_n = torch.zeros(self.layout.members, dtype=torch.int64, device=self.value.device)
+        chunk = min(_FORWARD_ROWS, self._arena.capacity)
         for start in range(0, len(rows), chunk):
             part = rows[start : start + chunk]
-            views = self._views(padded(len(part))).passing(self._phi.keeps_z)
-            y_nB = self._gather(np.broadcast_to(part, (self.layout.members, len(part))), views)
-            self._forward(views)
-            best_nB, class_nB = views.logits[:, : len(part), : self._num_classes].max(2)
-            hit_nB = (class_nB == y_nB[:, : len(part)]) & torch.isfinite(best_nB)
-            correct_n += hit_nB.sum(1)
-        return correct_n / len(rows)
+            plan = self._plan(padded(len(part)), keeps_layers=False)
+            y_nB = self._gather(np.broadcast_to(part, (self.layout.members, len(part))), plan.views)
+            self._forward(plan)
+            best_nB, class_nB = plan.views.logits[:, : len(part), : self._num_classes].max(2)
+            correct_n += ((class_nB == y_nB[:, : len(part)]) & torch.isfinite(best_nB)).sum(1)
+        return correct_n.double() / len(rows)
 
     def layer_norms(self, flat: Tensor) -> Tensor:
         """Norms of the hidden layers' weights in a buffer of this layout, (L, n) float64; NaN where no layer is."""
-        norm_Ln = section_norms(self.layout, flat)[: self._depths[0]]
-        for layer, count in enumerate(self._counts_l[:-1]):
+        norm_Ln = section_norms(self.layout, flat, self._depths[0])
+        for layer, count in enumerate(self._counts):
             norm_Ln[layer, count:] = torch.nan
         return norm_Ln
 
@@ -98,23 +97,47 @@ class Network:
         self.value = self.layout.kept(self.value, members)
         self.layout = self.layout.keep(members)
         self._depths = [self._depths[member] for member in members]
-        self._bind()
+        self._bind(self._arena.capacity)
 
-    def _bind(self) -> None:
-        """Allocate gradients and buffers, and make the views that the passes use."""
-        depth = self._depths[0]
+    def _bind(self, capacity: int) -> None:
+        """Allocate gradients and buffers for the members that there are."""
+        self._counts = _counts(self._depths)
         self.grad = torch.zeros_like(self.value)
-        self._weight, self._weight_grad = self._matrices(self.value), self._matrices(self.grad)
-        self._bias, self._bias_grad = self._vectors(self.value), self._vectors(self.grad)
-        self._counts_l = [*self._counts(), 0]
         keeps_z = self._phi.keeps_z
-        arena_counts = self._counts_l[:depth]
-        self._arena = Arena(arena_counts, self._batch_rows, self._widths, keeps_z, self.value.dtype, self.value.device)
-        self._views_by_rows: dict[int, Views] = {}
+        self._arena = Arena(self._counts, capacity, self._widths, keeps_z, self.value.dtype, self.value.device)
+        self._plans: dict[tuple[int, bool], _Plan] = {}
 
-    def _counts(self) -> list[int]:
-        """n_l: how many members have layer l."""
-        return [sum(depth > layer for depth in self._depths) for layer in range(self._depths[0])]
+    def _plan(self, rows: int, *, keeps_layers: bool = True) -> _Plan:
+        """The views of a pass of this many rows, made once."""
+        key = (rows, keeps_layers)
+        if key not in self._plans:
+            views = self._arena.views(rows, keeps_layers=keeps_layers)
+            weights, weight_grads = self._matrices(self.value), self._matrices(self.grad)
+            biases, bias_grads = self._vectors(self.value), self._vectors(self.grad)
+            readout = _Readout(weights[-1], biases[-1][:, None, :], weight_grads[-1], bias_grads[-1])
+            layers = []
+            for layer, (count, deeper) in enumerate(zip(self._counts, [*self._counts[1:], 0], strict=True)):
+                a, delta = views.a[layer], views.deltas[layer]
+                layers.append(
+                    _Layer(
+                        previous=(views.a[layer - 1] if layer else views.x)[:count],
+                        weight=weights[layer],
+                        bias=biases[layer][:, None, :],
+                        weight_grad=weight_grads[layer],
+                        bias_grad=bias_grads[layer],
+                        z=views.z[layer],
+                        a=a,
+                        delta=delta,
+                        scratch=views.scratch[:count],
+                        padding=a[:, :, self._width :],
+                        staying_delta=delta[:deeper],
+                        leaving_a=a[deeper:],
+                        leaving_top=views.top[deeper:count],
+                        leaving_delta=delta[deeper:],
+                    )
+                )
+            self._plans[key] = _Plan(views, layers, readout)
+        return self._plans[key]
 
     def _matrices(self, flat: Tensor) -> list[Tensor]:
         """Weights of hidden layers and readout, shape (n_l, in, out)."""
@@ -129,11 +152,6 @@ class Network:
         sizes = [widths.units] * depth + [widths.classes]
         return [self.layout.section(flat, depth + 1 + layer)[:, :size] for layer, size in enumerate(sizes)]
 
-    def _views(self, rows: int) -> Views:
-        if rows not in self._views_by_rows:
-            self._views_by_rows[rows] = self._arena.rows(rows)
-        return self._views_by_rows[rows]
-
     def _gather(self, rows_nB: NDArray[np.int64], views: Views) -> Tensor:
         """Fetch every member's rows into `views.x`, filled up with zero rows; returns their labels (n, B)."""
         members, num_rows = rows_nB.shape
@@ -143,27 +161,26 @@ class Network:
         torch.index_select(self._x_NF, 0, index.view(-1), out=views.x.view(-1, views.x.shape[2]))
         return self._y_N[index]
 
-    def _forward(self, views: Views) -> None:
-        """From `views.x` to `views.logits`."""
-        previous = views.x
-        for layer, (a, z) in enumerate(zip(views.a, views.z, strict=True)):
-            count, deeper = self._counts_l[layer], self._counts_l[layer + 1]
-            torch.baddbmm(self._bias[layer][:, None, :], previous[:count], self._weight[layer], out=z)
-            self._phi.apply(z, a)
-            if not self._phi.fixes_zero and self._width < a.shape[2]:
-                a[:, :, self._width :] = 0.0
-            views.top[deeper:count] = a[deeper:]
-            previous = a
-        torch.baddbmm(self._bias[-1][:, None, :], views.top, self._weight[-1], out=views.logits)
-
     def _pass(self, rows_nB: NDArray[np.int64], reading: Reading | None) -> Tensor:
         num_rows = rows_nB.shape[1]
-        views = self._views(padded(num_rows))
-        y_nB = self._gather(rows_nB, views)
-        self._forward(views)
-        loss_n = self._loss(views, y_nB, num_rows)
-        self._backward(views, num_rows, reading)
+        plan = self._plan(padded(num_rows))
+        y_nB = self._gather(rows_nB, plan.views)
+        self._forward(plan)
+        loss_n = self._loss(plan.views, y_nB, num_rows)
+        self._backward(plan, num_rows, reading)
         return loss_n
+
+    def _forward(self, plan: _Plan) -> None:
+        """From inputs to logits."""
+        clears_padding = not self._phi.fixes_zero and self._width < self._widths.units
+        for layer in plan.layers:
+            torch.baddbmm(layer.bias, layer.previous, layer.weight, out=layer.z)
+            self._phi.apply(layer.z, layer.a)
+            if clears_padding:
+                layer.padding.zero_()
+            if len(layer.leaving_a):
+                layer.leaving_top.copy_(layer.leaving_a)
+        torch.baddbmm(plan.readout.bias, plan.views.top, plan.readout.weight, out=plan.views.logits)
 
     def _loss(self, views: Views, y_nB: Tensor, num_rows: int) -> Tensor:
         """Mean cross-entropy (n,), float64; leaves the gradient of the mean loss by logits in `views.dlogits`."""
@@ -178,32 +195,67 @@ class Network:
         dlogits[:, num_rows:] = 0.0
         return _mean(loss_nB)
 
-    def _backward(self, views: Views, num_rows: int, reading: Reading | None) -> None:
-        """From `views.dlogits` to `grad`."""
-        torch.bmm(views.top.transpose(1, 2), views.dlogits, out=self._weight_grad[-1])
-        torch.sum(views.dlogits, 1, out=self._bias_grad[-1])
-        top_delta = views.top  # read for the last time above
-        torch.bmm(views.dlogits, self._weight[-1].transpose(1, 2), out=top_delta)
-        delta = views.deltas[0]
-        for layer in reversed(range(len(views.a))):
-            count, deeper = self._counts_l[layer], self._counts_l[layer + 1]
-            above, delta = delta, views.deltas[layer % 2][:count]
-            if deeper:
-                torch.bmm(above, self._weight[layer + 1].transpose(1, 2), out=delta[:deeper])
-            delta[deeper:] = top_delta[deeper:count]
-            a, z = views.a[layer], views.z[layer]
+    def _backward(self, plan: _Plan, num_rows: int, reading: Reading | None) -> None:
+        """From the gradient by logits to `grad`."""
+        views, readout = plan.views, plan.readout
+        torch.bmm(views.top.mT, views.dlogits, out=readout.weight_grad)
+        torch.sum(views.dlogits, 1, out=readout.bias_grad)
+        torch.bmm(views.dlogits, readout.weight.mT, out=views.top)
+        above: _Layer | None = None
+        for index in reversed(range(len(plan.layers))):
+            layer = plan.layers[index]
+            if above is not None:
+                torch.bmm(above.delta, above.weight.mT, out=layer.staying_delta)
+            if len(layer.leaving_a):
+                layer.leaving_delta.copy_(layer.leaving_top)
             if reading is not None:
-                scratch = views.scratch[:count]
-                reading.activations(layer, a[:, :num_rows], z[:, :num_rows], scratch[:, :num_rows])
-                self._phi.backward(delta, z)
-                reading.exponent_Ln[layer, :deeper] = reading.exponent_Ln[layer + 1, :deeper] if deeper else 0
-                reading.rescale(layer, delta, scratch)
-                reading.gradients(layer, delta, scratch)
-            else:
-                self._phi.backward(delta, z)
-            torch.sum(delta, 1, out=self._bias_grad[layer])
-            previous = views.a[layer - 1][:count] if layer else views.x[:count]
-            torch.bmm(previous.transpose(1, 2), delta, out=self._weight_grad[layer])
+                reading.activations(index, layer.a[:, :num_rows], layer.z[:, :num_rows], layer.scratch[:, :num_rows])
+            self._phi.backward(layer.delta, layer.z)
+            if reading is not None:
+                reading.gradients(index, layer.delta, layer.scratch)
+            torch.sum(layer.delta, 1, out=layer.bias_grad)
+            torch.bmm(layer.previous.mT, layer.delta, out=layer.weight_grad)
+            above = layer
+
+
+@dataclass(frozen=True)
+class _Readout:
+    weight: Tensor
+    bias: Tensor
+    weight_grad: Tensor
+    bias_grad: Tensor
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """What a pass reads and writes at one hidden layer; members that leave the stack here come last."""
+
+    previous: Tensor
+    weight: Tensor
+    bias: Tensor
+    weight_grad: Tensor
+    bias_grad: Tensor
+    z: Tensor
+    a: Tensor
+    delta: Tensor
+    scratch: Tensor
+    padding: Tensor
+    staying_delta: Tensor
+    leaving_a: Tensor
+    leaving_top: Tensor
+    leaving_delta: Tensor
+
+
+@dataclass(frozen=True)
+class _Plan:
+    views: Views
+    layers: list[_Layer]
+    readout: _Readout
+
+
+def _counts(depths: Sequence[int]) -> list[int]:
+    """n_l: how many members have layer l."""
+    return [sum(depth > layer for depth in depths) for layer in range(depths[0])]
 
 
 def _sections(counts: Sequence[int], widths: Widths) -> tuple[Section, ...]:

@@ -26,14 +26,16 @@ def exact_norms(x_mP: Tensor) -> Tensor:
     return norm
 
 
-def section_norms(layout: Layout, flat: Tensor) -> Tensor:
-    """Norm of every piece (s, n), float64, right for any finite elements; 0 where a member has no such section."""
-    norm_sn = _fast_norms(layout, flat)
-    for index, section in enumerate(layout.sections):
-        norm_n = norm_sn[index, : section.members]
-        unsafe = torch.nonzero(~((norm_n > SAFE_LOW) & (norm_n < SAFE_HIGH)))[:, 0]
-        if len(unsafe):
-            norm_n[unsafe] = exact_norms(layout.section(flat, index)[unsafe])
+def section_norms(layout: Layout, flat: Tensor, sections: int | None = None) -> Tensor:
+    """Norm of every piece of the first sections (default all), (s, n) float64, right for any finite elements.
+
+    0 where a member has no such section.
+    """
+    norm_sn = _fast_norms(layout, flat)[:sections]
+    unsafe_sn = ~((norm_sn > SAFE_LOW) & (norm_sn < SAFE_HIGH))
+    for index, member in torch.nonzero(unsafe_sn).tolist():
+        if member < layout.sections[index].members:
+            norm_sn[index, member] = exact_norms(layout.section(flat, index)[member])
     return norm_sn
 
 

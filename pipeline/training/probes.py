@@ -9,17 +9,21 @@ registers; padded units and rows are zero and are never counted).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from pipeline.packing import padded
 from pipeline.training.activations import Nonlinearity
 from pipeline.training.layout import halves
-from pipeline.training.norms import SAFE_HIGH, SAFE_LOW
-from pipeline.trajectory import LAYER_STATISTICS
+from pipeline.training.norms import SAFE_HIGH, SAFE_LOW, exact_norms
 
 _LOG10_2 = math.log10(2.0)
 _DELTA_LOW, _DELTA_HIGH = 2.0**-30, 2.0**30  # delta is rescaled where its largest entry leaves this range
+
+
+LayerValues = dict[str, Tensor]  # statistic name to (L, n), float64; NaN where a member has no such layer
 
 
 def log10_magnitude(value: Tensor) -> Tensor:
@@ -30,98 +34,106 @@ def log10_magnitude(value: Tensor) -> Tensor:
 class Reading:
     """One reading of every layer statistic of a stack.
 
+    Layer by layer only sums over samples are taken; what follows from them is computed for all layers at the end.
+
     Args:
-        depth, members: layers of the deepest member, and members.
+        counts: members that have each layer (deepest first: counts fall).
         num_rows, width: true samples and units, padding not counted.
         phi: the stack's nonlinearity.
+        like: gives type and device.
 
     Attributes:
-        values: statistic name to array (L, n), float64; NaN where a member has no such layer.
         exponent_Ln: powers of two taken out of delta; a gradient made from delta must be multiplied by 2^exponent.
     """
 
-    def __init__(
-        self, depth: int, members: int, num_rows: int, width: int, phi: Nonlinearity, device: torch.device
-    ) -> None:
+    def __init__(self, counts: Sequence[int], num_rows: int, width: int, phi: Nonlinearity, like: Tensor) -> None:
+        self._counts = counts
         self._num_rows = num_rows
         self._width = width
         self._phi = phi
-        shape = (depth, members)
-        self.values = {
-            name: torch.full(shape, torch.nan, dtype=torch.float64, device=device) for name in LAYER_STATISTICS
-        }
-        self.exponent_Ln = torch.zeros(shape, dtype=torch.int64, device=device)
-
-    def rescale(self, layer: int, delta_nBU: Tensor, scratch_nBU: Tensor) -> None:
-        """Bring delta of a layer into range, in place, and note its maximum.
-
-        `exponent_Ln[layer]` must hold the exponents that delta came with.
-        """
-        members = len(delta_nBU)
-        largest_n = torch.abs(delta_nBU, out=scratch_nBU).amax((1, 2))
-        outside_n = ~((largest_n > _DELTA_LOW) & (largest_n < _DELTA_HIGH)) & (largest_n > 0)
-        outside_n &= torch.isfinite(largest_n)
-        if bool(outside_n.any()):
-            _, exponent_n = torch.frexp(largest_n)
-            exponent_n = torch.where(outside_n, exponent_n, 0)
-            largest_n = largest_n.double()
-            for power_n in halves(-exponent_n):
-                delta_nBU.mul_(power_n[:, None, None].to(delta_nBU.dtype))
-                largest_n = largest_n * power_n
-            self.exponent_Ln[layer, :members] += exponent_n
-        self._put("log10_delta_max", layer, self._scaled_log10(layer, largest_n) + math.log10(self._num_rows))
-
-    def gradients(self, layer: int, delta_nBU: Tensor, scratch_nBU: Tensor) -> None:
-        """Read the statistics of delta, the gradient of the mean loss: B times it is the per-sample gradient."""
-        norm_n = torch.linalg.vector_norm(delta_nBU.flatten(1), dim=1)
-        self._put("log10_delta_norm", layer, self._scaled_log10(layer, norm_n) + 0.5 * math.log10(self._num_rows))
-        nonzero_n = torch.sign(delta_nBU, out=scratch_nBU).abs_().sum((1, 2), dtype=torch.float64)
-        entries = self._num_rows * self._width
-        self._put("delta_zero_fraction", layer, (entries - nonzero_n) / entries)
+        shape, units = (len(counts), counts[0]), padded(width)
+        self.exponent_Ln = torch.zeros(shape, dtype=torch.int64, device=like.device)
+        self._delta_max_Ln = like.new_zeros(shape)
+        self._delta_norm_Ln = like.new_zeros(shape)
+        self._delta_nonzero_LnU = like.new_zeros((*shape, units))
+        self._a_max_LnU = like.new_zeros((*shape, units))
+        self._saturated_LnU = like.new_zeros((*shape, units))
+        self._a_norm_LnB = like.new_zeros((*shape, num_rows))
+        self._unit_sum_LnU = like.new_zeros((*shape, units))
 
     def activations(self, layer: int, a_nBU: Tensor, kept_nBU: Tensor, scratch_nBU: Tensor) -> None:
-        """Read the statistics of a layer's activations, rows that fill the batch up left out.
+        """Read a layer's activations, rows that fill the batch up left out; `kept_nBU` is what phi' follows from."""
+        count = self._counts[layer]
+        torch.amax(torch.abs(a_nBU, out=scratch_nBU), 1, out=self._a_max_LnU[layer, :count])
+        self._phi.mark_saturated(kept_nBU, scratch_nBU)
+        torch.sum(scratch_nBU, 1, out=self._saturated_LnU[layer, :count])
+        norm_nB = self._a_norm_LnB[layer, :count]
+        torch.linalg.vector_norm(a_nBU, dim=2, out=norm_nB)
+        inverse_nB = norm_nB.reciprocal().nan_to_num_(nan=torch.nan, posinf=0.0)
+        torch.bmm(inverse_nB[:, None, :], a_nBU, out=self._unit_sum_LnU[layer, :count, None, :])
 
-        `kept_nBU` is what the nonlinearity's backward pass needs.
-        """
-        largest_nU = torch.abs(a_nBU, out=scratch_nBU).amax(1)[:, : self._width]
-        self._put("dead_fraction", layer, (largest_nU == 0).double().mean(1))
-        saturated_nBU = self._phi.saturated(kept_nBU)[..., : self._width]
-        self._put("saturated_fraction", layer, saturated_nBU.flatten(1).double().mean(1))
+    def gradients(self, layer: int, delta_nBU: Tensor, scratch_nBU: Tensor) -> None:
+        """Bring delta of a layer (of the mean loss) into range, in place, and read it; layers come from the last on."""
+        count = self._counts[layer]
+        if layer + 1 < len(self._counts):
+            deeper = self._counts[layer + 1]
+            self.exponent_Ln[layer, :deeper] = self.exponent_Ln[layer + 1, :deeper]
+        largest_n = self._delta_max_Ln[layer, :count]
+        torch.amax(torch.abs(delta_nBU, out=scratch_nBU), (1, 2), out=largest_n)
+        if not bool(((largest_n > _DELTA_LOW) & (largest_n < _DELTA_HIGH)).all()):
+            self._rescale(layer, delta_nBU, largest_n)
+        torch.linalg.vector_norm(delta_nBU.flatten(1), dim=1, out=self._delta_norm_Ln[layer, :count])
+        torch.sum(torch.sign(delta_nBU, out=scratch_nBU).abs_(), 1, out=self._delta_nonzero_LnU[layer, :count])
 
-        largest_n = largest_nU.amax(1)
-        outside_n = ~((largest_n > SAFE_LOW) & (largest_n < SAFE_HIGH)) & (largest_n > 0) & torch.isfinite(largest_n)
-        exponent_n = torch.where(outside_n, torch.frexp(largest_n)[1], 0)
-        if bool(outside_n.any()):
-            for power_n in halves(-exponent_n):
-                a_nBU = a_nBU * power_n[:, None, None].to(a_nBU.dtype)
-        norm_nB = torch.linalg.vector_norm(a_nBU, dim=2)
-        mean_square_n = torch.square(norm_nB.double()).sum(1) / (self._num_rows * self._width)
-        self._put("log10_activation_ms", layer, log10_magnitude(mean_square_n) + 2 * _LOG10_2 * exponent_n)
-        self._put("activation_cosine", layer, _mean_cosine(a_nBU, norm_nB))
-
-    def weights(self, weight_norm_Ln: Tensor, bias_norm_Ln: Tensor) -> None:
-        """Read the norms of weight and bias gradients, taken before the powers of two were put back."""
+    def values(self, a_lnBU: Sequence[Tensor], weight_norm_Ln: Tensor, bias_norm_Ln: Tensor) -> LayerValues:
+        """Every statistic, given all activations and the gradients' norms before the powers of two were put back."""
+        width, num_rows = self._width, self._num_rows
+        entries = width * num_rows
         shift_Ln = self.exponent_Ln * _LOG10_2
-        absent_Ln = self.values["log10_delta_norm"].isnan()
-        for name, norm_Ln in (("log10_weight_grad_norm", weight_norm_Ln), ("log10_bias_grad_norm", bias_norm_Ln)):
-            self.values[name] = (log10_magnitude(norm_Ln) + shift_Ln).masked_fill_(absent_Ln, torch.nan)
+        nonzero_Ln = self._delta_nonzero_LnU.double().sum(2)
+        mean_square_Ln, cosine_Ln = self._moments(a_lnBU)
+        per_sample = math.log10(num_rows)  # delta is of the mean loss: num_rows times it is the per-sample gradient
+        found = {
+            "log10_delta_norm": log10_magnitude(self._delta_norm_Ln) + shift_Ln + per_sample / 2,
+            "log10_delta_max": log10_magnitude(self._delta_max_Ln) + shift_Ln + per_sample,
+            "delta_zero_fraction": (entries - nonzero_Ln) / entries,
+            "log10_weight_grad_norm": log10_magnitude(weight_norm_Ln) + shift_Ln,
+            "log10_bias_grad_norm": log10_magnitude(bias_norm_Ln) + shift_Ln,
+            "dead_fraction": (self._a_max_LnU[..., :width] == 0).double().mean(2),
+            "saturated_fraction": self._saturated_LnU[..., :width].double().sum(2) / entries,
+            "log10_activation_ms": log10_magnitude(mean_square_Ln),
+            "activation_cosine": cosine_Ln,
+        }
+        for layer, count in enumerate(self._counts):
+            for value_Ln in found.values():
+                value_Ln[layer, count:] = torch.nan
+        return found
 
-    def _scaled_log10(self, layer: int, value_n: Tensor) -> Tensor:
-        return log10_magnitude(value_n) + self.exponent_Ln[layer, : len(value_n)] * _LOG10_2
+    def _rescale(self, layer: int, delta_nBU: Tensor, largest_n: Tensor) -> None:
+        """Divide delta and its largest entry by a power of two per member, where that entry is out of range."""
+        inside_n = (largest_n > _DELTA_LOW) & (largest_n < _DELTA_HIGH)
+        outside_n = ~inside_n & (largest_n > 0) & torch.isfinite(largest_n)
+        exponent_n = torch.where(outside_n, torch.frexp(largest_n)[1], 0)
+        for power_n in halves(-exponent_n):
+            delta_nBU.mul_(power_n[:, None, None].to(delta_nBU.dtype))
+            largest_n.mul_(power_n)
+        self.exponent_Ln[layer, : len(largest_n)] += exponent_n
 
-    def _put(self, name: str, layer: int, value_n: Tensor) -> None:
-        self.values[name][layer, : len(value_n)] = value_n
+    def _moments(self, a_lnBU: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """(mean square, mean cosine over pairs of samples) of the activations, (L, n) each.
 
-
-def _mean_cosine(a_nBU: Tensor, norm_nB: Tensor) -> Tensor:
-    """Mean cosine over pairs of different samples whose activations are not zero; NaN where there is no such pair.
-
-    The sum over all pairs is ||sum_b a_b / ||a_b|| ||^2 less the diagonal.
-    """
-    nonzero_nB = norm_nB > 0
-    inverse_nB = torch.where(nonzero_nB, 1.0 / norm_nB, 0.0)
-    sum_n1U = torch.bmm(inverse_nB[:, None, :], a_nBU)
-    count_n = nonzero_nB.double().sum(1)
-    total_n = torch.square(torch.linalg.vector_norm(sum_n1U[:, 0], dim=1).double())
-    return (total_n - count_n) / (count_n * (count_n - 1))
+        Cosines are over pairs of samples whose activations are not zero, NaN where there is no such pair: the sum over
+        all pairs is ||sum_b a_b / ||a_b|| ||^2 less the diagonal.
+        """
+        norm_LnB, sum_LnU = self._a_norm_LnB.double(), self._unit_sum_LnU.double()
+        largest_Ln = self._a_max_LnU.amax(2)
+        unsafe_Ln = ~((largest_Ln > SAFE_LOW) & (largest_Ln < SAFE_HIGH)) & (largest_Ln > 0)
+        for layer, member in torch.nonzero(unsafe_Ln).tolist():  # squares would leave the range of float32
+            a_BU = a_lnBU[layer][member, : self._num_rows].double()
+            norm_B = exact_norms(a_BU)
+            norm_LnB[layer, member] = norm_B
+            sum_LnU[layer, member] = (a_BU / torch.where(norm_B > 0, norm_B, 1.0)[:, None]).sum(0)
+        pairs_Ln = (norm_LnB > 0).double().sum(2)
+        total_Ln = torch.square(sum_LnU).sum(2)
+        mean_square_Ln = torch.square(norm_LnB).sum(2) / (self._num_rows * self._width)
+        return mean_square_Ln, (total_Ln - pairs_Ln) / (pairs_Ln * (pairs_Ln - 1))

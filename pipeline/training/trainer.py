@@ -24,7 +24,7 @@ from pipeline.training.log import StackLog
 from pipeline.training.network import Network
 from pipeline.training.norms import section_norms, total_norms
 from pipeline.training.optimizers import OPTIMIZERS
-from pipeline.training.probes import Reading, log10_magnitude
+from pipeline.training.probes import LayerValues, log10_magnitude
 from pipeline.trajectory import Trajectory
 
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ class Family(Protocol):
 
     def loss_and_gradient(self, rows_nB: NDArray[np.int64]) -> Tensor: ...
 
-    def probe(self, rows_nB: NDArray[np.int64]) -> tuple[Tensor, Reading]: ...
+    def probe(self, rows_nB: NDArray[np.int64]) -> tuple[Tensor, LayerValues]: ...
 
     def accuracy(self, rows: NDArray[np.int64]) -> Tensor: ...
 
@@ -134,8 +134,8 @@ class _Run:
         rows_nB = self.batches.next()
         if probe is not None and step > 0:
             accuracy_n = self.network.accuracy(self.data.accuracy_rows)
-            loss_n, reading = self.network.probe(rows_nB)
-            self.log.probe(probe, reading, loss_n, accuracy_n)
+            loss_n, layers = self.network.probe(rows_nB)
+            self.log.probe(probe, layers, loss_n, accuracy_n)
         else:
             loss_n = self.network.loss_and_gradient(rows_nB)
         network = self.network
@@ -151,8 +151,8 @@ class _Run:
     def probe_fixed_rows(self, probe: int) -> None:
         """Read loss, accuracy and layer statistics on the probe rows."""
         rows_nB = np.broadcast_to(self.probe_rows, (self.network.layout.members, len(self.probe_rows)))
-        loss_n, reading = self.network.probe(rows_nB)
-        self.log.probe(probe, reading, loss_n, self.network.accuracy(self.data.accuracy_rows))
+        loss_n, layers = self.network.probe(rows_nB)
+        self.log.probe(probe, layers, loss_n, self.network.accuracy(self.data.accuracy_rows))
 
     def drop_stopped_members(self) -> None:
         """Go on without members that became non-finite, when there are enough of them to pay for rebuilding."""

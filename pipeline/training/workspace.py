@@ -25,7 +25,7 @@ class Widths:
 class Arena:
     """Memory for passes of up to `rows` rows through layers of `counts` members (deepest first: counts fall).
 
-    A pass that keeps its layers can be followed by a backward pass; one that does not uses two buffers in turn.
+    A pass that keeps its layers can be followed by a backward pass; one that does not uses the backward pass's buffers.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class Arena:
             return torch.zeros(pieces * rows * size, dtype=dtype, device=device)
 
         self.counts = tuple(counts)
+        self.capacity = rows
         self.widths = widths
         self._a = buffer(sum(counts), widths.units)
         self._z = buffer(sum(counts) if keeps_z else 0, widths.units)
@@ -42,49 +43,50 @@ class Arena:
         self._turns = [buffer(counts[0], widths.units) for _ in range(4)]
         self._logits = [buffer(counts[0], widths.classes) for _ in range(2)]
 
-    def rows(self, rows: int) -> Views:
-        """Views for passes of this many (padded) rows."""
-        counts, units, members = self.counts, self.widths.units, self.counts[0]
-
-        def turn(index: int, size: int = units) -> Tensor:
-            return _shaped(self._turns[index], members, rows, size)
-
-        a, z, start = [], [], 0
-        for count in counts:
-            length = count * rows * units
-            a.append(self._a[start : start + length].view(count, rows, units))
-            z.append(self._z[start : start + length].view(count, rows, units) if len(self._z) else a[-1])
-            start += length
+    def views(self, rows: int, *, keeps_layers: bool) -> Views:
+        """Views for passes of this many (padded) rows, with or without keeping the layers for a backward pass."""
+        units, members = self.widths.units, self.counts[0]
+        turns = [_shaped(buffer, members, rows, units) for buffer in self._turns]
+        deltas = [turns[1 + layer % 2][:count] for layer, count in enumerate(self.counts)]
+        if keeps_layers:
+            a = self._stacked(self._a, rows)
+            z = self._stacked(self._z, rows) if len(self._z) else a
+        else:
+            a = deltas
+            z = [turns[3][:count] for count in self.counts] if len(self._z) else a
         return Views(
             x=_shaped(self._x, members, rows, self.widths.features),
             a=a,
             z=z,
-            top=turn(0),
-            deltas=(turn(1), turn(2)),
-            scratch=turn(3),
+            deltas=deltas,
+            top=turns[0],
+            scratch=turns[3],
             logits=_shaped(self._logits[0], members, rows, self.widths.classes),
             dlogits=_shaped(self._logits[1], members, rows, self.widths.classes),
         )
 
+    def _stacked(self, buffer: Tensor, rows: int) -> list[Tensor]:
+        """One tensor a layer, one layer after the other."""
+        lengths = [count * rows * self.widths.units for count in self.counts]
+        parts = torch.split(buffer[: sum(lengths)], lengths)
+        return [part.view(-1, rows, self.widths.units) for part in parts]
+
 
 @dataclass(frozen=True)
 class Views:
-    """What one pass writes: inputs, a and z by layer, the last layer of every member and its gradient, logits."""
+    """What one pass writes: inputs; a, z and delta by layer; the last layer of every member; logits.
+
+    The last layers make room for their own gradient when the readout has read them.
+    """
 
     x: Tensor
     a: list[Tensor]
     z: list[Tensor]
+    deltas: list[Tensor]
     top: Tensor
-    deltas: tuple[Tensor, Tensor]
     scratch: Tensor
     logits: Tensor
     dlogits: Tensor
-
-    def passing(self, keeps_z: bool) -> Views:
-        """The same without keeping layers: they take turns in the buffers of the backward pass."""
-        turns = [self.deltas[layer % 2][: len(a)] for layer, a in enumerate(self.a)]
-        z = [self.scratch[: len(a)] for a in self.a] if keeps_z else turns
-        return Views(self.x, turns, z, self.top, self.deltas, self.scratch, self.logits, self.dlogits)
 
 
 def _shaped(buffer: Tensor, members: int, rows: int, size: int) -> Tensor:

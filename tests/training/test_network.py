@@ -47,10 +47,9 @@ def test_backward_equals_autograd_to_1e10(activation, odd_data):
 
 
 def _gradients(network, member, depth):
-    hidden = list(range(depth))
-    weights = [network._weight_grad[layer][member] for layer in [*hidden, -1]]
-    biases = [network._bias_grad[layer][member] for layer in [*hidden, -1]]
-    return weights, biases
+    weights, biases = network._matrices(network.grad), network._vectors(network.grad)
+    layers = [*range(depth), -1]
+    return [weights[layer][member] for layer in layers], [biases[layer][member] for layer in layers]
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softplus", "tanh"])
