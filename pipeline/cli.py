@@ -147,6 +147,9 @@ def run(
         ended = drive(declared, settings, source=source, engine=engine, listener=listener, stop=stop)  # type: ignore[arg-type]
     found = Results(StudyFolder.of(settings.results_root(), declared.name))
     _print_run(found, settings, ended.waiting, output)
+    for reason, numbers in found.failures().items():
+        shown = ", ".join(map(str, numbers[:5])) + (" ..." if len(numbers) > 5 else "")
+        say(f"{len(numbers)} failed (trial {shown}): {reason}")
     if ended.waiting:
         say(f"{ended.waiting} trials wait: gradstab sync {declared.name}{_results_flag(settings)}")
     if ended.stopped and ended.progress.done < ended.progress.total:

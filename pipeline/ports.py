@@ -127,6 +127,10 @@ class Tracker(Protocol):
         """How many recorded trials have not been sent yet."""
         ...
 
+    def last_error(self) -> str | None:
+        """One sentence on what is in the way, or None."""
+        ...
+
     def close(self, patience: float) -> int:
         """Give the rest up to `patience` seconds without progress; how many trials still wait."""
         ...

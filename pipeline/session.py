@@ -31,6 +31,7 @@ Engine = Literal["ray", "serial"]
 
 JOB_SECONDS = 2.0  # between two notices of progress to the tracker
 SYNC_PATIENCE = 20.0  # seconds that MLflow may make no progress before a run ends without it
+TROUBLE_PATIENCE = 4.0  # the same once the tracker has said what is in the way
 
 
 @dataclass(frozen=True)
@@ -258,13 +259,16 @@ def sync(folder: StudyFolder, settings: Settings, listener: Listener) -> int:
 def _close(tracker: Tracker, listener: Listener) -> int:
     """Let the tracker finish while the listener hears what still waits; how many trials wait in the end."""
     best, since = tracker.waiting(), time.monotonic()
-    while best > 0 and time.monotonic() - since < SYNC_PATIENCE:
+    while best > 0 and time.monotonic() - since < (TROUBLE_PATIENCE if tracker.last_error() else SYNC_PATIENCE):
         listener.shipping(best)
         time.sleep(0.2)
         waiting = tracker.waiting()
         if waiting < best:
             best, since = waiting, time.monotonic()
-    return tracker.close(SYNC_PATIENCE if best == 0 else 1.0)
+    trouble = tracker.last_error() if best > 0 else None
+    if trouble:
+        listener.found(trouble)
+    return tracker.close(SYNC_PATIENCE if best == 0 else 0.0)
 
 
 class _Reporter:

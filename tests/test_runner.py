@@ -28,6 +28,9 @@ class NoTracker:
     def waiting(self) -> int:
         return 0
 
+    def last_error(self) -> None:
+        return None
+
     def close(self, patience: float) -> int:
         return 0
 

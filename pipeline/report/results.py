@@ -70,6 +70,14 @@ class Results:
         """How many trials got each verdict; failed ones under `failed`."""
         return Counter(str(row.values["verdict"]) for row in self.rows)
 
+    def failures(self) -> dict[str, list[int]]:
+        """Why machines failed, and the numbers of the trials that were lost to it."""
+        numbers: dict[str, list[int]] = {}
+        for row in self.rows:
+            if row.values["verdict"] == "failed":
+                numbers.setdefault(str(row.values["failure"]), []).append(row.number)
+        return numbers
+
     def trajectory(self, number: int) -> Trajectory:
         """The complete arrays of a trial.
 

@@ -13,12 +13,11 @@ from tests.endtoend.command import Place, assert_exactly_once, values_of
 TRIALS = 60
 PLANTED = ("ask:3", "record:1", "tell:2", "tell:4", "create_run:4", "log_batch:6")
 NUM_RANDOM = 4
-FULLY_SHIPPED_IN = 30.0
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> Place:
-    place = Place(tmp_path_factory.mktemp("undisturbed"))
+def undisturbed(tmp_path_factory, empty_database) -> Place:
+    place = Place(tmp_path_factory.mktemp("undisturbed")).with_database(empty_database)
     place.write_study(trials=TRIALS)
     done = place.run("run", "study", "--engine", "serial")
     assert done.returncode == 0, done.stderr
@@ -29,8 +28,8 @@ def test_undisturbed_run_is_complete(undisturbed):
     assert_exactly_once(undisturbed, TRIALS)
 
 
-def test_ten_kills_lose_and_double_nothing(tmp_path, undisturbed):
-    place = Place(tmp_path)
+def test_ten_kills_lose_and_double_nothing(tmp_path, undisturbed, empty_database):
+    place = Place(tmp_path).with_database(empty_database)
     place.write_study(trials=TRIALS)
     generator = random.Random(20261123)
     ended_by: list[int] = []

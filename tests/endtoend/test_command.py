@@ -1,0 +1,242 @@
+"""The command as a person meets it: verbs, exit codes, and one clear sentence wherever something must change."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.endtoend.command import Place, assert_exactly_once, values_of
+
+
+@pytest.fixture
+def place(tmp_path, empty_database) -> Place:
+    return Place(tmp_path).with_database(empty_database)
+
+
+def assert_one_clear_sentence(stderr: str, *parts: str) -> None:
+    assert "Traceback" not in stderr
+    for part in parts:
+        assert part in stderr, stderr
+
+
+@pytest.mark.parametrize("verb", ["check", "run", "status", "list", "ui", "sync"])
+def test_help_of_every_verb(place, verb):
+    done = place.run(verb, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"Usage: gradstab {verb}")
+
+
+def test_shell_completion_is_there(place):
+    done = place.run(_GRADSTAB_COMPLETE="bash_source")
+    assert "complete" in done.stdout
+
+
+def test_check_imports_nothing_heavy_and_prints_data_on_stdout(place):
+    place.write_study()
+    code = (
+        "import sys\nfrom pipeline.cli import main\n"
+        "sys.argv = ['gradstab', 'check', 'study', '--format', 'json']\n"
+        "try: main()\nexcept SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'torch', 'ray', 'optuna', 'mlflow', 'pandas', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=place.root, env=place.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["study"]["name"] == "study"
+    assert found["estimate"]["trials"] == 24
+    assert found["estimate"]["calibrated"] is False
+
+
+def test_check_table_says_packs_time_memory_disk_and_rows(place):
+    place.write_study()
+    done = place.run("check", "study")
+    assert done.returncode == 0
+    for word in ("trials", "packs", "time", "rough", "memory", "disk", "MLflow", "rows"):
+        assert word in done.stdout
+
+
+def test_run_status_list_and_the_same_run_again(place, tmp_path_factory):
+    path = place.write_study()
+    first = place.run("run", "study", "--engine", "serial", "--format", "json")
+    assert first.returncode == 0, first.stderr
+    found = json.loads(first.stdout)
+    assert sum(found["verdicts"].values()) == 24
+    for name in ("results", "tracking", "storage", "ray"):
+        assert f"{name:8}" in first.stderr
+    assert "(GRADSTAB_RESULTS)" in first.stderr
+    assert_exactly_once(place, 24)
+    before = values_of(place.records())
+
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    again = subprocess.run(
+        [sys.executable, "-m", "pipeline", "run", str(path), "--engine", "serial"],
+        cwd=elsewhere,
+        env=place.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    assert "24 of 24 done" in again.stderr
+    assert values_of(place.records()) == before
+    assert_exactly_once(place, 24)
+
+    status = json.loads(place.run("status", "study", "--format", "json").stdout)
+    assert (status["done"], status["trials"], status["waiting for MLflow"]) == (24, 24, 0)
+    assert sum(status["verdicts"].values()) == 24
+    (listed,) = json.loads(place.run("list", "--format", "json").stdout)
+    assert (listed["name"], listed["done"], listed["trials"]) == ("study", 24, 24)
+    assert listed["bytes"] > 10_000
+    assert "24" in place.run("list").stdout
+
+
+def test_trials_is_the_total_and_keeps_what_is_there(place):
+    place.write_study()
+    place.run("run", "study", "--engine", "serial", "--trials", "8")
+    few = values_of(place.records())
+    done = place.run("run", "study", "--engine", "serial", "--trials", "12")
+    assert "8 of 12 done" in done.stderr
+    assert len(place.records()) == 12
+    assert {number: value for number, value in values_of(place.records()).items() if number < 8} == few
+
+
+def test_an_edited_study_is_refused_with_the_difference(place):
+    path = place.write_study()
+    place.run("run", "study", "--engine", "serial", "--trials", "4")
+    path.write_text(path.read_text().replace("high: 8", "high: 16"))
+    edited = place.run("run", "study", "--engine", "serial")
+    assert edited.returncode == 2
+    assert_one_clear_sentence(edited.stderr, "space.depth.high: 8 -> 16", "--name")
+    place.write_study()
+    changed = place.run("run", "study", "--engine", "serial", "--set", "recipe.width=32", "--seed", "5")
+    assert changed.returncode == 2
+    assert_one_clear_sentence(changed.stderr, "recipe.width: 16 -> 32", "seed: 0 -> 5", "--name")
+    named = place.run(
+        "run", "study", "--engine", "serial", "--set", "recipe.width=32", "--name", "wide", "--trials", "2"
+    )
+    assert named.returncode == 0, named.stderr
+
+
+def test_what_may_change_between_runs(place):
+    path = place.write_study()
+    place.run("run", "study", "--engine", "serial", "--trials", "4")
+    path.write_text(path.read_text().replace("Does every", "Will every") + "resources: {slots: 1}\n")
+    assert place.run("run", "study", "--engine", "serial", "--trials", "5").returncode == 0
+
+
+def test_two_runs_at_once_the_second_says_who_holds_it(place):
+    place.write_study(trials=4000)
+    first = place.start("run", "study", "--engine", "serial")
+    try:
+        deadline = time.monotonic() + 30
+        while not list(place.folder.glob("segment-*")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        second = place.run("run", "study", "--engine", "serial")
+        assert second.returncode == 1
+        assert_one_clear_sentence(second.stderr, f"process {first.pid} on ", "holds it")
+        status = json.loads(place.run("status", "study", "--format", "json").stdout)
+        assert f"process {first.pid}" in status["running"]
+    finally:
+        first.kill()
+        first.communicate()
+
+
+def test_ctrl_c_lets_trials_in_flight_finish_and_the_study_continues(place):
+    place.write_study(trials=4000)
+    process = place.start("run", "study", "--engine", "serial")
+    deadline = time.monotonic() + 30
+    while not list(place.folder.glob("segment-*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=90)
+    assert process.returncode == 130
+    assert_one_clear_sentence(stderr, "stopping: trials in flight finish")
+    recorded = len(place.records())
+    assert 0 < recorded < 4000
+    assert {trial.state.name for trial in place.optuna_trials()[:recorded]} == {"COMPLETE"}
+    total = recorded + 5
+    done = place.run("run", "study", "--engine", "serial", "--trials", str(total))
+    assert done.returncode == 0, done.stderr
+    assert f"{recorded} of {total} done" in done.stderr
+
+
+def test_an_unreachable_mlflow_loses_nothing_and_sync_ships_later(place):
+    place.write_study(trials=8)
+    away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    done = place.run("run", "study", "--engine", "serial", **away)
+    assert done.returncode == 0, done.stderr
+    assert_one_clear_sentence(done.stderr, "8 trials wait: gradstab sync study")
+    still = place.run("sync", "study", **away)
+    assert still.returncode == 4
+    assert_one_clear_sentence(still.stderr, "8 trials still wait", "http://127.0.0.1:9")
+    later = place.run("sync", "study")
+    assert later.returncode == 0, later.stderr
+    assert_exactly_once(place, 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "parts"),
+    [
+        (["run", "nothing"], 2, ["STUDY must be a study file", "'nothing'"]),
+        (["status", "nothing"], 2, ["'nothing'"]),
+        (["status", "study"], 2, ["must have begun"]),
+        (["sync", "study"], 2, ["must have begun"]),
+        (["run", "study", "--trials", "0"], 2, ["0"]),
+        (["run", "study", "--set", "recipe.width=lots"], 2, ["recipe.width", "'lots'"]),
+        (["run", "study", "--set", "budget=3"], 2, ["budget"]),
+        (["fly"], 2, ["fly"]),
+        (["run", "study", "--results", "/proc/nowhere"], 4, ["/proc/nowhere", "writable"]),
+        (["run", "study", "--engine", "serial", "--set", "storage=mysql://x"], 2, ["mysql"]),
+    ],
+)
+def test_wrong_usage_is_one_sentence(place, arguments, code, parts):
+    place.write_study()
+    done = place.run(*arguments)
+    assert done.returncode == code, done.stderr
+    assert_one_clear_sentence(done.stderr, *parts)
+
+
+def test_an_old_mlruns_folder_does_not_matter(place):
+    place.write_study(trials=4)
+    (place.root / "mlruns" / "0").mkdir(parents=True)
+    (place.root / "mlruns" / "0" / "meta.yaml").write_text("artifact_location: x\n")
+    assert place.run("run", "study", "--engine", "serial").returncode == 0
+    assert_exactly_once(place, 4)
+
+
+def test_default_mlflow_database_is_made_in_wal_mode(tmp_path):
+    place = Place(tmp_path)
+    place.write_study(trials=2)
+    place.run("run", "study", "--engine", "serial")
+    with sqlite3.connect(place.root / "results" / "mlflow" / "mlflow.db") as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_sqlite_storage_is_a_real_optuna_study(place):
+    import optuna
+
+    place.write_study(trials=6)
+    url = f"sqlite:///{place.root}/optuna.db"
+    assert place.run("run", "study", "--engine", "serial", OPTUNA_STORAGE=url).returncode == 0
+    assert len(optuna.load_study(study_name="study", storage=url).trials) == 6
+
+
+def test_results_in_python(place, monkeypatch):
+    place.write_study(trials=6)
+    place.run("run", "study", "--engine", "serial")
+    from pipeline import load_results
+
+    results = load_results(place.folder)
+    assert list(results.trials.index) == list(range(6))
+    assert {"depth", "init_scale", "R", "T", "margin", "verdict", "phase", "outcome"} <= set(results.trials.columns)
+    trajectory = results.trajectory(3)
+    assert trajectory["log10_delta_norm"].shape == (2, results.trials.loc[3, "depth"])
