@@ -192,12 +192,12 @@ def diverged(trajectory: Trajectory) -> bool:
 
 def outcome_of(trajectory: Trajectory, criterion: Criterion) -> Outcome:
     """The training outcome."""
-    tail = tail_loss(trajectory)
-    if tail is None:
+    tail, response = tail_loss(trajectory), training_response(trajectory, criterion)
+    if tail is None or response is None:
         return "not_run"
     if diverged(trajectory):
         return "diverged"
-    if tail < criterion.target_fraction * trajectory.reference_loss:
+    if response < 0:  # a tail loss below the target
         return "trained"
     return "partial" if tail <= UNTRAINED_FRACTION * trajectory.reference_loss else "untrained"
 

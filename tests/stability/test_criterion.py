@@ -115,6 +115,7 @@ def test_every_trajectory_gets_one_phase_outcome_verdict_and_a_finite_margin(tra
 @example(trajectory=trajectory([0.1, 0.1], grad_norms=[INF, 1.0]), criterion=Criterion())
 @example(trajectory=trajectory([0.0], reference_loss=0.0), criterion=Criterion())
 @example(trajectory=trajectory([0.5], reference_loss=NAN), criterion=Criterion())
+@example(trajectory=trajectory([-1e-17], reference_loss=0.0), criterion=Criterion())
 @example(trajectory=trajectory([LN10 / 2]), criterion=Criterion())
 @example(trajectory=trajectory([math.nextafter(LN10 / 2, 0)]), criterion=Criterion())
 def test_margin_is_positive_exactly_when_all_responses_are_in_band(trajectory, criterion):
@@ -261,7 +262,8 @@ def test_training_response_falls_with_the_step_of_divergence(steps, data):
 @given(tail=st.floats(0, 1e6), fraction=st.floats(0.01, 0.94), reference=st.floats(0.01, 7))
 def test_training_response_is_the_log_of_tail_over_target(tail, fraction, reference):
     judged = judge(trajectory([tail] * 25, reference_loss=reference), Criterion(target_fraction=fraction))
-    expected = math.log10(tail / (fraction * reference)) if tail > 0 else -INF
+    ratio = tail / (fraction * reference)
+    expected = math.log10(ratio) if ratio > 0 else -INF
     assert judged.training_response == pytest.approx(min(2, max(-3, expected)), abs=1e-12)
     assert judged.tail_loss == pytest.approx(tail)
 

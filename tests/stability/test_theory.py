@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
@@ -164,6 +164,7 @@ def test_band_edges_of_the_science_page(case: tuple[str, float], depth: int):
         )
 
 
+@settings(deadline=None, max_examples=60)  # the first example of an activation makes its tables
 @given(
     activation=st.sampled_from(ACTIVATIONS),
     bias_scale=st.sampled_from([0.0, 0.05, 0.5]),
@@ -380,6 +381,7 @@ def test_pair_expectations_of_relu_and_erf_in_closed_form(correlation: float):
         assert gaussian_pair_mean(FUNCTIONS["erf"].phi, q, correlation) == pytest.approx(arc_sine, rel=1e-8, abs=1e-15)
 
 
+@settings(deadline=None, max_examples=60)  # the first example of an activation makes its tables
 @given(activation=st.sampled_from(ACTIVATIONS), log_q=st.floats(-60, 60))
 def test_tabulated_maps_are_the_exact_ones(activation: str, log_q: float):
     table = maps.layer_maps(FUNCTIONS[activation])
@@ -398,6 +400,7 @@ def test_lengths_grow_with_lengths(activation: str):
     assert min(slopes) > 0
 
 
+@settings(deadline=None, max_examples=60)  # the first example of an activation makes its tables
 @given(
     activation=st.sampled_from(ACTIVATIONS),
     log_scale=st.floats(-3, 4),
