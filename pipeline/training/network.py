@@ -130,6 +130,7 @@ class Network:
                         delta=delta,
                         scratch=views.scratch[:count],
                         padding=a[:, :, self._width :],
+                        leaves=deeper < count,
                         staying_delta=delta[:deeper],
                         leaving_a=a[deeper:],
                         leaving_top=views.top[deeper:count],
@@ -178,7 +179,7 @@ class Network:
             self._phi.apply(layer.z, layer.a)
             if clears_padding:
                 layer.padding.zero_()
-            if len(layer.leaving_a):
+            if layer.leaves:
                 layer.leaving_top.copy_(layer.leaving_a)
         torch.baddbmm(plan.readout.bias, plan.views.top, plan.readout.weight, out=plan.views.logits)
 
@@ -206,7 +207,7 @@ class Network:
             layer = plan.layers[index]
             if above is not None:
                 torch.bmm(above.delta, above.weight.mT, out=layer.staying_delta)
-            if len(layer.leaving_a):
+            if layer.leaves:
                 layer.leaving_delta.copy_(layer.leaving_top)
             if reading is not None:
                 reading.activations(index, layer.a[:, :num_rows], layer.z[:, :num_rows], layer.scratch[:, :num_rows])
@@ -240,6 +241,7 @@ class _Layer:
     delta: Tensor
     scratch: Tensor
     padding: Tensor
+    leaves: bool
     staying_delta: Tensor
     leaving_a: Tensor
     leaving_top: Tensor

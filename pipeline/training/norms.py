@@ -54,11 +54,11 @@ def total_norms(layout: Layout, flat: Tensor) -> Tensor:
 
 
 def _fast_norms(layout: Layout, flat: Tensor) -> Tensor:
-    norm_sn = torch.zeros(len(layout.sections), layout.members, dtype=torch.float64, device=flat.device)
+    norm_sn = flat.new_zeros(len(layout.sections), layout.members)
     for block in layout.blocks:
         target = norm_sn[block.first : block.first + block.sections, : block.members]
-        target.copy_(torch.linalg.vector_norm(block.view(flat), dim=-1))
-    return norm_sn
+        torch.linalg.vector_norm(block.view(flat), dim=-1, out=target)
+    return norm_sn.double()
 
 
 def _root_sum_square(norm_sn: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from pipeline.training.data import BatchOrder, Dataset
 from pipeline.training.layout import Layout
 from pipeline.training.log import StackLog
 from pipeline.training.network import Network
-from pipeline.training.norms import section_norms, total_norms
+from pipeline.training.norms import total_norms
 from pipeline.training.optimizers import OPTIMIZERS
 from pipeline.training.probes import LayerValues, log10_magnitude
 from pipeline.trajectory import Trajectory
@@ -125,8 +125,7 @@ class _Run:
                 self.drop_stopped_members()
         if self.recipe.steps > 0:
             self.probe_fixed_rows(len(probes) - 1)
-        norm_sn = section_norms(self.network.layout, self.network.value)
-        self.log.finish(torch.isfinite(norm_sn).all(0))
+        self.log.finish(torch.isfinite(total_norms(self.network.layout, self.network.value)))
         return self.log.trajectories(self.data.reference_loss)
 
     def step(self, step: int, probe: int | None) -> None:
