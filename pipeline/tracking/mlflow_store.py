@@ -81,7 +81,7 @@ class MlflowStore:
 
     def parent(self, experiment_id: str, name: str, tags: Mapping[str, str], known: str) -> Run:
         """The study's run: the known one if it lives, else the first found, else a new one; others are deleted."""
-        runs = self._search(experiment_id, "tags.kind = 'study'")
+        runs = list(self._search(experiment_id, "tags.kind = 'study'"))
         if not runs:
             return self._client.create_run(experiment_id, tags=dict(tags), run_name=name)
         chosen = min(runs, key=lambda run: (run.info.run_id != known, run.info.start_time, run.info.run_id))
@@ -93,15 +93,18 @@ class MlflowStore:
     def children(self, experiment_id: str, number: int | None = None) -> dict[int, Child]:
         """Runs of trials by number (or of one number); where a number has several, all but one are deleted."""
         which = "tags.kind = 'trial'" + ("" if number is None else f" AND tags.trial = '{number}'")
-        runs: dict[int, Run] = {}
+        kept: dict[int, Child] = {}
+        doubles: list[str] = []
         for run in self._search(experiment_id, which):
-            trial = int(run.data.tags["trial"])
-            other = runs.get(trial)
-            kept = run if other is None else min(run, other, key=_preference)
-            if other is not None:
-                self._client.delete_run((other if kept is run else run).info.run_id)
-            runs[trial] = kept
-        return {trial: _child(run) for trial, run in runs.items()}
+            trial, child = int(run.data.tags["trial"]), _child(run)
+            if trial in kept:
+                # the complete one stays
+                child, double = sorted((child, kept[trial]), key=lambda held: (not held.complete, held.run_id))
+                doubles.append(double.run_id)
+            kept[trial] = child
+        for run_id in doubles:  # not before: a deletion moves the pages of a search
+            self._client.delete_run(run_id)
+        return kept
 
     def adopt(self, run_ids: Iterable[str], parent_run_id: str) -> None:
         """Hang runs of trials under another parent."""
@@ -163,15 +166,14 @@ class MlflowStore:
         else:
             _call(self._client.set_terminated, run_id, status, end_ms)
 
-    def _search(self, experiment_id: str, which: str) -> list[Run]:
-        runs: list[Run] = []
+    def _search(self, experiment_id: str, which: str) -> Iterator[Run]:
         token: str | None = None
         while True:
             page = self._client.search_runs([experiment_id], which, max_results=_PAGE, page_token=token)
-            runs.extend(page)
+            yield from page
             token = page.token
             if not token:
-                return runs
+                return
 
 
 def _names(name: str, study_id: str) -> Iterator[str]:
@@ -187,11 +189,6 @@ def _names(name: str, study_id: str) -> Iterator[str]:
 def _child(run: Run) -> Child:
     complete = run.info.status in {"FINISHED", "FAILED"}
     return Child(run.info.run_id, run.data.tags.get(MLFLOW_PARENT_RUN_ID, ""), complete)
-
-
-def _preference(run: Run) -> tuple[bool, str]:
-    """Of two runs of one trial the complete one stays."""
-    return run.info.status not in {"FINISHED", "FAILED"}, run.info.run_id
 
 
 def _call(method: Any, *arguments: Any) -> Any:

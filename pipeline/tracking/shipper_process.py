@@ -105,7 +105,8 @@ class ShipperProcess:
         keep = log.exists() and log.stat().st_size < _MAX_LOG_BYTES
         with log.open("ab" if keep else "wb") as errors:
             return subprocess.Popen(
-                [sys.executable, "-m", "pipeline.tracking.shipper", "--folder", str(self._folder)],
+                # -P: what lies in the working directory must not stand in for an installed package
+                [sys.executable, "-P", "-m", "pipeline.tracking.shipper", "--folder", str(self._folder)],
                 stdin=subprocess.PIPE,
                 bufsize=0,
                 stdout=errors,

@@ -33,6 +33,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    path.with_name(".empty.db.partial").write_bytes(b"a process killed among the migrations leaves a broken file")
     make_database(path, None)
     return path
 

@@ -1,0 +1,27 @@
+"""Links and the command of the UI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.tracking.links import experiment_link, run_link, study_link, ui_command, ui_environment
+from pipeline.tracking.shipping_files import ShipperState, save_state
+
+
+def test_links_open_the_view_for_training() -> None:
+    assert experiment_link("http://h:5000/", "3") == "http://h:5000/#/experiments/3/runs?workflowType=machine_learning"
+    assert run_link("http://h:5000", "3", "ab").endswith("/#/experiments/3/runs/ab?workflowType=machine_learning")
+
+
+def test_the_link_of_a_study_is_known_once_something_is_shipped(tmp_path: Path) -> None:
+    assert study_link("http://h", tmp_path) == study_link("http://h", None)
+    save_state(tmp_path, ShipperState(experiment_id="12"))
+    assert study_link("http://h", tmp_path) == experiment_link("http://h", "12")
+
+
+def test_a_password_does_not_show_in_the_list_of_processes() -> None:
+    uri = "postgresql://me:secret@db/mlflow"
+    command = ui_command("/data/artifacts", 5001)
+    assert command[-2:] == ["--default-artifact-root", "/data/artifacts"]
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert ui_environment(uri)["MLFLOW_BACKEND_STORE_URI"] == uri
