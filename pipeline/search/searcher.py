@@ -26,7 +26,7 @@ _MAX_REASON = 500
 
 
 class OptunaSearcher:
-    """The Searcher port on an Optuna study, created on first use, direction maximize.
+    """The Searcher port on an Optuna study, created on first use, direction maximize; `close` ends its connections.
 
     Args:
         storage_url: ``journal:PATH``, ``sqlite:///PATH`` or ``postgresql://...``.
@@ -60,7 +60,9 @@ class OptunaSearcher:
             if self._design is None
             else DesignSampler(self._design, self._distributions, replicates)
         )
-        self._storage = open_storage(storage_url)
+        opened = open_storage(storage_url)
+        self._storage = opened.storage
+        self.close = opened.close
         with storage_errors(self._url):
             self._study = optuna.create_study(
                 storage=self._storage,

@@ -11,6 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -25,7 +26,15 @@ _STALE_LOCK_SECONDS = 1.0  # Optuna holds the lock for the milliseconds of one w
 _CHUNK = 1 << 16
 
 
-def open_storage(url: str) -> BaseStorage:
+@dataclass(frozen=True)
+class Opened:
+    """A storage, and what gives its connections back."""
+
+    storage: BaseStorage
+    close: Callable[[], None]
+
+
+def open_storage(url: str) -> Opened:
     """The storage at a URL, made if it does not exist. The caller holds the study's lock.
 
     Raises:
@@ -34,7 +43,7 @@ def open_storage(url: str) -> BaseStorage:
     """
     scheme, _, rest = url.partition(":")
     if scheme == "journal" and rest:
-        opener: Callable[[str], BaseStorage] = _open_journal
+        opener: Callable[[str], Opened] = _open_journal
     elif scheme == "sqlite" and rest.startswith("///") and len(rest) > 3:
         opener, rest = _open_sqlite, rest[3:]
     elif scheme in ("postgresql", "postgresql+psycopg") and rest.startswith("//"):
@@ -67,16 +76,16 @@ def without_password(url: str) -> str:
     return url.replace(f":{password}@", ":***@") if password else url
 
 
-def _open_journal(name: str) -> BaseStorage:
+def _open_journal(name: str) -> Opened:
     path = Path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     _clear_stale_lock(path)
     if path.exists():
         _cut_torn_line(path)
-    return JournalStorage(JournalFileBackend(str(path)))
+    return Opened(JournalStorage(JournalFileBackend(str(path))), close=lambda: None)
 
 
-def _open_sqlite(name: str) -> BaseStorage:
+def _open_sqlite(name: str) -> Opened:
     path = Path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -87,12 +96,20 @@ def _open_sqlite(name: str) -> BaseStorage:
         connection.execute("PRAGMA synchronous=NORMAL")
         return connection
 
-    return optuna.storages.get_storage(RDBStorage(f"sqlite:///{path}", engine_kwargs={"creator": connect}))
+    return _pooled(RDBStorage(f"sqlite:///{path}", engine_kwargs={"creator": connect}))
 
 
-def _open_postgresql(url: str) -> BaseStorage:
+def _open_postgresql(url: str) -> Opened:
     options = {"connect_args": {"connect_timeout": _CONNECT_SECONDS}, "pool_pre_ping": True}
-    return optuna.storages.get_storage(RDBStorage(url, engine_kwargs=options))
+    return _pooled(RDBStorage(url, engine_kwargs=options))
+
+
+def _pooled(database: RDBStorage) -> Opened:
+    def close() -> None:
+        database.remove_session()
+        database.engine.dispose()
+
+    return Opened(optuna.storages.get_storage(database), close)
 
 
 def _clear_stale_lock(path: Path) -> None:

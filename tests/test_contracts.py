@@ -1,0 +1,377 @@
+"""What every adapter of a port must do: one contract class a port, one subclass an adapter."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import ClassVar
+from uuid import uuid4
+
+import numpy as np
+import optuna
+import pytest
+
+from pipeline.execution.serial_executor import SerialExecutor
+from pipeline.ports import Executor, PackResult, Proposal, Searcher, Telling, Work
+from pipeline.recipe import Recipe
+from pipeline.sampler_spec import (
+    AnySampler,
+    CmaEsSampler,
+    GpSampler,
+    GridSampler,
+    RandomSampler,
+    SobolSampler,
+    TpeSampler,
+)
+from pipeline.search.searcher import ATTRIBUTE_PREFIX, OptunaSearcher
+from pipeline.search.storages import open_storage
+from pipeline.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
+from pipeline.trajectory import STATISTICS
+from pipeline.trial import Trial, trial_seed
+from tests.fakes_work import PlantedWork, PoisonousWork, RaisingWork, SwitchingWork
+from tests.search.storages import storage_url
+
+RAISES, EXHAUSTS, POISONS = 901, 902, 903
+
+
+def make_trials(*numbers: int) -> list[Trial]:
+    recipes = {n: Recipe(depth=2 + n % 3, steps=4, init_scale=1.0 + 0.1 * (n % 7)) for n in numbers}
+    return [Trial(n, {"depth": recipes[n].depth}, recipes[n], trial_seed(0, n)) for n in numbers]
+
+
+def wait_for(executor: Executor, count: int = 1) -> list[PackResult]:
+    """As many results as were submitted, or fewer after 30 s."""
+    results: list[PackResult] = []
+    end = time.monotonic() + 30
+    while len(results) < count and time.monotonic() < end:
+        results += executor.wait(1.0)
+    return results
+
+
+class ExecutorContract:
+    """Every executor runs packs on slots and reports how they ended."""
+
+    @staticmethod
+    def make(work: Work) -> Executor:
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def executor(cls) -> Iterator[Executor]:
+        faults: dict[int, Work] = {
+            RAISES: RaisingWork(frozenset([RAISES]), ValueError("width must be even\n(second line)")),
+            EXHAUSTS: RaisingWork(frozenset([EXHAUSTS]), MemoryError("out of 3 GiB")),
+            POISONS: PoisonousWork(frozenset([POISONS]), os.getpid()),
+        }
+        executor = cls.make(SwitchingWork(faults))
+        yield executor
+        executor.submit(make_trials(1))
+        executor.close()  # with a pack in flight
+        executor.close()  # and twice
+
+    def test_slots_are_idle_at_first_and_have_names_of_their_own(self, executor: Executor) -> None:
+        assert executor.idle() == len(executor.slots) > 0
+        assert len({slot.name for slot in executor.slots}) == len(executor.slots)
+
+    def test_a_pack_comes_back_with_one_trajectory_a_trial_in_order(self, executor: Executor) -> None:
+        trials = make_trials(5, 3, 8)
+        before_ms = time.time_ns() // 10**6
+        executor.submit(trials)
+        (result,) = wait_for(executor)
+        assert result.trials == tuple(trials)
+        assert result.failure is None
+        assert result.slot in executor.slots
+        assert before_ms <= result.started_ms <= result.finished_ms <= time.time_ns() // 10**6
+        expected = PlantedWork().run(trials, result.slot)
+        assert result.trajectories is not None
+        assert [t.depth for t in result.trajectories] == [4, 2, 4]
+        for found, wanted in zip(result.trajectories, expected, strict=True):
+            for statistic in STATISTICS:
+                np.testing.assert_array_equal(found[statistic.name], wanted[statistic.name])
+
+    def test_a_pack_takes_a_slot_until_it_ends_and_no_pack_is_taken_without_one(self, executor: Executor) -> None:
+        num_slots = len(executor.slots)
+        for number in range(num_slots):
+            executor.submit(make_trials(number))
+        assert executor.idle() == 0
+        with pytest.raises(RuntimeError, match="needs an idle slot"):
+            executor.submit(make_trials(99))
+        results = wait_for(executor, num_slots)
+        assert sorted(r.trials[0].number for r in results) == list(range(num_slots))
+        assert executor.idle() == num_slots
+
+    def test_an_exception_of_the_work_is_a_failure_with_its_type_and_message(self, executor: Executor) -> None:
+        executor.submit(make_trials(1, RAISES))
+        (result,) = wait_for(executor)
+        assert result.failure == "ValueError: width must be even"
+        assert result.trajectories is None
+        assert [t.number for t in result.trials] == [1, RAISES]
+        assert executor.idle() == len(executor.slots)
+
+    def test_exhausted_memory_is_told_apart(self, executor: Executor) -> None:
+        executor.submit(make_trials(EXHAUSTS))
+        (result,) = wait_for(executor)
+        assert result.failure == "oom: out of 3 GiB"
+
+    def test_waiting_for_nothing_returns_at_once(self, executor: Executor) -> None:
+        begin = time.monotonic()
+        assert executor.wait(10.0) == []
+        assert time.monotonic() - begin < 1.0
+
+
+class TestSerialExecutor(ExecutorContract):
+    @staticmethod
+    def make(work: Work) -> Executor:
+        return SerialExecutor(work)
+
+    def test_a_ctrl_c_is_no_failure_of_the_work(self) -> None:
+        class Interrupted:
+            def run(self, trials: object, slot: object) -> list[object]:
+                raise KeyboardInterrupt
+
+        executor = SerialExecutor(Interrupted())  # type: ignore[arg-type]
+        executor.submit(make_trials(1))
+        with pytest.raises(KeyboardInterrupt):
+            executor.wait(1.0)
+        assert executor.idle() == 1
+
+
+class TestRayExecutor(ExecutorContract):
+    @staticmethod
+    def make(work: Work) -> Executor:
+        from pipeline.execution.ray_executor import RayExecutor
+
+        return RayExecutor(work, 2)
+
+    def test_a_lost_worker_is_reported_and_its_slot_serves_again(self, executor: Executor) -> None:
+        slots = list(executor.slots)
+        for _ in range(3):
+            executor.submit(make_trials(POISONS, 1))
+            executor.submit(make_trials(2))
+            lost, sound = sorted(wait_for(executor, 2), key=lambda r: r.failure is None)
+            assert lost.failure is not None
+            assert lost.failure.startswith("worker lost: ")
+            assert [t.number for t in lost.trials] == [POISONS, 1]
+            assert sound.failure is None
+            assert executor.idle() == 2
+        assert list(executor.slots) == slots
+        executor.submit(make_trials(1))
+        executor.submit(make_trials(2))
+        assert [r.failure for r in wait_for(executor, 2)] == [None, None]
+
+
+MIXED = SearchSpace(
+    {
+        "depth": LogInteger(2, 50),
+        "init_scale": LogReal(0.5, 4.0),
+        "clip": Choice((False, True)),
+        "clip_threshold": LogReal(0.01, 10.0),
+        "activation": Choice(("relu", "tanh", "gelu")),
+        "momentum": Real(0.0, 0.9),
+    }
+)
+NUMERIC = SearchSpace({"depth": Integer(2, 50), "init_scale": LogReal(0.5, 4.0), "momentum": Real(0.0, 0.9)})
+ADAPTIVE = (TpeSampler(), GpSampler(), CmaEsSampler())
+ENUMERATED = (RandomSampler(), SobolSampler(), GridSampler(default_levels=5))
+every_sampler = pytest.mark.parametrize("spec", [*ENUMERATED, *ADAPTIVE], ids=lambda spec: spec.type)
+# proposals of Optuna's GP after its start-up take a second each: they are asked for on the journal alone
+quick_sampler = pytest.mark.parametrize(
+    "spec", [s for s in (*ENUMERATED, *ADAPTIVE) if not isinstance(s, GpSampler)], ids=lambda spec: spec.type
+)
+
+
+def space_for(spec: AnySampler) -> SearchSpace:
+    return NUMERIC if isinstance(spec, CmaEsSampler | GpSampler) else MIXED
+
+
+def margin_at(proposal: Proposal) -> float:
+    """A planted region around init_scale 1.4, narrower for deeper networks."""
+    scale, depth = float(proposal.point["init_scale"]), float(proposal.point["depth"])
+    return 1.0 - abs(math.log(scale / 1.4)) * depth / 10.0
+
+
+class Bench:
+    """Studies of a test on one storage, with names of their own; all connections are closed in the end."""
+
+    def __init__(self, url: str, stack: ExitStack) -> None:
+        self._url = url
+        self._stack = stack
+        self._prefix = uuid4().hex
+
+    def searcher(self, spec: AnySampler, study: str = "", *, replicates: int = 1) -> Searcher:
+        name, space = self._prefix + study, space_for(spec)
+        searcher = OptunaSearcher(self._url, name, space, spec, study_seed=11, replicates=replicates)
+        self._stack.callback(searcher.close)
+        return searcher
+
+    def optuna_study(self) -> optuna.Study:
+        """The study as any program using Optuna sees it."""
+        opened = open_storage(self._url)
+        self._stack.callback(opened.close)
+        return optuna.load_study(study_name=self._prefix, storage=opened.storage)
+
+
+class SearcherContract:
+    """Every storage, under every sampler, hands out numbered points and keeps what it is told."""
+
+    kind: ClassVar[str]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def url(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+        with storage_url(cls.kind, tmp_path_factory.mktemp(cls.kind)) as url:
+            yield url
+
+    @pytest.fixture
+    def bench(self, url: str) -> Iterator[Bench]:
+        with ExitStack() as stack:
+            yield Bench(url, stack)
+
+    @every_sampler
+    def test_what_is_asked_runs_and_what_is_told_is_told(self, bench: Bench, spec: AnySampler) -> None:
+        searcher = bench.searcher(spec)
+        asked = searcher.ask(3)
+        assert [p.number for p in asked] == [0, 1, 2]
+        assert all(list(p.point) == list(space_for(spec).names()) for p in asked)
+        searcher.tell(Telling(0, 0.25, {"R": -1.5, "verdict": "vanishing"}))
+        searcher.tell_failure(2, "worker lost: three times")
+        reopened = bench.searcher(spec)
+        state = reopened.state()
+        assert state.told == {0}
+        assert state.failed == {2}
+        assert state.running == (asked[1],)
+        assert [reopened.proposal(n) for n in range(3)] == asked
+
+    @every_sampler
+    def test_asking_without_telling_goes_on_counting_and_spreads(self, bench: Bench, spec: AnySampler) -> None:
+        count = 64 if self.kind == "journal" else 16
+        searcher = bench.searcher(spec)
+        proposals = [*searcher.ask(count - 5), *searcher.ask(5)]
+        assert [p.number for p in proposals] == list(range(count))
+        assert len({tuple(p.point.items()) for p in proposals}) == count
+
+    @quick_sampler
+    def test_a_study_reopened_goes_on_as_one_that_never_stopped(self, bench: Bench, spec: AnySampler) -> None:
+        through, stopped = bench.searcher(spec), bench.searcher(spec, "-stopped")
+        for searcher in (through, stopped):
+            for proposal in searcher.ask(12):
+                searcher.tell(Telling(proposal.number, margin_at(proposal)))
+        stopped = bench.searcher(spec, "-stopped")
+        assert stopped.state().told == set(range(12))
+        assert stopped.ask(3) == through.ask(3)
+
+    @every_sampler
+    def test_replicates_share_a_point(self, bench: Bench, spec: AnySampler) -> None:
+        searcher = bench.searcher(spec, replicates=3)
+        points = [p.point for p in [*searcher.ask(4), *searcher.ask(5)]]
+        assert points[0] == points[1] == points[2]
+        assert points[3] == points[4] == points[5]
+        assert points[6] == points[7] == points[8]
+        assert points[0] != points[3] != points[6]
+
+    @every_sampler
+    def test_a_trial_cut_off_before_its_parameters_gets_them(self, bench: Bench, spec: AnySampler) -> None:
+        undisturbed = bench.searcher(spec, "-undisturbed").ask(3)
+        searcher = bench.searcher(spec)
+        searcher.ask(1)
+        bare = bench.optuna_study()
+        bare.ask()  # what a kill between creating a trial and writing its parameters leaves
+        half = bare.ask()
+        half.suggest_float("init_scale", 0.5, 4.0, log=True)
+        state = bench.searcher(spec).state()
+        assert [p.number for p in state.running] == [0, 1, 2]
+        assert all(list(p.point) == list(space_for(spec).names()) for p in state.running)
+        assert state.running[2].point["init_scale"] == half.params["init_scale"]
+        if spec.enumerated:
+            assert state.running[1] == undisturbed[1]
+            rest = {k: v for k, v in state.running[2].point.items() if k != "init_scale"}
+            assert rest.items() <= undisturbed[2].point.items()
+        assert bench.searcher(spec).state() == state
+
+    def test_a_point_that_a_person_enqueued_is_tried_as_given(self, bench: Bench) -> None:
+        searcher = bench.searcher(SobolSampler())
+        searcher.ask(1)
+        study = bench.optuna_study()
+        study.enqueue_trial({"init_scale": 1.75, "activation": "gelu"})
+        (asked,) = searcher.ask(1)
+        assert asked.number == 2
+        _, enqueued, _ = bench.searcher(SobolSampler()).state().running
+        assert enqueued.number == 1
+        assert (enqueued.point["init_scale"], enqueued.point["activation"]) == (1.75, "gelu")
+        assert len(enqueued.point) == len(MIXED)
+
+    def test_a_trial_that_fits_no_axis_fails_and_stops_nobody(self, bench: Bench) -> None:
+        searcher = bench.searcher(SobolSampler())
+        searcher.ask(1)
+        study = bench.optuna_study()
+        study.enqueue_trial({"activation": "no such activation"})
+        state = bench.searcher(SobolSampler()).state()
+        assert state.failed == {1}
+        assert [p.number for p in state.running] == [0]
+
+    def test_telling_again_changes_nothing(self, bench: Bench) -> None:
+        searcher = bench.searcher(SobolSampler())
+        searcher.ask(2)
+        searcher.tell(Telling(0, 0.5, {"R": 0.1}))
+        searcher.tell_failure(1, "a bug")
+        searcher.tell(Telling(0, -9.0, {"R": 9.0}))
+        searcher.tell(Telling(1, -9.0, {"R": 9.0}))
+        searcher.tell_failure(0, "too late")
+        study = bench.optuna_study()
+        first, second = study.trials
+        assert first.value == 0.5
+        assert first.user_attrs == {ATTRIBUTE_PREFIX + "R": 0.1}
+        assert second.state == optuna.trial.TrialState.FAIL
+        assert second.user_attrs == {ATTRIBUTE_PREFIX + "failure": "a bug"}
+
+    @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+    def test_a_number_that_is_not_finite_is_refused_and_the_trial_goes_on(self, bench: Bench, bad: float) -> None:
+        searcher = bench.searcher(SobolSampler())
+        asked = searcher.ask(1)
+        with pytest.raises(ValueError, match="margin of trial 0 must be finite"):
+            searcher.tell(Telling(0, bad))
+        with pytest.raises(ValueError, match="R of trial 0 must be finite"):
+            searcher.tell(Telling(0, 0.0, {"R": bad}))
+        assert searcher.state().running == tuple(asked)
+
+    def test_it_is_a_study_that_optuna_itself_opens(self, bench: Bench) -> None:
+        searcher = bench.searcher(SobolSampler())
+        for proposal in searcher.ask(8):
+            searcher.tell(Telling(proposal.number, margin_at(proposal), {"R": 0.5, "verdict": "stable"}))
+        study = bench.optuna_study()
+        assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+        assert study.best_value == max(margin_at(searcher.proposal(n)) for n in range(8))
+        frame = study.trials_dataframe()
+        assert list(frame["params_depth"]) == [searcher.proposal(n).point["depth"] for n in range(8)]
+        assert set(frame[f"user_attrs_{ATTRIBUTE_PREFIX}verdict"]) == {"stable"}
+        assert set(optuna.importance.get_param_importances(study)) == set(MIXED.names())
+
+
+class TestJournalSearcher(SearcherContract):
+    kind = "journal"
+
+    @pytest.mark.parametrize("spec", ADAPTIVE, ids=lambda spec: spec.type)
+    def test_a_batch_of_an_adaptive_sampler_repeats_no_point(self, bench: Bench, spec: AnySampler) -> None:
+        searcher = bench.searcher(spec)
+        for proposal in searcher.ask(12):
+            searcher.tell(Telling(proposal.number, margin_at(proposal)))
+        batch = searcher.ask(4)
+        assert len({tuple(p.point.items()) for p in batch}) == 4
+
+    def test_a_gp_reopened_goes_on_as_one_that_never_stopped(self, bench: Bench) -> None:
+        through, stopped = bench.searcher(GpSampler()), bench.searcher(GpSampler(), "-stopped")
+        for searcher in (through, stopped):
+            for proposal in searcher.ask(12):
+                searcher.tell(Telling(proposal.number, margin_at(proposal)))
+        assert bench.searcher(GpSampler(), "-stopped").ask(1) == through.ask(1)
+
+
+class TestSqliteSearcher(SearcherContract):
+    kind = "sqlite"
+
+
+class TestPostgresqlSearcher(SearcherContract):
+    kind = "postgresql"
