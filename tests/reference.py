@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -13,7 +16,9 @@ from pipeline.recipe import Recipe, probe_steps
 from pipeline.training.data import Dataset
 from pipeline.training.initialisation import Stream, generator, hidden_biases, hidden_weights, readout_weights
 
-PHI = {
+Phi = Callable[[Tensor], Tensor]
+
+PHI: dict[str, Phi] = {
     "linear": lambda z: z * 1.0,
     "relu": functional.relu,
     "leaky_relu": functional.leaky_relu,
@@ -57,14 +62,20 @@ class Net:
         return a @ self.weights[-1] + self.biases[-1], zs, activations
 
 
-def slope(phi, z: Tensor) -> Tensor:
+def grad(leaf: Tensor) -> Tensor:
+    """The gradient that backward left."""
+    assert leaf.grad is not None
+    return leaf.grad
+
+
+def slope(phi: Phi, z: Tensor) -> Tensor:
     """phi'(z) by autograd."""
     leaf = z.detach().clone().requires_grad_(True)
     (derivative,) = torch.autograd.grad(phi(leaf).sum(), leaf)
     return derivative
 
 
-def max_slope(phi) -> float:
+def max_slope(phi: Phi) -> float:
     """The largest |phi'| on a fine grid."""
     return float(slope(phi, torch.linspace(-12, 12, 480_001, dtype=torch.float64)).abs().max())
 
@@ -82,7 +93,7 @@ def layer_statistics(net: Net, x: Tensor, y: Tensor) -> tuple[float, dict[str, l
         parameter.grad = None
     logits, zs, activations = net.forward(x)
     loss = functional.cross_entropy(logits, y)
-    loss.backward()
+    torch.autograd.backward(loss)
     top = max_slope(net.phi)
     found: dict[str, list[float]] = {}
 
@@ -90,12 +101,12 @@ def layer_statistics(net: Net, x: Tensor, y: Tensor) -> tuple[float, dict[str, l
         found.setdefault(name, []).append(value)
 
     for layer, (z, a) in enumerate(zip(zs, activations, strict=True)):
-        delta = z.grad * len(x)  # per-sample: of the sum over samples
+        delta = grad(z) * len(x)  # per-sample: of the sum over samples
         put("log10_delta_norm", log10(math.sqrt(np.mean([float((row**2).sum()) for row in delta]))))
         put("log10_delta_max", log10(float(delta.abs().max())))
         put("delta_zero_fraction", float((delta == 0).double().mean()))
-        put("log10_weight_grad_norm", log10(float(net.weights[layer].grad.norm())))
-        put("log10_bias_grad_norm", log10(float(net.biases[layer].grad.norm())))
+        put("log10_weight_grad_norm", log10(float(grad(net.weights[layer]).norm())))
+        put("log10_bias_grad_norm", log10(float(grad(net.biases[layer]).norm())))
         put("dead_fraction", float(np.mean([bool((column == 0).all()) for column in a.detach().T])))
         put("saturated_fraction", float((slope(net.phi, z).abs() < 0.01 * top).double().mean()))
         put("log10_activation_ms", log10(float((a.detach() ** 2).mean())))
@@ -103,22 +114,23 @@ def layer_statistics(net: Net, x: Tensor, y: Tensor) -> tuple[float, dict[str, l
     return loss.item(), found
 
 
-def mean_cosine(rows) -> float:
+def mean_cosine(rows: NDArray[np.float64]) -> float:
     """Mean cosine over all pairs of different rows that are not zero."""
     kept = [row for row in rows if np.linalg.norm(row) > 0]
     pairs = [float(p @ q / np.linalg.norm(p) / np.linalg.norm(q)) for i, p in enumerate(kept) for q in kept[i + 1 :]]
     return float(np.mean(pairs)) if pairs else math.nan
 
 
-def batch_rows(seed: int, num_rows: int, batch_size: int, steps: int) -> list[np.ndarray]:
+def batch_rows(seed: int, num_rows: int, batch_size: int, steps: int) -> list[NDArray[np.int64]]:
     """Rows of every step: shuffled epochs put one after the other and cut into batches."""
     rng = generator(seed, Stream.BATCHES)
-    order = np.concatenate([rng.permutation(num_rows) for _ in range(-(-batch_size * steps // num_rows))] or [[]])
-    return [order[start : start + batch_size].astype(int) for start in range(0, batch_size * steps, batch_size)]
+    epochs = [rng.permutation(num_rows) for _ in range(1 + batch_size * steps // num_rows)]
+    order = np.concatenate(epochs)
+    return [order[start : start + batch_size] for start in range(0, batch_size * steps, batch_size)]
 
 
 def make_optimizer(recipe: Recipe, parameters: list[Tensor]) -> torch.optim.Optimizer:
-    common = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    common: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     match recipe.optimizer:
         case "sgd":
             return torch.optim.SGD(parameters, momentum=recipe.momentum, **common)
@@ -131,7 +143,7 @@ def make_optimizer(recipe: Recipe, parameters: list[Tensor]) -> torch.optim.Opti
 
 
 def total_norm(parameters: list[Tensor]) -> float:
-    return math.sqrt(sum(float((p.grad**2).sum()) for p in parameters))
+    return math.sqrt(sum(float((grad(p) ** 2).sum()) for p in parameters))
 
 
 def clip(recipe: Recipe, parameters: list[Tensor]) -> None:
@@ -141,16 +153,16 @@ def clip(recipe: Recipe, parameters: list[Tensor]) -> None:
         nn.utils.clip_grad_value_(parameters, recipe.clip_threshold)
 
 
-def train_one(recipe: Recipe, seed: int, data: Dataset) -> dict[str, np.ndarray]:
+def train_one(recipe: Recipe, seed: int, data: Dataset) -> dict[str, NDArray[np.float64]]:
     """Every series of a training that stays finite."""
     x, y = torch.from_numpy(data.x_ND).double(), torch.from_numpy(data.y_N)
     net = Net(recipe, seed, data)
     optimizer = make_optimizer(recipe, net.parameters())
-    series: dict[str, list] = {}
+    series: dict[str, list[Any]] = {}
     probes = probe_steps(recipe)
     ratios = []
 
-    def probe(rows) -> None:
+    def probe(rows: NDArray[np.int64]) -> None:
         loss, layers = layer_statistics(net, x[rows], y[rows])
         right = net.forward(x[data.accuracy_rows])[0].argmax(1) == y[data.accuracy_rows]
         for name, value in {"probe_loss": loss, "accuracy": float(right.double().mean()), **layers}.items():
@@ -162,7 +174,7 @@ def train_one(recipe: Recipe, seed: int, data: Dataset) -> dict[str, np.ndarray]
             probe(rows if step else fixed)
         optimizer.zero_grad()
         loss = functional.cross_entropy(net.forward(x[rows])[0], y[rows])
-        loss.backward()
+        torch.autograd.backward(loss)
         norm = total_norm(net.parameters())
         clip(recipe, net.parameters())
         before = [w.detach().clone() for w in net.weights[:-1]]

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from pipeline.recipe import Recipe
-from pipeline.training.initialisation import hidden_biases, hidden_weights, readout_weights
+from pipeline.recipe import InitDistribution, Recipe
+from pipeline.training.initialisation import Array, hidden_biases, hidden_weights, readout_weights
 
 
-def _weights(distribution, width=200, features=300, depth=4, seed=9, scale=1.7):
-    recipe = Recipe(depth=depth, width=width, init_scale=scale, init_distribution=distribution)
+def _weights(
+    distribution: InitDistribution, width: int = 200, features: int = 300, depth: int = 4, seed: int = 9
+) -> list[Array]:
+    recipe = Recipe(depth=depth, width=width, init_scale=1.7, init_distribution=distribution)
     return hidden_weights(recipe, seed, features)
 
 

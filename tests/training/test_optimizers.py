@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from pipeline.recipe import Recipe
 from pipeline.training.layout import Layout, Section
@@ -23,7 +24,7 @@ SETTINGS = [
 ]
 
 
-def _pieces(flat, member):
+def _pieces(flat: Tensor, member: int) -> list[Tensor]:
     return [LAYOUT.section(flat, i)[member] for i, s in enumerate(LAYOUT.sections) if member < s.members]
 
 

@@ -1,27 +1,38 @@
 """What equals what: a member's numbers do not depend on its pack; members that diverge disturb nobody."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from pipeline.data_spec import DataError
 from pipeline.recipe import ACTIVATIONS, Recipe, probe_steps
 from pipeline.training.layout import Layout, Section
 from pipeline.training.network import Network
 from pipeline.training.trainer import train
-from pipeline.trajectory import STATISTICS
+from pipeline.trajectory import STATISTICS, Trajectory
 
 
-def assert_same_bits(found, expected):
+def assert_same_bits(found: Trajectory, expected: Trajectory) -> None:
     assert found.nonfinite_step == expected.nonfinite_step
     for statistic in STATISTICS:
         assert found[statistic.name].tobytes() == expected[statistic.name].tobytes(), statistic.name
 
 
-def _mixture(width, count, **fields):
+def _mixture(width: int, count: int, **fields: Any) -> list[Recipe]:
     """Recipes that differ in everything that may differ in a pack; some of them diverge."""
     rng = np.random.default_rng(width)
-    common = {"width": width, "steps": 12, "batch_size": 33, "probe_every": 5, "probe_samples": 70, **fields}
+    common: dict[str, Any] = {
+        "width": width,
+        "steps": 12,
+        "batch_size": 33,
+        "probe_every": 5,
+        "probe_samples": 70,
+        **fields,
+    }
     return [
         Recipe(
             depth=int(rng.integers(1, 13)),
@@ -155,7 +166,7 @@ def test_another_family_goes_through_the_same_loop(digits):
             self.value = torch.ones(self.layout.length, device=device)
             self.grad = torch.zeros_like(self.value)
 
-        def loss_and_gradient(self, rows_nB):
+        def loss_and_gradient(self, rows_nB: NDArray[np.int64]) -> Tensor:
             self.grad.copy_(self.value)
             return 0.5 * self.layout.section(self.value, 0).double().square().sum(1)
 

@@ -12,7 +12,7 @@ from pipeline.trial import Trial, trial_seed
 from tests.training.test_trainer import assert_same_bits
 
 
-def _trials(count):
+def _trials(count: int) -> list[Trial]:
     return [
         Trial(number, {}, Recipe(depth=2 + number, steps=5, batch_size=33, activation="gelu"), trial_seed(1, number))
         for number in range(count)
