@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from pipeline.errors import StorageError
@@ -64,14 +65,14 @@ class OptunaSearcher:
         self._storage = opened.storage
         self.close = opened.close
         with storage_errors(self._url):
-            self._study = optuna.create_study(
-                storage=self._storage,
-                study_name=study_name,
-                sampler=sampler,
-                direction="maximize",
-                load_if_exists=True,
-            )
+            self._study = self._created_or_loaded(sampler)
             self._study_id = self._storage.get_study_id_from_name(study_name)
+
+    def _created_or_loaded(self, sampler: BaseSampler) -> optuna.Study:
+        # not load_if_exists, which writes a record into a journal at every opening
+        if self._name in optuna.get_all_study_names(self._storage):
+            return optuna.load_study(study_name=self._name, storage=self._storage, sampler=sampler)
+        return optuna.create_study(storage=self._storage, study_name=self._name, sampler=sampler, direction="maximize")
 
     def state(self) -> SearchState:
         """What storage holds now; trials created without all their parameters get the missing ones first."""
