@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEST_WORKERS ?= 2
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test science lint format clean
 help:  ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -14,6 +14,9 @@ demo: $(STAMP)  ## run the quickstart study on all cores and print its stability
 
 test: $(STAMP)  ## run all tests
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
+
+science: $(STAMP)  ## measure every claim of theory that trials can show (minutes)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m science tests/science
 
 lint: $(STAMP)  ## ruff and strict mypy
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """gradstab: maps the region of hyperparameters where gradients neither vanish nor explode.
 
-    from pipeline import Study, run_study, load_results
+from pipeline import Study, run_study, load_results
 """
 
 from __future__ import annotations

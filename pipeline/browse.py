@@ -25,7 +25,7 @@ def waiting_trials(folder: StudyFolder, settings: Settings) -> int:
 
 def serve_ui(settings: Settings, folder: StudyFolder | None, first_port: int) -> None:
     """Serve the MLflow UI until interrupted, the link on stdout; for a remote server only print the link."""
-    from pipeline.tracking.links import study_link, ui_command, ui_environment, ui_environment
+    from pipeline.tracking.links import study_link, ui_command, ui_environment
 
     uri = settings.tracking.value or ""
     if uri.startswith(("http://", "https://")):

@@ -6,9 +6,10 @@ import json
 import platform
 from pathlib import Path
 
+from pipeline.durable import replace_file
 from pipeline.errors import GradstabError
 from pipeline.packing import CostModel
-from pipeline.study_folder import make_folder, write_durably
+from pipeline.study_folder import make_folder
 
 
 def calibration_path() -> Path:
@@ -35,6 +36,6 @@ def store_cost_model(cost: CostModel) -> None:
     path = calibration_path()
     try:
         make_folder(path.parent)
-        write_durably(path, json.dumps(cost.gflops).encode())
+        replace_file(path, json.dumps(cost.gflops), durable=False)
     except GradstabError:
         return

@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.errors import GradstabError, UsageError
+from pipeline.errors import GradstabError
 
 if TYPE_CHECKING:
-    from pipeline.report.results import Results
-    from pipeline.session import StopSwitch
-    from pipeline.settings import Settings
-    from pipeline.study import Study
+    from pipeline.session import Engine, StopSwitch
+    from pipeline.terminal import Format
 
 EXIT_FAILED, EXIT_SOME_FAILED, EXIT_STORAGE, EXIT_INTERRUPTED = 1, 3, 4, 130
 _DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
@@ -74,14 +72,15 @@ def cli() -> None:
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Replace a field, as recipe.width=256.")
 @results_option
 @format_option
-def check(study: str, overrides: tuple[str, ...], results: str | None, output: str) -> None:
+def check(study: str, overrides: tuple[str, ...], results: str | None, output: Format) -> None:
     """Check STUDY and estimate what it will take, without running it."""
     from pipeline.calibration import stored_cost_model
     from pipeline.estimate import estimate
+    from pipeline.lookup import find_study
     from pipeline.session import memory_of_a_slot
     from pipeline.terminal import duration, print_json, print_pairs, size
 
-    declared, _ = _study(study, results, overrides)
+    declared, _ = find_study(study, results, overrides)
     slots = declared.resources.slots or os.cpu_count() or 1
     found = estimate(declared, stored_cost_model(), slots, memory_of_a_slot(slots))
     if output == "json":
@@ -115,12 +114,12 @@ def check(study: str, overrides: tuple[str, ...], results: str | None, output: s
 def run(
     study: str,
     trials: int | None,
-    engine: str,
+    engine: Engine,
     overrides: tuple[str, ...],
     seed: int | None,
     name: str | None,
     results: str | None,
-    output: str,
+    output: Format,
 ) -> None:
     """Bring STUDY to its budget of trials; run again, it continues.
 
@@ -131,27 +130,28 @@ def run(
     3 finished, but some trials failed; 4 stopped with results safe, storage unreachable or disk full;
     130 after Ctrl-C.
     """
+    from pipeline.lookup import find_settings, find_study, results_flag
     from pipeline.report.results import Results
     from pipeline.session import Listener, StopSwitch, drive
     from pipeline.study_folder import StudyFolder
+    from pipeline.summary import failures_text, print_run
     from pipeline.terminal import ProgressLine, say
 
     totals = (f"budget.trials={trials}",) if trials is not None else ()
-    declared, source = _study(study, results, (*overrides, *totals), name=name, seed=seed)
-    settings = _settings(declared, source, results)
+    declared, source = find_study(study, results, (*overrides, *totals), name=name, seed=seed)
+    settings = find_settings(declared, source, results)
     for name_of, setting in settings.shown().items():
         say(f"{name_of:8} {setting}")
     stop = StopSwitch()
     with _first_interrupt_drains(stop), ProgressLine() as line:
         listener = Listener(found=say, progress=line.show, shipping=line.shipping)
-        ended = drive(declared, settings, source=source, engine=engine, listener=listener, stop=stop)  # type: ignore[arg-type]
+        ended = drive(declared, settings, source=source, engine=engine, listener=listener, stop=stop)
     found = Results(StudyFolder.of(settings.results_root(), declared.name))
-    _print_run(found, settings, ended.waiting, output)
-    for reason, numbers in found.failures().items():
-        shown = ", ".join(map(str, numbers[:5])) + (" ..." if len(numbers) > 5 else "")
-        say(f"{len(numbers)} failed (trial {shown}): {reason}")
+    print_run(found, settings, ended.waiting, output)
+    for sentence in failures_text(found):
+        say(sentence)
     if ended.waiting:
-        say(f"{ended.waiting} trials wait: gradstab sync {declared.name}{_results_flag(settings)}")
+        say(f"{ended.waiting} trials wait: gradstab sync {declared.name}{results_flag(settings)}")
     if ended.stopped and ended.progress.done < ended.progress.total:
         sys.exit(EXIT_INTERRUPTED)
     if ended.progress.failed:
@@ -162,23 +162,18 @@ def run(
 @click.argument("study")
 @results_option
 @format_option
-def status(study: str, results: str | None, output: str) -> None:
+def status(study: str, results: str | None, output: Format) -> None:
     """Show how far STUDY has come."""
-    from pipeline.terminal import print_json, print_pairs
+    from pipeline.lookup import find_begun
+    from pipeline.summary import print_status
 
-    name, settings = _begun(study, results)
-    found = _status(name, settings)
-    if output == "json":
-        print_json(found)
-        return
-    verdicts = found.pop("verdicts")
-    print_pairs({**found, **{f"  {verdict}": count for verdict, count in verdicts.items()}})
+    print_status(*find_begun(study, results), output)
 
 
 @cli.command(name="list")
 @results_option
 @format_option
-def list_studies(results: str | None, output: str) -> None:
+def list_studies(results: str | None, output: Format) -> None:
     """List studies, their progress and size on disk."""
     from pipeline.settings import results_setting
     from pipeline.study_folder import study_folders
@@ -205,12 +200,14 @@ def list_studies(results: str | None, output: str) -> None:
 def ui(study: str | None, port: int, results: str | None) -> None:
     """Serve the MLflow UI on the right store and print the link to STUDY."""
     from pipeline.browse import serve_ui
+    from pipeline.lookup import find_begun
+    from pipeline.settings import resolve_settings
 
     if study is None:
-        serve_ui(_settings(None, None, results), None, port)
+        serve_ui(resolve_settings(None, None, results), None, port)
         return
-    name, settings = _begun(study, results)
-    serve_ui(settings, _folder(settings, name), port)
+    folder, settings = find_begun(study, results)
+    serve_ui(settings, folder, port)
 
 
 @cli.command()
@@ -218,126 +215,18 @@ def ui(study: str | None, port: int, results: str | None) -> None:
 @results_option
 def sync(study: str, results: str | None) -> None:
     """Send to MLflow what STUDY has recorded and MLflow does not have yet."""
+    from pipeline.lookup import find_begun
     from pipeline.session import Listener
     from pipeline.session import sync as ship
     from pipeline.terminal import ProgressLine, say
 
-    name, settings = _begun(study, results)
+    folder, settings = find_begun(study, results)
     with ProgressLine() as line:
-        waiting = ship(_folder(settings, name), settings, Listener(shipping=line.shipping))
+        waiting = ship(folder, settings, Listener(found=say, shipping=line.shipping))
     if waiting:
-        say(
-            f"{waiting} trials still wait: MLflow at {settings.shown()['tracking']} must be reachable; then run this again"
-        )
+        say(f"{waiting} trials still wait: MLflow must be reachable at {settings.shown()['tracking']}; then try again")
         sys.exit(EXIT_STORAGE)
     say("MLflow has every recorded trial")
-
-
-def _study(
-    given: str, results: str | None, overrides: tuple[str, ...] = (), **replaced: object
-) -> tuple[Study, Path | None]:
-    """The study that an argument means: a file, or by name one that has begun."""
-    from pipeline.study_file import changed, find_study_file, load_study_file
-
-    folder = _folder_named(given, results)
-    try:
-        path = find_study_file(given)
-    except UsageError:
-        if folder is None:
-            raise
-        return changed(folder.study().dump(), overrides, given, **replaced), None
-    return load_study_file(path, overrides, **replaced), path
-
-
-def _folder_named(given: str, results: str | None) -> Any:
-    from pipeline.settings import results_setting
-    from pipeline.study_folder import StudyFolder
-
-    if "/" in given or given in ("", ".", ".."):
-        return None
-    folder = StudyFolder.of(Path(results_setting(results).value or "."), given)
-    return folder if folder.exists() else None
-
-
-def _settings(study: Study | None, source: Path | None, results: str | None) -> Settings:
-    from pipeline.settings import resolve_settings
-
-    return resolve_settings(study, source.parent if source else None, results)
-
-
-def _begun(given: str, results: str | None) -> tuple[str, Settings]:
-    """Name and settings of a study that has begun, from its name or its file."""
-    folder = _folder_named(given, results)
-    study, source = (folder.study(), None) if folder is not None else _study(given, results)
-    settings = _settings(study, source, results)
-    if not _folder(settings, study.name).exists():
-        raise UsageError(
-            f"the study {study.name!r} must have begun, but {settings.results_root()} has none: gradstab run"
-        )
-    return study.name, settings
-
-
-def _folder(settings: Settings, name: str) -> Any:
-    from pipeline.study_folder import StudyFolder
-
-    return StudyFolder.of(settings.results_root(), name)
-
-
-def _status(name: str, settings: Settings) -> dict[str, Any]:
-    from pipeline.browse import waiting_trials
-    from pipeline.report.results import Results
-
-    folder = _folder(settings, name)
-    found = Results(folder)
-    verdicts = found.verdicts()
-    holder = folder.holder()
-    return {
-        "study": name,
-        "question": found.study.question,
-        "done": sum(verdicts.values()),
-        "trials": found.study.budget.trials,
-        "running": holder or "no",
-        "waiting for MLflow": waiting_trials(folder, settings),
-        "folder": str(folder.path),
-        "verdicts": dict(verdicts.most_common()),
-    }
-
-
-def _print_run(found: Results, settings: Settings, waiting: int, output: str) -> None:
-    from dataclasses import asdict
-
-    from pipeline.terminal import interval_rows, print_json, print_pairs, print_rows
-
-    verdicts = found.verdicts()
-    intervals = found.stable_intervals()
-    if output == "json":
-        print_json(
-            {
-                "study": found.study.name,
-                "verdicts": dict(verdicts),
-                "stable_intervals": [asdict(interval) for interval in intervals],
-                "folder": str(found.folder.path),
-                "waiting": waiting,
-            }
-        )
-        return
-    total = sum(verdicts.values())
-    rows = [[name, count, f"{100 * count / total:.0f} %"] for name, count in verdicts.most_common()]
-    print_rows(f"{found.study.name}: {total} trials", ["verdict", "trials", "share"], rows)
-    click.echo()
-    print_rows("stable init_scale, from measured trials", *interval_rows(intervals))
-    click.echo()
-    print_pairs(
-        {
-            "results": str(found.folder.path),
-            "browse": f"gradstab ui {found.study.name}{_results_flag(settings)}",
-        }
-    )
-
-
-def _results_flag(settings: Settings) -> str:
-    """What must be added to a printed command so that it finds the same results."""
-    return "" if settings.results.origin == "default" else f" --results {settings.results_root()}"
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.durable import sync_folder
 from pipeline.errors import GradstabError, StorageError
 from pipeline.space import Value
 from pipeline.trajectory import STATISTICS, FloatArray, Trajectory
@@ -111,15 +112,6 @@ def segment_numbers(path: Path) -> list[int]:
             return [entry["number"] for entry in json.loads(file["head"].tobytes())["records"]]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return []
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames inside a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _encode(records: Sequence[Record]) -> bytes:

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.durable import replace_file
 from pipeline.errors import GradstabError, StorageError, UsageError
-from pipeline.segments import segment_numbers, segment_paths, sync_folder
+from pipeline.segments import segment_numbers, segment_paths
 from pipeline.study import FINGERPRINTED, Study, differences
 
 SCHEMA_VERSION = 1
@@ -132,8 +133,8 @@ class StudyFolder:
             for older in self.path.glob("declared.*"):
                 if older != copy:
                     older.unlink()
-            write_durably(copy, source.read_bytes())
-        write_durably(self.declaration, json.dumps(content, indent=2).encode())
+            replace_file(copy, source.read_text(), durable=True)
+        replace_file(self.declaration, json.dumps(content, indent=2), durable=True)
 
 
 def make_folder(path: Path) -> None:
@@ -142,20 +143,6 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"the results folder {path} must be writable, but: {error.strerror}") from None
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace a file as a whole, synced: after a crash it is the old one or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise StorageError(f"{path} must be writable, but: {error.strerror}") from None
 
 
 def study_folders(results_root: Path) -> list[StudyFolder]:

@@ -6,14 +6,13 @@ or trials in flight change; the shipper only reads it.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.errors import GradstabError, StorageError
-from pipeline.segments import sync_folder
+from pipeline.durable import replace_file
+from pipeline.errors import GradstabError
 from pipeline.stability.criterion import Criterion
 
 FILE_NAME = "tracking.json"
@@ -88,26 +87,3 @@ def load_job(folder: Path) -> TrackingJob:
         raise GradstabError(f"{path} must exist before results can be shipped; run the study to write it") from error
     except ValidationError as error:
         raise GradstabError(f"{path} must hold a tracking job, but {error}; run the study to write it anew") from error
-
-
-def replace_file(path: Path, text: str, *, durable: bool) -> None:
-    """Replace a small file by a rename, so that readers see the old or the new one; `durable` waits for the disk.
-
-    Raises:
-        StorageError: the disk is full or cannot be written; the old file stays.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        partial.rename(path)
-        if durable:
-            sync_folder(path.parent)
-    except OSError as error:
-        raise StorageError(
-            f"{path} must be writable, but: {error.strerror}. Results recorded so far are safe."
-        ) from error

@@ -19,7 +19,7 @@ FLOORS = {
         "runner", "calibration", "estimate", "tracking_job",
     },
     3: {"training", "search", "execution", "tracking", "report"},
-    4: {"cli", "session", "terminal", "browse"},
+    4: {"cli", "session", "terminal", "browse", "lookup", "summary", "__main__"},
 }  # fmt: skip
 
 # third-party packages a module or room may import; the standard library is always allowed
@@ -44,6 +44,7 @@ THIRD_PARTY = {
     "calibration": {"platformdirs"},
     "cli": {"click", "yaml"},
     "terminal": {"rich"},
+    "summary": {"click"},
     "session": {"psutil"},
 }
 HEAVY = {"torch", "ray", "optuna", "mlflow", "pandas", "sklearn"}

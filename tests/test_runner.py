@@ -46,7 +46,7 @@ def declare(**changes: object) -> Study:
     return Study.model_validate({**fields, **changes})
 
 
-def open_runner(study: Study, folder: Path, work: Work | None = None, **limits: object) -> Runner:
+def open_runner(study: Study, folder: Path, work: Work | None = None, **limits: float) -> Runner:
     searcher = OptunaSearcher(
         f"journal:{folder}/optuna.journal",
         study.name,
@@ -67,7 +67,7 @@ def open_runner(study: Study, folder: Path, work: Work | None = None, **limits: 
     )
 
 
-def run(study: Study, folder: Path, work: Work | None = None, **limits: object) -> Progress:
+def run(study: Study, folder: Path, work: Work | None = None, **limits: float) -> Progress:
     runner = open_runner(study, folder, work, **limits)
     runner.recover()
     return runner.run()
@@ -142,7 +142,7 @@ def test_recorded_but_not_told_is_told_and_not_run_again(tmp_path):
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    runner._searcher.tell = die  # type: ignore[method-assign]  # the driver dies between record and tell
+    runner._searcher.tell = die  # type: ignore[method-assign, assignment]  # the driver dies between record and tell
     with pytest.raises(KeyboardInterrupt):
         runner.run()
     before = recorded(tmp_path)

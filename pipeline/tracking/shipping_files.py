@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pipeline.durable import replace_file
 from pipeline.segments import segment_paths
-from pipeline.tracking_job import replace_file
 
 CURSOR_NAME = "cursor.json"
 STATE_NAME = "shipper.json"

@@ -1,0 +1,72 @@
+"""What `status` and the end of a `run` tell of a study."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from pipeline.browse import waiting_trials
+from pipeline.lookup import results_flag
+from pipeline.report.results import Results
+from pipeline.settings import Settings
+from pipeline.study_folder import StudyFolder
+from pipeline.terminal import Format, interval_rows, print_json, print_pairs, print_rows
+
+
+def print_status(folder: StudyFolder, settings: Settings, output: Format) -> None:
+    """How far a study has come, who drives it, and what waits."""
+    results = Results(folder)
+    verdicts = results.verdicts()
+    found: dict[str, Any] = {
+        "study": results.study.name,
+        "question": results.study.question,
+        "done": sum(verdicts.values()),
+        "trials": results.study.budget.trials,
+        "running": folder.holder() or "no",
+        "waiting for MLflow": waiting_trials(folder, settings),
+        "folder": str(folder.path),
+    }
+    if output == "json":
+        print_json({**found, "verdicts": dict(verdicts.most_common())})
+        return
+    print_pairs({**found, **{f"  {verdict}": count for verdict, count in verdicts.most_common()}})
+
+
+def print_run(results: Results, settings: Settings, waiting: int, output: Format) -> None:
+    """Verdicts, stable intervals, where the results are, and how to browse them."""
+    verdicts = results.verdicts()
+    intervals = results.stable_intervals()
+    if output == "json":
+        print_json(
+            {
+                "study": results.study.name,
+                "verdicts": dict(verdicts),
+                "stable_intervals": [asdict(interval) for interval in intervals],
+                "folder": str(results.folder.path),
+                "waiting": waiting,
+            }
+        )
+        return
+    total = sum(verdicts.values())
+    rows = [[name, count, f"{100 * count / total:.0f} %"] for name, count in verdicts.most_common()]
+    print_rows(f"{results.study.name}: {total} trials", ["verdict", "trials", "share"], rows)
+    click.echo()
+    print_rows("stable init_scale, from measured trials", *interval_rows(intervals))
+    click.echo()
+    print_pairs(
+        {
+            "results": str(results.folder.path),
+            "browse": f"gradstab ui {results.study.name}{results_flag(settings)}",
+        }
+    )
+
+
+def failures_text(results: Results) -> list[str]:
+    """One sentence for each reason why machines failed."""
+    lines = []
+    for reason, numbers in results.failures().items():
+        shown = ", ".join(map(str, numbers[:5])) + (" ..." if len(numbers) > 5 else "")
+        lines.append(f"{len(numbers)} failed (trial {shown}): {reason}")
+    return lines

@@ -1,0 +1,1 @@
+"""What SCIENCE demands of measured trials: theory as oracle."""
