@@ -59,6 +59,7 @@ class Place:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # a process group of its own, as a terminal gives it
         )
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -47,7 +47,12 @@ def test_check_imports_nothing_heavy_and_prints_data_on_stdout(place):
         "assert not heavy, heavy\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=place.root, env=place.environment(), capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=place.root,
+        env=place.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -1,0 +1,97 @@
+"""Whole studies on real Ray: values equal to the serial engine's, workers killed under it, a trial that is poison."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+
+from pipeline.session import drive
+from pipeline.settings import Setting, Settings
+from pipeline.space import LogInteger, LogReal
+from pipeline.study import Study
+from tests.endtoend.command import Place, assert_exactly_once, values_of
+from tests.fakes_work import PoisonousWork
+
+
+def ray_workers(process: psutil.Process) -> list[psutil.Process]:
+    """Actor processes of the Ray that a driver started."""
+    return [child for child in process.children(recursive=True) if child.cmdline()[:1] == ["ray::_Worker.run"]]
+
+
+def settings_for(root: Path) -> Settings:
+    return Settings(
+        results=Setting(str(root / "results"), "test"),
+        tracking=Setting(f"sqlite:///{root}/results/mlflow/mlflow.db", "test"),
+        storage=Setting(f"journal:{root}/results/study/optuna.journal", "test"),
+        ray_address=Setting(None, "test"),
+        mlflow_env={},
+    )
+
+
+def test_killed_workers_are_replaced_and_values_equal_the_serial_engine_s(tmp_path_factory, empty_database):
+    serial, parallel = (Place(tmp_path_factory.mktemp(name)).with_database(empty_database) for name in ("one", "many"))
+    for place in (serial, parallel):
+        place.write_study(trials=240, steps=60)
+    assert serial.run("run", "study", "--engine", "serial").returncode == 0
+    process = parallel.start("run", "study")
+    driver = psutil.Process(process.pid)
+    killed = 0
+    deadline = time.monotonic() + 60
+    while killed < 2 and time.monotonic() < deadline and process.poll() is None:
+        recorded = len(list(parallel.folder.glob("segment-*")))
+        workers = ray_workers(driver) if recorded > killed else []
+        if workers:
+            workers[0].send_signal(signal.SIGKILL)
+            killed += 1
+        time.sleep(0.02)
+    _, stderr = process.communicate(timeout=120)
+    assert killed == 2, stderr
+    assert process.returncode == 0, stderr
+    assert_exactly_once(parallel, 240)
+    assert values_of(parallel.records()) == values_of(serial.records())
+    assert {record.device for record in parallel.records()} > {"cpu:cpu-0"}
+
+
+def test_only_the_poisonous_trial_fails(tmp_path, empty_database):
+    place = Place(tmp_path).with_database(empty_database)
+    study = Study(
+        name="study",
+        question="q",
+        space={"depth": LogInteger(2, 8), "init_scale": LogReal(0.5, 4)},
+        recipe={"steps": 10},
+        budget={"trials": 40},
+        tracking={"children": 0},
+    )
+    work = PoisonousWork(frozenset({13}), os.getpid())
+    ended = drive(study, settings_for(tmp_path), source=None, engine="ray", work=work)
+    assert (ended.progress.done, ended.progress.failed) == (40, 1)
+    assert {trial.number for trial in place.optuna_trials() if trial.state.name == "FAIL"} == {13}
+    assert {trial.number for trial in place.optuna_trials() if trial.state.name == "COMPLETE"} == {*range(40)} - {13}
+    (failed,) = [record for record in place.records() if record.failure is not None]
+    assert failed.number == 13
+    assert failed.failure is not None
+    assert "worker" in failed.failure
+    assert not ray_workers(psutil.Process())
+
+
+def test_ctrl_c_in_the_terminal_drains_ray_too(tmp_path, empty_database):
+    """A terminal sends SIGINT to the whole process group: workers must not die of it before their pack is done."""
+    place = Place(tmp_path).with_database(empty_database)
+    place.write_study(trials=4000, steps=60)
+    process = place.start("run", "study")
+    deadline = time.monotonic() + 60
+    while not list(place.folder.glob("segment-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=90)
+    assert process.returncode == 130, stderr
+    assert "failed" not in stderr
+    recorded = len(place.records())
+    assert recorded < 4000
+    assert all(record.failure is None for record in place.records())
+    states = [trial.state.name for trial in place.optuna_trials()]
+    assert states.count("COMPLETE") == recorded
