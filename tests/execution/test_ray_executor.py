@@ -1,0 +1,206 @@
+"""What is particular to Ray: processes, signals, ports, paths and threads."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipeline.execution.ray_executor import ExecutionError, RayExecutor, _connect, _slots_of
+from pipeline.ports import Slot
+from pipeline.recipe import Recipe
+from pipeline.trajectory import Trajectory
+from pipeline.trial import Trial
+from tests.fakes_work import HangingWork, PlantedWork
+
+ROOT = Path(__file__).parent.parent.parent
+HANGS, LOOKS = 1, 2
+
+
+class LookingWork:
+    """Hangs at one number, and at another raises what the worker process looks like."""
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        if trials[0].number == LOOKS:
+            raise LookupError(json.dumps([os.getpid(), os.environ["OMP_NUM_THREADS"], "torch" in sys.modules]))
+        return HangingWork(frozenset([HANGS])).run(trials, slot)
+
+
+def make_trial(number: int) -> Trial:
+    return Trial(number, {}, Recipe(depth=2, steps=2), number)
+
+
+def look(executor: RayExecutor) -> Any:
+    executor.submit([make_trial(LOOKS)])
+    (result,) = executor.wait(30)
+    assert result.failure is not None
+    return json.loads(result.failure.removeprefix("LookupError: "))
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[RayExecutor]:
+    os.environ["RAY_ADDRESS"] = "192.0.2.1:6379"  # a cluster that does not exist: it must not be asked
+    executor = RayExecutor(LookingWork(), 2)
+    del os.environ["RAY_ADDRESS"]
+    family = psutil.Process().children(recursive=True)
+    assert len(family) > 3
+    yield executor
+    executor.submit([make_trial(HANGS)])
+    executor.close()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+
+
+def test_one_thread_is_set_before_torch_could_be_imported(executor: RayExecutor) -> None:
+    pid, threads, has_torch = look(executor)
+    assert pid != os.getpid()
+    assert threads == "1"
+    assert not has_torch
+
+
+def test_a_hanging_pack_keeps_its_slot_and_no_other(executor: RayExecutor) -> None:
+    executor.submit([make_trial(HANGS)])
+    assert executor.idle() == 1
+    pid = look(executor)[0]
+    assert executor.wait(0.2) == []
+    assert executor.idle() == 1
+    assert look(executor)[0] == pid
+
+
+def test_a_worker_killed_while_it_waits_costs_no_slot(executor: RayExecutor) -> None:
+    pid = look(executor)[0]
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(0.5)
+    executor.submit([make_trial(LOOKS)])
+    (result,) = executor.wait(30)
+    assert result.failure is not None  # lost at once, or already replaced
+    assert executor.idle() == 1
+    assert look(executor)[0] != pid
+
+
+def test_everything_listens_on_loopback_only(executor: RayExecutor) -> None:
+    me = psutil.Process()
+    listening = [
+        connection.laddr.ip.removeprefix("::ffff:")
+        for process in [me, *me.children(recursive=True)]
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) > 3
+    assert set(listening) == {"127.0.0.1"}
+
+
+DRIVER = """
+import os, signal, sys, time
+from pipeline.execution.ray_executor import RayExecutor
+from tests.execution.test_ray_executor import make_trial
+from tests.fakes_work import PoisonousWork, SleepingWork, SwitchingWork
+import psutil
+
+interrupts = []
+signal.signal(signal.SIGINT, lambda *_: interrupts.append(1))
+executor = RayExecutor(SwitchingWork({1: SleepingWork(1.5), 2: PoisonousWork(frozenset([2]), os.getpid())}), 2)
+executor.submit([make_trial(1)])
+time.sleep(0.3)
+os.killpg(0, signal.SIGINT)
+results = executor.wait(30)
+executor.submit([make_trial(2)])
+results += executor.wait(30)
+time.sleep(0.5)
+print(len(interrupts), *(r.failure is None for r in results), *(p.pid for p in psutil.Process().children(True)))
+sys.stdout.flush()
+if sys.argv[1] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+executor.close()
+"""
+
+
+@pytest.mark.parametrize("ending", ["closed", "killed"])
+def test_a_ctrl_c_spares_workers_a_foreign_folder_hides_nothing_and_nobody_survives(
+    tmp_path: Path, ending: str
+) -> None:
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "__init__.py").write_text("raise RuntimeError('a package of the same name, not ours')")
+    (tmp_path / "driver.py").write_text(f"import sys; sys.path[0] = {str(ROOT)!r}\n{DRIVER}")
+    done = subprocess.run(
+        [sys.executable, "driver.py", ending],
+        cwd=tmp_path,
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == (0 if ending == "closed" else -signal.SIGKILL), done.stderr
+    assert done.stdout.count("\n") == 1, "stdout is for data: Ray wrote to it"
+    num_interrupts, slept, poisoned, *pids = done.stdout.split()
+    assert (num_interrupts, slept, poisoned) == ("1", "True", "False")
+    # Ray's two agents of a killed driver go last, when they have given up on its control store after a minute
+    waited = 5 if ending == "closed" else 15
+    assert workers_left([int(pid) for pid in pids], waited) == []
+
+
+def workers_left(pids: list[int], seconds: float) -> list[str]:
+    end = time.monotonic() + seconds
+    while True:
+        left = [name for pid in pids if (name := name_of(pid)) and "Agent" not in name and "ray::D" not in name]
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(0.2)
+
+
+def name_of(pid: int) -> str:
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9"])
+def test_a_cluster_that_does_not_answer_is_named_at_once(address: str) -> None:
+    begin = time.monotonic()
+    with pytest.raises(ExecutionError, match=f"a Ray cluster must answer at '{address}', but: .*refused") as caught:
+        _connect(address, None, 1)
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - begin < 5
+
+
+def test_the_serial_engine_imports_no_ray() -> None:
+    code = "import sys, pipeline.execution.serial_executor; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("resources", "num_slots", "gpu_share", "threads", "expected"),
+    [
+        ({"CPU": 4.0}, None, 1.0, 1, ["cpu-0", "cpu-1", "cpu-2", "cpu-3"]),
+        ({"CPU": 4.0}, 2, 1.0, 1, ["cpu-0", "cpu-1"]),
+        ({"CPU": 2.0}, 9, 1.0, 1, ["cpu-0", "cpu-1"]),
+        ({"CPU": 5.0}, None, 1.0, 2, ["cpu-0", "cpu-1"]),
+        ({"CPU": 1.0, "GPU": 2.0}, None, 1.0, 1, ["cuda-0", "cuda-1", "cpu-0"]),
+        ({"CPU": 1.0, "GPU": 1.0}, None, 0.25, 1, ["cuda-0", "cuda-1", "cuda-2", "cuda-3", "cpu-0"]),
+        ({"CPU": 1.0, "GPU": 1.0}, None, 0.1, 1, [*(f"cuda-{i}" for i in range(10)), "cpu-0"]),
+        ({"CPU": 1.0, "GPU": 1.0}, None, 0.4, 1, ["cuda-0", "cuda-1", "cpu-0"]),
+        ({}, None, 1.0, 1, []),
+    ],
+)
+def test_slots_follow_from_what_ray_has(
+    resources: dict[str, float], num_slots: int | None, gpu_share: float, threads: int, expected: list[str]
+) -> None:
+    assert [slot.name for slot in _slots_of(resources, num_slots, gpu_share, threads)] == expected
+
+
+def test_planted_work_survives_pickling() -> None:
+    """A work is handed to workers by value; trials are plain data."""
+    import pickle
+
+    assert pickle.loads(pickle.dumps((PlantedWork(), make_trial(3)))) == (PlantedWork(), make_trial(3))
