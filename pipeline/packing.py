@@ -25,8 +25,10 @@ PackKey = tuple[object, ...]
 
 LANE = 16  # floats in a vector register: shapes are padded to it so that results do not depend on the pack
 _BYTES = {"float32": 4, "float64": 8}
-_OPTIMIZER_STATES = {"sgd": 1, "adam": 2, "adamw": 2, "rmsprop": 2}
-_FIXED_BYTES = 64 * 2**20  # allocator slack and temporaries that do not grow with the pack
+_OPTIMIZER_STATES = {"sgd": 0, "adam": 2, "adamw": 2, "rmsprop": 2}
+_TAKES_MOMENTUM = ("sgd", "rmsprop")
+_KEEPS_PREACTIVATIONS = ("erf", "gelu", "silu", "softplus")  # whose derivative does not follow from the activation
+_FIXED_BYTES = 4 * 2**20  # what does not grow with the pack
 MAX_PACK_TRIALS = 1024
 
 
@@ -66,17 +68,47 @@ def flops(recipe: Recipe, shape: DataShape) -> float:
     return 2.0 * multiplies * (3 * train_rows + 3 * probe_rows + accuracy_rows)
 
 
+def stack_key(recipe: Recipe) -> tuple[object, ...]:
+    """Members of a pack with equal keys form a stack: they go through exactly the same operations together."""
+    return (recipe.activation, recipe.momentum > 0, recipe.weight_decay > 0)
+
+
 def pack_bytes(recipes: Sequence[Recipe], shape: DataShape) -> int:
-    """Memory of one pack while it trains: parameters, gradients, optimizer state, stored layers, results."""
-    total = _FIXED_BYTES
-    for recipe in recipes:
-        size = _BYTES[recipe.precision]
-        width = padded(recipe.width)
-        copies = 2 + _OPTIMIZER_STATES[recipe.optimizer]
-        rows = max(padded(recipe.batch_size), padded(recipe.probe_samples), 512)
-        stored = 2 * recipe.depth * rows * width + 4 * rows * max(width, padded(shape.num_features))
-        total += size * (copies * num_parameters(recipe, shape) + stored) + result_bytes(recipe)
-    return total
+    """Memory that one pack adds to its worker: its largest stack (stacks take turns) and everybody's results."""
+    return _PackMemory(shape).total(recipes)
+
+
+class _PackMemory:
+    """Memory of a pack that grows by one recipe at a time."""
+
+    def __init__(self, shape: DataShape) -> None:
+        self._shape = shape
+        self._stacks: dict[tuple[object, ...], int] = {}
+        self._results = _FIXED_BYTES
+
+    def total(self, recipes: Sequence[Recipe]) -> int:
+        for recipe in recipes:
+            self.add(recipe)
+        return self.add(None)
+
+    def add(self, recipe: Recipe | None) -> int:
+        """Bytes of the pack with this member too."""
+        if recipe is not None:
+            key = stack_key(recipe)
+            self._stacks[key] = self._stacks.get(key, 0) + member_bytes(recipe, self._shape)
+            self._results += 2 * result_bytes(recipe)
+        return self._results + max(self._stacks.values(), default=0)
+
+
+def member_bytes(recipe: Recipe, shape: DataShape) -> int:
+    """Memory of one member of a stack: parameters, gradient, optimizer state, kept layers and passing buffers."""
+    states = _OPTIMIZER_STATES[recipe.optimizer] + (recipe.optimizer in _TAKES_MOMENTUM and recipe.momentum > 0)
+    width = padded(recipe.width)
+    rows = max(padded(recipe.batch_size), padded(recipe.probe_samples))
+    kept = recipe.depth * width * (2 if recipe.activation in _KEEPS_PREACTIVATIONS else 1)
+    # the cosine between samples takes a matrix of rows by rows
+    passing = padded(shape.num_features) + 4 * width + 4 * padded(shape.num_classes) + rows
+    return _BYTES[recipe.precision] * ((2 + states) * num_parameters(recipe, shape) + rows * (kept + passing))
 
 
 def result_bytes(recipe: Recipe) -> int:
@@ -120,11 +152,11 @@ def pack_length(
     At least one, so that a single training larger than the target still runs.
     """
     key = pack_key(recipes[0])
+    memory = _PackMemory(shape)
     seconds = 0.0
     for count, recipe in enumerate(recipes[:MAX_PACK_TRIALS]):
         seconds += cost.seconds(recipe, shape)
-        too_long = seconds > target_seconds
-        too_large = count > 0 and pack_bytes(recipes[: count + 1], shape) > max_bytes
-        if count > 0 and (pack_key(recipe) != key or too_long or too_large):
+        num_bytes = memory.add(recipe)
+        if count > 0 and (pack_key(recipe) != key or seconds > target_seconds or num_bytes > max_bytes):
             return count
     return min(len(recipes), MAX_PACK_TRIALS)

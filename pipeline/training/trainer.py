@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.packing import pack_key
+from pipeline.packing import pack_key, stack_key
 from pipeline.recipe import Recipe, probe_steps
 from pipeline.training.clipping import Clipping
 from pipeline.training.data import BatchOrder, Dataset
@@ -81,18 +81,13 @@ def train(
         raise ValueError("recipes of one pack must share a pack key (pipeline.packing.STRUCTURAL_FIELDS)")
     stacks: dict[tuple[object, ...], list[int]] = {}
     for index in sorted(range(len(recipes)), key=lambda index: -recipes[index].depth):
-        stacks.setdefault(_stack_key(recipes[index]), []).append(index)
+        stacks.setdefault(stack_key(recipes[index]), []).append(index)
     trajectories: dict[int, Trajectory] = {}
     for members in stacks.values():
         chosen, chosen_seeds = [recipes[index] for index in members], [seeds[index] for index in members]
         results = _Run(chosen, chosen_seeds, data, device, family).trajectories()
         trajectories.update(zip(members, results, strict=True))
     return [trajectories[index] for index in range(len(recipes))]
-
-
-def _stack_key(recipe: Recipe) -> tuple[object, ...]:
-    """Members of equal key go through exactly the same operations."""
-    return (recipe.activation, recipe.momentum > 0, recipe.weight_decay > 0)
 
 
 class _Run:
