@@ -115,6 +115,10 @@ class Searcher(Protocol):
         """End a running trial as FAIL. Telling a finished one again does nothing."""
         ...
 
+    def close(self) -> None:
+        """Let go of storage."""
+        ...
+
 
 class Tracker(Protocol):
     """Is told that records are durable and sends them on in the background; may lag, die and be started again."""

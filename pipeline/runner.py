@@ -135,21 +135,17 @@ class Runner:
     def run(self) -> Progress:
         """Train until the budget is reached, the time is up or `stop` was called; returns where the study stands."""
         begin = time.monotonic()
-        try:
-            while True:
-                self.progress.seconds = time.monotonic() - begin
-                if self._limits.seconds is not None and self.progress.seconds > self._limits.seconds:
-                    self.stop()
-                if not self._stopping:
-                    self._submit_packs()
-                self._report()
-                if not self._flying:
-                    break
-                for result in self._executor.wait(WAIT_SECONDS):
-                    self._take(result)
-        finally:
-            self._executor.close()
-        return self.progress
+        while True:
+            self.progress.seconds = time.monotonic() - begin
+            if self._limits.seconds is not None and self.progress.seconds > self._limits.seconds:
+                self.stop()
+            if not self._stopping:
+                self._submit_packs()
+            self._report()
+            if not self._flying:
+                return self.progress
+            for result in self._executor.wait(WAIT_SECONDS):
+                self._take(result)
 
     def _submit_packs(self) -> None:
         for _ in range(self._executor.idle()):

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -113,33 +114,37 @@ def drive(
     with folder.locked():
         folder.adopt(study, source)
         tracker = start_tracker(folder, study, settings)
-        executor: Executor | None = None
         try:
-            searcher = open_searcher(study, settings)
-            executor = open_executor(study, settings, engine, work)
-            runner = Runner(
-                study,
-                folder.path,
-                searcher,
-                executor,
-                tracker,
-                limits=Limits(
-                    pack_bytes=memory_of_a_slot(len(executor.slots)),
-                    seconds=None if study.budget.minutes is None else 60 * study.budget.minutes,
-                ),
-                cost=stored_cost_model(),
-                on_progress=_Reporter(folder, study, settings, listener),
-            )
-            stop.attach(runner)
-            runner.recover()
-            _say_what_was_found(runner, listener)
-            progress = runner.run()
-            store_cost_model(runner.cost)
-        finally:
-            if executor is not None:
-                executor.close()
-            waiting = _close(tracker, listener)
+            with (
+                closing(open_searcher(study, settings)) as searcher,
+                closing(open_executor(study, settings, engine, work)) as executor,
+            ):
+                runner = Runner(
+                    study,
+                    folder.path,
+                    searcher,
+                    executor,
+                    tracker,
+                    limits=_limits(study, len(executor.slots)),
+                    cost=stored_cost_model(),
+                    on_progress=_Reporter(folder, study, settings, listener),
+                )
+                stop.attach(runner)
+                runner.recover()
+                _say_what_was_found(runner, listener)
+                progress = runner.run()
+                store_cost_model(runner.cost)
+        except Exception:
+            # not for a second Ctrl-C, which must exit at once: the shipper then ends when its pipe breaks
+            _close(tracker, listener)
+            raise
+        waiting = _close(tracker, listener)
     return Ended(progress, waiting, stop.requested)
+
+
+def _limits(study: Study, num_slots: int) -> Limits:
+    seconds = None if study.budget.minutes is None else 60 * study.budget.minutes
+    return Limits(memory_of_a_slot(num_slots), seconds)
 
 
 def start_tracker(folder: StudyFolder, study: Study, settings: Settings) -> Tracker:
@@ -217,6 +222,7 @@ def open_searcher(study: Study, settings: Settings) -> OptunaSearcher:
         study.sampler,
         study_seed=study.seed,
         replicates=study.replicates,
+        fingerprint=study.fingerprint(),
     )
 
 

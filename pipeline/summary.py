@@ -10,6 +10,7 @@ import click
 from pipeline.browse import waiting_trials
 from pipeline.lookup import results_flag
 from pipeline.report.results import Results
+from pipeline.report.stability_map import write_map
 from pipeline.settings import Settings
 from pipeline.study_folder import StudyFolder
 from pipeline.terminal import Format, interval_rows, print_json, print_pairs, print_rows
@@ -49,6 +50,8 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
             }
         )
         return
+    picture = results.folder.path / "map.png"
+    has_picture = write_map(results, picture)
     total = sum(verdicts.values())
     rows = [[name, count, f"{100 * count / total:.0f} %"] for name, count in verdicts.most_common()]
     print_rows(f"{results.study.name}: {total} trials", ["verdict", "trials", "share"], rows)
@@ -58,6 +61,7 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
     print_pairs(
         {
             "results": str(results.folder.path),
+            **({"picture": str(picture)} if has_picture else {}),
             "browse": f"gradstab ui {results.study.name}{results_flag(settings)}",
         }
     )

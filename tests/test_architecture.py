@@ -28,7 +28,7 @@ THIRD_PARTY = {
     "search": {"optuna", "numpy", "scipy", "sqlalchemy", "psycopg"},
     "execution": {"ray"},
     "tracking": {"mlflow", "numpy", "pydantic", "sqlalchemy", "requests"},
-    "report": {"pandas", "numpy"},
+    "report": {"pandas", "numpy", "matplotlib"},
     "stability": {"numpy", "scipy", "pydantic"},
     "space": {"pydantic"},
     "recipe": {"pydantic"},
@@ -47,7 +47,7 @@ THIRD_PARTY = {
     "summary": {"click"},
     "session": {"psutil"},
 }
-HEAVY = {"torch", "ray", "optuna", "mlflow", "pandas", "sklearn"}
+HEAVY = {"torch", "ray", "optuna", "mlflow", "pandas", "matplotlib", "sklearn"}
 VERBS = {"check", "run", "status", "list", "ui", "sync"}
 
 

@@ -238,3 +238,17 @@ def test_a_time_limit_ends_the_run_and_the_study_continues(tmp_path):
     assert run(study, tmp_path, Slow(), seconds=0.01).done < 40
     run(study, tmp_path)
     assert_complete(study, tmp_path)
+
+
+def test_a_study_of_the_same_name_in_shared_storage_is_not_continued_by_mistake(tmp_path):
+    from pipeline.errors import UsageError
+
+    url, study = f"journal:{tmp_path}/shared.journal", declare()
+
+    def opened(fingerprint: str) -> OptunaSearcher:
+        return OptunaSearcher(url, study.name, study.space, study.sampler, study_seed=0, fingerprint=fingerprint)
+
+    opened(study.fingerprint()).close()
+    opened(study.fingerprint()).close()
+    with pytest.raises(UsageError, match="give this study another --name"):
+        opened(declare(seed=1).fingerprint())

@@ -13,7 +13,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from pipeline.errors import StorageError
+from pipeline.errors import StorageError, UsageError
 from pipeline.kill_points import passage
 from pipeline.ports import Proposal, SearchState, Telling
 from pipeline.sampler_spec import AnySampler
@@ -22,6 +22,7 @@ from pipeline.search.samplers import AdaptiveSampler, DesignSampler, distributio
 from pipeline.search.storages import open_storage, storage_errors, without_password
 from pipeline.space import AnyAxis, Integer, LogInteger, LogReal, Real, SearchSpace, Value
 
+FINGERPRINT_ATTRIBUTE = "gs.fingerprint"
 ATTRIBUTE_PREFIX = "gs."  # a person's own attributes and Optuna's keep their names
 _MAX_REASON = 500
 
@@ -48,6 +49,7 @@ class OptunaSearcher:
         *,
         study_seed: int,
         replicates: int = 1,
+        fingerprint: str = "",
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._url = storage_url
@@ -67,12 +69,24 @@ class OptunaSearcher:
         with storage_errors(self._url):
             self._study = self._created_or_loaded(sampler)
             self._study_id = self._storage.get_study_id_from_name(study_name)
+            self._require_same_study(fingerprint)
 
     def _created_or_loaded(self, sampler: BaseSampler) -> optuna.Study:
         # not load_if_exists, which writes a record into a journal at every opening
         if self._name in optuna.get_all_study_names(self._storage):
             return optuna.load_study(study_name=self._name, storage=self._storage, sampler=sampler)
         return optuna.create_study(storage=self._storage, study_name=self._name, sampler=sampler, direction="maximize")
+
+    def _require_same_study(self, fingerprint: str) -> None:
+        """Storage may be shared: another person's study of the same name must not be continued by mistake."""
+        known = self._study.user_attrs.get(FINGERPRINT_ATTRIBUTE)
+        if known is None:
+            self._study.set_user_attr(FINGERPRINT_ATTRIBUTE, fingerprint)
+        elif known != fingerprint:
+            raise UsageError(
+                f"the study {self._name!r} in {without_password(self._url)} must be this one, but its space, recipe or "
+                "seed differ: give this study another --name, or use another storage"
+            )
 
     def state(self) -> SearchState:
         """What storage holds now; trials created without all their parameters get the missing ones first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 from pipeline.tracking.shipping_files import load_state
 
@@ -12,8 +13,10 @@ _VIEW = "workflowType=machine_learning"
 
 
 def experiment_link(base_url: str, experiment_id: str) -> str:
-    """The list of a study's trials."""
-    return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs?{_VIEW}"
+    """The list of a study's trials, most stable first; without the filter the UI shows a collapsed parent alone."""
+    trials = quote("tags.kind = 'trial'")
+    order = f"orderByKey={quote('metrics.`margin`')}&orderByAsc=false"
+    return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs?{_VIEW}&searchFilter={trials}&{order}"
 
 
 def run_link(base_url: str, experiment_id: str, run_id: str) -> str:

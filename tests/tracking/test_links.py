@@ -9,7 +9,10 @@ from pipeline.tracking.shipping_files import ShipperState, save_state
 
 
 def test_links_open_the_view_for_training() -> None:
-    assert experiment_link("http://h:5000/", "3") == "http://h:5000/#/experiments/3/runs?workflowType=machine_learning"
+    link = experiment_link("http://h:5000/", "3")
+    assert link.startswith("http://h:5000/#/experiments/3/runs?workflowType=machine_learning&")
+    # seen to open the flat list of trials in MLflow 3.17.2
+    assert link.endswith("searchFilter=tags.kind%20%3D%20%27trial%27&orderByKey=metrics.%60margin%60&orderByAsc=false")
     assert run_link("http://h:5000", "3", "ab").endswith("/#/experiments/3/runs/ab?workflowType=machine_learning")
 
 
