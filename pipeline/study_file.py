@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import runpy
 import traceback
@@ -70,7 +71,7 @@ def load_study_file(path: Path, overrides: Sequence[str] = (), **replaced: objec
     except StudyError as error:
         raise StudyError(error.faults, source=path.name) from None
     tree = declared.dump() if isinstance(declared, Study) else declared
-    return changed(tree, overrides, path.name, **replaced)
+    return changed(_anchored(tree, path.parent), overrides, path.name, **replaced)
 
 
 def changed(tree: object, overrides: Sequence[str], source: str, **replaced: object) -> Study:
@@ -89,6 +90,14 @@ def changed(tree: object, overrides: Sequence[str], source: str, **replaced: obj
         raise StudyError(error.faults, source=source) from None
 
 
+def _anchored(tree: object, folder: Path) -> object:
+    """The tree with a relative path of its data taken from the study's folder, wherever the command was called."""
+    data = tree.get("data") if isinstance(tree, Mapping) else None
+    if not isinstance(tree, Mapping) or not isinstance(data, Mapping) or not isinstance(data.get("path"), str):
+        return tree
+    return {**tree, "data": {**data, "path": str(folder / data["path"])}}
+
+
 def _load_yaml(path: Path) -> object:
     content = _read(path)
     try:
@@ -105,7 +114,8 @@ def _load_yaml(path: Path) -> object:
 def _load_python(path: Path) -> Study:
     _read(path)
     try:
-        study = runpy.run_path(str(path)).get("STUDY")
+        with contextlib.chdir(path.parent):  # a relative path in a study is meant from where the study lies
+            study = runpy.run_path(str(path)).get("STUDY")
     except StudyError:
         raise
     except ValidationError as error:

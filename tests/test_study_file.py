@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -140,3 +142,19 @@ def test_the_study_in_the_readme_is_sound(tmp_path):
     study = load_study_file(write(tmp_path, code, "my_first.py"))
     assert len([line for line in code.splitlines() if line]) <= 15
     assert f"gradstab status {study.name}" in text
+
+
+@pytest.mark.parametrize("name", ["study.yaml", "study.py"])
+def test_a_relative_data_path_is_meant_from_the_study_s_folder(tmp_path, monkeypatch, name):
+    folder, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    np.savez(folder / "mine.npz", X=np.eye(80), y=np.arange(80) % 2)
+    monkeypatch.chdir(elsewhere)
+    declared = {"name": "s", "question": "q", "space": {"depth": {"type": "integer", "low": 1, "high": 2}}, "budget": {"trials": 1}, "recipe": {"probe_samples": 64}, "data": {"type": "npz", "path": "mine.npz"}}  # fmt: skip
+    text = (
+        json.dumps(declared) if name.endswith("yaml") else f"from pipeline import Study\nSTUDY = Study(**{declared!r})"
+    )
+    study = load_study_file(write(folder, text, name))
+    assert study.data.shape().num_rows == 80
+    assert study.dump()["data"]["path"] == str(folder / "mine.npz")

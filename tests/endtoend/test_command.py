@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 
@@ -172,6 +173,46 @@ def test_ctrl_c_lets_trials_in_flight_finish_and_the_study_continues(place):
     done = place.run("run", "study", "--engine", "serial", "--trials", str(total))
     assert done.returncode == 0, done.stderr
     assert f"{recorded} of {total} done" in done.stderr
+
+
+def test_a_second_ctrl_c_exits_at_once_and_the_study_continues(place):
+    place.write_study(trials=4000, steps=400)
+    process = place.start("run", "study", "--engine", "serial")
+    deadline = time.monotonic() + 30
+    while not list(place.folder.glob("segment-*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    total = len(place.records()) + 3
+    done = place.run("run", "study", "--engine", "serial", "--trials", str(total))
+    assert done.returncode == 0, done.stderr
+    assert sorted(record.number for record in place.records()) == list(range(len(place.records())))
+
+
+def test_ui_serves_the_right_store_and_prints_the_link(place):
+    place.write_study(trials=2)
+    place.run("run", "study", "--engine", "serial")
+    process = place.start("ui", "study", "--port", "5170")
+    assert process.stdout is not None
+    try:
+        link = process.stdout.readline().strip()
+        base, _, fragment = link.partition("/#/")
+        assert fragment.startswith("experiments/1/runs?workflowType=machine_learning")
+        body = json.dumps({"experiment_ids": ["1"], "filter": "tags.kind = 'trial'"}).encode()
+        request = urllib.request.Request(
+            f"{base}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            runs = json.load(answer)["runs"]
+        assert sorted(run["info"]["run_name"][:4] for run in runs) == ["0000", "0001"]
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert "Traceback" not in stderr, stderr
 
 
 def test_an_unreachable_mlflow_loses_nothing_and_sync_ships_later(place):
