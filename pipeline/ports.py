@@ -6,6 +6,7 @@ The loop (runner.py) knows these shapes and none of the packages behind them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -113,6 +114,10 @@ class Searcher(Protocol):
 
     def tell_failure(self, number: int, reason: str) -> None:
         """End a running trial as FAIL. Telling a finished one again does nothing."""
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """Tell different trials within: they may reach storage at the end only, in one write. Ask for none within."""
         ...
 
     def close(self) -> None:

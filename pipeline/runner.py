@@ -5,15 +5,17 @@ Nothing here knows torch, Optuna, Ray or MLflow: see ports.py for what stands be
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from pipeline.attempts import AttemptLog
 from pipeline.kill_points import passage
-from pipeline.packing import CostModel, DataShape, PackKey, flops, pack_key, pack_length
+from pipeline.packing import MAX_PACK_TRIALS, CostModel, DataShape, PackKey, flops, pack_key, pack_length
 from pipeline.ports import Executor, PackResult, Proposal, Searcher, Telling, Tracker
 from pipeline.segments import CorruptSegmentError, Record, read_segment, segment_index, segment_paths, write_segment
 from pipeline.stability.criterion import Judgement, judge
@@ -23,6 +25,8 @@ from pipeline.trial import Trial, trial_seed
 TARGET_SECONDS = 3.0  # of work in a pack: long against a call to a worker, short against a person's patience
 FIRST_TARGET_SECONDS = 0.5  # before this machine's speed is known
 ADAPTIVE_PACK = 16  # an adaptive sampler learns between packs
+MOST_IN_STORE = 4096  # trials asked for ahead of the slots
+TYPICAL_OF = 64
 WAIT_SECONDS = 0.5
 
 
@@ -101,6 +105,8 @@ class Runner:
         self._asked = 0
         self._next_segment = 0
         self._stopping = False
+        self._warm: set[str] = set()  # slots whose worker has run a pack
+        self._begun = self._counted = time.monotonic()
         self.progress = Progress(total=study.budget.trials)
         self.set_aside: list[Path] = []
         self.resumed: tuple[int, ...] = ()
@@ -121,10 +127,11 @@ class Runner:
                 path.rename(path.with_name(f"corrupt-{path.name}"))
                 self.set_aside.append(path)
                 continue
-            for record in records:
-                if record.number not in recorded:
-                    recorded.add(record.number)
-                    self._settle(record, told=record.number in state.told or record.number in state.failed)
+            with self._searcher.together():
+                for record in records:
+                    if record.number not in recorded:
+                        recorded.add(record.number)
+                        self._settle(record, told=record.number in state.told or record.number in state.failed)
         lost = [self._searcher.proposal(number) for number in sorted(state.told - recorded)]
         cut_off = [proposal for proposal in state.running if proposal.number not in recorded]
         self.resumed = tuple(proposal.number for proposal in cut_off)
@@ -134,21 +141,28 @@ class Runner:
 
     def run(self) -> Progress:
         """Train until the budget is reached, the time is up or `stop` was called; returns where the study stands."""
-        begin = time.monotonic()
+        self._begun = time.monotonic()
         while True:
-            self.progress.seconds = time.monotonic() - begin
-            if self._limits.seconds is not None and self.progress.seconds > self._limits.seconds:
-                self.stop()
-            if not self._stopping:
-                self._submit_packs()
+            self.progress.seconds = time.monotonic() - self._begun
+            self._submit_packs()
             self._report()
             if not self._flying:
                 return self.progress
-            for result in self._executor.wait(WAIT_SECONDS):
-                self._take(result)
+            if results := self._executor.wait(0.0 if self._short_of_trials() else WAIT_SECONDS):
+                self._take(results)
+            elif self._short_of_trials():
+                self._ask_for_a_pack()
+
+    def _short_of_trials(self) -> bool:
+        """Whether the time until a pack ends is well used by asking: there should be a pack in store for every slot."""
+        if self._stopping or not self._study.sampler.enumerated or self._asked >= self._study.budget.trials:
+            return False
+        return sum(map(len, self._pending.values())) < min(len(self._flying), MOST_IN_STORE)
 
     def _submit_packs(self) -> None:
-        for _ in range(self._executor.idle()):
+        if self._limits.seconds is not None and time.monotonic() - self._begun > self._limits.seconds:
+            self.stop()
+        for _ in range(0 if self._stopping else self._executor.idle()):
             pack = self._next_pack()
             if not pack:
                 return
@@ -167,49 +181,52 @@ class Runner:
                 return [queue.popleft() for _ in range(count)]
             if left <= 0:
                 return []
-            self._enqueue(self._ask(min(left, self._chunk(target))))
+            self._ask_for_a_pack()
 
     def _target_seconds(self) -> float:
         """Shorter packs at first, while speed is unknown, and at the end, so that slots finish together."""
         target = TARGET_SECONDS if self.cost.measured else FIRST_TARGET_SECONDS
-        left = self._study.budget.trials - self.progress.done - len(self._flying)
-        pending = next((queue[0] for queue in self._pending.values() if queue), None)
-        if pending is None:
+        queued = [trial for queue in self._pending.values() for trial in islice(queue, TYPICAL_OF)]
+        if not queued:
             return target
-        share = left * self.cost.seconds(pending.recipe, self._shape) / (2 * len(self._executor.slots))
-        return min(target, max(share, 0.1 * target))
+        left = self._study.budget.trials - self._asked + sum(map(len, self._pending.values()))
+        typical = sum(self.cost.seconds(trial.recipe, self._shape) for trial in queued) / len(queued)
+        return min(target, max(left * typical / (2 * len(self._executor.slots)), 0.1 * target))
 
     def _may_ask(self, queued: int) -> bool:
         return self._study.sampler.enumerated or queued < max(ADAPTIVE_PACK, self._study.replicates)
 
-    def _chunk(self, target: float) -> int:
-        """How many trials to ask for at once: whole points, about a pack, at least a few."""
-        replicates = self._study.replicates
-        if not self._study.sampler.enumerated:
-            return -(-ADAPTIVE_PACK // replicates) * replicates
-        typical = self.cost.seconds(self._study.recipe, self._shape)
-        points = max(1, min(64, int(target / typical / replicates)))
-        return points * replicates
-
-    def _ask(self, count: int) -> list[Proposal]:
-        proposals = self._searcher.ask(count)
+    def _ask_for_a_pack(self) -> None:
+        """Ask for whole points, about a pack, and put them in store."""
+        left, replicates = self._study.budget.trials - self._asked, self._study.replicates
+        points = -(-ADAPTIVE_PACK // replicates)
+        if self._study.sampler.enumerated:
+            typical = self.cost.seconds(self._study.recipe, self._shape)
+            points = max(1, min(64, int(self._target_seconds() / typical / replicates)))
+        proposals = self._searcher.ask(min(left, points * replicates))
         self._asked += len(proposals)
-        return proposals
+        self._enqueue(proposals)
 
     def _fitting(self, queue: deque[Trial], target: float) -> int:
         """How many trials from the front of the queue make the next pack; replicates of a point stay together."""
-        caps = [self._attempts.largest_pack(queue[0].number)]
-        trials = list(queue)[: caps[0]]
-        count = pack_length([trial.recipe for trial in trials], self._shape, self.cost, target, self._limits.pack_bytes)
-        if count == len(queue) or caps[0] is not None:
+        cap = self._attempts.largest_pack(queue[0].number)
+        trials = list(islice(queue, cap or MAX_PACK_TRIALS + 1))
+        count = self._pack_length(trials, target)
+        if count == len(queue) or cap is not None:
             return count
         for index, trial in enumerate(trials[:count]):
             if index > 0 and self._attempts.largest_pack(trial.number) is not None:
                 return index
-        replicates = self._study.replicates
-        while 1 < count < len(queue) and trials[count - 1].number // replicates == queue[count].number // replicates:
-            count -= 1
-        return count
+        point_of = [trial.number // self._study.replicates for trial in trials]
+        whole = count
+        while 0 < whole < len(trials) and point_of[whole - 1] == point_of[whole]:
+            whole -= 1
+        # where one point takes longer than the target, its replicates are a pack as far as memory goes
+        return whole or self._pack_length(trials[: point_of.count(point_of[0])], math.inf)
+
+    def _pack_length(self, trials: Sequence[Trial], target: float) -> int:
+        recipes = [trial.recipe for trial in trials]
+        return pack_length(recipes, self._shape, self.cost, target, self._limits.pack_bytes)
 
     def _enqueue(self, proposals: Sequence[Proposal]) -> None:
         for proposal in proposals:
@@ -217,10 +234,20 @@ class Runner:
             trial = Trial(proposal.number, proposal.point, recipe, trial_seed(self._study.seed, proposal.number))
             self._pending.setdefault(pack_key(recipe), deque()).append(trial)
 
-    def _take(self, result: PackResult) -> None:
-        """Record, then tell, then let ship."""
-        for trial in result.trials:
-            del self._flying[trial.number]
+    def _take(self, results: Sequence[PackResult]) -> None:
+        """Give the slots that are free their next packs, then keep what ended: training does not wait for the books."""
+        for result in results:
+            for trial in result.trials:
+                del self._flying[trial.number]
+            self._learn_speed(result)
+        if self._study.sampler.enumerated:  # others must be told before they are asked
+            self._submit_packs()
+        for result in results:
+            self._keep(result)
+        self._tracker.notify()
+
+    def _keep(self, result: PackResult) -> None:
+        """Record, then tell."""
         if result.trajectories is None:
             records = self._lost(result)
         else:
@@ -228,16 +255,15 @@ class Runner:
                 self._record(trial, result, trajectory=trajectory)
                 for trial, trajectory in zip(result.trials, result.trajectories, strict=True)
             ]
-            self._learn_speed(result)
         if not records:
             return
         write_segment(self._folder, self._next_segment, records)
         self._next_segment += 1
         passage("record")
-        for record in records:
-            self._settle(record, told=False)
-            self.progress.new += 1
-        self._tracker.notify()
+        with self._searcher.together():
+            for record in records:
+                self._settle(record, told=False)
+                self.progress.new += 1
 
     def _lost(self, result: PackResult) -> list[Record]:
         """Count the loss; queue the trials again, and return a failure's record for those past the limit."""
@@ -278,25 +304,32 @@ class Runner:
             self._searcher.tell(Telling(record.number, judgement.margin, told_attributes(judgement)))
 
     def _learn_speed(self, result: PackResult) -> None:
+        """Take a pack's rate into the cost model, but not that of a worker's first, which loads torch and the data."""
+        if result.trajectories is None:
+            self._warm.discard(result.slot.name)
+            return
         seconds = (result.finished_ms - result.started_ms) / 1000
-        if seconds > 0.05:
+        if result.slot.name not in self._warm:
+            self._warm.add(result.slot.name)
+        elif seconds > 0.05:
             work = sum(flops(trial.recipe, self._shape) for trial in result.trials)
             self.cost = self.cost.updated(result.trials[0].recipe.width, work / seconds)
 
     def _report(self) -> None:
         self.progress.in_flight = tuple(self._flying)
-        self.progress.waiting = self._tracker.waiting()
+        if time.monotonic() - self._counted > WAIT_SECONDS or not self._flying:  # it reads files
+            self.progress.waiting = self._tracker.waiting()
+            self._counted = time.monotonic()
         self._on_progress(self.progress)
 
 
 def told_attributes(judgement: Judgement) -> dict[str, float | int | str]:
     """What stands beside the margin in Optuna: the responses and the labels."""
-    kept = {key: value for key, value in asdict(judgement).items() if value is not None}
-    names = {
-        "gradient_ratio": "R",
-        "training_response": "T",
-        "verdict": "verdict",
-        "phase": "phase",
-        "outcome": "outcome",
+    told: dict[str, float | int | str | None] = {
+        "R": judgement.gradient_ratio,
+        "T": judgement.training_response,
+        "phase": judgement.phase,
+        "outcome": judgement.outcome,
+        "verdict": judgement.verdict,
     }
-    return {names[key]: value for key, value in kept.items() if key in names}
+    return {name: value for name, value in told.items() if value is not None}

@@ -5,7 +5,9 @@ The study stays one that ``optuna.load_study``, ``optuna.visualization`` and opt
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any, cast
 
 import optuna
@@ -66,6 +68,7 @@ class OptunaSearcher:
         opened = open_storage(storage_url)
         self._storage = opened.storage
         self.close = opened.close
+        self._created, self._together = opened.created, opened.together
         with storage_errors(self._url):
             self._study = self._created_or_loaded(sampler)
             self._study_id = self._storage.get_study_id_from_name(study_name)
@@ -116,7 +119,7 @@ class OptunaSearcher:
 
     def ask(self, count: int) -> list[Proposal]:
         """`count` new trials, numbered consecutively and running in storage."""
-        with storage_errors(self._url):
+        with storage_errors(self._url), self._created():
             self._start_waiting()
             first = self._storage.get_n_trials(self._study_id)
             return [self._new_trial(number) for number in range(first, first + count)]
@@ -135,6 +138,12 @@ class OptunaSearcher:
     def tell_failure(self, number: int, reason: str) -> None:
         """End a running trial as FAIL. Telling a finished one again does nothing."""
         self._finish(number, {"failure": reason[:_MAX_REASON]}, TrialState.FAIL, None)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Tell different trials within: a journal takes them in one write, at the end."""
+        with storage_errors(self._url), self._together():
+            yield
 
     def _finish(self, number: int, attributes: dict[str, Any], state: TrialState, value: float | None) -> None:
         with storage_errors(self._url):

@@ -7,17 +7,20 @@ could not read the file (optuna#5138), and perhaps the link that locks it.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from pipeline.errors import GradstabError, StorageError, UsageError
 
@@ -28,10 +31,12 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class Opened:
-    """A storage, and what gives its connections back."""
+    """A storage, what gives its connections back, and what new trials, or what is told, may be written in at once."""
 
     storage: BaseStorage
     close: Callable[[], None]
+    created: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    together: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
 
 
 def open_storage(url: str) -> Opened:
@@ -82,7 +87,58 @@ def _open_journal(name: str) -> Opened:
     _clear_stale_lock(path)
     if path.exists():
         _cut_torn_line(path)
-    return Opened(JournalStorage(JournalFileBackend(str(path))), close=lambda: None)
+    journal = _Journal(str(path))
+    return Opened(JournalStorage(journal), lambda: None, journal.created, journal.together)
+
+
+class _Journal(JournalFileBackend):
+    """Optuna's journal in a file, told which entries belong together: a write locks the file and waits for the disk.
+
+    `created` entries are appended one by one, because storage reads each back, and synced at its end. `together`
+    holds entries back, unread, and appends them at its end in one write.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._writing = JournalFileSymlinkLock(path)
+        super().__init__(path, self._writing)
+        self._held: list[dict[str, Any]] | None = None
+        self._synced = True
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        if self._held is not None:
+            self._held += logs
+            return
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        self._writing.acquire()
+        try:
+            with self._path.open("ab") as file:
+                file.write(lines.encode())
+                file.flush()
+                if self._synced:
+                    os.fsync(file.fileno())
+        finally:
+            self._writing.release()
+
+    @contextlib.contextmanager
+    def created(self) -> Iterator[None]:
+        self._synced = False
+        try:
+            yield
+        finally:
+            self._synced = True
+            with self._path.open("ab") as file:
+                os.fsync(file.fileno())
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        held = self._held = []
+        try:
+            yield
+        finally:
+            self._held = None
+            if held:
+                self.append_logs(held)
 
 
 def _open_sqlite(name: str) -> Opened:
