@@ -19,6 +19,8 @@ from typing import Any
 
 # Ray reports usage to its makers by default; a person who set the variable keeps their choice
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Ray starts its workers at niceness 15, below every other process of the machine, the shipper of results included
+os.environ.setdefault("RAY_worker_niceness", "0")
 # read when Ray is imported: else the death of a worker, which PackResult reports, is printed on our stdout
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
 
@@ -88,7 +90,7 @@ class _Flight:
 
 
 class RayExecutor:
-    """The Executor port on Ray actors that live as long as the run.
+    """The Executor port on Ray actors that live as long as the run; they start while the caller does other things.
 
     Args:
         num_slots: CPU slots wanted; None takes every CPU of the machine, or of the cluster.
@@ -98,7 +100,8 @@ class RayExecutor:
         threads: of a CPU slot.
 
     Raises:
-        ExecutionError: the cluster cannot be reached, or gave no worker within a minute.
+        ExecutionError: the cluster cannot be reached, or (on the first look at `slots` or `idle`) it gave no worker
+            within a minute.
     """
 
     def __init__(
@@ -116,20 +119,23 @@ class RayExecutor:
         self._gpu_share = gpu_share
         self._work = work
         self._flights: dict[Any, _Flight] = {}
+        self._starting: dict[Any, _Seat] = {}
         self._seats: list[_Seat] = []
+        self._idle: deque[_Seat] = deque()
         try:
             resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-            self._seats = self._seated(_slots_of(resources, num_slots, gpu_share, threads))
+            self._start(_slots_of(resources, num_slots, gpu_share, threads))
         except BaseException:
             self.close()
             raise
-        self._idle = deque(self._seats)
 
     @property
     def slots(self) -> Sequence[Slot]:
+        self._await_workers()
         return [seat.slot for seat in self._seats]
 
     def idle(self) -> int:
+        self._await_workers()
         return len(self._idle)
 
     def submit(self, trials: Sequence[Trial]) -> None:
@@ -138,7 +144,7 @@ class RayExecutor:
         Raises:
             RuntimeError: all slots are taken.
         """
-        if not self._idle:
+        if not self.idle():
             raise RuntimeError("submit needs an idle slot, got none: call wait first")
         seat = self._idle.popleft()
         pack = tuple(trials)
@@ -161,8 +167,8 @@ class RayExecutor:
 
     def close(self) -> None:
         """Kill the workers, and Ray too where this executor started it; packs in flight are abandoned."""
-        seats, self._seats = self._seats, []
-        self._idle = deque()
+        seats = [*self._seats, *self._starting.values()]
+        self._seats, self._starting, self._idle = [], {}, deque()
         self._flights.clear()
         for seat in seats:
             ray.kill(seat.actor, no_restart=True)
@@ -196,30 +202,36 @@ class RayExecutor:
         folder = str(Path.cwd())
         return actor.remote(pickled, slot.threads, folder, [path or folder for path in sys.path])
 
-    def _seated(self, slots: Sequence[Slot]) -> list[_Seat]:
-        """Seats whose worker stands within a minute; those of a busy cluster that do not are given up."""
-        seats = {}
-        for slot in slots:
-            actor = self._started(slot)
-            seats[actor.ready.remote()] = _Seat(slot, actor)
-        if not seats:
+    def _start(self, slots: Sequence[Slot]) -> None:
+        """Start a worker a slot, and return before they stand."""
+        if not slots:
             raise ExecutionError(
                 "Ray must offer at least one CPU or GPU, but its cluster has none: start a worker node"
             )
-        ready, late = ray.wait(list(seats), num_returns=len(seats), timeout=_START_SECONDS)
+        for slot in slots:
+            actor = self._started(slot)
+            self._starting[actor.ready.remote()] = _Seat(slot, actor)
+
+    def _await_workers(self) -> None:
+        """Seats whose worker stands within a minute; those of a busy cluster that do not are given up."""
+        if not self._starting:
+            return
+        starting, self._starting = self._starting, {}
+        ready, late = ray.wait(list(starting), num_returns=len(starting), timeout=_START_SECONDS)
         for pending in late:
-            ray.kill(seats[pending].actor, no_restart=True)
+            ray.kill(starting[pending].actor, no_restart=True)
         reason = f"none was free within {_START_SECONDS:.0f} s"
-        standing = []
+        standing = set()
         for pending in ready:
             try:
                 ray.get(pending)
-                standing.append(seats[pending])
+                standing.add(pending)
             except RayError as error:
                 reason = str(error).strip().splitlines()[-1]
         if not standing:
             raise ExecutionError(f"a worker must start on Ray, but: {reason}")
-        return sorted(standing, key=lambda seat: slots.index(seat.slot))
+        self._seats = [seat for pending, seat in starting.items() if pending in standing]
+        self._idle = deque(self._seats)
 
 
 def _connect(address: str | None, num_slots: int | None, threads: int) -> None:

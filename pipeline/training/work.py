@@ -1,19 +1,22 @@
-"""Training as the executor is handed it: a pack of trials in, trajectories out."""
+"""Training as the executor is handed it: a pack of trials in, trajectories out.
+
+torch is imported where training runs: the driver, which only hands the work on, starts a second sooner without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-
-import torch
+from typing import TYPE_CHECKING
 
 from pipeline.data_spec import AnyData
 from pipeline.ports import Slot
-from pipeline.training.data import Dataset, load_dataset
-from pipeline.training.trainer import train
 from pipeline.trajectory import Trajectory
 from pipeline.trial import Trial
+
+if TYPE_CHECKING:
+    from pipeline.training.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class TrainingWork:
         Raises:
             DataError: the data cannot be read or trained on.
         """
+        import torch
+
+        from pipeline.training.trainer import train
+
         torch.set_num_threads(slot.threads)
         torch.set_default_dtype(torch.float32)
         torch.set_flush_denormal(True)
@@ -43,4 +50,6 @@ class TrainingWork:
 
 @lru_cache(maxsize=1)
 def _loaded(spec: AnyData, study_seed: int) -> Dataset:
+    from pipeline.training.data import load_dataset
+
     return load_dataset(spec, study_seed)
