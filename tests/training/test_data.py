@@ -118,3 +118,12 @@ def test_padding_is_zero_and_precision_is_what_was_asked(odd_data):
     assert not x_NF[150].any()
     assert not x_NF[:, 19:].any()
     assert y_N[:150].tolist() == odd_data.y_N.tolist()
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    from pipeline.training.data import _digits
+
+    for ours, theirs in zip(_digits(), load_digits(return_X_y=True), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
