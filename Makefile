@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
 TEST_WORKERS ?= 2
 
-.PHONY: help demo test science lint format clean
+.PHONY: help demo test science bench lint format clean
 help:  ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -17,6 +18,9 @@ test: $(STAMP)  ## run all tests
 
 science: $(STAMP)  ## measure every claim of theory that trials can show (minutes)
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m science tests/science
+
+bench: $(BENCH_STAMP)  ## the peer, a bare loop and gradstab side by side (BENCH=--help: sections and sizes)
+	$(BIN)/python -m tests.bench $(BENCH)
 
 lint: $(STAMP)  ## ruff and strict mypy
 	$(BIN)/ruff check .
@@ -36,3 +40,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
+
+$(BENCH_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	touch $(BENCH_STAMP)

@@ -1,0 +1,34 @@
+"""What statistics cost: trainings with and without readings between start and end, in turn."""
+
+from __future__ import annotations
+
+from pipeline.runner import TARGET_SECONDS
+from tests.bench.measure import Row
+from tests.bench.sizes import Sizes
+from tests.bench.studies import changed, trials_of
+from tests.bench.training import packer_of, run_pack
+from tests.bench.whole_line import Place
+
+WIDTHS = (32, 64, 256)
+SHORTER, OFTENER = 3, 2  # a difference of two times wants repetitions rather than long packs
+
+
+def probe_cost(place: Place, sizes: Sizes) -> list[Row]:
+    """Extra time of statistics on every 10th step."""
+    del place
+    rows = []
+    for width in WIDTHS:
+        packer = packer_of(width, 100)
+        study, pack = packer.study, packer.pack(TARGET_SECONDS / SHORTER)
+        without = changed(study, probe_every=study.recipe.steps)
+        same_pack = trials_of(without, [trial.point for trial in pack])
+        run_pack(without, same_pack)
+        extra = tuple(
+            100 * (run_pack(study, pack) / run_pack(without, same_pack) - 1)
+            for _ in range(OFTENER * sizes.training_rounds)
+        )
+        note = f"pack of {len(pack)}; first and last reading are in both"
+        rows.append(
+            Row("statistics", f"on every 10th step, width {width}, extra time", "%", extra, goal="<= 10", note=note)
+        )
+    return rows
