@@ -113,19 +113,21 @@ def drive(
     folder = StudyFolder.of(settings.results_root(), study.name)
     with folder.locked():
         folder.adopt(study, source)
-        tracker = start_tracker(folder, study, settings)
-        try:
-            with (
-                closing(open_searcher(study, settings)) as searcher,
-                closing(open_executor(study, settings, engine, work)) as executor,
-            ):
+        with (
+            closing(open_executor(study, settings, engine, work)) as executor,
+            closing(open_searcher(study, settings)) as searcher,
+        ):
+            num_slots = len(executor.slots)
+            # not sooner: its start takes seconds of a core, and the workers' comes first
+            tracker = start_tracker(folder, study, settings)
+            try:
                 runner = Runner(
                     study,
                     folder.path,
                     searcher,
                     executor,
                     tracker,
-                    limits=_limits(study, len(executor.slots)),
+                    limits=_limits(study, num_slots),
                     cost=stored_cost_model(),
                     on_progress=_Reporter(folder, study, settings, listener),
                 )
@@ -134,10 +136,10 @@ def drive(
                 _say_what_was_found(runner, listener)
                 progress = runner.run()
                 store_cost_model(runner.cost)
-        except Exception:
-            # not for a second Ctrl-C, which must exit at once: the shipper then ends when its pipe breaks
-            _close(tracker, listener)
-            raise
+            except Exception:
+                # not for a second Ctrl-C, which must exit at once: the shipper then ends when its pipe breaks
+                _close(tracker, listener)
+                raise
         waiting = _close(tracker, listener)
     return Ended(progress, waiting, stop.requested)
 
