@@ -91,6 +91,11 @@ class Warp:
         far = np.asarray(response, dtype=np.float64) / (self.reach * self.unit)
         return np.asarray(1 / np.hypot(1, far))
 
+    def curvature(self, response: ArrayLike) -> Array:
+        """d^2 w / d(f / unit)^2."""
+        far = np.asarray(response, dtype=np.float64) / (self.reach * self.unit)
+        return np.asarray(-far / self.reach * self.slope(response) ** 3)
+
     def inverse(self, warped: ArrayLike) -> Array:
         """The response that is warped to a value."""
         return np.asarray(self.reach * self.unit * np.sinh(np.asarray(warped, dtype=np.float64) / self.reach))

@@ -182,37 +182,72 @@ def fit_surrogate(
     value_N = _checked(response_N, len(unit_ND), band)
     if len(value_N) == 0:
         raise UsageError(f"a region needs at least one measured trial, got none for {band.name}")
-    warp = warp_for(band, len(value_N), coordinates.num_axes)
-    warped_N = warp(value_N)
-    centre, spread = _centre_and_spread(warped_N)
-    trials = _Trials(coordinates.features(unit_ND), warped_N - centre, noise_weight(warp, value_N))
+    trials = _Trials(coordinates, band, unit_ND, value_N)
     sample = _hyper_sample(trials.features_NF)
     if start is None or refit:
-        target_N, weight_N = trials.target_N[sample], trials.noise_weight_N[sample]
-        features_NF = trials.features_NF[sample]
-        hyper = hyperparameters.fit(
-            features_NF, coordinates.axis_F, coordinates.choice_D, target_N, weight_N, spread, start
-        )
-    else:
-        hyper = start
-
-    def conditioned(index: NDArray[np.int64]) -> Surrogate:
-        unit_AD, target_A, weight_A = unit_ND[index], trials.target_N[index], trials.noise_weight_N[index]
-        scaled_AF = scaled(trials.features_NF[index], hyper, coordinates.axis_F)
-        covariance_AA = covariance(scaled_AF, scaled_AF, hyper.signal) + spread**2
-        lower_AA = factor(covariance_AA, (hyper.noise * weight_A) ** 2, hyper.signal)
-        whitened_A = np.asarray(solve_triangular(lower_AA, target_A, lower=True, check_finite=False))
-        return Surrogate(
-            coordinates, band, warp, hyper, len(unit_ND), unit_AD, target_A, weight_A, centre, spread, lower_AA,
-            whitened_A,
-        )  # fmt: skip
-
+        start = trials.hyper(sample, start)
+    # what noise did to a response is not to decide how much the trial counts: its expectation does
+    expected_N = trials.conditioned(sample, start).mean(unit_ND)
+    trials.smooth(expected_N, start.noise)
+    hyper = trials.hyper(sample, start) if refit else start
     if len(value_N) <= MOST_ACTIVE:
-        return conditioned(np.arange(len(value_N)))
-    mean_N = conditioned(sample).mean(unit_ND)
-    distance_N = np.min([np.abs(mean_N - float(warp(edge))) for edge in band.edges], axis=0)
+        return trials.conditioned(np.arange(len(value_N)), hyper)
+    distance_N = np.min([np.abs(expected_N - float(trials.warp(edge))) for edge in band.edges], axis=0)
     distance_N[space_filling(trials.features_NF, _SPACE_FILLING)] = -1
-    return conditioned(np.argsort(distance_N, kind="stable")[:MOST_ACTIVE])
+    return trials.conditioned(np.argsort(distance_N, kind="stable")[:MOST_ACTIVE], hyper)
+
+
+class _Trials:
+    """All trials of a fit, warped."""
+
+    def __init__(self, coordinates: Coordinates, band: ResponseBand, unit_ND: Array, value_N: Array) -> None:
+        self.coordinates, self.band, self.unit_ND = coordinates, band, unit_ND
+        self.features_NF = coordinates.features(unit_ND)
+        self.warp = warp_for(band, len(value_N), coordinates.num_axes)
+        warped_N = self.warp(value_N)
+        self.centre, self.spread = _centre_and_spread(warped_N)
+        self.target_N = warped_N - self.centre
+        self.noise_weight_N = noise_weight(self.warp, value_N)
+
+    def smooth(self, expected_N: Array, noise: float) -> None:
+        """Take noise weights, and what the bend of the warp makes of noise, at expected responses; once."""
+        response_N = self.warp.inverse(expected_N)
+        self.noise_weight_N = noise_weight(self.warp, response_N)
+        # E[w(f + noise)] = w(f) + w''(f) noise^2 / 2
+        self.target_N = self.target_N - 0.5 * noise**2 * self.warp.curvature(response_N)
+
+    def hyper(self, index: NDArray[np.int64], start: HyperParameters | None) -> HyperParameters:
+        """The most probable hyper-parameters of some trials."""
+        return hyperparameters.fit(
+            self.features_NF[index],
+            self.coordinates.axis_F,
+            self.coordinates.choice_D,
+            self.target_N[index],
+            self.noise_weight_N[index],
+            self.spread,
+            start,
+        )
+
+    def conditioned(self, index: NDArray[np.int64], hyper: HyperParameters) -> Surrogate:
+        """The posterior of some trials."""
+        target_A, weight_A = self.target_N[index], self.noise_weight_N[index]
+        scaled_AF = scaled(self.features_NF[index], hyper, self.coordinates.axis_F)
+        covariance_AA = covariance(scaled_AF, scaled_AF, hyper.signal) + self.spread**2
+        lower_AA = factor(covariance_AA, (hyper.noise * weight_A) ** 2, hyper.signal)
+        return Surrogate(
+            coordinates=self.coordinates,
+            band=self.band,
+            warp=self.warp,
+            hyper=hyper,
+            num_trials=len(self.target_N),
+            unit_AD=self.unit_ND[index],
+            target_A=target_A,
+            noise_weight_A=weight_A,
+            centre=self.centre,
+            spread=self.spread,
+            lower_AA=lower_AA,
+            whitened_A=np.asarray(solve_triangular(lower_AA, target_A, lower=True, check_finite=False)),
+        )
 
 
 def extended_factor(model: Surrogate, unit_KD: Array, weight_K: Array, target_K: Array) -> tuple[Array, Array]:
@@ -243,14 +278,6 @@ def space_filling(features_NF: Array, count: int) -> NDArray[np.int64]:
         chosen.append(int(np.argmax(distance_N)))
         np.minimum(distance_N, ((features_NF - features_NF[chosen[-1]]) ** 2).sum(axis=1), out=distance_N)
     return np.array(chosen)
-
-
-class _Trials(NamedTuple):
-    """Trials as the fit reads them."""
-
-    features_NF: Array
-    target_N: Array
-    noise_weight_N: Array
 
 
 def _hyper_sample(features_NF: Array) -> NDArray[np.int64]:
