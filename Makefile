@@ -14,7 +14,7 @@ demo: $(STAMP)  ## run the quickstart study on all cores and print its stability
 	$(BIN)/gradstab run studies/quickstart --results results
 
 test: $(STAMP)  ## run all tests
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 science: $(STAMP)  ## measure every claim of theory that trials can show (minutes)
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m science tests/science

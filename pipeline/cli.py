@@ -232,10 +232,13 @@ def sync(study: str, results: str | None) -> None:
 @contextlib.contextmanager
 def _first_interrupt_drains(stop: StopSwitch) -> Iterator[None]:
     """The first Ctrl-C (or SIGTERM) lets packs in flight finish; the second exits at once."""
+    at_once = False
 
     def interrupted(signum: int, frame: FrameType | None) -> None:
+        nonlocal at_once
         del signum, frame
         if stop.requested:
+            at_once = True
             raise KeyboardInterrupt
         click.echo("stopping: trials in flight finish; Ctrl-C again exits at once", err=True)
         stop()
@@ -245,6 +248,10 @@ def _first_interrupt_drains(stop: StopSwitch) -> Iterator[None]:
     }
     try:
         yield
+    except Exception:
+        if at_once:  # a library may have made an error of its own of the interrupt
+            raise KeyboardInterrupt from None
+        raise
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

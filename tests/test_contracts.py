@@ -139,6 +139,7 @@ class TestSerialExecutor(ExecutorContract):
         assert executor.idle() == 1
 
 
+@pytest.mark.xdist_group("ray")
 class TestRayExecutor(ExecutorContract):
     @staticmethod
     def make(work: Work) -> Executor:

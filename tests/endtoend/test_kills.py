@@ -10,6 +10,8 @@ import pytest
 
 from tests.endtoend.command import Place, assert_exactly_once, values_of
 
+pytestmark = pytest.mark.xdist_group("kills")  # the undisturbed run is made once
+
 TRIALS = 60
 PLANTED = ("ask:3", "record:1", "tell:2", "tell:4", "create_run:4", "log_batch:6")
 NUM_RANDOM = 4

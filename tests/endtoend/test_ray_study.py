@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from pipeline.session import drive
 from pipeline.settings import Setting, Settings
@@ -15,6 +16,8 @@ from pipeline.space import LogInteger, LogReal
 from pipeline.study import Study
 from tests.endtoend.command import Place, assert_exactly_once, values_of
 from tests.fakes_work import PoisonousWork
+
+pytestmark = pytest.mark.xdist_group("ray")  # one Ray at a time: two would share two cores
 
 
 def ray_workers(process: psutil.Process) -> list[psutil.Process]:

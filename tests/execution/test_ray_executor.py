@@ -25,6 +25,8 @@ from tests.fakes_work import HangingWork, PlantedWork
 ROOT = Path(__file__).parent.parent.parent
 HANGS, LOOKS = 1, 2
 
+pytestmark = pytest.mark.xdist_group("ray")  # tests share an executor, whose slots they count
+
 
 class LookingWork:
     """Hangs at one number, and at another raises what the worker process looks like."""
@@ -41,7 +43,7 @@ def make_trial(number: int) -> Trial:
 
 def look(executor: RayExecutor) -> Any:
     executor.submit([make_trial(LOOKS)])
-    (result,) = executor.wait(30)
+    (result,) = executor.wait(60)
     assert result.failure is not None
     return json.loads(result.failure.removeprefix("LookupError: "))
 
@@ -68,8 +70,9 @@ def test_one_thread_is_set_before_torch_could_be_imported(executor: RayExecutor)
 
 
 def test_a_hanging_pack_keeps_its_slot_and_no_other(executor: RayExecutor) -> None:
+    free = executor.idle()
     executor.submit([make_trial(HANGS)])
-    assert executor.idle() == 1
+    assert executor.idle() == free - 1 == 1
     pid = look(executor)[0]
     assert executor.wait(0.2) == []
     assert executor.idle() == 1
@@ -77,13 +80,14 @@ def test_a_hanging_pack_keeps_its_slot_and_no_other(executor: RayExecutor) -> No
 
 
 def test_a_worker_killed_while_it_waits_costs_no_slot(executor: RayExecutor) -> None:
+    free = executor.idle()
     pid = look(executor)[0]
     os.kill(pid, signal.SIGKILL)
     time.sleep(0.5)
     executor.submit([make_trial(LOOKS)])
-    (result,) = executor.wait(30)
+    (result,) = executor.wait(60)
     assert result.failure is not None  # lost at once, or already replaced
-    assert executor.idle() == 1
+    assert executor.idle() == free
     assert look(executor)[0] != pid
 
 
@@ -145,7 +149,7 @@ def test_a_ctrl_c_spares_workers_a_foreign_folder_hides_nothing_and_nobody_survi
     num_interrupts, slept, poisoned, *pids = done.stdout.split()
     assert (num_interrupts, slept, poisoned) == ("1", "True", "False")
     # Ray's two agents of a killed driver go last, when they have given up on its control store after a minute
-    waited = 5 if ending == "closed" else 15
+    waited = 10 if ending == "closed" else 45
     assert workers_left([int(pid) for pid in pids], waited) == []
 
 

@@ -1,4 +1,4 @@
-"""A results folder with a job, and an empty MLflow database made once (migrations take seconds) and copied."""
+"""A results folder with a job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from pipeline.segments import Record, write_segment
 from pipeline.stability.criterion import Criterion
 from pipeline.tracking.mlflow_store import prepare_environment
-from pipeline.tracking.sqlite_database import make_database
 from pipeline.tracking_job import TrackingJob, save_job
 
 MakeFolder = Callable[..., Path]
@@ -28,14 +27,6 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "")  # so that what prepare_environment sets is undone
         monkeypatch.delenv(name)
     prepare_environment()
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    path.with_name(".empty.db.partial").write_bytes(b"a process killed among the migrations leaves a broken file")
-    make_database(path, None)
-    return path
 
 
 @pytest.fixture
