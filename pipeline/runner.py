@@ -24,7 +24,7 @@ from pipeline.trial import Trial, trial_seed
 
 TARGET_SECONDS = 3.0  # of work in a pack: long against a call to a worker, short against a person's patience
 FIRST_TARGET_SECONDS = 0.5  # before this machine's speed is known
-ADAPTIVE_PACK = 16  # an adaptive sampler learns between packs
+FEWEST_ASKED = 16  # trials at a time; an adaptive sampler learns between them
 MOST_IN_STORE = 4096  # trials asked for ahead of the slots
 TYPICAL_OF = 64
 WAIT_SECONDS = 0.5
@@ -102,6 +102,7 @@ class Runner:
         self._attempts = AttemptLog(folder / "attempts.jsonl")
         self._pending: dict[PackKey, deque[Trial]] = {}
         self._flying: dict[int, Trial] = {}
+        self._ended: deque[PackResult] = deque()
         self._asked = 0
         self._next_segment = 0
         self._stopping = False
@@ -144,13 +145,17 @@ class Runner:
         self._begun = time.monotonic()
         while True:
             self.progress.seconds = time.monotonic() - self._begun
-            self._submit_packs()
+            # free slots go on before the books are kept; but an adaptive sampler must be told before it is asked
+            if self._study.sampler.enumerated or not self._ended:
+                self._submit_packs()
             self._report()
-            if not self._flying:
+            if self._ended:
+                self._keep(self._ended.popleft())
+            elif not self._flying:
                 return self.progress
-            if results := self._executor.wait(0.0 if self._short_of_trials() else WAIT_SECONDS):
-                self._take(results)
-            elif self._short_of_trials():
+            ahead = self._short_of_trials()
+            self._receive(self._executor.wait(0.0 if self._ended or ahead else WAIT_SECONDS))
+            if ahead and not self._ended:
                 self._ask_for_a_pack()
 
     def _short_of_trials(self) -> bool:
@@ -194,15 +199,15 @@ class Runner:
         return min(target, max(left * typical / (2 * len(self._executor.slots)), 0.1 * target))
 
     def _may_ask(self, queued: int) -> bool:
-        return self._study.sampler.enumerated or queued < max(ADAPTIVE_PACK, self._study.replicates)
+        return self._study.sampler.enumerated or queued < max(FEWEST_ASKED, self._study.replicates)
 
     def _ask_for_a_pack(self) -> None:
         """Ask for whole points, about a pack, and put them in store."""
         left, replicates = self._study.budget.trials - self._asked, self._study.replicates
-        points = -(-ADAPTIVE_PACK // replicates)
+        points = -(-FEWEST_ASKED // replicates)
         if self._study.sampler.enumerated:
             typical = self.cost.seconds(self._study.recipe, self._shape)
-            points = max(1, min(64, int(self._target_seconds() / typical / replicates)))
+            points = max(points, min(64, int(self._target_seconds() / typical / replicates)))
         proposals = self._searcher.ask(min(left, points * replicates))
         self._asked += len(proposals)
         self._enqueue(proposals)
@@ -234,20 +239,15 @@ class Runner:
             trial = Trial(proposal.number, proposal.point, recipe, trial_seed(self._study.seed, proposal.number))
             self._pending.setdefault(pack_key(recipe), deque()).append(trial)
 
-    def _take(self, results: Sequence[PackResult]) -> None:
-        """Give the slots that are free their next packs, then keep what ended: training does not wait for the books."""
+    def _receive(self, results: Sequence[PackResult]) -> None:
         for result in results:
             for trial in result.trials:
                 del self._flying[trial.number]
             self._learn_speed(result)
-        if self._study.sampler.enumerated:  # others must be told before they are asked
-            self._submit_packs()
-        for result in results:
-            self._keep(result)
-        self._tracker.notify()
+            self._ended.append(result)
 
     def _keep(self, result: PackResult) -> None:
-        """Record, then tell."""
+        """Record, then tell, then let ship."""
         if result.trajectories is None:
             records = self._lost(result)
         else:
@@ -264,6 +264,7 @@ class Runner:
             for record in records:
                 self._settle(record, told=False)
                 self.progress.new += 1
+        self._tracker.notify()
 
     def _lost(self, result: PackResult) -> list[Record]:
         """Count the loss; queue the trials again, and return a failure's record for those past the limit."""

@@ -55,7 +55,7 @@ TABLE_EVERY_S = 30.0
 HEARTBEAT_S = 1.0
 MOST_REFUSALS = 3
 REFUSAL_PAUSE_S = 2.0
-POLITENESS = 10
+POLITENESS = 2  # beside two slots on two cores: half a core at most (measured), about what their trials need
 
 Row = dict[str, Value | None]
 

@@ -112,5 +112,6 @@ class ShipperProcess:
                 stdout=errors,
                 stderr=errors,
                 env=self._env,
-                start_new_session=True,
+                # out of reach of a Ctrl-C; but in our session, for Linux weighs niceness within a session only
+                process_group=0,
             )
