@@ -25,7 +25,7 @@ def print_table(rows: Sequence[Row], console: Console) -> None:
     for heading in ("section", "what", "unit", "n", "median", "min-max", "ratio", "min-max", "goal", "note"):
         table.add_column(heading, justify="right" if heading in ("n", "median", "min-max", "ratio") else "left")
     for row in rows:
-        ratios = (_shown(row.ratios) if row.ratios else ("", "")) if row.ratios else ("", "")
+        ratios = _shown(row.ratios) if row.ratios else ("", "")
         table.add_row(
             row.section, row.name, row.unit, str(len(row.values)), *_shown(row.values), *ratios, row.goal, row.note
         )
