@@ -28,7 +28,11 @@ class Work(Protocol):
     """What a worker does with a pack. Training is one; tests plant others. Must be picklable."""
 
     def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
-        """One trajectory per trial, in order. An exception or the death of the process is a machine's failure."""
+        """One trajectory per trial, in order.
+
+        An exception or the death of the process is a machine's failure, except a GradstabError: that is a person's to
+        mend, and ends the run.
+        """
         ...
 
 
@@ -59,7 +63,12 @@ class Executor(Protocol):
         ...
 
     def wait(self, timeout: float) -> list[PackResult]:
-        """Packs that ended: as soon as there is one, or none after `timeout` seconds."""
+        """Packs that ended: as soon as there is one, or none after `timeout` seconds.
+
+        Raises:
+            GradstabError: the work raised it: a person must mend something (data that is not there), and trying the pack
+                again would not help. The loop ends, and the pack's trials are run by the next one.
+        """
         ...
 
     def close(self) -> None:

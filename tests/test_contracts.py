@@ -14,6 +14,7 @@ import numpy as np
 import optuna
 import pytest
 
+from pipeline.data_spec import DataError
 from pipeline.execution.serial_executor import SerialExecutor
 from pipeline.ports import Executor, PackResult, Proposal, Searcher, Telling, Work
 from pipeline.recipe import Recipe
@@ -34,7 +35,7 @@ from pipeline.trial import Trial, trial_seed
 from tests.fakes_work import PlantedWork, PoisonousWork, RaisingWork, SwitchingWork
 from tests.search.storages import storage_url
 
-RAISES, EXHAUSTS, POISONS = 901, 902, 903
+RAISES, EXHAUSTS, POISONS, FAULTY = 901, 902, 903, 904
 
 
 def make_trials(*numbers: int) -> list[Trial]:
@@ -63,6 +64,7 @@ class ExecutorContract:
     def executor(cls) -> Iterator[Executor]:
         faults: dict[int, Work] = {
             RAISES: RaisingWork(frozenset([RAISES]), ValueError("width must be even\n(second line)")),
+            FAULTY: RaisingWork(frozenset([FAULTY]), DataError("data must be there")),
             EXHAUSTS: RaisingWork(frozenset([EXHAUSTS]), MemoryError("out of 3 GiB")),
             POISONS: PoisonousWork(frozenset([POISONS]), os.getpid()),
         }
@@ -109,6 +111,12 @@ class ExecutorContract:
         assert result.failure == "ValueError: width must be even"
         assert result.trajectories is None
         assert [t.number for t in result.trials] == [1, RAISES]
+        assert executor.idle() == len(executor.slots)
+
+    def test_what_a_person_must_mend_is_raised_and_costs_no_slot(self, executor: Executor) -> None:
+        executor.submit(make_trials(FAULTY))
+        with pytest.raises(DataError, match="data must be there"):
+            wait_for(executor)
         assert executor.idle() == len(executor.slots)
 
     def test_exhausted_memory_is_told_apart(self, executor: Executor) -> None:

@@ -180,6 +180,16 @@ def test_a_trial_that_always_raises_is_the_only_failure(tmp_path):
     assert [trial.number for trial in stored(study, tmp_path) if trial.state.name == "FAIL"] == [13]
 
 
+def test_data_that_is_not_there_ends_the_run_and_fails_no_trial(tmp_path):
+    from pipeline.data_spec import DataError
+
+    study = declare(budget={"trials": 32})
+    with pytest.raises(DataError, match="data must be there"):
+        run(study, tmp_path, RaisingWork(frozenset({13}), DataError("data must be there")))
+    assert run(study, tmp_path).failed == 0
+    assert_complete(study, tmp_path)
+
+
 def test_failures_count_toward_the_budget_on_the_next_run(tmp_path):
     study = declare(budget={"trials": 32})
     run(study, tmp_path, RaisingWork(frozenset({13}), ValueError("planted")))
@@ -234,9 +244,10 @@ def test_a_time_limit_ends_the_run_and_the_study_continues(tmp_path):
             time.sleep(0.05)
             return PlantedWork().run(trials, slot)
 
-    study = declare()
-    assert run(study, tmp_path, Slow(), seconds=0.01).done < 40
-    run(study, tmp_path)
+    done = run(declare(budget={"trials": 4000}), tmp_path, Slow(), seconds=0.01).done
+    assert 0 < done < 4000
+    study = declare(budget={"trials": done + 8})
+    assert run(study, tmp_path).new == 8
     assert_complete(study, tmp_path)
 
 

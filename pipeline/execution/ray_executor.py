@@ -183,7 +183,11 @@ class RayExecutor:
         try:
             started_ms, finished_ms, trajectories = ray.get(result)
         except RayTaskError as error:
-            failure = reason_of(error.cause if isinstance(error.cause, Exception) else error)
+            cause = error.cause if isinstance(error.cause, Exception) else error
+            if isinstance(cause, GradstabError):
+                self._idle.append(seat)
+                raise cause from None
+            failure = reason_of(cause)
         except Exception as error:  # Ray's own errors, and results that cannot be read: the worker is not to be trusted
             failure = loss_of(error)
             self._replace(seat)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from pipeline.errors import GradstabError
 from pipeline.execution.reasons import reason_of
 from pipeline.ports import PackResult, Slot, Work
 from pipeline.trial import Trial
@@ -40,14 +41,16 @@ class SerialExecutor:
         self._submitted = tuple(trials)
 
     def wait(self, timeout: float) -> list[PackResult]:  # noqa: ARG002
-        """Run the submitted pack; an exception of the work is its failure, a Ctrl-C is not."""
+        """Run the submitted pack; an exception of the work is its failure, a Ctrl-C or GradstabError is not."""
         if self._submitted is None:
             return []
         trials, started_ms = self._submitted, time.time_ns() // 10**6
         trajectories = failure = None
         try:
             trajectories = self._work.run(trials, self._slot)
-        except Exception as error:  # whatever the work raises is a machine's failure (DESIGN, decision 1)
+        except GradstabError:
+            raise
+        except Exception as error:  # whatever else the work raises is a machine's failure (DESIGN, decision 1)
             failure = reason_of(error)
         finally:
             self._submitted = None

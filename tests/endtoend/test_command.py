@@ -251,6 +251,17 @@ def test_wrong_usage_is_one_sentence(place, arguments, code, parts):
     assert_one_clear_sentence(done.stderr, *parts)
 
 
+@pytest.mark.parametrize("engine", ["serial", "ray"])
+def test_mnist_without_a_network_is_one_sentence_and_fails_no_trial(place, engine):
+    place.write_study(trials=4, more="data: {type: mnist}\n")
+    # a proxy that is not there stands for the missing network
+    closed = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    done = place.run("run", "study", "--engine", engine, SCIKIT_LEARN_DATA=str(place.root / "cache"), **closed)
+    assert done.returncode == 2, done.stderr
+    assert_one_clear_sentence(done.stderr, "MNIST", "digits")
+    assert place.records() == []
+
+
 def test_an_old_mlruns_folder_does_not_matter(place):
     place.write_study(trials=4)
     (place.root / "mlruns" / "0").mkdir(parents=True)
