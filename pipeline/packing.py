@@ -28,6 +28,11 @@ _BYTES = {"float32": 4, "float64": 8}
 _OPTIMIZER_STATES = {"sgd": 0, "adam": 2, "adamw": 2, "rmsprop": 2}
 _TAKES_MOMENTUM = ("sgd", "rmsprop")
 _KEEPS_PREACTIVATIONS = ("erf", "gelu", "silu", "softplus")  # whose derivative does not follow from the activation
+_DEAR_ACTIVATIONS = (*_KEEPS_PREACTIVATIONS, "elu", "selu")
+# what is no matrix product, in operations of one that take as long (measured at widths 32 to 128, one thread)
+_OPERATIONS_A_DRAW = 1300.0  # of a weight's initial value
+_OPERATIONS_A_DEAR_VALUE = 170.0  # of a hidden unit on a row, beyond what tanh, relu and sigmoid take
+_OPERATIONS_A_STATE_UPDATE = 125.0  # of a weight by an optimizer that keeps moments
 _FIXED_BYTES = 4 * 2**20  # what does not grow with the pack
 MAX_PACK_TRIALS = 1024
 
@@ -66,6 +71,15 @@ def flops(recipe: Recipe, shape: DataShape) -> float:
     probe_rows = padded(recipe.probe_samples) * min(2, 1 + recipe.steps)
     accuracy_rows = 512 * len(probe_steps(recipe))
     return 2.0 * multiplies * (3 * train_rows + 3 * probe_rows + accuracy_rows)
+
+
+def operations(recipe: Recipe, shape: DataShape) -> float:
+    """What a training takes in units of time: its matrix products, and the rest in operations that take as long."""
+    num_weights, dear = num_parameters(recipe, shape), recipe.activation in _DEAR_ACTIVATIONS
+    values = padded(recipe.batch_size) * recipe.steps * recipe.depth * padded(recipe.width)
+    updates = num_weights * recipe.steps if _OPTIMIZER_STATES[recipe.optimizer] else 0
+    rest = _OPERATIONS_A_DRAW * num_weights + _OPERATIONS_A_STATE_UPDATE * updates
+    return flops(recipe, shape) + rest + (_OPERATIONS_A_DEAR_VALUE * values if dear else 0.0)
 
 
 def stack_key(recipe: Recipe) -> tuple[object, ...]:
@@ -119,14 +133,14 @@ def result_bytes(recipe: Recipe) -> int:
 
 @dataclass(frozen=True)
 class CostModel:
-    """Seconds that a training takes on one slot, from a measured rate of useful operations.
+    """Seconds that a training takes on one slot, from a measured rate of `operations`.
 
     Args:
         gflops: rate by width in 1e9 operations a second, as (width, rate) pairs in ascending width.
         measured: whether the rates were measured on this machine; if not, estimates are rough.
     """
 
-    gflops: tuple[tuple[int, float], ...] = ((32, 8.0), (64, 15.0), (128, 25.0), (256, 35.0), (512, 40.0))
+    gflops: tuple[tuple[int, float], ...] = ((32, 20.0), (64, 35.0), (128, 50.0), (256, 55.0), (512, 55.0))
     measured: bool = False
 
     def rate(self, width: int) -> float:
@@ -134,7 +148,7 @@ class CostModel:
         return 1e9 * min(self.gflops, key=lambda known: abs(known[0].bit_length() - width.bit_length()))[1]
 
     def seconds(self, recipe: Recipe, shape: DataShape) -> float:
-        return flops(recipe, shape) / self.rate(recipe.width)
+        return operations(recipe, shape) / self.rate(recipe.width)
 
     def updated(self, width: int, rate: float) -> CostModel:
         """The model after a pack of this width ran at `rate` operations a second: the newest packs weigh half."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.attempts import AttemptLog
 from pipeline.kill_points import passage
-from pipeline.packing import MAX_PACK_TRIALS, CostModel, DataShape, PackKey, flops, pack_key, pack_length
+from pipeline.packing import MAX_PACK_TRIALS, CostModel, DataShape, PackKey, operations, pack_key, pack_length
 from pipeline.ports import Executor, PackResult, Proposal, Searcher, Telling, Tracker
 from pipeline.segments import CorruptSegmentError, Record, read_segment, segment_index, segment_paths, write_segment
 from pipeline.stability.criterion import Judgement, judge
@@ -134,7 +134,9 @@ class Runner:
                         recorded.add(record.number)
                         self._settle(record, told=record.number in state.told or record.number in state.failed)
         lost = [self._searcher.proposal(number) for number in sorted(state.told - recorded)]
-        cut_off = [proposal for proposal in state.running if proposal.number not in recorded]
+        # trials asked for ahead, beyond a budget that is smaller now, wait for a larger one
+        total = self._study.budget.trials
+        cut_off = [p for p in state.running if p.number not in recorded and p.number < total]
         self.resumed = tuple(proposal.number for proposal in cut_off)
         self._enqueue([*lost, *cut_off])
         self._asked = len(state.told | state.failed) + len(state.running)
@@ -176,10 +178,9 @@ class Runner:
 
     def _next_pack(self) -> list[Trial]:
         """Trials of one key for about the target time; asks for more where the longest queue is shorter than that."""
-        target = self._target_seconds()
         while True:
             queue = max(self._pending.values(), key=len, default=None)
-            count = self._fitting(queue, target) if queue else 0
+            count = self._fitting(queue, self._target_seconds()) if queue else 0
             complete = queue is not None and count < len(queue)
             left = self._study.budget.trials - self._asked
             if queue and (complete or left <= 0 or not self._may_ask(len(queue))):
@@ -313,7 +314,7 @@ class Runner:
         if result.slot.name not in self._warm:
             self._warm.add(result.slot.name)
         elif seconds > 0.05:
-            work = sum(flops(trial.recipe, self._shape) for trial in result.trials)
+            work = sum(operations(trial.recipe, self._shape) for trial in result.trials)
             self.cost = self.cost.updated(result.trials[0].recipe.width, work / seconds)
 
     def _report(self) -> None:
