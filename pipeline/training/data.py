@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -161,7 +162,7 @@ def _numbers(x_ND: NDArray[np.generic], source: str) -> NDArray[np.float64]:
     return flat
 
 
-def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _digits() -> tuple[NDArray[Any], NDArray[Any]]:
     """scikit-learn's digits from the file it ships: `load_digits` gives the same, but its import takes a second."""
     package = find_spec("sklearn")
     assert package is not None
