@@ -136,23 +136,29 @@ class BatchOrder:
         self._num_rows = num_rows
         self._batch_size = batch_size
         self._rngs = [generator(seed, Stream.BATCHES) for seed in seeds]
-        self._waiting: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64) for _ in seeds]
+        self._drawn_nR = np.empty((len(seeds), 0), dtype=np.int64)
+        self._taken = 0  # of the drawn rows
 
     def next(self) -> NDArray[np.int64]:
         """Rows of the next step, shape (members, B)."""
-        return np.stack([self._take(member) for member in range(len(self._rngs))])
+        end = self._taken + self._batch_size
+        if end > self._drawn_nR.shape[1]:
+            self._draw(end - self._drawn_nR.shape[1])
+            end = self._batch_size
+        self._taken, start = end, self._taken
+        return self._drawn_nR[:, start:end]
 
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members only."""
         self._rngs = [self._rngs[member] for member in members]
-        self._waiting = [self._waiting[member] for member in members]
+        self._drawn_nR = self._drawn_nR[list(members)]
 
-    def _take(self, member: int) -> NDArray[np.int64]:
-        waiting = self._waiting[member]
-        while len(waiting) < self._batch_size:
-            waiting = np.concatenate([waiting, self._rngs[member].permutation(self._num_rows)])
-        self._waiting[member] = waiting[self._batch_size :]
-        return waiting[: self._batch_size]
+    def _draw(self, missing: int) -> None:
+        """Let go of the rows that were taken, and draw whole epochs until `missing` more are there."""
+        epochs = -(-missing // self._num_rows)
+        fresh_n = [np.concatenate([rng.permutation(self._num_rows) for _ in range(epochs)]) for rng in self._rngs]
+        self._drawn_nR = np.concatenate([self._drawn_nR[:, self._taken :], np.stack(fresh_n)], axis=1)
+        self._taken = 0
 
 
 def _numbers(x_ND: NDArray[np.generic], source: str) -> NDArray[np.float64]:

@@ -35,21 +35,22 @@ class StackLog:
             s.name: torch.full((*lengths[s.axes], members), torch.nan, dtype=torch.float64, device=device)
             for s in STATISTICS
         }
+        self._noted: list[Tensor] = []
+        self._num_steps = 0  # written so far
         self._position_n = torch.arange(members, device=device)
         self._stopped_N = torch.full((members,), _RUNNING, dtype=torch.int64, device=device)
 
-    def step(self, step: int, loss_n: Tensor, norm_n: Tensor, clip_factor_n: Tensor) -> None:
-        """Write what a step measured; members whose loss or gradient norm is not finite stop here.
+    def step(self, loss_n: Tensor, norm_n: Tensor, clip_factor_n: Tensor) -> None:
+        """Note what the next step measured; members whose loss or gradient norm is not finite stop there.
 
-        No gradient that is not finite is clipped: the factor is NaN there.
+        Nothing is looked at until `running_members`, a probe or the end asks: a step costs one append. No gradient
+        that is not finite is clipped: the factor is NaN there.
         """
-        self._write("loss", step, loss_n)
-        self._write("grad_norm", step, norm_n)
-        self._write("clip_factor", step, torch.where(torch.isfinite(norm_n), clip_factor_n, torch.nan))
-        self._stop(step, torch.isfinite(loss_n) & torch.isfinite(norm_n))
+        self._noted.append(torch.stack((loss_n, norm_n, clip_factor_n)))
 
     def probe(self, probe: int, layers: LayerValues, loss_n: Tensor, accuracy_n: Tensor) -> None:
         """Write what a probe measured."""
+        self._catch_up()
         self._write("probe_loss", probe, loss_n)
         self._write("accuracy", probe, accuracy_n)
         for name, value_Ln in layers.items():
@@ -59,20 +60,24 @@ class StackLog:
 
     def update_ratio(self, probe: int, ratio_Ln: Tensor) -> None:
         """Write the update ratio of the training step at a probe time; `ratio_Ln` is NaN where there is no layer."""
+        self._catch_up()
         self._write_layers("log10_update_ratio", probe, ratio_Ln)
 
     def finish(self, finite_n: Tensor) -> None:
         """Note which members ended with finite parameters."""
+        self._catch_up()
         self._stop(self._recipes[0].steps, finite_n)
 
     def running_members(self) -> list[int]:
         """Which of the members still in the stack have not stopped, ascending."""
+        self._catch_up()
         running_n = self._stopped_N[self._position_n] == _RUNNING
         members: list[int] = torch.nonzero(running_n)[:, 0].tolist()
         return members
 
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members only."""
+        self._catch_up()
         self._position_n = self._position_n[list(members)]
 
     def trajectories(self, reference_loss: float) -> list[Trajectory]:
@@ -90,6 +95,24 @@ class StackLog:
             )
             for member, recipe in enumerate(self._recipes)
         ]
+
+    def _catch_up(self) -> None:
+        """Write the steps noted since the last time."""
+        if not self._noted:
+            return
+        loss_Sn, norm_Sn, factor_Sn = torch.stack(self._noted, 1)
+        first, self._num_steps = self._num_steps, self._num_steps + len(self._noted)
+        self._noted = []
+        bad_Sn = ~(torch.isfinite(loss_Sn) & torch.isfinite(norm_Sn))
+        # a member that stops at a step keeps what that step measured
+        running_n = self._stopped_N[self._position_n] == _RUNNING
+        running_Sn = running_n & (bad_Sn.long().cumsum(0) - bad_Sn.long() == 0)
+        factor_Sn = torch.where(torch.isfinite(norm_Sn), factor_Sn, torch.nan)
+        for name, value_Sn in (("loss", loss_Sn), ("grad_norm", norm_Sn), ("clip_factor", factor_Sn)):
+            kept_Sn = torch.where(running_Sn & ~torch.isnan(value_Sn), value_Sn, torch.nan)
+            self._series[name][first : self._num_steps, self._position_n] = kept_Sn
+        stopped_n = torch.where(bad_Sn.any(0), first + bad_Sn.long().argmax(0), _RUNNING)
+        self._stopped_N[self._position_n] = torch.where(running_n, stopped_n, self._stopped_N[self._position_n])
 
     def _write(self, name: str, index: int, value_n: Tensor) -> None:
         self._series[name][index, self._position_n] = self._while_running(value_n)

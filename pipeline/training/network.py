@@ -22,7 +22,7 @@ from pipeline.training.activations import NONLINEARITIES
 from pipeline.training.data import Dataset
 from pipeline.training.initialisation import hidden_biases, hidden_weights, readout_weights
 from pipeline.training.layout import PIECE, Layout, Section, scale_by_power_
-from pipeline.training.norms import section_norms
+from pipeline.training.norms import layer_norms
 from pipeline.training.probes import LayerValues, Reading
 from pipeline.training.workspace import Arena, Views, Widths
 
@@ -41,7 +41,7 @@ class Network:
 
     Attributes:
         layout: sections are the weights of each hidden layer, the readout's weights, the biases of each hidden
-            layer, the readout's bias.
+            layer, the readout's bias (apart, because torch is fast only where a batch of matrices is contiguous).
         value, grad: all parameters, and the gradient of the mean loss left by the last backward pass.
     """
 
@@ -67,8 +67,9 @@ class Network:
         reading = Reading(self._counts, rows_nB.shape[1], self._width, self._phi, self.value)
         loss_n = self._pass(rows_nB, reading)
         depth = self._depths[0]
-        norm_sn = section_norms(self.layout, self.grad)
-        values = reading.values(self._plan(padded(rows_nB.shape[1])).views.a, norm_sn[:depth], norm_sn[depth + 1 : -1])
+        weight_norm_Ln = self.layer_norms(self.grad)
+        bias_norm_Ln = layer_norms(self._vectors(self.grad)[:depth], self.layout.members)
+        values = reading.values(self._plan(padded(rows_nB.shape[1])).views.a, weight_norm_Ln, bias_norm_Ln)
         scale_by_power_(self.layout, self.grad, _by_section(reading.exponent_Ln))
         return loss_n, values
 
@@ -79,18 +80,15 @@ class Network:
         for start in range(0, len(rows), chunk):
             part = rows[start : start + chunk]
             plan = self._plan(padded(len(part)), keeps_layers=False)
-            y_nB = self._gather(np.broadcast_to(part, (self.layout.members, len(part))), plan.views)
-            self._forward(plan)
+            x_BF, y_B = self._fetch(part, padded(len(part)))
+            self._forward(plan, x_BF.expand(self.layout.members, -1, -1))
             best_nB, class_nB = plan.views.logits[:, : len(part), : self._num_classes].max(2)
-            correct_n += ((class_nB == y_nB[:, : len(part)]) & torch.isfinite(best_nB)).sum(1)
+            correct_n += ((class_nB == y_B[: len(part)]) & torch.isfinite(best_nB)).sum(1)
         return correct_n.double() / len(rows)
 
     def layer_norms(self, flat: Tensor) -> Tensor:
         """Norms of the hidden layers' weights in a buffer of this layout, (L, n) float64; NaN where no layer is."""
-        norm_Ln = section_norms(self.layout, flat, self._depths[0])
-        for layer, count in enumerate(self._counts):
-            norm_Ln[layer, count:] = torch.nan
-        return norm_Ln
+        return layer_norms([weight.flatten(1) for weight in self._matrices(flat)[:-1]], self.layout.members)
 
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members only (ascending)."""
@@ -142,46 +140,46 @@ class Network:
 
     def _matrices(self, flat: Tensor) -> list[Tensor]:
         """Weights of hidden layers and readout, shape (n_l, in, out)."""
-        depth, widths = self._depths[0], self._widths
-        shapes = [(widths.features, widths.units), *[(widths.units, widths.units)] * (depth - 1)]
-        shapes.append((widths.units, widths.classes))
+        shapes = _shapes(self._depths[0], self._widths)
         return [self.layout.section(flat, layer).view(-1, *shape) for layer, shape in enumerate(shapes)]
 
     def _vectors(self, flat: Tensor) -> list[Tensor]:
         """Biases of hidden layers and readout, shape (n_l, out)."""
-        depth, widths = self._depths[0], self._widths
-        sizes = [widths.units] * depth + [widths.classes]
-        return [self.layout.section(flat, depth + 1 + layer)[:, :size] for layer, size in enumerate(sizes)]
+        shapes = _shapes(self._depths[0], self._widths)
+        first = len(shapes)
+        return [self.layout.section(flat, first + layer)[:, :size] for layer, (_, size) in enumerate(shapes)]
 
-    def _gather(self, rows_nB: NDArray[np.int64], views: Views) -> Tensor:
-        """Fetch every member's rows into `views.x`, filled up with zero rows; returns their labels (n, B)."""
-        members, num_rows = rows_nB.shape
-        index_nB = np.full((members, views.x.shape[1]), len(self._x_NF) - 1, dtype=np.int64)
-        index_nB[:, :num_rows] = rows_nB
-        index = torch.from_numpy(index_nB).to(self.value.device)
-        torch.index_select(self._x_NF, 0, index.view(-1), out=views.x.view(-1, views.x.shape[2]))
-        return self._y_N[index]
+    def _fetch(self, rows: NDArray[np.int64], num_padded: int, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Rows (..., B) of the data and their labels, each batch filled up with zero rows to `num_padded`."""
+        missing = [(0, 0)] * (rows.ndim - 1) + [(0, num_padded - rows.shape[-1])]
+        filled = np.pad(rows, missing, constant_values=len(self._x_NF) - 1) if missing[-1][1] else rows
+        index = torch.tensor(filled, device=self.value.device)
+        flat_out = None if out is None else out.view(-1, out.shape[-1])
+        x_RF = torch.index_select(self._x_NF, 0, index.view(-1), out=flat_out)
+        return x_RF.view(*index.shape, -1), self._y_N[index]
 
     def _pass(self, rows_nB: NDArray[np.int64], reading: Reading | None) -> Tensor:
         num_rows = rows_nB.shape[1]
         plan = self._plan(padded(num_rows))
-        y_nB = self._gather(rows_nB, plan.views)
-        self._forward(plan)
+        x_nBF, y_nB = self._fetch(rows_nB, padded(num_rows), out=plan.views.x)
+        self._forward(plan, x_nBF)
         loss_n = self._loss(plan.views, y_nB, num_rows)
         self._backward(plan, num_rows, reading)
         return loss_n
 
-    def _forward(self, plan: _Plan) -> None:
+    def _forward(self, plan: _Plan, x_nBF: Tensor) -> None:
         """From inputs to logits."""
         clears_padding = not self._phi.fixes_zero and self._width < self._widths.units
-        for layer in plan.layers:
-            torch.baddbmm(layer.bias, layer.previous, layer.weight, out=layer.z)
+        for index, layer in enumerate(plan.layers):
+            torch.bmm(layer.previous if index else x_nBF, layer.weight, out=layer.z)
+            layer.z.add_(layer.bias)  # costs less than the copies of biases that baddbmm would make
             self._phi.apply(layer.z, layer.a)
             if clears_padding:
                 layer.padding.zero_()
             if layer.leaves:
                 layer.leaving_top.copy_(layer.leaving_a)
-        torch.baddbmm(plan.readout.bias, plan.views.top, plan.readout.weight, out=plan.views.logits)
+        torch.bmm(plan.views.top, plan.readout.weight, out=plan.views.logits)
+        plan.views.logits.add_(plan.readout.bias)
 
     def _loss(self, views: Views, y_nB: Tensor, num_rows: int) -> Tensor:
         """Mean cross-entropy (n,), float64; leaves the gradient of the mean loss by logits in `views.dlogits`."""
@@ -190,7 +188,7 @@ class Network:
         log_p_nBC = torch.log_softmax(logits, dim=2)
         label_nB1 = y_nB[:, :, None]
         loss_nB = -log_p_nBC.gather(2, label_nB1)[:, :num_rows, 0].double()
-        torch.exp(log_p_nBC, out=dlogits)
+        torch.softmax(logits, 2, out=dlogits)
         dlogits.scatter_add_(2, label_nB1, dlogits.new_full((1, 1, 1), -1.0).expand_as(label_nB1))
         dlogits.div_(num_rows)
         dlogits[:, num_rows:] = 0.0
@@ -260,12 +258,17 @@ def _counts(depths: Sequence[int]) -> list[int]:
     return [sum(depth > layer for depth in depths) for layer in range(depths[0])]
 
 
+def _shapes(depth: int, widths: Widths) -> list[tuple[int, int]]:
+    """(in, out) of the hidden layers' weights and of the readout's."""
+    units = widths.units
+    return [(widths.features, units), *[(units, units)] * (depth - 1), (units, widths.classes)]
+
+
 def _sections(counts: Sequence[int], widths: Widths) -> tuple[Section, ...]:
-    units, members = widths.units, counts[0]
-    weights = [Section(count, (widths.features if layer == 0 else units) * units) for layer, count in enumerate(counts)]
-    weights.append(Section(members, units * widths.classes))
-    biases = [Section(count, _piece(units)) for count in counts]
-    return (*weights, *biases, Section(members, _piece(widths.classes)))
+    shapes = _shapes(len(counts), widths)
+    members = [*counts, counts[0]]
+    weights = (Section(n, fan_in * fan_out) for n, (fan_in, fan_out) in zip(members, shapes, strict=True))
+    return (*weights, *(Section(n, _piece(fan_out)) for n, (_, fan_out) in zip(members, shapes, strict=True)))
 
 
 def _piece(size: int) -> int:
@@ -288,11 +291,11 @@ def _initial_values(
 ) -> Tensor:
     """Parameters of every member, drawn from its own seed and put into place with zeros as padding."""
     flat = np.zeros(layout.length, dtype=np.float32)
-    starts, depth = layout.starts, recipes[0].depth
+    depth = recipes[0].depth
 
     def piece(section: int, member: int, columns: int) -> NDArray[np.float32]:
         size = layout.sections[section].size
-        start = starts[section] + member * size
+        start = layout.starts[section] + member * size
         return flat[start : start + size // columns * columns].reshape(-1, columns)
 
     num_features, width = data.shape.num_features, recipes[0].width

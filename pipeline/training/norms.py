@@ -6,6 +6,8 @@ depends on the member alone, never on the pack. Shapes: s section, n member, P n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -26,17 +28,23 @@ def exact_norms(x_mP: Tensor) -> Tensor:
     return norm
 
 
-def section_norms(layout: Layout, flat: Tensor, sections: int | None = None) -> Tensor:
-    """Norm of every piece of the first sections (default all), (s, n) float64, right for any finite elements.
+def layer_norms(part_lnP: Sequence[Tensor], members: int) -> Tensor:
+    """Norm of every member's part of each layer, (L, n) float64, right for any finite elements.
 
-    0 where a member has no such section.
+    Layer l's tensor holds its first n_l members; NaN where a member has no such layer.
     """
-    norm_sn = _fast_norms(layout, flat)[:sections]
-    unsafe_sn = ~((norm_sn > SAFE_LOW) & (norm_sn < SAFE_HIGH))
-    for index, member in torch.nonzero(unsafe_sn).tolist():
-        if member < layout.sections[index].members:
-            norm_sn[index, member] = exact_norms(layout.section(flat, index)[member])
-    return norm_sn
+    norm_Ln = part_lnP[0].new_ones((len(part_lnP), members))
+    for norm_n, part_nP in zip(norm_Ln, part_lnP, strict=True):
+        torch.linalg.vector_norm(part_nP, dim=1, out=norm_n[: len(part_nP)])
+    norm_Ln = norm_Ln.double()
+    unsafe_Ln = ~((norm_Ln > SAFE_LOW) & (norm_Ln < SAFE_HIGH))
+    for layer in torch.nonzero(unsafe_Ln.any(1))[:, 0].tolist():
+        unsafe_n = unsafe_Ln[layer, : len(part_lnP[layer])]
+        norm_Ln[layer, : len(unsafe_n)][unsafe_n] = exact_norms(part_lnP[layer][unsafe_n])
+    present_Ln = torch.zeros_like(unsafe_Ln)
+    for present_n, part_nP in zip(present_Ln, part_lnP, strict=True):
+        present_n[: len(part_nP)] = True
+    return torch.where(present_Ln, norm_Ln, torch.nan)
 
 
 def total_norms(layout: Layout, flat: Tensor) -> Tensor:

@@ -104,10 +104,9 @@ class Reading:
             "log10_activation_ms": log10_magnitude(mean_square_Ln),
             "activation_cosine": cosine_Ln,
         }
-        for layer, count in enumerate(self._counts):
-            for value_Ln in found.values():
-                value_Ln[layer, count:] = torch.nan
-        return found
+        counts_L1 = torch.tensor(self._counts, device=weight_norm_Ln.device)[:, None]
+        present_Ln = torch.arange(self._counts[0], device=counts_L1.device) < counts_L1
+        return {name: torch.where(present_Ln, value_Ln, torch.nan) for name, value_Ln in found.items()}
 
     def _rescale(self, layer: int, delta_nBU: Tensor, largest_n: Tensor) -> None:
         """Divide delta and its largest entry by a power of two per member, where that entry is out of range."""

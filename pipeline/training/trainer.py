@@ -135,7 +135,7 @@ class _Run:
         network = self.network
         norm_n = total_norms(network.layout, network.grad)
         clip_factor_n, factor_n = self.clipping(network.layout, network.grad, norm_n)
-        self.log.step(step, loss_n, norm_n, clip_factor_n)
+        self.log.step(loss_n, norm_n, clip_factor_n)
         weight_norm_Ln = network.layer_norms(network.value) if probe is not None else None
         direction, rate_n = self.optimizer.update(network.value, network.grad, factor_n)
         if probe is not None and weight_norm_Ln is not None:
