@@ -133,13 +133,13 @@ class Runner:
                     if record.number not in recorded:
                         recorded.add(record.number)
                         self._settle(record, told=record.number in state.told or record.number in state.failed)
-        lost = [self._searcher.proposal(number) for number in sorted(state.told - recorded)]
-        # trials asked for ahead, beyond a budget that is smaller now, wait for a larger one
-        total = self._study.budget.trials
-        cut_off = [p for p in state.running if p.number not in recorded and p.number < total]
+        budget = self._study.budget.trials  # what an earlier run asked for beyond it waits for a larger one
+        lost = [self._searcher.proposal(number) for number in sorted(state.told - recorded) if number < budget]
+        cut_off = [trial for trial in state.running if trial.number not in recorded and trial.number < budget]
         self.resumed = tuple(proposal.number for proposal in cut_off)
         self._enqueue([*lost, *cut_off])
-        self._asked = len(state.told | state.failed) + len(state.running)
+        numbers = [*state.told, *state.failed, *(proposal.number for proposal in state.running)]
+        self._asked = sum(number < budget for number in numbers)
         self.progress.failed += len(state.failed - recorded)
 
     def run(self) -> Progress:
