@@ -45,8 +45,7 @@ class Clipping:
 
     def _clip_by_value(self, layout: Layout, grad: Tensor, norm_n: Tensor) -> Tensor:
         bound_n = self._threshold_n.to(grad.dtype)
-        for block in layout.blocks:
-            view = block.view(grad)
+        for block, view in zip(layout.blocks, layout.views(grad), strict=True):
             bound = bound_n[: block.members].view(1, -1, 1)
             torch.minimum(view, bound, out=view)
             torch.maximum(view, -bound, out=view)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 TINY_FACTOR = 2.0**-64  # a float32 factor below this is applied in two halves
+LARGEST_EXPONENT = 126  # 2^e and 2^-e are normal float32 numbers
 PIECE = 32  # a piece fills two vector registers: torch's loops then never fall back to scalar code at its end
 
 
@@ -73,6 +74,17 @@ class Layout:
                 blocks.append(Block(index, 1, section.members, section.size, self.starts[index]))
         return tuple(blocks)
 
+    @cached_property
+    def _views(self) -> dict[int, tuple[Tensor, list[Tensor]]]:
+        return {}
+
+    def views(self, flat: Tensor) -> list[Tensor]:
+        """The blocks of a buffer; made once for each buffer, which is then kept as long as the layout."""
+        known = self._views.get(id(flat))
+        if known is None:
+            known = self._views[id(flat)] = (flat, [block.view(flat) for block in self.blocks])
+        return known[1]
+
     def section(self, flat: Tensor, index: int) -> Tensor:
         """One section of a buffer, shape (n, P)."""
         section = self.sections[index]
@@ -98,10 +110,12 @@ def halves(exponent: Tensor) -> tuple[Tensor, Tensor]:
     Exponents must be within [-2000, 2000].
     """
     half = torch.div(exponent, 2, rounding_mode="floor")
-    first, second = (
-        (part.long() + 1023).bitwise_left_shift(52).view(torch.float64) for part in (half, exponent - half)
-    )
-    return first, second
+    return power_of_two(half), power_of_two(exponent - half)
+
+
+def power_of_two(exponent: Tensor) -> Tensor:
+    """2^e in float64, exactly, for whole exponents within [-1022, 1023]."""
+    return (exponent.long() + 1023).bitwise_left_shift(52).view(torch.float64)
 
 
 def scale_(layout: Layout, flat: Tensor, factor_n: Tensor) -> None:
@@ -115,15 +129,34 @@ def scale_(layout: Layout, flat: Tensor, factor_n: Tensor) -> None:
         exponent_n = torch.where(tiny_n, exponent_n, 0)
         scale_by_power_(layout, flat, exponent_n.expand(len(layout.sections), -1))
         factor_n = torch.where(tiny_n, mantissa_n, factor_n)
-    for block in layout.blocks:
-        block.view(flat).mul_(factor_n[: block.members].to(flat.dtype).view(1, -1, 1))
+    multiply_(layout, flat, factor_n)
+
+
+def multiply_(layout: Layout, flat: Tensor, factor_n: Tensor) -> None:
+    """Multiply every member's pieces by its own factor rounded to the buffer's type, in place."""
+    factor_n1 = factor_n.to(flat.dtype)[:, None]
+    for block, part_knP in zip(layout.blocks, layout.views(flat), strict=True):
+        part_knP.mul_(factor_n1[: block.members])
+
+
+def add_scaled_(layout: Layout, target: Tensor, source: Tensor, factor_n: Tensor) -> None:
+    """target += factor source, member by member."""
+    factor_n1 = factor_n.to(target.dtype)[:, None]
+    parts = zip(layout.blocks, layout.views(target), layout.views(source), strict=True)
+    for block, target_knP, source_knP in parts:
+        target_knP.addcmul_(source_knP, factor_n1[: block.members])
 
 
 def scale_by_power_(layout: Layout, flat: Tensor, exponent_sn: Tensor) -> None:
     """Multiply every piece by 2^exponent of its own section and member, in place and without rounding."""
-    if not bool(exponent_sn.any()):
+    largest_s = exponent_sn.abs().amax(1).tolist()
+    if not any(largest_s):
         return
-    for power_sn in halves(exponent_sn):
-        for block in layout.blocks:
-            power_kn = power_sn[block.first : block.first + block.sections, : block.members]
-            block.view(flat).mul_(power_kn[:, :, None].to(flat.dtype))
+    first_sn, second_sn = halves(exponent_sn)
+    both_sn = first_sn * second_sn  # one factor does where it is a normal float32
+    for block, part_knP in zip(layout.blocks, layout.views(flat), strict=True):
+        sections = slice(block.first, block.first + block.sections)
+        largest = max(largest_s[sections])
+        if largest > 0:
+            for power_sn in (both_sn,) if largest <= LARGEST_EXPONENT else (first_sn, second_sn):
+                part_knP.mul_(power_sn[sections, : block.members, None].to(flat.dtype))

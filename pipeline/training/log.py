@@ -53,15 +53,14 @@ class StackLog:
         self._catch_up()
         self._write("probe_loss", probe, loss_n)
         self._write("accuracy", probe, accuracy_n)
-        for name, value_Ln in layers.items():
-            self._write_layers(name, probe, value_Ln)
+        self._write_layers(probe, layers)
         if self._probe_steps[probe] == self._recipes[0].steps:
             self._stop(self._recipes[0].steps, torch.isfinite(loss_n))
 
     def update_ratio(self, probe: int, ratio_Ln: Tensor) -> None:
         """Write the update ratio of the training step at a probe time; `ratio_Ln` is NaN where there is no layer."""
         self._catch_up()
-        self._write_layers("log10_update_ratio", probe, ratio_Ln)
+        self._write_layers(probe, {"log10_update_ratio": ratio_Ln})
 
     def finish(self, finite_n: Tensor) -> None:
         """Note which members ended with finite parameters."""
@@ -117,8 +116,12 @@ class StackLog:
     def _write(self, name: str, index: int, value_n: Tensor) -> None:
         self._series[name][index, self._position_n] = self._while_running(value_n)
 
-    def _write_layers(self, name: str, probe: int, value_Ln: Tensor) -> None:
-        self._series[name][probe][: len(value_Ln), self._position_n] = self._while_running(value_Ln)
+    def _write_layers(self, probe: int, layers: LayerValues) -> None:
+        if not layers:
+            return
+        value_kLn = self._while_running(torch.stack(list(layers.values())))
+        for name, value_Ln in zip(layers, value_kLn, strict=True):
+            self._series[name][probe, : len(value_Ln), self._position_n] = value_Ln
 
     def _while_running(self, value: Tensor) -> Tensor:
         """The values of members that still run; for the rest NaN, of one pattern whatever arithmetic made."""

@@ -22,7 +22,7 @@ from pipeline.training.activations import NONLINEARITIES
 from pipeline.training.data import Dataset
 from pipeline.training.initialisation import hidden_biases, hidden_weights, readout_weights
 from pipeline.training.layout import PIECE, Layout, Section, scale_by_power_
-from pipeline.training.norms import layer_norms
+from pipeline.training.norms import section_norms
 from pipeline.training.probes import LayerValues, Reading
 from pipeline.training.workspace import Arena, Views, Widths
 
@@ -64,12 +64,11 @@ class Network:
 
     def probe(self, rows_nB: NDArray[np.int64]) -> tuple[Tensor, LayerValues]:
         """As `loss_and_gradient`, and reads the layer statistics on the way."""
-        reading = Reading(self._counts, rows_nB.shape[1], self._width, self._phi, self.value)
+        reading = Reading(self._counts, rows_nB.shape[1], self._width, self._phi, self._present_Ln, self.value)
         loss_n = self._pass(rows_nB, reading)
         depth = self._depths[0]
-        weight_norm_Ln = self.layer_norms(self.grad)
-        bias_norm_Ln = layer_norms(self._vectors(self.grad)[:depth], self.layout.members)
-        values = reading.values(self._plan(padded(rows_nB.shape[1])).views.a, weight_norm_Ln, bias_norm_Ln)
+        norm_sn = section_norms(self.layout, self.grad)
+        values = reading.values(self._plan(padded(rows_nB.shape[1])).views.a, norm_sn[:depth], norm_sn[depth + 1 : -1])
         scale_by_power_(self.layout, self.grad, _by_section(reading.exponent_Ln))
         return loss_n, values
 
@@ -88,7 +87,8 @@ class Network:
 
     def layer_norms(self, flat: Tensor) -> Tensor:
         """Norms of the hidden layers' weights in a buffer of this layout, (L, n) float64; NaN where no layer is."""
-        return layer_norms([weight.flatten(1) for weight in self._matrices(flat)[:-1]], self.layout.members)
+        norm_Ln = section_norms(self.layout, flat, self._depths[0])
+        return torch.where(self._present_Ln, norm_Ln, torch.nan)
 
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members only (ascending)."""
@@ -100,6 +100,8 @@ class Network:
     def _bind(self, capacity: int) -> None:
         """Allocate gradients and buffers for the members that there are."""
         self._counts = _counts(self._depths)
+        depth_n = torch.tensor(self._depths, device=self.value.device)
+        self._present_Ln = torch.arange(self._depths[0], device=self.value.device)[:, None] < depth_n
         self.grad = torch.zeros_like(self.value)
         keeps_z = self._phi.keeps_z
         self._arena = Arena(self._counts, capacity, self._widths, keeps_z, self.value.dtype, self.value.device)
@@ -116,10 +118,13 @@ class Network:
             layers = []
             for layer, (count, deeper) in enumerate(zip(self._counts, [*self._counts[1:], 0], strict=True)):
                 a, delta = views.a[layer], views.deltas[layer]
+                previous = (views.a[layer - 1] if layer else views.x)[:count]
                 layers.append(
                     _Layer(
-                        previous=(views.a[layer - 1] if layer else views.x)[:count],
+                        previous=previous,
+                        previous_T=previous.mT,
                         weight=weights[layer],
+                        weight_T=weights[layer].mT,
                         bias=biases[layer][:, None, :],
                         weight_grad=weight_grads[layer],
                         bias_grad=bias_grads[layer],
@@ -204,7 +209,7 @@ class Network:
         for index in reversed(range(len(plan.layers))):
             layer = plan.layers[index]
             if above is not None:
-                torch.bmm(above.delta, above.weight.mT, out=layer.staying_delta)
+                torch.bmm(above.delta, above.weight_T, out=layer.staying_delta)
             if layer.leaves:
                 layer.leaving_delta.copy_(layer.leaving_top)
             if reading is not None:
@@ -213,7 +218,7 @@ class Network:
             if reading is not None:
                 reading.gradients(index, layer.delta, layer.scratch)
             torch.sum(layer.delta, 1, out=layer.bias_grad)
-            torch.bmm(layer.previous.mT, layer.delta, out=layer.weight_grad)
+            torch.bmm(layer.previous_T, layer.delta, out=layer.weight_grad)
             above = layer
 
 
@@ -230,7 +235,9 @@ class _Layer:
     """What a pass reads and writes at one hidden layer; members that leave the stack here come last."""
 
     previous: Tensor
+    previous_T: Tensor
     weight: Tensor
+    weight_T: Tensor
     bias: Tensor
     weight_grad: Tensor
     bias_grad: Tensor

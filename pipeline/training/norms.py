@@ -6,8 +6,6 @@ depends on the member alone, never on the pack. Shapes: s section, n member, P n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -28,28 +26,23 @@ def exact_norms(x_mP: Tensor) -> Tensor:
     return norm
 
 
-def layer_norms(part_lnP: Sequence[Tensor], members: int) -> Tensor:
-    """Norm of every member's part of each layer, (L, n) float64, right for any finite elements.
+def section_norms(layout: Layout, flat: Tensor, sections: int | None = None) -> Tensor:
+    """Norm of every piece of the first sections (default all), (s, n) float64, right for any finite elements.
 
-    Layer l's tensor holds its first n_l members; NaN where a member has no such layer.
+    0 where a member has no such section.
     """
-    norm_Ln = part_lnP[0].new_ones((len(part_lnP), members))
-    for norm_n, part_nP in zip(norm_Ln, part_lnP, strict=True):
-        torch.linalg.vector_norm(part_nP, dim=1, out=norm_n[: len(part_nP)])
-    norm_Ln = norm_Ln.double()
-    unsafe_Ln = ~((norm_Ln > SAFE_LOW) & (norm_Ln < SAFE_HIGH))
-    for layer in torch.nonzero(unsafe_Ln.any(1))[:, 0].tolist():
-        unsafe_n = unsafe_Ln[layer, : len(part_lnP[layer])]
-        norm_Ln[layer, : len(unsafe_n)][unsafe_n] = exact_norms(part_lnP[layer][unsafe_n])
-    present_Ln = torch.zeros_like(unsafe_Ln)
-    for present_n, part_nP in zip(present_Ln, part_lnP, strict=True):
-        present_n[: len(part_nP)] = True
-    return torch.where(present_Ln, norm_Ln, torch.nan)
+    norm_sn = _fast_norms(layout, flat, len(layout.sections) if sections is None else sections)
+    unsafe_sn = ~((norm_sn > SAFE_LOW) & (norm_sn < SAFE_HIGH))
+    for index, unsafe_n in enumerate(unsafe_sn.tolist()):
+        members = [m for m, unsafe in enumerate(unsafe_n[: layout.sections[index].members]) if unsafe]
+        if members:
+            norm_sn[index, members] = exact_norms(layout.section(flat, index)[members])
+    return norm_sn
 
 
 def total_norms(layout: Layout, flat: Tensor) -> Tensor:
     """Norm of each member's whole buffer, shape (n,) in float64, right for any finite elements."""
-    norm_sn = _fast_norms(layout, flat)
+    norm_sn = _fast_norms(layout, flat, len(layout.sections))
     total_n = _root_sum_square(norm_sn)
     unsafe = torch.nonzero(~((total_n > _TOTAL_LOW) & (total_n < SAFE_HIGH)))[:, 0].tolist()
     for member in unsafe:
@@ -61,12 +54,13 @@ def total_norms(layout: Layout, flat: Tensor) -> Tensor:
     return total_n
 
 
-def _fast_norms(layout: Layout, flat: Tensor) -> Tensor:
+def _fast_norms(layout: Layout, flat: Tensor, sections: int) -> Tensor:
     norm_sn = flat.new_zeros(len(layout.sections), layout.members)
-    for block in layout.blocks:
-        target = norm_sn[block.first : block.first + block.sections, : block.members]
-        torch.linalg.vector_norm(block.view(flat), dim=-1, out=target)
-    return norm_sn.double()
+    for block, part_knP in zip(layout.blocks, layout.views(flat), strict=True):
+        if block.first < sections:
+            target_kn = norm_sn[block.first : block.first + block.sections, : block.members]
+            torch.linalg.vector_norm(part_knP, dim=2, out=target_kn)
+    return norm_sn[:sections].double()
 
 
 def _root_sum_square(norm_sn: Tensor) -> Tensor:

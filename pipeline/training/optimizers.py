@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.recipe import Recipe
-from pipeline.training.layout import TINY_FACTOR, Layout, scale_
+from pipeline.training.layout import TINY_FACTOR, Layout, add_scaled_, multiply_, scale_
 
 _BETA1, _BETA2 = 0.9, 0.999
 _ALPHA = 0.99
@@ -59,7 +59,7 @@ class Optimizer:
         """
         self._step += 1
         direction, rate_n = self._direction(value, grad, factor_n)
-        self._add_scaled(value, direction, -rate_n)
+        add_scaled_(self._layout, value, direction, -rate_n)
         return direction, rate_n
 
     def _direction(self, value: Tensor, grad: Tensor, factor_n: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -70,25 +70,14 @@ class Optimizer:
         if not self._uses_momentum:
             return direction
         momentum = self._state["momentum"]
-        self._multiply(momentum, self._momentum_n)
+        multiply_(self._layout, momentum, self._momentum_n)
         return momentum.add_(direction)
-
-    def _add_scaled(self, target: Tensor, source: Tensor, factor_n: Tensor) -> None:
-        """target += factor source, member by member."""
-        factor_n = factor_n.to(target.dtype)
-        for block in self._layout.blocks:
-            block.view(target).addcmul_(block.view(source), factor_n[: block.members].view(1, -1, 1))
-
-    def _multiply(self, target: Tensor, factor_n: Tensor) -> None:
-        factor_n = factor_n.to(target.dtype)
-        for block in self._layout.blocks:
-            block.view(target).mul_(factor_n[: block.members].view(1, -1, 1))
 
     def _clip_and_decay(self, value: Tensor, grad: Tensor, factor_n: Tensor | None) -> None:
         if factor_n is not None:
             scale_(self._layout, grad, factor_n)
         if self._uses_decay:
-            self._add_scaled(grad, value, self._decay_n)
+            add_scaled_(self._layout, grad, value, self._decay_n)
 
 
 class SGD(Optimizer):
@@ -134,7 +123,7 @@ class AdamW(Adam):
             scale_(self._layout, grad, factor_n)
         rate_n = self._normalise(grad)
         if self._uses_decay:
-            self._add_scaled(grad, value, self._decay_n * self.rate_n / rate_n)
+            add_scaled_(self._layout, grad, value, self._decay_n * self.rate_n / rate_n)
         return grad, rate_n
 
 

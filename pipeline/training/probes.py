@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pipeline.packing import padded
 from pipeline.training.activations import Nonlinearity
-from pipeline.training.layout import halves
+from pipeline.training.layout import LARGEST_EXPONENT, power_of_two
 from pipeline.training.norms import SAFE_HIGH, SAFE_LOW, exact_norms
 
 _LOG10_2 = math.log10(2.0)
@@ -40,14 +40,24 @@ class Reading:
         counts: members that have each layer (deepest first: counts fall).
         num_rows, width: true samples and units, padding not counted.
         phi: the stack's nonlinearity.
+        present_Ln: which members have which layers.
         like: gives type and device.
 
     Attributes:
         exponent_Ln: powers of two taken out of delta; a gradient made from delta must be multiplied by 2^exponent.
     """
 
-    def __init__(self, counts: Sequence[int], num_rows: int, width: int, phi: Nonlinearity, like: Tensor) -> None:
+    def __init__(
+        self,
+        counts: Sequence[int],
+        num_rows: int,
+        width: int,
+        phi: Nonlinearity,
+        present_Ln: Tensor,
+        like: Tensor,
+    ) -> None:
         self._counts = counts
+        self._present_Ln = present_Ln
         self._num_rows = num_rows
         self._width = width
         self._phi = phi
@@ -80,10 +90,10 @@ class Reading:
             self.exponent_Ln[layer, :deeper] = self.exponent_Ln[layer + 1, :deeper]
         largest_n = self._delta_max_Ln[layer, :count]
         torch.amax(torch.abs(delta_nBU, out=scratch_nBU), (1, 2), out=largest_n)
-        if not bool(((largest_n > _DELTA_LOW) & (largest_n < _DELTA_HIGH)).all()):
+        if not all(_DELTA_LOW < largest < _DELTA_HIGH for largest in largest_n.tolist()):
             self._rescale(layer, delta_nBU, largest_n)
         torch.linalg.vector_norm(delta_nBU.flatten(1), dim=1, out=self._delta_norm_Ln[layer, :count])
-        torch.sum(torch.sign(delta_nBU, out=scratch_nBU).abs_(), 1, out=self._delta_nonzero_LnU[layer, :count])
+        torch.sum(torch.ne(delta_nBU, 0, out=scratch_nBU), 1, out=self._delta_nonzero_LnU[layer, :count])
 
     def values(self, a_lnBU: Sequence[Tensor], weight_norm_Ln: Tensor, bias_norm_Ln: Tensor) -> LayerValues:
         """Every statistic, given all activations and the gradients' norms before the powers of two were put back."""
@@ -104,18 +114,16 @@ class Reading:
             "log10_activation_ms": log10_magnitude(mean_square_Ln),
             "activation_cosine": cosine_Ln,
         }
-        counts_L1 = torch.tensor(self._counts, device=weight_norm_Ln.device)[:, None]
-        present_Ln = torch.arange(self._counts[0], device=counts_L1.device) < counts_L1
-        return {name: torch.where(present_Ln, value_Ln, torch.nan) for name, value_Ln in found.items()}
+        return {name: torch.where(self._present_Ln, value_Ln, torch.nan) for name, value_Ln in found.items()}
 
     def _rescale(self, layer: int, delta_nBU: Tensor, largest_n: Tensor) -> None:
         """Divide delta and its largest entry by a power of two per member, where that entry is out of range."""
         inside_n = (largest_n > _DELTA_LOW) & (largest_n < _DELTA_HIGH)
         outside_n = ~inside_n & (largest_n > 0) & torch.isfinite(largest_n)
-        exponent_n = torch.where(outside_n, torch.frexp(largest_n)[1], 0)
-        for power_n in halves(-exponent_n):
-            delta_nBU.mul_(power_n[:, None, None].to(delta_nBU.dtype))
-            largest_n.mul_(power_n)
+        exponent_n = torch.where(outside_n, torch.frexp(largest_n)[1], 0).clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT)
+        power_n = power_of_two(-exponent_n).to(delta_nBU.dtype)
+        delta_nBU.mul_(power_n[:, None, None])
+        largest_n.mul_(power_n)
         self.exponent_Ln[layer, : len(largest_n)] += exponent_n
 
     def _moments(self, a_lnBU: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
