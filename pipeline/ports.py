@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from pipeline.space import Value
 from pipeline.trajectory import Trajectory
@@ -33,6 +33,15 @@ class Work(Protocol):
         An exception or the death of the process is a machine's failure, except a GradstabError: that is a person's to
         mend, and ends the run.
         """
+        ...
+
+
+@runtime_checkable
+class SlowToStart(Protocol):
+    """Work that takes seconds before its first pack, which a worker may spend while there is no pack yet."""
+
+    def prepare(self) -> None:
+        """Load what every pack needs, once a process; `run` does it too where nobody did before."""
         ...
 
 
@@ -66,8 +75,8 @@ class Executor(Protocol):
         """Packs that ended: as soon as there is one, or none after `timeout` seconds.
 
         Raises:
-            GradstabError: the work raised it: a person must mend something (data that is not there), and trying the pack
-                again would not help. The loop ends, and the pack's trials are run by the next one.
+            GradstabError: the work raised it: a person must mend something (data that is not there), and trying the
+                pack again would not help. The loop ends, and the pack's trials are run by the next one.
         """
         ...
 

@@ -47,8 +47,11 @@ def two_slots(study, folder) -> tuple[Runner, TwoSlots]:
         f"journal:{folder}/optuna.journal", study.name, study.space, study.sampler, study_seed=study.seed
     )
     cost = CostModel(((64, 1.0),), measured=True)
-    settings = {"limits": Limits(2**30), "cost": cost, "on_progress": lambda _: None}
-    return Runner(study, folder, searcher, executor, NoTracker(), **settings), executor
+    limits = Limits(2**30)
+    runner = Runner(
+        study, folder, searcher, executor, NoTracker(), limits=limits, cost=cost, on_progress=lambda _: None
+    )
+    return runner, executor
 
 
 def test_slots_go_on_before_the_results_of_their_packs_are_kept(tmp_path):

@@ -31,7 +31,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from pipeline.errors import GradstabError
 from pipeline.execution.reasons import loss_of, reason_of
-from pipeline.ports import PackResult, Slot, Work
+from pipeline.ports import PackResult, Slot, SlowToStart, Work
 from pipeline.trajectory import Trajectory
 from pipeline.trial import Trial
 
@@ -64,6 +64,10 @@ class _Worker:
 
     def ready(self) -> None:
         """Returns once the actor stands."""
+
+    def prepare(self) -> None:
+        """Spends the time until the first pack on what it needs."""
+        self._work.prepare()  # type: ignore[attr-defined]  # asked for only of a SlowToStart, which must not travel
 
     def run(self, trials: tuple[Trial, ...]) -> tuple[int, int, list[Trajectory]]:
         """Start and end in ms since the epoch, and the trajectories."""
@@ -215,6 +219,8 @@ class RayExecutor:
         for slot in slots:
             actor = self._started(slot)
             self._starting[actor.ready.remote()] = _Seat(slot, actor)
+            if isinstance(self._work, SlowToStart):
+                actor.prepare.remote()  # nobody waits for it but the first pack, which meets its errors again
 
     def _await_workers(self) -> None:
         """Seats whose worker stands within a minute; those of a busy cluster that do not are given up."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pipeline.data_spec import AnyData
@@ -28,6 +29,11 @@ class TrainingWork:
 
     data: AnyData
     study_seed: int
+
+    def prepare(self) -> None:
+        """Import torch and load the data."""
+        import_module("pipeline.training.trainer")
+        _loaded(self.data, self.study_seed)
 
     def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
         """One trajectory per trial, in order.
