@@ -18,9 +18,10 @@ from scipy.special import ndtr
 from pipeline.errors import UsageError
 from pipeline.space import Point, SearchSpace
 from pipeline.stability.coordinates import Array, Coordinates
+from pipeline.stability.fitting import fit_surrogate
 from pipeline.stability.kernel import HyperParameters
 from pipeline.stability.response_band import ResponseBand
-from pipeline.stability.surrogate import Posterior, Surrogate, fit_surrogate
+from pipeline.stability.surrogate import Posterior, Surrogate
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, lapack
+from scipy.linalg import cho_solve, lapack
+
+from pipeline.stability.factor import lower_factor
 
 Array = NDArray[np.float64]
 JITTER = 1e-8  # of the signal's variance; keeps the factorisation possible where trials repeat
@@ -57,10 +59,10 @@ def covariance(scaled_NF: Array, scaled_MF: Array, signal: float) -> Array:
     return decay_NM
 
 
-def factor(covariance_NN: Array, noise_variance_N: Array, signal: float) -> Array:
+def noisy_factor(covariance_NN: Array, noise_variance_N: Array, signal: float) -> Array:
     """Lower Cholesky factor of covariance + noise (and jitter); the covariance is overwritten."""
     covariance_NN[np.diag_indices_from(covariance_NN)] += noise_variance_N + JITTER * signal * signal
-    return np.asarray(cholesky(covariance_NN, lower=True, overwrite_a=True, check_finite=False))
+    return lower_factor(covariance_NN)
 
 
 class MarginalLikelihood:
@@ -94,7 +96,7 @@ class MarginalLikelihood:
         signal_NN = decay_NN * (1 + t_NN * (1 + t_NN / 3))
         noise_N = (hyper.noise * self._noise_weight_N) ** 2
         try:
-            lower_NN = factor(signal_NN + self._mean_spread**2, noise_N, hyper.signal)
+            lower_NN = noisy_factor(signal_NN + self._mean_spread**2, noise_N, hyper.signal)
         except np.linalg.LinAlgError:
             return math.inf, np.zeros_like(log_value)
         alpha_N = cho_solve((lower_NN, True), self._target_N, check_finite=False)

@@ -9,27 +9,22 @@ Axes: N trials, A active trials, M other points, D axes of the space, F features
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cho_solve, solve_triangular
+from numpy.typing import ArrayLike
 
 from pipeline.errors import UsageError
-from pipeline.stability import hyperparameters
 from pipeline.stability.coordinates import Coordinates
-from pipeline.stability.kernel import Array, HyperParameters, covariance, factor, scaled
-from pipeline.stability.response_band import ResponseBand, Warp, warp_for
+from pipeline.stability.factor import Factor
+from pipeline.stability.kernel import Array, HyperParameters, covariance, noisy_factor, scaled
+from pipeline.stability.response_band import ResponseBand, Warp
 
-MOST_ACTIVE = 2000
-_SPACE_FILLING = 300
 _BLOCK = 2048  # points whose covariances with the trials are held at a time
 _LEAST_SLOPE = 0.25  # no far response is believed to the last digit, however flat the warp is there
 _LARGEST = 1e100
 _DRAW_JITTER = 1e-7
-_PRIOR_SPREAD, _PRIOR_TRIALS = 1.5, 4.0  # what responses scatter by before any is seen, and what that counts as
 
 
 class Posterior(NamedTuple):
@@ -41,15 +36,15 @@ class Posterior(NamedTuple):
 
 @dataclass(frozen=True)
 class Surrogate:
-    """The posterior of one response. Made by `fit_surrogate`; nothing in it changes.
+    """The posterior of one response. Made by `fitting.fit_surrogate`; nothing in it changes.
 
     Attributes:
         unit_AD: unit coordinates of the active trials, snapped.
         target_A: their warped responses less `centre`.
         noise_weight_A: slope of the warp there.
         centre, spread: mean and standard deviation that the latent response's constant had before the trials.
-        lower_AA: Cholesky factor of their covariance.
-        whitened_A: lower_AA^-1 target_A.
+        factor: Cholesky factor L of their covariance.
+        whitened_A: L^-1 target_A.
     """
 
     coordinates: Coordinates
@@ -62,7 +57,7 @@ class Surrogate:
     noise_weight_A: Array
     centre: float
     spread: float
-    lower_AA: Array
+    factor: Factor
     whitened_A: Array
 
     def posterior(self, unit_MD: Array) -> Posterior:
@@ -77,7 +72,7 @@ class Surrogate:
 
     def mean(self, unit_MD: Array) -> Array:
         """The posterior's mean alone, shape (M,): far cheaper where there are many points."""
-        weight_A = solve_triangular(self.lower_AA, self.whitened_A, lower=True, trans="T", check_finite=False)
+        weight_A = self.factor.solve_transposed(self.whitened_A)
         mean_M = np.empty(len(unit_MD))
         for start in range(0, len(unit_MD), _BLOCK):
             block = slice(start, start + _BLOCK)
@@ -90,7 +85,7 @@ class Surrogate:
         covariance_MM = self.covariance(unit_MD, unit_MD) - solved_AM.T @ solved_AM
         # points may coincide, and near trials little is left to draw: the jitter is all that makes this definite
         jitter_M = np.full(len(unit_MD), _DRAW_JITTER * self.prior_variance)
-        root_MM = factor(covariance_MM, jitter_M, self.hyper.signal)
+        root_MM = noisy_factor(covariance_MM, jitter_M, self.hyper.signal)
         mean_M = self.centre + self.whitened_A @ solved_AM
         return np.asarray(mean_M + rng.standard_normal((num_draws, len(unit_MD))) @ root_MM.T)
 
@@ -107,10 +102,8 @@ class Surrogate:
         return covariance(scaled_NF, scaled_MF, self.hyper.signal) + self.spread**2
 
     def solved(self, unit_MD: Array) -> Array:
-        """lower_AA^-1 times the covariance of the trials with points, shape (A, M): what posteriors are made of."""
-        return np.asarray(
-            solve_triangular(self.lower_AA, self.covariance(self.unit_AD, unit_MD), lower=True, check_finite=False)
-        )
+        """L^-1 times the covariance of the trials with points, shape (A, M): what posteriors are made of."""
+        return self.factor.solve(self.covariance(self.unit_AD, unit_MD))
 
     def edge_noise(self, edge: float) -> float:
         """Standard deviation of one training around the median, in warped units, at an edge of the band."""
@@ -127,20 +120,23 @@ class Surrogate:
         stay, variances shrink.
         """
         unit_KD = self.coordinates.snapped(unit_KD)
-        if response_K is None:
-            target_K = self.mean(unit_KD) - self.centre
-        else:
-            target_K = self.warp(_checked(response_K, len(unit_KD), self.band)) - self.centre
+        solved_AK = self.solved(unit_KD)
+        expected_K = self.whitened_A @ solved_AK
+        target_K = expected_K
+        if response_K is not None:
+            target_K = self.warp(checked(response_K, len(unit_KD), self.band)) - self.centre
         weight_K = noise_weight(self.warp, self.warp.inverse(target_K + self.centre))
-        lower_AA, whitened_A = extended_factor(self, unit_KD, weight_K, target_K)
+        rest_KK = self.covariance(unit_KD, unit_KD) - solved_AK.T @ solved_AK
+        corner_KK = noisy_factor(rest_KK, self.noise_variance(weight_K), self.hyper.signal)
+        whitened_K = Factor.of(corner_KK).solve(target_K - expected_K)
         return replace(
             self,
             num_trials=self.num_trials + len(unit_KD),
             unit_AD=np.concatenate([self.unit_AD, unit_KD]),
             target_A=np.concatenate([self.target_A, target_K]),
             noise_weight_A=np.concatenate([self.noise_weight_A, weight_K]),
-            lower_AA=lower_AA,
-            whitened_A=whitened_A,
+            factor=self.factor.grown(solved_AK.T, corner_KK),
+            whitened_A=np.concatenate([self.whitened_A, whitened_K]),
         )
 
     def leave_one_out(self) -> tuple[Array, Array]:
@@ -148,120 +144,9 @@ class Surrogate:
 
         Source: Rasmussen & Williams 2006, equation 5.12.
         """
-        inverse_AA = cho_solve((self.lower_AA, True), np.eye(len(self.target_A)), check_finite=False)
-        precision_A = np.diagonal(inverse_AA)
-        mean_A = self.target_A - inverse_AA @ self.target_A / precision_A + self.centre
-        return np.asarray(mean_A), np.asarray(1 / np.sqrt(precision_A))
-
-
-def fit_surrogate(
-    coordinates: Coordinates,
-    unit_ND: Array,
-    response_N: ArrayLike,
-    band: ResponseBand,
-    *,
-    start: HyperParameters | None = None,
-    refit: bool = True,
-) -> Surrogate:
-    """The surrogate of measured trials.
-
-    Hyper-parameters come from at most 500 trials (space-filling ones and others at random), the posterior from at most
-    2,000: 300 space-filling ones and those nearest the band's edges by a first posterior of the 500. Nearest by their
-    own responses would pick those that noise brought there.
-
-    Args:
-        unit_ND: unit coordinates of the trials.
-        response_N: their responses.
-        start: hyper-parameters to start from, of an earlier fit.
-        refit: False takes `start` as it is.
-
-    Raises:
-        UsageError: there is no trial, or a response is not finite.
-    """
-    unit_ND = coordinates.snapped(unit_ND)
-    value_N = _checked(response_N, len(unit_ND), band)
-    if len(value_N) == 0:
-        raise UsageError(f"a region needs at least one measured trial, got none for {band.name}")
-    trials = _Trials(coordinates, band, unit_ND, value_N)
-    sample = _hyper_sample(trials.features_NF)
-    if start is None or refit:
-        start = trials.hyper(sample, start)
-    # what noise did to a response is not to decide how much the trial counts: its expectation does
-    expected_N = trials.conditioned(sample, start).mean(unit_ND)
-    trials.smooth(expected_N, start.noise)
-    hyper = trials.hyper(sample, start) if refit else start
-    if len(value_N) <= MOST_ACTIVE:
-        return trials.conditioned(np.arange(len(value_N)), hyper)
-    distance_N = np.min([np.abs(expected_N - float(trials.warp(edge))) for edge in band.edges], axis=0)
-    distance_N[space_filling(trials.features_NF, _SPACE_FILLING)] = -1
-    return trials.conditioned(np.argsort(distance_N, kind="stable")[:MOST_ACTIVE], hyper)
-
-
-class _Trials:
-    """All trials of a fit, warped."""
-
-    def __init__(self, coordinates: Coordinates, band: ResponseBand, unit_ND: Array, value_N: Array) -> None:
-        self.coordinates, self.band, self.unit_ND = coordinates, band, unit_ND
-        self.features_NF = coordinates.features(unit_ND)
-        self.warp = warp_for(band, len(value_N), coordinates.num_axes)
-        warped_N = self.warp(value_N)
-        self.centre, self.spread = _centre_and_spread(warped_N)
-        self.target_N = warped_N - self.centre
-        self.noise_weight_N = noise_weight(self.warp, value_N)
-
-    def smooth(self, expected_N: Array, noise: float) -> None:
-        """Take noise weights, and what the bend of the warp makes of noise, at expected responses; once."""
-        response_N = self.warp.inverse(expected_N)
-        self.noise_weight_N = noise_weight(self.warp, response_N)
-        # E[w(f + noise)] = w(f) + w''(f) noise^2 / 2
-        self.target_N = self.target_N - 0.5 * noise**2 * self.warp.curvature(response_N)
-
-    def hyper(self, index: NDArray[np.int64], start: HyperParameters | None) -> HyperParameters:
-        """The most probable hyper-parameters of some trials."""
-        return hyperparameters.fit(
-            self.features_NF[index],
-            self.coordinates.axis_F,
-            self.coordinates.choice_D,
-            self.target_N[index],
-            self.noise_weight_N[index],
-            self.spread,
-            start,
-        )
-
-    def conditioned(self, index: NDArray[np.int64], hyper: HyperParameters) -> Surrogate:
-        """The posterior of some trials."""
-        target_A, weight_A = self.target_N[index], self.noise_weight_N[index]
-        scaled_AF = scaled(self.features_NF[index], hyper, self.coordinates.axis_F)
-        covariance_AA = covariance(scaled_AF, scaled_AF, hyper.signal) + self.spread**2
-        lower_AA = factor(covariance_AA, (hyper.noise * weight_A) ** 2, hyper.signal)
-        return Surrogate(
-            coordinates=self.coordinates,
-            band=self.band,
-            warp=self.warp,
-            hyper=hyper,
-            num_trials=len(self.target_N),
-            unit_AD=self.unit_ND[index],
-            target_A=target_A,
-            noise_weight_A=weight_A,
-            centre=self.centre,
-            spread=self.spread,
-            lower_AA=lower_AA,
-            whitened_A=np.asarray(solve_triangular(lower_AA, target_A, lower=True, check_finite=False)),
-        )
-
-
-def extended_factor(model: Surrogate, unit_KD: Array, weight_K: Array, target_K: Array) -> tuple[Array, Array]:
-    """Cholesky factor and whitened targets with K rows more: K A^2 operations instead of A^3."""
-    num_old, num_new = len(model.target_A), len(unit_KD)
-    solved_AK = model.solved(unit_KD)
-    rest_KK = model.covariance(unit_KD, unit_KD) - solved_AK.T @ solved_AK
-    corner_KK = factor(rest_KK, model.noise_variance(weight_K), model.hyper.signal)
-    lower = np.zeros((num_old + num_new, num_old + num_new), order="F")
-    lower[:num_old, :num_old] = model.lower_AA
-    lower[num_old:, :num_old] = solved_AK.T
-    lower[num_old:, num_old:] = corner_KK
-    whitened_K = solve_triangular(corner_KK, target_K - model.whitened_A @ solved_AK, lower=True, check_finite=False)
-    return lower, np.concatenate([model.whitened_A, whitened_K])
+        precision_A = (self.factor.solve(np.eye(len(self.factor))) ** 2).sum(axis=0)
+        weight_A = self.factor.solve_transposed(self.whitened_A)
+        return self.target_A - weight_A / precision_A + self.centre, 1 / np.sqrt(precision_A)
 
 
 def noise_weight(warp: Warp, response_N: Array) -> Array:
@@ -269,36 +154,12 @@ def noise_weight(warp: Warp, response_N: Array) -> Array:
     return np.maximum(warp.slope(response_N), _LEAST_SLOPE)
 
 
-def space_filling(features_NF: Array, count: int) -> NDArray[np.int64]:
-    """Indices of points that lie far from each other: each is the farthest from those before (Gonzalez 1985)."""
-    distance_N = ((features_NF - features_NF.mean(axis=0)) ** 2).sum(axis=1)
-    chosen = [int(np.argmin(distance_N))]
-    distance_N = ((features_NF - features_NF[chosen[0]]) ** 2).sum(axis=1)
-    while len(chosen) < min(count, len(features_NF)) and distance_N.max() > 0:
-        chosen.append(int(np.argmax(distance_N)))
-        np.minimum(distance_N, ((features_NF - features_NF[chosen[-1]]) ** 2).sum(axis=1), out=distance_N)
-    return np.array(chosen)
+def checked(response_N: ArrayLike, count: int, band: ResponseBand) -> Array:
+    """Responses as an array.
 
-
-def _hyper_sample(features_NF: Array) -> NDArray[np.int64]:
-    """At most 500 trials, half of them space-filling; shuffled, so that a prefix is a fair sample."""
-    rng = np.random.default_rng(0)
-    if len(features_NF) <= hyperparameters.MOST_TRIALS:
-        return rng.permutation(len(features_NF))
-    spread_out = space_filling(features_NF, hyperparameters.MOST_TRIALS // 2)
-    others = np.setdiff1d(np.arange(len(features_NF)), spread_out)
-    picked = rng.choice(others, hyperparameters.MOST_TRIALS - len(spread_out), replace=False)
-    return rng.permutation(np.concatenate([spread_out, picked]))
-
-
-def _centre_and_spread(warped_N: Array) -> tuple[float, float]:
-    """Mean and standard deviation of warped responses; few or equal ones leave some of what was believed before."""
-    count = len(warped_N)
-    variance = (count * float(warped_N.var()) + _PRIOR_TRIALS * _PRIOR_SPREAD**2) / (count + _PRIOR_TRIALS)
-    return float(warped_N.mean()), math.sqrt(variance)
-
-
-def _checked(response_N: ArrayLike, count: int, band: ResponseBand) -> Array:
+    Raises:
+        UsageError: they are not one a trial, or one of them is not finite.
+    """
     value_N = np.asarray(response_N, dtype=np.float64)
     if value_N.shape != (count,):
         raise UsageError(f"responses must be one a trial, got {value_N.shape} for {count} trials")
