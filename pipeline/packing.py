@@ -120,7 +120,7 @@ def member_bytes(recipe: Recipe, shape: DataShape) -> int:
     width = padded(recipe.width)
     rows = max(padded(recipe.batch_size), padded(recipe.probe_samples))
     kept = recipe.depth * width * (2 if recipe.activation in _KEEPS_PREACTIVATIONS else 1)
-    # the cosine between samples takes a matrix of rows by rows
+    # the last term stands for what the layer statistics gather; measured to be about that
     passing = padded(shape.num_features) + 4 * width + 4 * padded(shape.num_classes) + rows
     return _BYTES[recipe.precision] * ((2 + states) * num_parameters(recipe, shape) + rows * (kept + passing))
 

@@ -34,14 +34,15 @@ def admissible_rows() -> list[dict[str, str]]:
 
 
 def expected_slope(row: dict[str, str]) -> float:
-    """ln chi_1 at the fixed point; along the trajectory where the table's fixed point is reached too slowly.
+    """ln chi_1 at the table's fixed point, or along the lengths that are passed where half the layers do not reach it.
 
-    At a transition q falls as 1/l, so chi_1 is not at its fixed point's value after any finite number of layers; and
-    lengths that grow without bound reach the table's limit later than layer 12.
+    At a transition q falls as 1/l, and lengths that grow without bound reach the table's limit late.
     """
-    if row["q_status"] == "finite" or row["activation"] in ("linear", "relu"):
+    if row["activation"] in ("linear", "relu"):
         return math.log(float(row["chi1"]))
     log_q_L = log_lengths(row["activation"], float(row["sigma_w"]), float(row["sigma_b"]), DEPTH)[0]
+    if row["q_status"] == "finite" and abs(log_q_L[DEPTH // 2] - math.log(float(row["q_star"]))) < 0.01:
+        return math.log(float(row["chi1"]))
     function = as_function(row["activation"])
     gains = [math.log(float(chi_1(function, float(row["sigma_w"]), math.exp(q)))) for q in log_q_L[DEPTH // 2 : -1]]
     return float(np.mean(gains))
