@@ -66,6 +66,7 @@ def load_study_file(path: Path, overrides: Sequence[str] = (), **replaced: objec
         StudyError: with every fault of the study, under the file's name.
         UsageError: the file cannot be read as a study at all.
     """
+    path = path.resolve()
     try:
         declared = _load_python(path) if path.suffix == ".py" else _load_yaml(path)
     except StudyError as error:
