@@ -30,7 +30,6 @@ def fit_surrogate(
     band: ResponseBand,
     *,
     start: HyperParameters | None = None,
-    refit: bool = True,
 ) -> Surrogate:
     """The surrogate of measured trials.
 
@@ -42,7 +41,6 @@ def fit_surrogate(
         unit_ND: unit coordinates of the trials.
         response_N: their responses.
         start: hyper-parameters to start from, of an earlier fit.
-        refit: False takes `start` as it is.
 
     Raises:
         UsageError: there is no trial, or a response is not finite.
@@ -58,7 +56,7 @@ def fit_surrogate(
     # what noise did to a response is not to decide how much the trial counts: its expectation does
     expected_N = trials.conditioned(sample, start).mean(unit_ND)
     trials.smooth(expected_N, start.noise)
-    hyper = trials.hyper(sample, start) if refit else start
+    hyper = _unbiased(trials.hyper(sample, start), len(sample))
     if len(value_N) <= MOST_ACTIVE:
         return trials.conditioned(np.arange(len(value_N)), hyper)
     distance_N = np.min([np.abs(expected_N - float(trials.warp(edge))) for edge in band.edges], axis=0)
@@ -74,7 +72,7 @@ class _Trials:
         self.features_NF = coordinates.features(unit_ND)
         self.warp = warp_for(band, len(value_N), coordinates.num_axes)
         warped_N = self.warp(value_N)
-        self.centre, self.spread = _centre_and_spread(warped_N)
+        self.centre, self.spread = _centre_and_spread(warped_N, self.warp(band.edges))
         self.target_N = warped_N - self.centre
         self.noise_weight_N = noise_weight(self.warp, value_N)
 
@@ -82,8 +80,8 @@ class _Trials:
         """Take noise weights, and what the bend of the warp makes of noise, at expected responses; once."""
         response_N = self.warp.inverse(expected_N)
         self.noise_weight_N = noise_weight(self.warp, response_N)
-        # E[w(f + noise)] = w(f) + w''(f) noise^2 / 2
-        self.target_N = self.target_N - 0.5 * noise**2 * self.warp.curvature(response_N)
+        # E[w(f + noise)] = w(f) + w''(f) noise^2 / 2, while noise is small beside the bend
+        self.target_N = self.target_N - 0.5 * min(noise, 0.5 * self.warp.reach) ** 2 * self.warp.curvature(response_N)
 
     def hyper(self, index: NDArray[np.int64], start: HyperParameters | None) -> HyperParameters:
         """The most probable hyper-parameters of some trials."""
@@ -119,6 +117,12 @@ class _Trials:
         )
 
 
+def _unbiased(hyper: HyperParameters, count: int) -> HyperParameters:
+    """Hyper-parameters without what fitting them takes off the variances: about 1/n of each for each one fitted."""
+    excess = math.sqrt(1 + len(hyper.log()) / count)
+    return HyperParameters(hyper.length_scale_D, hyper.signal * excess, hyper.noise * excess)
+
+
 def space_filling(features_NF: Array, count: int) -> NDArray[np.int64]:
     """Indices of points that lie far from each other: each is the farthest from those before (Gonzalez 1985)."""
     distance_N = ((features_NF - features_NF.mean(axis=0)) ** 2).sum(axis=1)
@@ -141,8 +145,13 @@ def _hyper_sample(features_NF: Array) -> NDArray[np.int64]:
     return rng.permutation(np.concatenate([spread_out, picked]))
 
 
-def _centre_and_spread(warped_N: Array) -> tuple[float, float]:
-    """Mean and standard deviation of warped responses; few or equal ones leave some of what was believed before."""
-    count = len(warped_N)
-    variance = (count * float(warped_N.var()) + _PRIOR_TRIALS * _PRIOR_SPREAD**2) / (count + _PRIOR_TRIALS)
-    return float(warped_N.mean()), math.sqrt(variance)
+def _centre_and_spread(warped_N: Array, edges: Array) -> tuple[float, float]:
+    """Mean of warped responses, and how far the response is expected to vary around it.
+
+    Before there are trials it is expected to vary around its band. A few trials that agree therefore leave it open how
+    the rest of the space is, all the more when they lie far from the band.
+    """
+    count, centre = len(warped_N), float(warped_N.mean())
+    prior_variance = _PRIOR_SPREAD**2 + (centre - float(edges.mean())) ** 2
+    variance = (count * float(warped_N.var()) + _PRIOR_TRIALS * prior_variance) / (count + _PRIOR_TRIALS)
+    return centre, math.sqrt(variance)

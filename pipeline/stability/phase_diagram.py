@@ -69,7 +69,7 @@ def nearest_pairs(numeric_KD: Array) -> NDArray[np.int64]:
     if num_axes == 0:  # all of them are one point
         return np.stack([np.arange(count - 1), np.arange(1, count)], axis=1)
     most = min(count, 1 + max(_LEAST_NEIGHBOURS, _NEIGHBOURS_AN_AXIS * num_axes))
-    if most == 1:
+    if most <= 1:
         return np.empty((0, 2), dtype=np.int64)
     other_KN = np.asarray(cKDTree(numeric_KD).query(numeric_KD, k=most)[1], dtype=np.int64)
     return np.stack([np.repeat(np.arange(count), most - 1), other_KN[:, 1:].ravel()], axis=1)

@@ -215,8 +215,8 @@ class _Volumes:
         unseen = math.sqrt(_UNSEEN * float((self._edge_M & part_M).sum())) / count
         estimate = float((self._inside_M & part_M).sum()) / count
         volume_S = estimate + _WIDENING * (drawn_S - drawn_S.mean()) + unseen * self._unseen_S
-        low, high = np.quantile(volume_S, _INTERVAL)
-        return Volume(estimate, max(0.0, float(low)), min(float(part_M.mean()), float(high)))
+        low, high = np.clip(np.quantile(volume_S, _INTERVAL), 0, part_M.mean())
+        return Volume(estimate, float(low), float(high))
 
 
 def _region(
