@@ -56,7 +56,7 @@ def fit_surrogate(
     # what noise did to a response is not to decide how much the trial counts: its expectation does
     expected_N = trials.conditioned(sample, start).mean(unit_ND)
     trials.smooth(expected_N, start.noise)
-    hyper = _unbiased(trials.hyper(sample, start), len(sample))
+    hyper = _unbiased(trials.hyper(sample, start), min(trials.num_places, len(sample)))
     if len(value_N) <= MOST_ACTIVE:
         return trials.conditioned(np.arange(len(value_N)), hyper)
     distance_N = np.min([np.abs(expected_N - float(trials.warp(edge))) for edge in band.edges], axis=0)
@@ -70,9 +70,10 @@ class _Trials:
     def __init__(self, coordinates: Coordinates, band: ResponseBand, unit_ND: Array, value_N: Array) -> None:
         self.coordinates, self.band, self.unit_ND = coordinates, band, unit_ND
         self.features_NF = coordinates.features(unit_ND)
+        self.num_places = len(np.unique(self.features_NF, axis=0))
         self.warp = warp_for(band, len(value_N), coordinates.num_axes)
         warped_N = self.warp(value_N)
-        self.centre, self.spread = _centre_and_spread(warped_N, self.warp(band.edges))
+        self.centre, self.spread = _centre_and_spread(warped_N, self.warp(band.edges), self.num_places)
         self.target_N = warped_N - self.centre
         self.noise_weight_N = noise_weight(self.warp, value_N)
 
@@ -117,9 +118,9 @@ class _Trials:
         )
 
 
-def _unbiased(hyper: HyperParameters, count: int) -> HyperParameters:
+def _unbiased(hyper: HyperParameters, num_places: int) -> HyperParameters:
     """Hyper-parameters without what fitting them takes off the variances: about 1/n of each for each one fitted."""
-    excess = math.sqrt(1 + len(hyper.log()) / count)
+    excess = math.sqrt(1 + len(hyper.log()) / num_places)
     return HyperParameters(hyper.length_scale_D, hyper.signal * excess, hyper.noise * excess)
 
 
@@ -145,13 +146,13 @@ def _hyper_sample(features_NF: Array) -> NDArray[np.int64]:
     return rng.permutation(np.concatenate([spread_out, picked]))
 
 
-def _centre_and_spread(warped_N: Array, edges: Array) -> tuple[float, float]:
+def _centre_and_spread(warped_N: Array, edges: Array, num_places: int) -> tuple[float, float]:
     """Mean of warped responses, and how far the response is expected to vary around it.
 
     Before there are trials it is expected to vary around its band. A few trials that agree therefore leave it open how
-    the rest of the space is, all the more when they lie far from the band.
+    the rest of the space is, all the more when they lie far from the band; and replicates of a point count once.
     """
-    count, centre = len(warped_N), float(warped_N.mean())
+    centre = float(warped_N.mean())
     prior_variance = _PRIOR_SPREAD**2 + (centre - float(edges.mean())) ** 2
-    variance = (count * float(warped_N.var()) + _PRIOR_TRIALS * prior_variance) / (count + _PRIOR_TRIALS)
+    variance = (num_places * float(warped_N.var()) + _PRIOR_TRIALS * prior_variance) / (num_places + _PRIOR_TRIALS)
     return centre, math.sqrt(variance)
