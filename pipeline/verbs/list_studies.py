@@ -1,0 +1,36 @@
+"""`gradstab list`: the studies of a results folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.verbs.options import format_option, results_option
+
+if TYPE_CHECKING:
+    from pipeline.terminal import Format
+
+
+@click.command(name="list")
+@results_option
+@format_option
+def list_studies(results: str | None, output: Format) -> None:
+    """List studies, their progress and size on disk."""
+    from pipeline.settings import results_setting
+    from pipeline.study_folder import study_folders
+    from pipeline.terminal import print_json, print_rows, size
+
+    root = Path(results_setting(results).value or ".")
+    rows: list[tuple[str, int, int, int, str]] = []
+    for folder in study_folders(root):
+        bytes_on_disk = sum(path.stat().st_size for path in folder.path.rglob("*") if path.is_file())
+        study = folder.study()
+        rows.append((study.name, folder.num_recorded(), study.budget.trials, bytes_on_disk, study.question))
+    if output == "json":
+        names = ("name", "done", "trials", "bytes", "question")
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
+        return
+    shown = [[name, done, total, size(num_bytes), question] for name, done, total, num_bytes, question in rows]
+    print_rows(f"{len(rows)} studies in {root}", ["study", "done", "of", "on disk", "question"], shown)

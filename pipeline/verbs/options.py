@@ -1,0 +1,12 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+import click
+
+results_option = click.option(
+    "--results", metavar="DIR", help="Folder of all results (else GRADSTAB_RESULTS, else a folder of your account)."
+)
+format_option = click.option(
+    "--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Form of data."
+)
