@@ -1,0 +1,181 @@
+"""What can be known of docker/ without an engine: that its files parse, keep the rules and match published schemas.
+
+`make test-containers` brings the stack up for real.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import ray
+import yaml
+
+ROOT = Path(__file__).parent.parent
+DOCKER = ROOT / "docker"
+COMPOSE = ["compose.yaml", "compose.secured.yaml"]
+SECRET = re.compile("PASSWORD|TOKEN|SECRET", re.IGNORECASE)
+NO_SECRET = {"RAY_AUTH_MODE", "MLFLOW_TRACKING_USERNAME"}
+ENDS_BY_ITSELF = {"databases"}
+
+
+class _ComposeLoader(yaml.SafeLoader):
+    """YAML with compose's own tags."""
+
+
+def _override(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> list[Any]:
+    return list(loader.construct_sequence(node, deep=True))
+
+
+_ComposeLoader.add_constructor("!override", _override)
+
+
+def compose(name: str) -> dict[str, Any]:
+    loaded = yaml.load((DOCKER / name).read_text(), _ComposeLoader)
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def services() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = compose("compose.yaml")["services"]
+    return found
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile's instructions, lines joined, comments left out."""
+    text = re.sub(r"^#.*\n", "", (DOCKER / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in text.splitlines()) if word]
+
+
+def stages() -> dict[str, list[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for word, rest in instructions():
+        if word == "FROM":
+            found[rest.split(" AS ")[1]] = []
+        elif found:
+            list(found.values())[-1].append((word, rest))
+    return found
+
+
+@pytest.mark.parametrize("file", COMPOSE)
+def test_every_secret_must_be_given_and_none_has_a_default(file):
+    variables = re.findall(r"\$\{([A-Z_]+)([^}]*)\}", (DOCKER / file).read_text())
+    secret = [(name, rest) for name, rest in variables if SECRET.search(name)]
+    assert secret
+    for name, rest in secret:
+        assert rest.startswith(":?") or (file, rest) == ("compose.secured.yaml", ""), f"{name} must be required: {rest}"
+        assert any(name == other and more.startswith(":?") for other, more in secret), f"{name} is never required"
+
+
+@pytest.mark.parametrize("file", COMPOSE)
+def test_no_secret_is_written_down(file):
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                if SECRET.search(str(key)) and isinstance(inner, str) and key not in NO_SECRET:
+                    assert inner.startswith("${"), f"{key} is written into {file}"
+                walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner)
+
+    walk(compose(file))
+    for url in re.findall(r"[a-z+]+://[^\s\"'\]]+", (DOCKER / file).read_text()):
+        assert not re.search("//[^/@]*:[^/@]*@", url), f"{url} holds a password"
+
+
+def test_example_env_names_every_variable_and_holds_no_secret():
+    example = (DOCKER / "example.env").read_text()
+    given = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE))
+    wanted = {name for file in COMPOSE for name in re.findall(r"\$\{([A-Z_]+)", (DOCKER / file).read_text())}
+    assert wanted - {"GRADSTAB_TAG"} <= set(given)
+    assert {name: value for name, value in given.items() if SECRET.search(name) and value} == {}
+    assert "/docker/.env" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_ports_are_open_on_this_machine_alone():
+    for name, service in services().items():
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), f"{name} opens {port}"
+    for name, service in compose("compose.secured.yaml")["services"].items():
+        for port in service.get("ports", []):
+            assert port.startswith("${BIND_ADDRESS:-127.0.0.1}:"), f"{name} opens {port}"
+
+
+@pytest.mark.parametrize("name", list(services()))
+def test_service_is_limited_watched_and_pinned(name):
+    service = services()[name]
+    assert service["mem_limit"]
+    assert service["cpus"]
+    if name in ENDS_BY_ITSELF:
+        assert service["healthcheck"] == {"disable": True}
+    else:
+        assert service["healthcheck"]["test"]
+    tag = service["image"].rpartition(":")[2]
+    assert tag not in ("", "latest", service["image"])
+
+
+def test_services_wait_for_what_they_need():
+    def before(name: str) -> set[str]:
+        needed = services()[name].get("depends_on", {})
+        for condition in needed.values():
+            assert condition["condition"] in ("service_healthy", "service_completed_successfully")
+        return set(needed).union(*(before(other) for other in needed))
+
+    assert before("mlflow") == {"postgres", "databases"}
+    assert before("worker") == {"postgres", "databases", "mlflow", "head"}
+
+
+def test_state_is_in_named_volumes_and_mlflow_env_is_read():
+    volumes = {volume.partition(":")[0] for service in services().values() for volume in service.get("volumes", [])}
+    assert volumes == set(compose("compose.yaml")["volumes"]) == {"postgres", "artifacts", "results"}
+    for name in ("mlflow", "head"):
+        assert services()[name]["env_file"] == ["../mlflow.env"]
+
+
+def test_images_are_pinned_run_as_nobody_in_particular_and_keep_packages_below_the_source():
+    arguments = dict(rest.partition("=")[::2] for word, rest in instructions() if word == "ARG")
+    assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", arguments["PYTHON_IMAGE"])
+    assert "latest" not in (DOCKER / "Dockerfile").read_text()
+    for name in ("worker", "server"):
+        users = [rest for word, rest in stages()[name] if word == "USER"]
+        assert users == ["gradstab"]
+        steps = [f"{word} {rest}" for word, rest in stages()[name]]
+        packages = next(i for i, step in enumerate(steps) if "/opt/venv /opt/venv" in step)
+        assert not [step for step in steps[:packages] if "pipeline" in step or "gradstab-wheel" in step]
+    for name in ("worker-packages", "server-packages"):
+        assert "--constraint constraints.txt" in " ".join(rest for _, rest in stages()[name])
+        assert not [rest for word, rest in stages()[name] if word == "COPY"], "packages must not depend on the source"
+
+
+def test_requirements_of_an_image_are_those_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    def printed(*arguments: str) -> list[str]:
+        command = [sys.executable, str(DOCKER / "requirements.py"), *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    assert printed("cluster") == [*project["dependencies"], *project["optional-dependencies"]["cluster"]]
+    server = printed("--only", "server")
+    assert server == project["optional-dependencies"]["server"]
+    assert {"uvloop", "mlflow[auth]"} <= {re.split("[><=]", line)[0] for line in server}
+    constraints = (ROOT / "constraints.txt").read_text().lower()
+    for line in server:
+        assert re.split(r"[\[><=]", line)[0].lower() + "==" in constraints
+
+
+def test_cluster_launcher_file_fits_rays_schema():
+    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
+    config = yaml.safe_load((DOCKER / "cluster.yaml").read_text())
+    jsonschema.validate(config, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**config, "worker_nodes_": {}}, schema)
+    for command in [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]:
+        assert "ray stop" in command or "--disable-usage-stats" in command

@@ -1,0 +1,158 @@
+"""docker/kuberay.yaml against the operator's published types.
+
+The tables below are `RayClusterSpec`, `HeadGroupSpec`, `WorkerGroupSpec`, `AutoscalerOptions` and `RayJobSpec` of
+KubeRay's API ray.io/v1 (ray-operator/apis/ray/v1, versions 1.3 to 1.5, the fields common to them), from which its CRDs are generated.
+Pod templates are Kubernetes' own; `make test-containers` checks them with its published schemas.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+MANIFEST = Path(__file__).parent.parent / "docker" / "kuberay.yaml"
+STRINGS = {"type": "object", "additionalProperties": {"type": "string"}}
+COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+TEMPLATE = {"type": "object", "required": ["spec"]}
+
+
+def closed(required: list[str], **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+HEAD_GROUP = closed(
+    ["rayStartParams", "template"],
+    serviceType={"type": "string"},
+    headService={"type": "object"},
+    enableIngress={"type": "boolean"},
+    rayStartParams=STRINGS,
+    template=TEMPLATE,
+)
+WORKER_GROUP = closed(
+    ["groupName", "minReplicas", "maxReplicas", "rayStartParams", "template"],
+    groupName={"type": "string"},
+    replicas=COUNT,
+    minReplicas=COUNT,
+    maxReplicas=COUNT,
+    numOfHosts=COUNT,
+    rayStartParams=STRINGS,
+    scaleStrategy={"type": "object"},
+    template=TEMPLATE,
+)
+AUTOSCALER = closed(
+    [],
+    resources={"type": "object"},
+    image={"type": "string"},
+    imagePullPolicy={"type": "string"},
+    env={"type": "array"},
+    envFrom={"type": "array"},
+    volumeMounts={"type": "array"},
+    securityContext={"type": "object"},
+    idleTimeoutSeconds=COUNT,
+    upscalingMode={"enum": ["Default", "Aggressive", "Conservative"]},
+)
+CLUSTER = closed(
+    ["headGroupSpec"],
+    headGroupSpec=HEAD_GROUP,
+    workerGroupSpecs={"type": "array", "items": WORKER_GROUP},
+    rayVersion={"type": "string"},
+    enableInTreeAutoscaling={"type": "boolean"},
+    autoscalerOptions=AUTOSCALER,
+    headServiceAnnotations=STRINGS,
+    suspend={"type": "boolean"},
+)
+JOB = closed(
+    [],
+    activeDeadlineSeconds=COUNT,
+    backoffLimit=COUNT,
+    rayClusterSpec=CLUSTER,
+    submitterPodTemplate=TEMPLATE,
+    metadata=STRINGS,
+    clusterSelector=STRINGS,
+    submitterConfig=closed([], backoffLimit=COUNT),
+    managedBy={"type": "string"},
+    entrypoint={"type": "string"},
+    runtimeEnvYAML={"type": "string"},
+    jobId={"type": "string"},
+    submissionMode={"enum": ["K8sJobMode", "HTTPMode", "InteractiveMode"]},
+    entrypointResources={"type": "string"},
+    entrypointNumCpus={"type": "number"},
+    entrypointNumGpus={"type": "number"},
+    ttlSecondsAfterFinished=COUNT,
+    shutdownAfterJobFinishes={"type": "boolean"},
+    suspend={"type": "boolean"},
+)
+SPECS = {"RayCluster": CLUSTER, "RayJob": JOB}
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    return {document["kind"]: document for document in yaml.safe_load_all(MANIFEST.read_text())}
+
+
+def pods() -> list[dict[str, Any]]:
+    cluster = documents()["RayCluster"]["spec"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    templates = [*(group["template"] for group in groups), documents()["RayJob"]["spec"]["submitterPodTemplate"]]
+    return [template["spec"] for template in templates]
+
+
+@pytest.mark.parametrize("kind", sorted(SPECS))
+def test_resource_fits_the_operators_types(kind):
+    document = documents()[kind]
+    assert document["apiVersion"] == "ray.io/v1"
+    jsonschema.validate(document["spec"], SPECS[kind])
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["headGroupSpec", "rayStartParams", "num-cpus"], 0),  # params are strings: the commonest fault
+        (["workerGroupSpecs", 0, "minReplicas"], "1"),
+        (["workerGroupSpecs", 0, "maxReplica"], 3),
+        (["autoscalerOptions", "upscalingMode"], "Eager"),
+    ],
+)
+def test_tables_refuse_what_the_operator_refuses(path, value):
+    spec = copy.deepcopy(documents()["RayCluster"]["spec"])
+    inner: Any = spec
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(spec, CLUSTER)
+
+
+def test_cluster_scales_by_itself_in_two_groups():
+    spec = documents()["RayCluster"]["spec"]
+    assert spec["enableInTreeAutoscaling"] is True
+    groups = {group["groupName"]: group for group in spec["workerGroupSpecs"]}
+    assert set(groups) == {"cpu", "gpu"}
+    for group in groups.values():
+        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+        assert group["minReplicas"] < group["maxReplicas"]
+    (gpu_worker,) = groups["gpu"]["template"]["spec"]["containers"]
+    assert gpu_worker["resources"]["limits"]["nvidia.com/gpu"] == "1"
+
+
+def test_job_runs_on_that_cluster():
+    selected = documents()["RayJob"]["spec"]["clusterSelector"]["ray.io/cluster"]
+    assert selected == documents()["RayCluster"]["metadata"]["name"]
+
+
+def test_pods_are_limited_unprivileged_watched_and_hold_no_secret():
+    images = set()
+    for pod in pods():
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        (container,) = pod["containers"]
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert {"cpu", "memory"} <= set(container["resources"]["limits"])
+        assert "env" not in container, "settings and secrets come from the cluster's own secret"
+        images.add(container["image"].partition(":")[0])
+        if container["name"].startswith("ray-"):
+            assert container["readinessProbe"]["exec"]["command"][0] == "python"
+    assert images == {"gradstab-worker"}
