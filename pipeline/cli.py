@@ -14,6 +14,7 @@ from pipeline.verbs.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STORAGE
 from pipeline.verbs.list_studies import list_studies
 from pipeline.verbs.run import run
 from pipeline.verbs.status import status
+from pipeline.verbs.submit import submit
 from pipeline.verbs.sync import sync
 from pipeline.verbs.ui import ui
 
@@ -56,5 +57,5 @@ def cli() -> None:
     """
 
 
-for verb in (check, run, status, list_studies, ui, sync):
+for verb in (check, run, status, list_studies, ui, sync, submit):
     cli.add_command(verb)

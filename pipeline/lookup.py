@@ -29,9 +29,9 @@ def find_study(
     return load_study_file(path, overrides, **replaced), path
 
 
-def find_settings(study: Study, source: Path | None, results: str | None) -> Settings:
+def find_settings(study: Study, source: Path | None, results: str | None, *, address: str | None = None) -> Settings:
     """The settings of a study that was found."""
-    return resolve_settings(study, source.parent if source else None, results)
+    return resolve_settings(study, source.parent if source else None, results, address)
 
 
 def find_begun(given: str, results: str | None) -> tuple[StudyFolder, Settings]:

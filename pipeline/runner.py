@@ -106,15 +106,18 @@ class Runner:
         self._asked = 0
         self._next_segment = 0
         self._stopping = False
+        self._abandon_at = math.inf
         self._warm: set[str] = set()  # slots whose worker has run a pack
         self._begun = self._counted = time.monotonic()
         self.progress = Progress(total=study.budget.trials)
         self.set_aside: list[Path] = []
         self.resumed: tuple[int, ...] = ()
 
-    def stop(self) -> None:
-        """Ask for nothing more; packs in flight finish and are recorded."""
+    def stop(self, grace: float | None = None) -> None:
+        """Ask for nothing more; packs in flight finish and are recorded, those that do within `grace` seconds."""
         self._stopping = True
+        if grace is not None:
+            self._abandon_at = min(self._abandon_at, time.monotonic() + grace)
 
     def recover(self) -> None:
         """Make storage agree with the record: tell what was recorded but not told, queue what was cut off."""
@@ -153,7 +156,7 @@ class Runner:
             self._report()
             if self._ended:
                 self._keep(self._ended.popleft())
-            elif not self._flying:
+            elif not self._flying or time.monotonic() > self._abandon_at:
                 return self.progress
             ahead = self._short_of_trials()
             self._receive(self._executor.wait(0.0 if self._ended or ahead else WAIT_SECONDS))

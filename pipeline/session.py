@@ -55,17 +55,19 @@ class StopSwitch:
     """Stops a run from outside, before or after its loop exists."""
 
     requested: bool = False
+    _grace: float | None = field(default=None, repr=False)
     _runner: Runner | None = field(default=None, repr=False)
 
     def attach(self, runner: Runner) -> None:
         self._runner = runner
         if self.requested:
-            runner.stop()
+            runner.stop(self._grace)
 
-    def __call__(self) -> None:
-        self.requested = True
+    def __call__(self, grace: float | None = None) -> None:
+        """Stop; trials in flight may finish, within `grace` seconds if that is given."""
+        self.requested, self._grace = True, grace
         if self._runner is not None:
-            self._runner.stop()
+            self._runner.stop(grace)
 
 
 @dataclass(frozen=True)
@@ -238,6 +240,10 @@ def open_executor(study: Study, settings: Settings, engine: Engine, work: Work |
         from pipeline.execution.serial_executor import SerialExecutor
 
         return SerialExecutor(work)
+    from pipeline.execution.door import use_token_at_hand
+
+    if settings.ray_address.value is not None:
+        use_token_at_hand()
     from pipeline.execution.ray_executor import RayExecutor
 
     return RayExecutor(

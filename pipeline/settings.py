@@ -60,7 +60,9 @@ def results_setting(flag: str | None) -> Setting:
     return Setting(str(user_data_path("gradstab")), "default")
 
 
-def resolve_settings(study: Study | None, study_folder: Path | None, results_flag: str | None) -> Settings:
+def resolve_settings(
+    study: Study | None, study_folder: Path | None, results_flag: str | None, address_flag: str | None = None
+) -> Settings:
     """Every setting by the order of precedence."""
     results = results_setting(results_flag)
     root = Path(results.value or ".")
@@ -81,6 +83,7 @@ def resolve_settings(study: Study | None, study_folder: Path | None, results_fla
             ("default", default_storage),
         ),
         ray_address=_first(
+            ("--address", address_flag),
             ("RAY_ADDRESS", os.environ.get("RAY_ADDRESS")),
             ("study file", study.resources.address if study else None),
             ("default", None),

@@ -19,7 +19,7 @@ FLOORS = {
         "runner", "calibration", "estimate", "tracking_job",
     },
     3: {"training", "search", "execution", "tracking", "report"},
-    4: {"cli", "verbs", "session", "terminal", "browse", "lookup", "summary", "__main__"},
+    4: {"cli", "verbs", "session", "terminal", "browse", "lookup", "summary", "submission", "__main__"},
 }  # fmt: skip
 
 # third-party packages a module or room may import; the standard library is always allowed
@@ -46,10 +46,11 @@ THIRD_PARTY = {
     "verbs": {"click", "yaml"},
     "terminal": {"rich"},
     "summary": {"click"},
+    "submission": {"yaml"},
     "session": {"psutil"},
 }
 HEAVY = {"torch", "ray", "optuna", "mlflow", "pandas", "matplotlib", "sklearn"}
-VERBS = {"check", "run", "status", "list", "ui", "sync"}
+VERBS = {"check", "run", "submit", "status", "list", "ui", "sync"}
 
 
 def module_files() -> list[Path]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import socket
 import sys
 import time
 from collections import deque
@@ -30,13 +29,13 @@ from ray._private import ray_constants
 from ray.exceptions import RayError, RayTaskError
 
 from pipeline.errors import GradstabError
+from pipeline.execution.door import knock
 from pipeline.execution.reasons import loss_of, reason_of
 from pipeline.ports import PackResult, Slot, SlowToStart, Work
 from pipeline.trajectory import Trajectory
 from pipeline.trial import Trial
 
 _START_SECONDS = 60.0
-_KNOCK_SECONDS = 10.0
 _OBJECT_STORE_BYTES = 512 * 2**20  # results of a few packs; Ray would reserve 30 % of the machine
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -248,7 +247,7 @@ def _connect(address: str | None, num_slots: int | None, threads: int) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address is not None:
         try:
-            _knock(address)
+            knock(address)
             ray.init(address=address, **quiet)
         except (ConnectionError, OSError, RayError, RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -265,13 +264,6 @@ def _connect(address: str | None, num_slots: int | None, threads: int) -> None:
             _node_ip_address="127.0.0.1",
             **quiet,
         )
-
-
-def _knock(address: str) -> None:
-    """Raises an OSError where nothing listens at HOST:PORT, for which Ray itself would wait minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
 
 
 @contextmanager

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.verbs.draining import interrupts_drain
 from pipeline.verbs.exits import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from pipeline.verbs.options import format_option, results_option
 
 if TYPE_CHECKING:
-    from pipeline.session import Engine, StopSwitch
+    from pipeline.session import Engine
     from pipeline.terminal import Format
 
 
@@ -23,6 +20,7 @@ if TYPE_CHECKING:
 @click.argument("study")
 @click.option("--trials", type=click.IntRange(min=1), help="Total of trials to reach (not: how many more).")
 @click.option("--engine", type=click.Choice(["ray", "serial"]), default="ray", show_default=True, help="What trains.")
+@click.option("--address", help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT (else RAY_ADDRESS, else none).")
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Replace a field, as recipe.width=256.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the study.")
 @click.option("--name", help="Run under this name: a study of its own.")
@@ -32,6 +30,7 @@ def run(
     study: str,
     trials: int | None,
     engine: Engine,
+    address: str | None,
     overrides: tuple[str, ...],
     seed: int | None,
     name: str | None,
@@ -40,12 +39,13 @@ def run(
 ) -> None:
     """Bring STUDY to its budget of trials; run again, it continues.
 
-    Ctrl-C lets trials in flight finish; a second Ctrl-C exits at once. Both leave a study that continues.
+    Ctrl-C lets trials in flight finish; a second Ctrl-C exits at once. SIGTERM lets them finish within
+    GRADSTAB_DRAIN_SECONDS (30), for machines that are taken away. All leave a study that continues.
 
     \b
     Exit codes: 0 done, also when MLflow is behind; 1 failed; 2 wrong usage or study;
     3 finished, but some trials failed; 4 stopped with results safe, storage unreachable or disk full;
-    130 after Ctrl-C.
+    130 after Ctrl-C or SIGTERM.
     """
     from pipeline.lookup import find_settings, find_study, results_flag
     from pipeline.report.results import Results
@@ -56,11 +56,11 @@ def run(
 
     totals = (f"budget.trials={trials}",) if trials is not None else ()
     declared, source = find_study(study, results, (*overrides, *totals), name=name, seed=seed)
-    settings = find_settings(declared, source, results)
+    settings = find_settings(declared, source, results, address=address)
     for name_of, setting in settings.shown().items():
         say(f"{name_of:8} {setting}")
     stop = StopSwitch()
-    with _first_interrupt_drains(stop), ProgressLine() as line:
+    with interrupts_drain(stop), ProgressLine() as line:
         listener = Listener(found=say, progress=line.show, shipping=line.shipping)
         ended = drive(declared, settings, source=source, engine=engine, listener=listener, stop=stop)
     found = Results(StudyFolder.of(settings.results_root(), declared.name))
@@ -73,31 +73,3 @@ def run(
         sys.exit(EXIT_INTERRUPTED)
     if ended.progress.failed:
         sys.exit(EXIT_SOME_FAILED)
-
-
-@contextlib.contextmanager
-def _first_interrupt_drains(stop: StopSwitch) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) lets packs in flight finish; the second exits at once."""
-    at_once = False
-
-    def interrupted(signum: int, frame: FrameType | None) -> None:
-        nonlocal at_once
-        del signum, frame
-        if stop.requested:
-            at_once = True
-            raise KeyboardInterrupt
-        click.echo("stopping: trials in flight finish; Ctrl-C again exits at once", err=True)
-        stop()
-
-    previous: dict[int, Callable[..., Any] | int | None] = {
-        number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    except Exception:
-        if at_once:  # a library may have made an error of its own of the interrupt
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
