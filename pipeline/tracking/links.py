@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from urllib.parse import quote
 
 from pipeline.tracking.shipping_files import load_state
 
 # without it the UI opens its view for language models
 _VIEW = "workflowType=machine_learning"
+MAP_ID = "gradstab-map"  # the saved view that links open
 
 
-def experiment_link(base_url: str, experiment_id: str) -> str:
-    """The list of a study's trials, most stable first; without the filter the UI shows a collapsed parent alone."""
-    trials = quote("tags.kind = 'trial'")
-    order = f"orderByKey={quote('metrics.`margin`')}&orderByAsc=false"
-    return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs?{_VIEW}&searchFilter={trials}&{order}"
+def view_fragment(experiment_id: str, view_id: str) -> str:
+    """A saved view, as a link within the UI."""
+    return f"#/experiments/{experiment_id}/runs?{_VIEW}&compareRunsMode=CHART&viewStateShareKey={view_id}"
+
+
+def run_fragment(experiment_id: str, run_id: str) -> str:
+    """One run, a trial's or the study's own, as a link within the UI."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}?{_VIEW}"
+
+
+def view_link(base_url: str, experiment_id: str, view_id: str = MAP_ID) -> str:
+    """The study's runs on a saved view, the stability map by default."""
+    return f"{base_url.rstrip('/')}/{view_fragment(experiment_id, view_id)}"
 
 
 def run_link(base_url: str, experiment_id: str, run_id: str) -> str:
     """One run: a trial's, or the study's own."""
-    return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?{_VIEW}"
+    return f"{base_url.rstrip('/')}/{run_fragment(experiment_id, run_id)}"
 
 
 def study_link(base_url: str, folder: Path | None) -> str:
-    """The list of trials of the study in a results folder; all experiments where nothing is shipped yet."""
+    """The stability map of the study in a results folder; all experiments where nothing is shipped yet."""
     experiment_id = load_state(folder).experiment_id if folder is not None else None
     if experiment_id is None:
         return f"{base_url.rstrip('/')}/#/experiments?{_VIEW}"
-    return experiment_link(base_url, experiment_id)
+    return view_link(base_url, experiment_id)
 
 
 def ui_command(artifact_root: str | None, port: int) -> list[str]:

@@ -6,6 +6,7 @@ Every call is synchronous and made once; who calls decides about retries. MLflow
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -15,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.kill_points import passage
 from pipeline.tracking.run_content import MetricRow, RunContent
@@ -144,8 +145,16 @@ class MlflowStore:
         metrics = [Metric(row.key, row.value, at_ms, row.step) for row in rows]
         _call(self._client.log_batch, run_id, metrics, (), [RunTag(key, value) for key, value in tags.items()])
 
-    def note_experiment(self, experiment_id: str, note: str) -> None:
-        self._client.set_experiment_tag(experiment_id, MLFLOW_RUN_NOTE, note)
+    def tag_experiment(self, experiment_id: str, name: str, value: str) -> None:
+        self._client.set_experiment_tag(experiment_id, name, value)
+
+    def log_dataset(self, run_id: str, name: str, spec: Mapping[str, Any]) -> None:
+        """The data set of a study as an input of its run."""
+        source = json.dumps(spec, sort_keys=True)
+        digest = hashlib.sha256(source.encode()).hexdigest()[:8]
+        data = Dataset(str(spec.get("type", name)), digest, "code", source)
+        tags = [InputTag("mlflow.data.context", "training")]
+        _call(self._client.log_inputs, run_id, [DatasetInput(data, tags)])
 
     def log_file(self, run_id: str, path: Path, folder: str | None) -> None:
         """A file as an artifact, replacing one of its name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from pipeline.tracking.run_content import MetricRow, shown
 from pipeline.tracking_job import TrackingJob
 
 TABLE_NAME = "trials.json"
+TABLES = (TABLE_NAME, "boundary.json", "in_flight.json")
 _MUTABLE = ("question", "budget", "resources", "tracking")  # may change between runs of a study; params may not
 _MAX_PARAM = 1000
 _MAX_TAG = 4000
@@ -33,9 +35,11 @@ def parent_tags(job: TrackingJob) -> dict[str, str]:
         "git_commit": job.git_commit or "unknown",
         **{f"version.{name}": version for name, version in job.versions.items()},
         **{f"setting.{name}": value for name, value in job.settings.items()},
-        "mlflow.note.content": _note(job),
-        # makes the UI preview the artifact as a table
-        "mlflow.loggedArtifacts": f'[{{"path": "{TABLE_NAME}", "type": "table"}}]',
+        "mlflow.source.name": f"gradstab run {job.study}",
+        "mlflow.source.type": "LOCAL",
+        **({"mlflow.source.git.commit": job.git_commit} if job.git_commit else {}),
+        # makes the UI preview the artifacts as tables
+        "mlflow.loggedArtifacts": json.dumps([{"path": name, "type": "table"} for name in TABLES]),
     }
     return {name: value[:_MAX_TAG] for name, value in tags.items() if value}
 
@@ -43,7 +47,8 @@ def parent_tags(job: TrackingJob) -> dict[str, str]:
 def progress_rows(job: TrackingJob) -> list[MetricRow]:
     """One metric a count, over the number of trials done."""
     step = max(job.counts.values(), default=0)
-    return [MetricRow(f"trials/{name}", float(count), step) for name, count in sorted(job.counts.items())]
+    counts = {**job.counts, "in_flight": len(job.in_flight)}
+    return [MetricRow(f"trials/{name}", float(count), step) for name, count in sorted(counts.items())]
 
 
 def progress_tags(job: TrackingJob) -> dict[str, str]:
@@ -51,24 +56,16 @@ def progress_tags(job: TrackingJob) -> dict[str, str]:
     return {"in_flight": (_ranges(job.in_flight) or "none")[:_MAX_TAG], "budget": str(job.budget)}
 
 
+def in_flight_table(job: TrackingJob) -> dict[str, Any]:
+    """The numbers of the trials that are running now."""
+    return {"columns": ["trial"], "data": [[number] for number in sorted(job.in_flight)]}
+
+
 def table(rows: Iterable[Mapping[str, Value | None]]) -> dict[str, Any]:
     """Rows in ascending trial number, in the split form that MLflow previews as a table."""
     ordered = sorted(rows, key=lambda row: int(row["trial"] or 0))
     columns = list(dict.fromkeys(name for row in ordered for name in row))
     return {"columns": columns, "data": [[row.get(name) for name in columns] for row in ordered]}
-
-
-def _note(job: TrackingJob) -> str:
-    """Four lines are seen before a note folds: the question first."""
-    lines = [
-        job.question or f"Study {job.study}.",
-        "",
-        f"All trials: artifact `{TABLE_NAME}`. The study: `study/{job.study_file}`. Raw results: `segments/`.",
-        "",
-        "Depth profiles (`profile_init/...`, `profile_end/...`): x is the layer, 1 next to the input.",
-        "Series (`series/...`): x is the optimizer step.",
-    ]
-    return "\n".join(lines)
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

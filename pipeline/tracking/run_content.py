@@ -1,16 +1,16 @@
 """What a trial's run shows: name, params, tags and metrics, as pure functions of a record and its judgement.
 
 Never a non-finite value: what was not measured is left out; a log10 that overflowed is capped and counted. The
-default keeps a run within 40 keys and 100 rows; every array is whole in the segments.
+default keeps a run within 40 keys and 100 rows; every array is whole in the segments. Keys are described in `keys`.
 Axes: S optimizer step, P probe time, L hidden layer.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from pipeline.segments import Record
 from pipeline.space import Value
 from pipeline.stability.criterion import Judgement, gradient_ratios
+from pipeline.stability.verdict_colours import VERDICT_COLOURS
+from pipeline.tracking.trial_note import trial_note
 from pipeline.tracking_job import Detail, TrackingJob
 from pipeline.trajectory import LAYER_STATISTICS, FloatArray, Trajectory
 
@@ -28,7 +30,8 @@ _MIN_DIGITS = 4
 _ALWAYS = ("depth", "width", "activation", "init_scale", "bias_scale", "init_distribution", "steps", "clip")
 _TRAINING = ("optimizer", "learning_rate", "batch_size")
 _IF_SET = ("relative_init_scale", "momentum", "weight_decay")
-_LOG10_AXES = ("init_scale", "depth", "learning_rate")
+_IN_TABLE = ("depth", "init_scale", "activation", "bias_scale", "clip")
+_LOG10_AXES = ("init_scale", "depth")
 
 
 class MetricRow(NamedTuple):
@@ -63,13 +66,16 @@ def run_content(record: Record, judgement: Judgement | None, job: TrackingJob) -
         "trial": str(record.number),
         "verdict": verdict,
         "device": record.device,
+        "mlflow.note.content": trial_note(record, judgement, job),
     }
     metrics: list[MetricRow] = []
     if judgement is not None and record.trajectory is not None:
         tags |= {"phase": judgement.phase, "outcome": judgement.outcome}
+        tags["mlflow.runColor"] = VERDICT_COLOURS[judgement.verdict]
         if judgement.flag:
             tags["flag"] = judgement.flag
-        metrics = list(_metrics(record, record.trajectory, judgement, job.detail))
+        axes = job.resolved.get("space", {})
+        metrics = list(_metrics(record, record.trajectory, judgement, job.detail, axes))
     if record.failure is not None:
         tags["failure"] = record.failure[:1000]
     return RunContent(
@@ -114,7 +120,9 @@ def table_row(record: Record, judgement: Judgement | None) -> dict[str, Value | 
     row: dict[str, Value | None] = {
         "trial": record.number,
         "verdict": "failed" if judgement is None else judgement.verdict,
+        **{name: record.recipe.get(name) for name in _IN_TABLE},
         **record.point,
+        "init_scale": record.recipe.get("init_scale"),  # a relative one is resolved
     }
     if judgement is not None:
         row |= {
@@ -135,10 +143,17 @@ def table_row(record: Record, judgement: Judgement | None) -> dict[str, Value | 
     }
 
 
-def _metrics(record: Record, trajectory: Trajectory, judgement: Judgement, detail: Detail) -> Iterator[MetricRow]:
+def axis_metric(name: str, axis: Mapping[str, Any]) -> str:
+    """The metric that holds a numeric axis: its log10 where the axis is logarithmic, and always for depth."""
+    return f"log10_{name}" if axis["type"] in {"log_real", "log_integer"} or name == "depth" else name
+
+
+def _metrics(
+    record: Record, trajectory: Trajectory, judgement: Judgement, detail: Detail, axes: Mapping[str, Any]
+) -> Iterator[MetricRow]:
     """Finite rows, key by key: that order is stored 1.3-2.4 times faster."""
     last_step = trajectory.steps
-    for key, value in _summaries(record, trajectory, judgement).items():
+    for key, value in (_summaries(record, trajectory, judgement) | _axes(record, axes)).items():
         if value is not None and math.isfinite(value):
             yield MetricRow(key, _rounded(value), last_step)
     clip = bool(record.recipe.get("clip"))
@@ -161,6 +176,7 @@ def _summaries(record: Record, trajectory: Trajectory, judgement: Judgement) -> 
         "rate_r2": judgement.rate_r2,
         "T": judgement.training_response,
         "margin": judgement.margin,
+        "edge_distance": abs(judgement.margin),
         "stable": float(judgement.verdict == "stable"),
         "tail_loss": judgement.tail_loss,
         "loss_init": _first(trajectory["probe_loss"]),
@@ -180,7 +196,20 @@ def _summaries(record: Record, trajectory: Trajectory, judgement: Judgement) -> 
             summaries["clip_fraction"] = float((factor_S < 1).mean())
             summaries["mean_clip_factor"] = float(factor_S.mean())
         summaries["log10_clip_threshold"] = _log10_of(record.recipe.get("clip_threshold"))
-    return summaries | {f"log10_{name}": _log10_of(record.recipe.get(name)) for name in _LOG10_AXES}
+    return summaries
+
+
+def _axes(record: Record, axes: Mapping[str, Any]) -> dict[str, float | None]:
+    """Where the trial is, as numbers for charts: init scale and depth always, and every numeric axis."""
+    place: dict[str, float | None] = {f"log10_{name}": _log10_of(record.recipe.get(name)) for name in _LOG10_AXES}
+    for name, axis in axes.items():
+        if axis["type"] != "choice":
+            key, value = axis_metric(name, axis), record.point.get(name)
+            if key.startswith("log10_"):
+                place[key] = _log10_of(value)
+            elif isinstance(value, int | float):
+                place[key] = float(value)
+    return place
 
 
 def _series(trajectory: Trajectory, clip: bool) -> Iterator[MetricRow]:
@@ -197,12 +226,27 @@ def _series(trajectory: Trajectory, clip: bool) -> Iterator[MetricRow]:
 
 def _profiles(trajectory: Trajectory) -> Iterator[MetricRow]:
     """Gradient norm and activation scale over depth, at initialisation and at the end; step is the layer, 1..L."""
-    layer_L = np.arange(1, trajectory.depth + 1)
+    layer = np.array(profile_layers(trajectory.depth))
     log10_scale_PL = 0.5 * trajectory["log10_activation_ms"]
     moments = [("profile_init", 0), ("profile_end", -1)] if trajectory.steps else [("profile_init", 0)]
     for prefix, probe in moments:
-        yield from _thinned(f"{prefix}/log10_grad_norm", layer_L, trajectory["log10_delta_norm"][probe], MAX_LAYERS)
-        yield from _thinned(f"{prefix}/log10_activation_scale", layer_L, log10_scale_PL[probe], MAX_LAYERS)
+        yield from _rows(f"{prefix}/log10_grad_norm", layer, trajectory["log10_delta_norm"][probe][layer - 1])
+        yield from _rows(f"{prefix}/log10_activation_scale", layer, log10_scale_PL[probe][layer - 1])
+
+
+def profile_layers(depth: int) -> list[int]:
+    """At most MAX_LAYERS layers of a profile, the first and the last among them.
+
+    The others are those of one grid for all depths (1, 2, 3, 4, 6, 8, 12, ...): a mean over networks of several
+    depths then has the same networks at neighbouring layers, and no teeth.
+    """
+    powers = [2**k for k in range(depth.bit_length())]
+    between = [3 * 2**k for k in range(depth.bit_length()) if 3 * 2**k < depth]
+    kept = {*powers, depth}
+    for layer in reversed(between):
+        if len(kept) < MAX_LAYERS:
+            kept.add(layer)
+    return sorted(kept)
 
 
 def _every_layer(trajectory: Trajectory) -> Iterator[MetricRow]:

@@ -45,6 +45,7 @@ from pipeline.tracking.shipping_files import (
     save_cursor,
     save_state,
 )
+from pipeline.tracking.study_page import StudyPage
 from pipeline.tracking_job import FILE_NAME, load_job
 
 EXIT_WAITING = 4
@@ -69,6 +70,7 @@ class _Destination:
     parent_run_id: str
     cursor: Cursor
     children: dict[int, Child]
+    page: StudyPage
 
 
 class Shipper:
@@ -126,19 +128,20 @@ class Shipper:
             children = retry(lambda: store.children(experiment_id))
             strays = [child.run_id for child in children.values() if child.parent_run_id != parent_id]
             retry(lambda: store.adopt(strays, parent_id))
-        retry(lambda: self._describe(store, experiment_id, parent_id))
+        page = StudyPage(store, experiment_id, parent_id, experiment.tags, self._folder)
+        retry(lambda: self._describe(store, parent_id))
+        retry(lambda: page.open(job))
         save_cursor(self._folder, cursor)
         self._load_rows(cursor)
         self._save_state(
             experiment_name=experiment.name, experiment_id=experiment_id, parent_run_id=parent_id, last_error=None
         )
-        return _Destination(store, experiment_id, parent_id, cursor, children)
+        return _Destination(store, experiment_id, parent_id, cursor, children, page)
 
-    def _describe(self, store: MlflowStore, experiment_id: str, parent_id: str) -> None:
+    def _describe(self, store: MlflowStore, parent_id: str) -> None:
         job = self._job
         store.describe(parent_id, parent_params(job), parent_tags(job))
         store.set_status(parent_id, "RUNNING", None)
-        store.note_experiment(experiment_id, job.question)
         store.log_json(parent_id, job.resolved, "resolved.json")
         study_file = self._folder / job.study_file
         if study_file.is_file():
@@ -237,6 +240,7 @@ class Shipper:
             content = table(self._rows.values())
             self._retry(lambda: store.log_json(parent_id, content, TABLE_NAME))
             self._table_logged = (len(self._rows), now)
+        self._retry(lambda: destination.page.refresh(job, self._rows, destination.children, last=last))
         if last:
             self._settle_doubts(destination)
             status = "FINISHED" if len(self._rows) >= job.budget else "KILLED"  # stopped before its budget

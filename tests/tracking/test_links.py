@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.tracking.links import experiment_link, run_link, study_link, ui_command, ui_environment
+from pipeline.tracking.links import run_link, study_link, ui_command, ui_environment, view_link
 from pipeline.tracking.shipping_files import ShipperState, save_state
 
 
 def test_links_open_the_view_for_training() -> None:
-    link = experiment_link("http://h:5000/", "3")
-    assert link.startswith("http://h:5000/#/experiments/3/runs?workflowType=machine_learning&")
-    # seen to open the flat list of trials in MLflow 3.17.2
-    assert link.endswith("searchFilter=tags.kind%20%3D%20%27trial%27&orderByKey=metrics.%60margin%60&orderByAsc=false")
+    link = view_link("http://h:5000/", "3")
+    assert link.startswith("http://h:5000/#/experiments/3/runs?workflowType=machine_learning&compareRunsMode=CHART&")
+    assert link.endswith("&viewStateShareKey=gradstab-map")
     assert run_link("http://h:5000", "3", "ab").endswith("/#/experiments/3/runs/ab?workflowType=machine_learning")
 
 
 def test_the_link_of_a_study_is_known_once_something_is_shipped(tmp_path: Path) -> None:
     assert study_link("http://h", tmp_path) == study_link("http://h", None)
     save_state(tmp_path, ShipperState(experiment_id="12"))
-    assert study_link("http://h", tmp_path) == experiment_link("http://h", "12")
+    assert study_link("http://h", tmp_path) == view_link("http://h", "12")
 
 
 def test_a_password_does_not_show_in_the_list_of_processes() -> None:

@@ -13,7 +13,7 @@ from pipeline.recipe import ACTIVATIONS
 from pipeline.segments import Record
 from pipeline.space import Value
 from pipeline.stability.criterion import Criterion, judge
-from pipeline.tracking.run_content import RunContent, run_content, run_name, table_row
+from pipeline.tracking.run_content import RunContent, profile_layers, run_content, run_name, table_row
 from pipeline.tracking_job import TrackingJob
 from pipeline.trajectory import LAYER_STATISTICS
 from tests.fakes import make_mixed_records, make_record
@@ -61,6 +61,16 @@ def test_profiles_run_over_layers_and_show_both_ends() -> None:
     assert {1, 50} <= set(profile)
     for layer, value in profile.items():
         assert value == pytest.approx(record.trajectory["log10_delta_norm"][0, layer - 1], rel=1e-5)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 5, 8, 24, 50, 64, 65, 300, 1000])
+def test_profiles_of_all_depths_share_their_layers(depth: int) -> None:
+    layers = profile_layers(depth)
+    assert layers == sorted(set(layers))
+    assert (layers[0], layers[-1]) == (1, depth)
+    assert len(layers) <= 11
+    assert {2**k for k in range(10) if 2**k <= depth} <= set(layers)
+    assert {layer for layer in layers if layer & (layer - 1)} <= {depth, *(3 * 2**k for k in range(10))}
 
 
 def test_series_are_what_was_recorded_at_their_step() -> None:

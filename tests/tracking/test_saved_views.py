@@ -1,0 +1,111 @@
+"""Saved views refer to what runs hold, fit into a tag, and mix nothing that a map must keep apart."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pipeline.recipe import ACTIVATIONS
+from pipeline.stability.criterion import Criterion, judge
+from pipeline.tracking.links import MAP_ID
+from pipeline.tracking.run_content import run_content
+from pipeline.tracking.saved_views import TAG_PREFIX, view_tags, views
+from pipeline.tracking_job import TrackingJob
+from tests.fakes import make_record
+
+SPACES: dict[str, dict[str, Any]] = {
+    "scale and depth": {
+        "depth": {"type": "log_integer", "low": 2, "high": 32},
+        "init_scale": {"type": "log_real", "low": 0.5, "high": 4.0},
+    },
+    "clipping": {
+        "relative_init_scale": {"type": "log_real", "low": 0.5, "high": 4.0},
+        "learning_rate": {"type": "log_real", "low": 1e-3, "high": 1.0},
+        "clip": {"type": "choice", "choices": [False, True]},
+    },
+    "everything": {
+        "depth": {"type": "log_integer", "low": 2, "high": 32},
+        "bias_scale": {"type": "real", "low": 0.0, "high": 1.0},
+        "init_scale": {"type": "log_real", "low": 0.5, "high": 4.0},
+        "activation": {"type": "choice", "choices": ["tanh", "relu", "sigmoid", "gelu", "selu", "erf"]},
+        "init_distribution": {"type": "choice", "choices": ["normal", "orthogonal"]},
+        "clip": {"type": "choice", "choices": [False, True]},
+        "clip_threshold": {"type": "log_real", "low": 0.1, "high": 10.0},
+        "learning_rate": {"type": "log_real", "low": 1e-3, "high": 1.0},
+        "momentum": {"type": "real", "low": 0.0, "high": 0.99},
+        "batch_size": {"type": "integer", "low": 16, "high": 128},
+    },
+    "many activations": {"activation": {"type": "choice", "choices": list(ACTIVATIONS)}},
+}
+POINTS: dict[str, dict[str, Any]] = {
+    "scale and depth": {"depth": 12, "init_scale": 1.5},
+    "clipping": {"relative_init_scale": 1.2, "learning_rate": 0.1, "clip": True},
+    "everything": {
+        "depth": 12, "bias_scale": 0.2, "init_scale": 1.5, "activation": "gelu", "init_distribution": "normal",
+        "clip": True, "clip_threshold": 0.7, "learning_rate": 0.01, "momentum": 0.8, "batch_size": 32,
+    },
+    "many activations": {"activation": "elu"},
+}  # fmt: skip
+
+
+def job_of(space: dict[str, Any]) -> TrackingJob:
+    return TrackingJob.model_validate(
+        {
+            "study": "s",
+            "study_id": "id",
+            "uri": "sqlite:////none",
+            "study_file": "s.py",
+            "versions": {},
+            "resolved": {"space": space, "recipe": {"steps": 100}},
+            "criterion": Criterion(),
+            "budget": 100,
+            "updated_ms": 0,
+        }
+    )
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_columns_and_cards_name_keys_that_a_run_holds(name: str) -> None:
+    job = job_of(SPACES[name])
+    record = make_record(3, point=POINTS[name])
+    assert record.trajectory is not None
+    content = run_content(record, judge(record.trajectory, Criterion()), job)
+    metrics = {row.key for row in content.metrics}
+    held = {f"metrics.`{key}`" for key in metrics} | {f"params.`{key}`" for key in content.params}
+    held |= {f"tags.`{key}`" for key in content.tags} | {"tags.`mlflow.runName`", "metrics.`clip_fraction`"}
+    for view in views(job):
+        assert set(view.state["selectedColumns"]) | {view.state["orderByKey"]} <= held, view.name
+        for card in view.state["compareRunCharts"]:
+            keys = {card[axis]["key"] for axis in ("xaxis", "yaxis", "zaxis") if axis in card}
+            keys |= {*card.get("selectedMetricKeys", ()), *card.get("selectedMetrics", ())}
+            assert keys <= metrics, (view.name, keys - metrics)
+            assert set(card.get("selectedParams", ())) <= set(content.params)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_view_fits_into_a_tag_and_the_list_shows_them_in_order(name: str) -> None:
+    tags = view_tags(job_of(SPACES[name]))
+    assert f"{TAG_PREFIX}{MAP_ID}" in tags
+    held = {key: json.loads(value) for key, value in tags.items()}
+    assert max(map(len, tags.values())) <= 5000, "MLflow takes no longer tag of an experiment"
+    newest_first = sorted(held.values(), key=lambda view: -view["createdAt"])
+    assert [view["name"][0] for view in newest_first] == sorted(view["name"][0] for view in newest_first)
+    assert len(tags) <= 40, "the UI's own limit"
+    for view in held.values():
+        state = json.loads(view["state"])
+        uuids = [card["uuid"] for card in state["compareRunCharts"]]
+        assert len(set(uuids)) == len(uuids)
+        assert {card["metricSectionId"] for card in state["compareRunCharts"]} <= {
+            section["uuid"] for section in state["compareRunSections"]
+        }
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_contours_are_drawn_of_one_activation_only(name: str) -> None:
+    mixed = any(axis["type"] == "choice" and len(axis["choices"]) <= 6 for axis in SPACES[name].values())
+    for view in views(job_of(SPACES[name])):
+        kinds = {card["type"] for card in view.state["compareRunCharts"]}
+        if mixed and "params." not in view.state["searchFilter"]:
+            assert "CONTOUR" not in kinds, view.name
