@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 TEST_WORKERS ?= 2
 
-.PHONY: help demo test science bench lint format clean
+.PHONY: help demo test science faults bench lint format clean
 help:  ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -18,6 +18,9 @@ test: $(STAMP)  ## run all tests
 
 science: $(STAMP)  ## measure every claim of theory that trials can show (minutes)
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m science tests/science
+
+faults: $(STAMP)  ## whole studies under failing servers, disks and machines (minutes)
+	$(BIN)/python -m pytest -m faults tests
 
 bench: $(BENCH_STAMP)  ## the peer, a bare loop and gradstab side by side (BENCH=--help: sections and sizes)
 	$(BIN)/python -m tests.bench $(BENCH)

@@ -33,7 +33,7 @@ def serve_ui(settings: Settings, folder: StudyFolder | None, first_port: int) ->
         return
     port = free_port(first_port)
     artifacts = str(settings.results_root() / "mlflow" / "artifacts")
-    command = ui_command(artifacts if uri.startswith("sqlite:") else None, port)
+    command = ui_command(artifacts if uri.startswith(("sqlite:", "postgresql")) else None, port)
     environment = {**os.environ, **settings.mlflow_env, **ui_environment(uri)}
     base = f"http://127.0.0.1:{port}"
     with subprocess.Popen(command, env=environment, stdout=sys.stderr) as server:

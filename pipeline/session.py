@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.calibration import store_cost_model, stored_cost_model
+from pipeline.driving import driving
 from pipeline.ports import Executor, Tracker, Work
 from pipeline.report.results import Results
 from pipeline.runner import Limits, Progress, Runner
 from pipeline.settings import Settings, resolve_settings
+from pipeline.storage_url import postgresql_url, storage_file
 from pipeline.study import Study
 from pipeline.study_folder import StudyFolder, make_folder
 from pipeline.tracking_job import TrackingJob, save_job
@@ -104,20 +106,22 @@ def drive(
     listener: Listener | None = None,
     stop: StopSwitch | None = None,
     work: Work | None = None,
+    force: bool = False,
 ) -> Ended:
-    """Run the study's loop under the folder's lock, then let what waits be shipped.
+    """Run the study's loop as its one driver, then let what waits be shipped.
 
     Args:
         source: the study's file, copied beside the results.
         work: what workers do with a pack; training by default.
+        force: take the study over from another driver.
     """
     listener, stop = listener or Listener(), stop or StopSwitch()
     folder = StudyFolder.of(settings.results_root(), study.name)
-    with folder.locked():
+    with driving(folder, settings, force=force):
         folder.adopt(study, source)
         with (
             closing(open_executor(study, settings, engine, work)) as executor,
-            closing(open_searcher(study, settings)) as searcher,
+            closing(open_searcher(study, settings, listener.found)) as searcher,
         ):
             num_slots = len(executor.slots)
             # not sooner: its start takes seconds of a core, and the workers' comes first
@@ -162,14 +166,16 @@ def start_tracker(folder: StudyFolder, study: Study, settings: Settings) -> Trac
 def tracking_job(folder: StudyFolder, study: Study, settings: Settings, progress: Progress) -> TrackingJob:
     """What the shipper is told of a study and how far it has come."""
     uri = settings.tracking.value or ""
-    local = uri.startswith("sqlite:")
-    if local:
-        make_folder(Path(uri.removeprefix("sqlite:///")).parent)
+    # a database has no place for artifacts of its own; a server has
+    database = storage_file(uri)
+    artifacts = settings.results_root() / "mlflow" if postgresql_url(uri) else database.parent if database else None
+    if artifacts is not None:
+        make_folder(artifacts)
     return TrackingJob(
         study=study.name,
         study_id=folder.study_id(),
         uri=uri,
-        artifact_root=str(Path(uri.removeprefix("sqlite:///")).parent / "artifacts") if local else None,
+        artifact_root=str(artifacts / "artifacts") if artifacts else None,
         question=study.question,
         study_file=folder.source_name(),
         resolved=study.dump(),
@@ -215,8 +221,8 @@ def git_commit() -> str | None:
     return described.stdout.strip()
 
 
-def open_searcher(study: Study, settings: Settings) -> OptunaSearcher:
-    """The study's Optuna study, made if there is none."""
+def open_searcher(study: Study, settings: Settings, report: Callable[[str], None] = lambda _: None) -> OptunaSearcher:
+    """The study's Optuna study, made if there is none; `report` hears when its server is away."""
     from pipeline.search.searcher import OptunaSearcher
 
     return OptunaSearcher(
@@ -227,6 +233,7 @@ def open_searcher(study: Study, settings: Settings) -> OptunaSearcher:
         study_seed=study.seed,
         replicates=study.replicates,
         fingerprint=study.fingerprint(),
+        report=report,
     )
 
 

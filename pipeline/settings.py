@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.storage_url import without_password
 from pipeline.study import Study
 
 ENV_FILE = "mlflow.env"
@@ -103,15 +104,6 @@ def read_env_file(starts: list[Path | None]) -> tuple[Path | None, dict[str, str
                 values = dotenv_values(path)
                 return path, {name: value for name, value in values.items() if name.startswith("MLFLOW_") and value}
     return None, {}
-
-
-def without_password(url: str) -> str:
-    """A URL whose password is replaced by ***."""
-    scheme, separator, rest = url.partition("://")
-    credentials, at, host = rest.rpartition("@")
-    if not separator or not at or ":" not in credentials:
-        return url
-    return f"{scheme}://{credentials.partition(':')[0]}:***@{host}"
 
 
 def _first(*candidates: tuple[str, str | None]) -> Setting:

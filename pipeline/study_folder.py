@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.durable import replace_file
-from pipeline.errors import GradstabError, StorageError, UsageError
+from pipeline.errors import StorageError, UsageError
+from pipeline.file_lock import held, holder_of
 from pipeline.segments import segment_numbers, segment_paths
 from pipeline.study import FINGERPRINTED, Study, differences
 
@@ -52,14 +50,7 @@ class StudyFolder:
 
     def holder(self) -> str | None:
         """Who drives the study now, in words; None if nobody does."""
-        if not self.lock_file.exists():
-            return None
-        with self.lock_file.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return file.read().strip() or "another process"
-        return None
+        return holder_of(self.lock_file)
 
     def num_recorded(self) -> int:
         """How many trials are on record, from the heads of the segments."""
@@ -92,24 +83,10 @@ class StudyFolder:
         """Hold the folder: only one process drives a study.
 
         Raises:
-            GradstabError: another process holds it; says which.
+            HeldError: another process holds it; says which.
         """
         make_folder(self.path)
-        with self.lock_file.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise GradstabError(
-                    f"the study {self.path.name!r} must be driven by one process at a time, but {holder} holds it: "
-                    "wait for it, or stop it first"
-                ) from None
-            file.truncate(0)
-            file.write(
-                f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-            )
-            file.flush()
+        with held(self.lock_file, f"the study {self.path.name!r}"):
             yield
 
     def _read(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "pipeline"
 FLOORS = {
     0: {
         "space", "recipe", "trajectory", "packing", "data_spec", "sampler_spec", "errors", "kill_points", "durable",
+        "file_lock", "storage_url",
     },
     1: {"stability"},
     2: {
@@ -19,7 +20,9 @@ FLOORS = {
         "runner", "calibration", "estimate", "tracking_job",
     },
     3: {"training", "search", "execution", "tracking", "report"},
-    4: {"cli", "verbs", "session", "terminal", "browse", "lookup", "summary", "submission", "__main__"},
+    4: {
+        "cli", "verbs", "session", "driving", "terminal", "browse", "lookup", "summary", "submission", "__main__",
+    },
 }  # fmt: skip
 
 # third-party packages a module or room may import; the standard library is always allowed

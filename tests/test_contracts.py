@@ -28,12 +28,11 @@ from pipeline.sampler_spec import (
     TpeSampler,
 )
 from pipeline.search.searcher import ATTRIBUTE_PREFIX, OptunaSearcher
-from pipeline.search.storages import open_storage
 from pipeline.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
 from pipeline.trajectory import STATISTICS
 from pipeline.trial import Trial, trial_seed
 from tests.fakes_work import PlantedWork, PoisonousWork, RaisingWork, SwitchingWork
-from tests.search.storages import storage_url
+from tests.search.storages import plain_storage, storage_url
 
 RAISES, EXHAUSTS, POISONS, FAULTY = 901, 902, 903, 904
 
@@ -203,24 +202,29 @@ def margin_at(proposal: Proposal) -> float:
 
 
 class Bench:
-    """Studies of a test on one storage, with names of their own; all connections are closed in the end."""
+    """Studies of a test on one storage, with names of their own; all connections are closed in the end.
+
+    A study has one driver: its searcher is closed when another one is made for it.
+    """
 
     def __init__(self, url: str, stack: ExitStack) -> None:
         self._url = url
         self._stack = stack
         self._prefix = uuid4().hex
+        self._open: dict[str, Searcher] = {}
 
     def searcher(self, spec: AnySampler, study: str = "", *, replicates: int = 1) -> Searcher:
         name, space = self._prefix + study, space_for(spec)
+        if name in self._open:
+            self._open[name].close()
         searcher = OptunaSearcher(self._url, name, space, spec, study_seed=11, replicates=replicates)
+        self._open[name] = searcher
         self._stack.callback(searcher.close)
         return searcher
 
     def optuna_study(self) -> optuna.Study:
         """The study as any program using Optuna sees it."""
-        opened = open_storage(self._url)
-        self._stack.callback(opened.close)
-        return optuna.load_study(study_name=self._prefix, storage=opened.storage)
+        return optuna.load_study(study_name=self._prefix, storage=self._stack.enter_context(plain_storage(self._url)))
 
 
 class SearcherContract:

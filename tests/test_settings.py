@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.settings import read_env_file, resolve_settings, without_password
+from pipeline.settings import read_env_file, resolve_settings
 from pipeline.space import LogInteger
+from pipeline.storage_url import same_database, without_password
 from pipeline.study import Study
 
 
@@ -86,7 +87,25 @@ def test_environment_wins_over_mlflow_env(tmp_path, monkeypatch):
         ("http://host:5000", "http://host:5000"),
         ("sqlite:////a/b.db", "sqlite:////a/b.db"),
         ("postgresql://me:p@ss@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://host/db?user=me&password=secret&x=1", "postgresql://host/db?user=me&password=***&x=1"),
+        ("journal:/a/b@c:d", "journal:/a/b@c:d"),
     ],
 )
 def test_passwords_are_not_shown(url, shown):
     assert without_password(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("postgresql://a:x@h/db", "postgresql+psycopg://b:y@h:5432/db", True),
+        ("postgresql://h/db", "postgresql://h/other", False),
+        ("postgresql:///db?host=/a", "postgresql:///db?host=/b", False),
+        ("sqlite:////a.db", "sqlite:////a.db", True),
+        ("journal:/a", "sqlite:////a", False),
+        ("postgresql://h/db", "http://h/db", False),
+        ("postgresql://[bad", "postgresql://[bad", True),
+    ],
+)
+def test_whether_storage_and_tracking_are_one_database(one, other, same):
+    assert same_database(one, other) is same

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import optuna
@@ -20,9 +20,11 @@ from pipeline.kill_points import passage
 from pipeline.ports import Proposal, SearchState, Telling
 from pipeline.sampler_spec import AnySampler
 from pipeline.search.designs import design_of
+from pipeline.search.patience import PATIENCE_SECONDS, Patience
 from pipeline.search.samplers import AdaptiveSampler, DesignSampler, distributions_of
-from pipeline.search.storages import open_storage, storage_errors, without_password
+from pipeline.search.storages import open_storage, storage_errors
 from pipeline.space import AnyAxis, Integer, LogInteger, LogReal, Real, SearchSpace, Value
+from pipeline.storage_url import without_password
 
 FINGERPRINT_ATTRIBUTE = "gs.fingerprint"
 ATTRIBUTE_PREFIX = "gs."  # a person's own attributes and Optuna's keep their names
@@ -36,10 +38,14 @@ class OptunaSearcher:
         storage_url: ``journal:PATH``, ``sqlite:///PATH`` or ``postgresql://...``.
         sampler_spec: an enumerated design proposes ``design[number // replicates]``; an adaptive sampler proposes
             at numbers divisible by `replicates`, and the numbers after it repeat that point.
+        patience: seconds for which a server, once reached, may be away in the middle of a study.
+        report: told in a sentence when it goes and when it is back.
 
     Raises:
         UsageError: the URL is of no accepted kind.
-        StorageError: storage cannot be reached, read or written (also from every method).
+        HeldError: another process drives the study.
+        StorageError: storage cannot be reached, read or written, or another driver has taken the study over (also
+            from every method).
     """
 
     def __init__(
@@ -52,6 +58,8 @@ class OptunaSearcher:
         study_seed: int,
         replicates: int = 1,
         fingerprint: str = "",
+        patience: float = PATIENCE_SECONDS,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._url = storage_url
@@ -65,7 +73,8 @@ class OptunaSearcher:
             if self._design is None
             else DesignSampler(self._design, self._distributions, replicates)
         )
-        opened = open_storage(storage_url)
+        opened = open_storage(storage_url, study_name)
+        self._patient = Patience(storage_url, patience, report)
         self._storage = opened.storage
         self.close = opened.close
         self._created, self._together = opened.created, opened.together
@@ -93,23 +102,24 @@ class OptunaSearcher:
 
     def state(self) -> SearchState:
         """What storage holds now; trials created without all their parameters get the missing ones first."""
+        return self._patient(self._state)
+
+    def _state(self) -> SearchState:
         told, failed, running = set(), set(), []
-        with storage_errors(self._url):
-            for trial in self._study.get_trials(deepcopy=False):
-                if trial.state == TrialState.COMPLETE:
-                    told.add(trial.number)
-                elif trial.state.is_finished():
-                    failed.add(trial.number)
-                elif (proposal := self._completed(trial)) is not None:
-                    running.append(proposal)
-                else:
-                    failed.add(trial.number)
+        for trial in self._study.get_trials(deepcopy=False):
+            if trial.state == TrialState.COMPLETE:
+                told.add(trial.number)
+            elif trial.state.is_finished():
+                failed.add(trial.number)
+            elif (proposal := self._completed(trial)) is not None:
+                running.append(proposal)
+            else:
+                failed.add(trial.number)
         return SearchState(frozenset(told), frozenset(failed), tuple(running))
 
     def proposal(self, number: int) -> Proposal:
         """The point that storage holds under a number, finished or not."""
-        with storage_errors(self._url):
-            params = self._storage.get_trial(self._trial_id(number)).params
+        params = self._patient(lambda: self._storage.get_trial(self._trial_id(number)).params)
         if not params.keys() >= self._distributions.keys():
             raise StorageError(
                 f"trial {number} of study {self._name!r} must have a value for every axis, got {sorted(params)}: "
@@ -119,10 +129,23 @@ class OptunaSearcher:
 
     def ask(self, count: int) -> list[Proposal]:
         """`count` new trials, numbered consecutively and running in storage."""
-        with storage_errors(self._url), self._created():
-            self._start_waiting()
-            first = self._storage.get_n_trials(self._study_id)
-            return [self._new_trial(number) for number in range(first, first + count)]
+        first: int | None = None
+        asked: list[Proposal] = []
+
+        def create() -> list[Proposal]:
+            nonlocal first
+            with self._created():
+                if first is None:
+                    self._start_waiting()
+                    first = self._storage.get_n_trials(self._study_id)
+                else:  # storage was away; what it was creating may be there all the same, in part or whole
+                    there = self._study.get_trials(deepcopy=False)[first + len(asked) :]
+                    asked.extend(proposal for trial in there if (proposal := self._completed(trial)) is not None)
+                while len(asked) < count:
+                    asked.append(self._new_trial(first + len(asked)))
+            return asked
+
+        return self._patient(create)
 
     def tell(self, telling: Telling) -> None:
         """Complete a running trial, attributes first. Telling a finished one again does nothing.
@@ -146,7 +169,7 @@ class OptunaSearcher:
             yield
 
     def _finish(self, number: int, attributes: dict[str, Any], state: TrialState, value: float | None) -> None:
-        with storage_errors(self._url):
+        def finish() -> None:
             trial_id = self._trial_id(number)
             if self._storage.get_trial(trial_id).state.is_finished():
                 return
@@ -158,18 +181,21 @@ class OptunaSearcher:
             except UpdateFinishedTrialError:
                 return
 
+        self._patient(finish)
+
     def _new_trial(self, number: int) -> Proposal:
         point = self._known_point(number)
         if point is None:
             trial = self._study.ask(self._distributions)
-            found, point = trial.number, self._ordered(trial.params)
+            alone, point = trial.number == number, self._ordered(trial.params)
         else:
             # one record with all parameters: no moment at which a kill could leave half a trial
             running = create_trial(state=TrialState.RUNNING, params=point, distributions=self._distributions)
             trial_id = self._storage.create_new_trial(self._study_id, running)
-            found = self._storage.get_trial_number_from_id(trial_id)
+            # asked the other way round, a database would be read for the whole trial
+            alone = self._trial_id(number) == trial_id
             passage("ask")
-        if found != number:
+        if not alone:
             raise StorageError(
                 f"study {self._name!r} in {without_password(self._url)} must have one writer, but trial {number} was "
                 "created by another: stop it and run the study again"

@@ -21,10 +21,12 @@ from urllib.parse import unquote, urlsplit
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from sqlalchemy import NullPool
 
 from pipeline.errors import GradstabError, StorageError, UsageError
+from pipeline.search.postgresql import CONNECT_SECONDS, AwayError, Lease
+from pipeline.storage_url import postgresql_url, storage_file, without_password
 
-_CONNECT_SECONDS = 10
 _STALE_LOCK_SECONDS = 1.0  # Optuna holds the lock for the milliseconds of one write
 _CHUNK = 1 << 16
 
@@ -39,31 +41,31 @@ class Opened:
     together: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
 
 
-def open_storage(url: str) -> Opened:
-    """The storage at a URL, made if it does not exist. The caller holds the study's lock.
+def open_storage(url: str, study: str) -> Opened:
+    """The storage at a URL, made if it does not exist, for the one driver of a study.
+
+    A file is locked by the caller; in PostgreSQL the storage takes the study's lock itself (see postgresql.py).
 
     Raises:
         UsageError: the URL names no kind of storage that is accepted.
         StorageError: it cannot be reached, read or written.
+        HeldError: another process drives the study in PostgreSQL.
     """
-    scheme, _, rest = url.partition(":")
-    if scheme == "journal" and rest:
-        opener: Callable[[str], Opened] = _open_journal
-    elif scheme == "sqlite" and rest.startswith("///") and len(rest) > 3:
-        opener, rest = _open_sqlite, rest[3:]
-    elif scheme in ("postgresql", "postgresql+psycopg") and rest.startswith("//"):
-        opener, rest = _open_postgresql, f"postgresql+psycopg:{rest}"
-    else:
-        raise UsageError(
-            "storage must be journal:PATH, sqlite:///PATH or postgresql://USER@HOST/DATABASE, "
-            f"got {without_password(url)}"
-        )
+    path, server = storage_file(url), postgresql_url(url)
     try:
-        return opener(rest)
+        if server is not None:
+            return _open_postgresql(server, study)
+        if path is not None:
+            return _open_journal(path) if url.startswith("journal:") else _open_sqlite(path)
+    except AwayError as error:
+        raise _unusable(url, error) from None
     except GradstabError:
         raise
     except Exception as error:  # drivers raise types of their own, which this room does not import
         raise _unusable(url, error) from None
+    raise UsageError(
+        f"storage must be journal:PATH, sqlite:///PATH or postgresql://USER@HOST/DATABASE, got {without_password(url)}"
+    )
 
 
 @contextlib.contextmanager
@@ -71,18 +73,13 @@ def storage_errors(url: str) -> Iterator[None]:
     """Turns what a storage raises in use into a StorageError of one sentence."""
     try:
         yield
+    except AwayError as error:
+        raise AwayError(error.reason, str(_unusable(url, error))) from None
     except (OSError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
         raise _unusable(url, error) from None
 
 
-def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    password = _password(url)
-    return url.replace(f":{password}@", ":***@") if password else url
-
-
-def _open_journal(name: str) -> Opened:
-    path = Path(name)
+def _open_journal(path: Path) -> Opened:
     path.parent.mkdir(parents=True, exist_ok=True)
     _clear_stale_lock(path)
     if path.exists():
@@ -141,8 +138,7 @@ class _Journal(JournalFileBackend):
                 self.append_logs(held)
 
 
-def _open_sqlite(name: str) -> Opened:
-    path = Path(name)
+def _open_sqlite(path: Path) -> Opened:
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def connect() -> sqlite3.Connection:
@@ -155,9 +151,16 @@ def _open_sqlite(name: str) -> Opened:
     return _pooled(RDBStorage(f"sqlite:///{path}", engine_kwargs={"creator": connect}))
 
 
-def _open_postgresql(url: str) -> Opened:
-    options = {"connect_args": {"connect_timeout": _CONNECT_SECONDS}, "pool_pre_ping": True}
-    return _pooled(RDBStorage(url, engine_kwargs=options))
+def _open_postgresql(url: str, study: str) -> Opened:
+    """One connection, ever: the one that holds the study's lock. It does not grow with slots or workers."""
+    driver = url.replace("postgresql:", "postgresql+psycopg:", 1)
+    # tables first: Optuna makes and checks them with two connections at once
+    RDBStorage(driver, engine_kwargs={"poolclass": NullPool, "connect_args": {"connect_timeout": CONNECT_SECONDS}})
+    lease = Lease(url, study)
+    options = {"creator": lease.connect, "pool_size": 1, "max_overflow": 0}
+    database = RDBStorage(driver, engine_kwargs=options, skip_compatibility_check=True, skip_table_creation=True)
+    lease.guard(database.engine)
+    return _pooled(database)
 
 
 def _pooled(database: RDBStorage) -> Opened:

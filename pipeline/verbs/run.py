@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Replace a field, as recipe.width=256.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the study.")
 @click.option("--name", help="Run under this name: a study of its own.")
+@click.option("--force", is_flag=True, help="Take over from another driver (PostgreSQL): it stops at its next write.")
 @results_option
 @format_option
 def run(
@@ -34,6 +35,7 @@ def run(
     overrides: tuple[str, ...],
     seed: int | None,
     name: str | None,
+    force: bool,
     results: str | None,
     output: Format,
 ) -> None:
@@ -62,7 +64,7 @@ def run(
     stop = StopSwitch()
     with interrupts_drain(stop), ProgressLine() as line:
         listener = Listener(found=say, progress=line.show, shipping=line.shipping)
-        ended = drive(declared, settings, source=source, engine=engine, listener=listener, stop=stop)
+        ended = drive(declared, settings, source=source, engine=engine, listener=listener, stop=stop, force=force)
     found = Results(StudyFolder.of(settings.results_root(), declared.name))
     print_run(found, settings, ended.waiting, output)
     for sentence in failures_text(found):

@@ -51,7 +51,7 @@ def drive_and_kill(url: str, sampler: str, kill_at: str) -> None:
 def test_killed_inside_ask_the_last_trial_is_completed_and_numbers_go_on(tmp_path: Path, sampler: str) -> None:
     url = f"journal:{tmp_path / 'journal.log'}"
     drive_and_kill(url, sampler, "ask:3")
-    left = optuna.load_study(study_name="study", storage=open_storage(url).storage).trials
+    left = optuna.load_study(study_name="study", storage=open_storage(url, "study").storage).trials
     assert len(left) == 3
     # a design's trial is one record; an adaptive sampler's is created first and gets its parameters after
     assert len(left[2].params) == (2 if sampler == "sobol" else 0)
@@ -72,6 +72,6 @@ def test_killed_between_attributes_and_tell_the_trial_is_told_again_once(tmp_pat
     assert state.told == {0}
     assert [p.number for p in state.running] == [1, 2, 3]
     searcher.tell(Telling(1, -0.5, {"R": 1.5}))
-    trial = optuna.load_study(study_name="study", storage=open_storage(url).storage).trials[1]
+    trial = optuna.load_study(study_name="study", storage=open_storage(url, "study").storage).trials[1]
     assert trial.value == -0.5
     assert trial.user_attrs == {ATTRIBUTE_PREFIX + "R": 1.5}

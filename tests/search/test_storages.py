@@ -13,8 +13,9 @@ from pipeline.errors import StorageError, UsageError
 from pipeline.ports import Telling
 from pipeline.sampler_spec import SobolSampler
 from pipeline.search.searcher import OptunaSearcher
-from pipeline.search.storages import open_storage, without_password
+from pipeline.search.storages import open_storage
 from pipeline.space import LogReal, Real, SearchSpace, Value
+from pipeline.storage_url import without_password
 
 SPACE = SearchSpace({"init_scale": LogReal(0.5, 4.0), "momentum": Real(0.0, 0.9)})
 
@@ -117,7 +118,7 @@ def test_an_unreachable_server_is_said_without_the_password() -> None:
 )
 def test_other_storages_are_refused(url: str) -> None:
     with pytest.raises(UsageError, match="storage must be journal:PATH, sqlite:///PATH or postgresql://") as caught:
-        open_storage(url)
+        open_storage(url, "study")
     assert "s3cret" not in str(caught.value)
 
 

@@ -1,0 +1,101 @@
+"""A study with Optuna and MLflow in a real PostgreSQL: restarted under way, taken over, every trial once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import psycopg
+import pytest
+from mlflow import MlflowClient
+
+from tests.endtoend.command import Place
+from tests.search.storages import Server, plain_storage, postgresql_server
+
+pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.faults]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with postgresql_server() as running:
+        yield running
+
+
+def database(server: Server, name: str) -> str:
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+    return server.url.replace("/postgres?", f"/{name}?")
+
+
+def await_trials(place: Place, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while len(place.records()) < count and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(place.records()) >= count
+
+
+def told(url: str, name: str) -> dict[int, float | None]:
+    with plain_storage(url) as storage:
+        trials = optuna.load_study(study_name=name, storage=storage).trials
+    assert [trial.number for trial in trials] == list(range(len(trials)))
+    assert {trial.state.name for trial in trials} == {"COMPLETE"}
+    return {trial.number: trial.value for trial in trials}
+
+
+def test_optuna_and_mlflow_in_postgresql_restarted_under_way(tmp_path: Path, server: Server) -> None:
+    storage, tracking = database(server, "optuna"), database(server, "mlflow")
+    place = Place(tmp_path)
+    place.write_study(trials=120)
+    process = place.start(
+        "run", "study", "--engine", "serial", OPTUNA_STORAGE=storage, MLFLOW_TRACKING_URI=tracking, NO_COLOR="1"
+    )
+    await_trials(place, 20)
+    server.stop()
+    time.sleep(2.0)
+    server.start()
+    _, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stderr
+    assert "storage is away and will be tried" in stderr
+    assert "storage is back after" in stderr
+    assert sorted(record.number for record in place.records()) == list(range(120))
+    assert set(told(storage, "study")) == set(range(120))
+    client = MlflowClient(tracking_uri=tracking, registry_uri=tracking)
+    experiment = client.get_experiment_by_name("study")
+    assert experiment is not None
+    assert experiment.artifact_location.startswith((tmp_path / "results" / "mlflow" / "artifacts").as_uri())
+    children = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'", max_results=5000)
+    assert sorted(int(run.data.tags["trial"]) for run in children) == list(range(120))
+
+
+def test_force_takes_a_study_over_from_a_living_driver(tmp_path: Path, server: Server) -> None:
+    storage = database(server, "taken")
+    first, second = Place(tmp_path / "first"), Place(tmp_path / "second")
+    environment = {"OPTUNA_STORAGE": storage, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    for place in (first, second):
+        place.root.mkdir()
+        place.write_study(trials=1200)
+    held = first.start("run", "study", "--engine", "serial", **environment)
+    await_trials(first, 5)
+    try:
+        refused = second.run("run", "study", "--engine", "serial", **environment)
+        taken = second.run("run", "study", "--engine", "serial", "--force", "--trials", "30", **environment)
+    except BaseException:
+        held.kill()
+        raise
+    finally:
+        _, stderr = held.communicate(timeout=60)
+    assert refused.returncode == 1, refused.stderr
+    assert f"process {held.pid} on " in refused.stderr
+    assert "--force" in refused.stderr
+    assert taken.returncode == 0, taken.stderr
+    assert held.returncode == 4, stderr
+    assert "has taken it over: this driver stops" in stderr
+    assert "Traceback" not in stderr
+    # what the first one told and recorded elsewhere is trained again here, under the same numbers
+    with plain_storage(storage) as plain:
+        trials = optuna.load_study(study_name="study", storage=plain).trials
+    done = {trial.number for trial in trials if trial.state.name == "COMPLETE"}
+    assert set(range(30)) <= done
+    assert {record.number for record in second.records()} >= set(range(30))
