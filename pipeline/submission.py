@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from pipeline.data_spec import Npz
 from pipeline.execution import job_entry
-from pipeline.settings import Settings, without_password
+from pipeline.settings import Settings
+from pipeline.storage_url import without_password
 from pipeline.study import Study
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
