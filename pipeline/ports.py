@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from pipeline.space import Value
+from pipeline.stability.certificate import Certificate
 from pipeline.trajectory import Trajectory
 from pipeline.trial import Trial
 
@@ -132,6 +133,10 @@ class Searcher(Protocol):
 
     def tell_failure(self, number: int, reason: str) -> None:
         """End a running trial as FAIL. Telling a finished one again does nothing."""
+        ...
+
+    def certificate(self) -> Certificate | None:
+        """Where the study stands against its stop, by what storage was told; None where it has none."""
         ...
 
     def together(self) -> AbstractContextManager[None]:

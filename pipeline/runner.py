@@ -18,13 +18,14 @@ from pipeline.kill_points import passage
 from pipeline.packing import MAX_PACK_TRIALS, CostModel, DataShape, PackKey, operations, pack_key, pack_length
 from pipeline.ports import Executor, PackResult, Proposal, Searcher, Telling, Tracker
 from pipeline.segments import CorruptSegmentError, Record, read_segment, segment_index, segment_paths, write_segment
+from pipeline.stability.certificate import Certificate, write_certificate
 from pipeline.stability.criterion import Judgement, judge
 from pipeline.study import Study
 from pipeline.trial import Trial, trial_seed
 
 TARGET_SECONDS = 3.0  # of work in a pack: long against a call to a worker, short against a person's patience
 FIRST_TARGET_SECONDS = 0.5  # before this machine's speed is known
-FEWEST_ASKED = 16  # trials at a time; an adaptive sampler learns between them
+MOST_UNTOLD = 256  # trials that an adaptive sampler has out at a time, however many slots there are
 MOST_IN_STORE = 4096  # trials asked for ahead of the slots
 TYPICAL_OF = 64
 WAIT_SECONDS = 0.5
@@ -99,6 +100,8 @@ class Runner:
         self.cost = cost
         self._on_progress = on_progress
         self._shape: DataShape = study.data.shape()
+        share = MOST_UNTOLD // max(1, len(executor.slots))
+        self._batch = max(1, study.replicates, min(study.sampler.asked_at_once(), share))
         self._attempts = AttemptLog(folder / "attempts.jsonl")
         self._pending: dict[PackKey, deque[Trial]] = {}
         self._flying: dict[int, Trial] = {}
@@ -107,6 +110,7 @@ class Runner:
         self._next_segment = 0
         self._stopping = False
         self._abandon_at = math.inf
+        self._certificate: Certificate | None = None
         self._warm: set[str] = set()  # slots whose worker has run a pack
         self._begun = self._counted = time.monotonic()
         self.progress = Progress(total=study.budget.trials)
@@ -144,6 +148,7 @@ class Runner:
         numbers = [*state.told, *state.failed, *(proposal.number for proposal in state.running)]
         self._asked = sum(number < budget for number in numbers)
         self.progress.failed += len(state.failed - recorded)
+        self._look()
 
     def run(self) -> Progress:
         """Train until the budget is reached, the time is up or `stop` was called; returns where the study stands."""
@@ -151,7 +156,7 @@ class Runner:
         while True:
             self.progress.seconds = time.monotonic() - self._begun
             # free slots go on before the books are kept; but an adaptive sampler must be told before it is asked
-            if self._study.sampler.enumerated or not self._ended:
+            if not self._study.looks_back or not self._ended:
                 self._submit_packs()
             self._report()
             if self._ended:
@@ -165,7 +170,7 @@ class Runner:
 
     def _short_of_trials(self) -> bool:
         """Whether the time until a pack ends is well used by asking: there should be a pack in store for every slot."""
-        if self._stopping or not self._study.sampler.enumerated or self._asked >= self._study.budget.trials:
+        if self._stopping or self._study.looks_back or self._left() <= 0:
             return False
         return sum(map(len, self._pending.values())) < min(len(self._flying), MOST_IN_STORE)
 
@@ -185,7 +190,7 @@ class Runner:
             queue = max(self._pending.values(), key=len, default=None)
             count = self._fitting(queue, self._target_seconds()) if queue else 0
             complete = queue is not None and count < len(queue)
-            left = self._study.budget.trials - self._asked
+            left = self._left()
             if queue and (complete or left <= 0 or not self._may_ask(len(queue))):
                 return [queue.popleft() for _ in range(count)]
             if left <= 0:
@@ -198,18 +203,23 @@ class Runner:
         queued = [trial for queue in self._pending.values() for trial in islice(queue, TYPICAL_OF)]
         if not queued:
             return target
-        left = self._study.budget.trials - self._asked + sum(map(len, self._pending.values()))
+        left = self._left() + sum(map(len, self._pending.values()))
         typical = sum(self.cost.seconds(trial.recipe, self._shape) for trial in queued) / len(queued)
         return min(target, max(left * typical / (2 * len(self._executor.slots)), 0.1 * target))
 
+    def _left(self) -> int:
+        """Trials that may still be asked for."""
+        certified = self._certificate is not None and self._certificate.certified
+        return 0 if certified else self._study.budget.trials - self._asked
+
     def _may_ask(self, queued: int) -> bool:
-        return self._study.sampler.enumerated or queued < max(FEWEST_ASKED, self._study.replicates)
+        return not self._study.looks_back or queued < self._batch
 
     def _ask_for_a_pack(self) -> None:
         """Ask for whole points, about a pack, and put them in store."""
-        left, replicates = self._study.budget.trials - self._asked, self._study.replicates
-        points = -(-FEWEST_ASKED // replicates)
-        if self._study.sampler.enumerated:
+        left, replicates = self._left(), self._study.replicates
+        points = -(-self._batch // replicates)
+        if not self._study.looks_back:
             typical = self.cost.seconds(self._study.recipe, self._shape)
             points = max(points, min(64, int(self._target_seconds() / typical / replicates)))
         proposals = self._searcher.ask(min(left, points * replicates))
@@ -268,7 +278,15 @@ class Runner:
             for record in records:
                 self._settle(record, told=False)
                 self.progress.new += 1
+        self._look()
         self._tracker.notify()
+
+    def _look(self) -> None:
+        """See whether the study's stop is reached, and put on record how it stands."""
+        certificate = self._searcher.certificate()
+        if certificate is not None and certificate != self._certificate:
+            write_certificate(self._folder, certificate)
+        self._certificate = certificate
 
     def _lost(self, result: PackResult) -> list[Record]:
         """Count the loss; queue the trials again, and return a failure's record for those past the limit."""

@@ -1,7 +1,8 @@
 """How a study's points are chosen: a declaration, checked against the space, without any search library.
 
 An enumerated design is a function of the trial's number alone, so that a larger budget keeps the prefix and a
-resumed study is exact; the adaptive samplers (TPE, GP, CMA-ES) look at the margins told so far.
+resumed study is exact; the adaptive samplers look at what was told so far: TPE, GP and CMA-ES at the
+margins, the boundary sampler at the responses.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.space import Choice, SearchSpace
 
+BATCH = 16  # trials that an adaptive sampler is asked for at a time; it learns between them
 MAX_GRID_POINTS = 1_000_000  # the shuffled order of a grid is held in memory
 
 
@@ -21,6 +23,10 @@ class _Sampler(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     enumerated: ClassVar[bool] = True
+
+    def asked_at_once(self) -> int:
+        """Trials for one slot that are asked for together, where earlier results decide on later points."""
+        return BATCH
 
     def faults(self, space: SearchSpace, budget_trials: int, replicates: int) -> list[str]:  # noqa: ARG002
         """What keeps this sampler from proposing `budget_trials` trials of the space, one sentence each."""
@@ -117,5 +123,20 @@ class CmaEsSampler(_Sampler):
         return faults
 
 
-AnySampler = RandomSampler | SobolSampler | GridSampler | TpeSampler | GpSampler | CmaEsSampler
+class BoundarySampler(_Sampler):
+    """Near the edges of every response's band, where a trial tells most about the stability region.
+
+    Args:
+        batch: trials asked for at a time, for one slot: fewer learn more from each, more train faster together.
+    """
+
+    type: Literal["boundary"] = "boundary"
+    enumerated: ClassVar[bool] = False
+    batch: Annotated[int, Field(ge=1, le=256)] = BATCH
+
+    def asked_at_once(self) -> int:
+        return self.batch
+
+
+AnySampler = RandomSampler | SobolSampler | GridSampler | TpeSampler | GpSampler | CmaEsSampler | BoundarySampler
 SamplerSpec = Annotated[AnySampler, Field(discriminator="type")]

@@ -22,6 +22,7 @@ from pipeline.ports import Executor, Tracker, Work
 from pipeline.report.results import Results
 from pipeline.runner import Limits, Progress, Runner
 from pipeline.settings import Settings, resolve_settings
+from pipeline.stability.certificate import read_certificate
 from pipeline.storage_url import postgresql_url, storage_file
 from pipeline.study import Study
 from pipeline.study_folder import StudyFolder, make_folder
@@ -146,6 +147,9 @@ def drive(
                 # not for a second Ctrl-C, which must exit at once: the shipper then ends when its pipe breaks
                 _close(tracker, listener)
                 raise
+        certificate = read_certificate(folder.path) if study.stop is not None else None
+        if certificate is not None:
+            listener.found(certificate.verdict())
         waiting = _close(tracker, listener)
     return Ended(progress, waiting, stop.requested)
 
@@ -234,6 +238,8 @@ def open_searcher(study: Study, settings: Settings, report: Callable[[str], None
         replicates=study.replicates,
         fingerprint=study.fingerprint(),
         report=report,
+        bands=study.bands(),
+        error=None if study.stop is None else study.stop.error,
     )
 
 

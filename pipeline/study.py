@@ -14,8 +14,9 @@ from pipeline.data_spec import DataSpec, Digits
 from pipeline.errors import StudyError
 from pipeline.recipe import Recipe
 from pipeline.sampler_spec import SamplerSpec, SobolSampler
-from pipeline.space import SearchSpace, Value
+from pipeline.space import Choice, SearchSpace, Value
 from pipeline.stability.criterion import Criterion
+from pipeline.stability.response_band import ResponseBand, response_bands
 from pipeline.study_faults import cross_faults, nearest, plain, sentences
 
 FINGERPRINTED = ("space", "recipe", "data", "criterion", "sampler", "replicates", "seed")
@@ -36,6 +37,13 @@ class Budget(BaseModel):
     model_config = _STRICT
     trials: Annotated[int, Field(ge=1, le=10_000_000)]
     minutes: Annotated[float | None, Field(gt=0)] = None
+
+
+class Stop(BaseModel):
+    """When a study may end before its budget: once its region is certified, by audits among the trials."""
+
+    model_config = _STRICT
+    error: Annotated[float, Field(gt=0, lt=0.5, description="fraction of the space that may be misclassified")]
 
 
 class Resources(BaseModel):
@@ -77,6 +85,7 @@ class Study(BaseModel):
     criterion: Criterion = Criterion()
     sampler: SamplerSpec = SobolSampler()
     budget: Budget
+    stop: Stop | None = None
     replicates: Annotated[int, Field(ge=1, le=1000, description="trainings of each point")] = 1
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     resources: Resources = Resources()
@@ -136,6 +145,22 @@ class Study(BaseModel):
     def fingerprint(self) -> str:
         """SHA-256 of the fingerprinted parts, as hex."""
         return hashlib.sha256(json.dumps(self.fingerprinted(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether earlier results decide on later points: then trials are not asked for long before their time."""
+        return not self.sampler.enumerated or self.stop is not None
+
+    def bands(self) -> tuple[ResponseBand, ...]:
+        """The responses that are judged, and where each must lie."""
+        steps = self.space.axes.get("steps")
+        if steps is None:
+            most = self.recipe.steps
+        elif isinstance(steps, Choice):
+            most = max(value for value in steps.choices if isinstance(value, int))
+        else:
+            most = int(steps.high)
+        return response_bands(self.criterion, most)
 
     def resolve(self, point: Mapping[str, Value]) -> Recipe:
         """The recipe of a trial at a point, a relative init scale made absolute."""

@@ -20,6 +20,7 @@ from pipeline.ports import Executor, PackResult, Proposal, Searcher, Telling, Wo
 from pipeline.recipe import Recipe
 from pipeline.sampler_spec import (
     AnySampler,
+    BoundarySampler,
     CmaEsSampler,
     GpSampler,
     GridSampler,
@@ -27,11 +28,13 @@ from pipeline.sampler_spec import (
     SobolSampler,
     TpeSampler,
 )
-from pipeline.search.searcher import ATTRIBUTE_PREFIX, OptunaSearcher
+from pipeline.search.history import ATTRIBUTE_PREFIX
+from pipeline.search.searcher import OptunaSearcher
 from pipeline.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
 from pipeline.trajectory import STATISTICS
 from pipeline.trial import Trial, trial_seed
 from tests.fakes_work import PlantedWork, PoisonousWork, RaisingWork, SwitchingWork
+from tests.problems import RATIO
 from tests.search.storages import plain_storage, storage_url
 
 RAISES, EXHAUSTS, POISONS, FAULTY = 901, 902, 903, 904
@@ -182,7 +185,7 @@ MIXED = SearchSpace(
     }
 )
 NUMERIC = SearchSpace({"depth": Integer(2, 50), "init_scale": LogReal(0.5, 4.0), "momentum": Real(0.0, 0.9)})
-ADAPTIVE = (TpeSampler(), GpSampler(), CmaEsSampler())
+ADAPTIVE = (TpeSampler(), GpSampler(), CmaEsSampler(), BoundarySampler())
 ENUMERATED = (RandomSampler(), SobolSampler(), GridSampler(default_levels=5))
 every_sampler = pytest.mark.parametrize("spec", [*ENUMERATED, *ADAPTIVE], ids=lambda spec: spec.type)
 # proposals of Optuna's GP after its start-up take a second each: they are asked for on the journal alone
@@ -195,10 +198,15 @@ def space_for(spec: AnySampler) -> SearchSpace:
     return NUMERIC if isinstance(spec, CmaEsSampler | GpSampler) else MIXED
 
 
-def margin_at(proposal: Proposal) -> float:
+def ratio_at(proposal: Proposal) -> float:
     """A planted region around init_scale 1.4, narrower for deeper networks."""
     scale, depth = float(proposal.point["init_scale"]), float(proposal.point["depth"])
-    return 1.0 - abs(math.log(scale / 1.4)) * depth / 10.0
+    return math.log(scale / 1.4) * depth / 10.0
+
+
+def telling_of(proposal: Proposal) -> Telling:
+    ratio = ratio_at(proposal)
+    return Telling(proposal.number, 1.0 - abs(ratio), {"R": ratio})
 
 
 class Bench:
@@ -213,11 +221,15 @@ class Bench:
         self._prefix = uuid4().hex
         self._open: dict[str, Searcher] = {}
 
-    def searcher(self, spec: AnySampler, study: str = "", *, replicates: int = 1) -> Searcher:
+    def searcher(
+        self, spec: AnySampler, study: str = "", *, replicates: int = 1, error: float | None = None
+    ) -> Searcher:
         name, space = self._prefix + study, space_for(spec)
         if name in self._open:
             self._open[name].close()
-        searcher = OptunaSearcher(self._url, name, space, spec, study_seed=11, replicates=replicates)
+        searcher = OptunaSearcher(
+            self._url, name, space, spec, study_seed=11, replicates=replicates, bands=(RATIO,), error=error
+        )
         self._open[name] = searcher
         self._stack.callback(searcher.close)
         return searcher
@@ -271,10 +283,30 @@ class SearcherContract:
         through, stopped = bench.searcher(spec), bench.searcher(spec, "-stopped")
         for searcher in (through, stopped):
             for proposal in searcher.ask(12):
-                searcher.tell(Telling(proposal.number, margin_at(proposal)))
+                searcher.tell(telling_of(proposal))
         stopped = bench.searcher(spec, "-stopped")
         assert stopped.state().told == set(range(12))
         assert stopped.ask(3) == through.ask(3)
+
+    @pytest.mark.parametrize("spec", [SobolSampler(), BoundarySampler()], ids=lambda spec: spec.type)
+    def test_a_certificate_follows_from_what_storage_was_told(self, bench: Bench, spec: AnySampler) -> None:
+        assert bench.searcher(spec, "-none").certificate() is None
+        searcher = bench.searcher(spec, error=0.49)  # reached at once, so that every trial is an audit
+        first = searcher.certificate()
+        assert first is not None
+        assert (first.certified, first.error, first.num_trials) == (False, 0.49, 0)
+        for _ in range(3):
+            for proposal in searcher.ask(16):
+                searcher.tell(telling_of(proposal))
+        certificate = searcher.certificate()
+        assert certificate is not None
+        assert certificate.num_trials == 48
+        assert certificate.misclassified_volume < 0.49
+        assert bench.searcher(spec, error=0.49).certificate() == certificate
+        forecasts = [trial.user_attrs.get(ATTRIBUTE_PREFIX + "p_region") for trial in bench.optuna_study().trials]
+        frozen = [forecast for forecast in forecasts if forecast is not None]
+        assert len(frozen) > 10
+        assert all(0 <= forecast <= 1 for forecast in frozen)
 
     @every_sampler
     def test_replicates_share_a_point(self, bench: Bench, spec: AnySampler) -> None:
@@ -353,10 +385,10 @@ class SearcherContract:
     def test_it_is_a_study_that_optuna_itself_opens(self, bench: Bench) -> None:
         searcher = bench.searcher(SobolSampler())
         for proposal in searcher.ask(8):
-            searcher.tell(Telling(proposal.number, margin_at(proposal), {"R": 0.5, "verdict": "stable"}))
+            searcher.tell(Telling(proposal.number, 1.0 - abs(ratio_at(proposal)), {"R": 0.5, "verdict": "stable"}))
         study = bench.optuna_study()
         assert study.direction == optuna.study.StudyDirection.MAXIMIZE
-        assert study.best_value == max(margin_at(searcher.proposal(n)) for n in range(8))
+        assert study.best_value == max(1.0 - abs(ratio_at(searcher.proposal(n))) for n in range(8))
         frame = study.trials_dataframe()
         assert list(frame["params_depth"]) == [searcher.proposal(n).point["depth"] for n in range(8)]
         assert set(frame[f"user_attrs_{ATTRIBUTE_PREFIX}verdict"]) == {"stable"}
@@ -370,7 +402,7 @@ class TestJournalSearcher(SearcherContract):
     def test_a_batch_of_an_adaptive_sampler_repeats_no_point(self, bench: Bench, spec: AnySampler) -> None:
         searcher = bench.searcher(spec)
         for proposal in searcher.ask(12):
-            searcher.tell(Telling(proposal.number, margin_at(proposal)))
+            searcher.tell(telling_of(proposal))
         batch = searcher.ask(3)
         assert len({tuple(p.point.items()) for p in batch}) == 3
 
@@ -378,7 +410,7 @@ class TestJournalSearcher(SearcherContract):
         through, stopped = bench.searcher(GpSampler()), bench.searcher(GpSampler(), "-stopped")
         for searcher in (through, stopped):
             for proposal in searcher.ask(12):
-                searcher.tell(Telling(proposal.number, margin_at(proposal)))
+                searcher.tell(telling_of(proposal))
         assert bench.searcher(GpSampler(), "-stopped").ask(1) == through.ask(1)
 
 

@@ -54,6 +54,8 @@ def open_runner(study: Study, folder: Path, work: Work | None = None, **limits: 
         study.sampler,
         study_seed=study.seed,
         replicates=study.replicates,
+        bands=study.bands(),
+        error=None if study.stop is None else study.stop.error,
     )
     return Runner(
         study,
@@ -219,7 +221,7 @@ def test_axes_of_structural_fields_make_packs_of_one_key(tmp_path):
         assert len({(record.recipe["width"], record.recipe["optimizer"]) for record in read_segment(path)}) == 1
 
 
-@pytest.mark.parametrize("sampler", ["random", "sobol", "grid", "tpe", "cmaes"])
+@pytest.mark.parametrize("sampler", ["random", "sobol", "grid", "tpe", "cmaes", "boundary"])
 def test_every_sampler_finishes_and_resumes(tmp_path, sampler):
     run(declare(sampler={"type": sampler}, budget={"trials": 20}), tmp_path)
     study = declare(sampler={"type": sampler}, budget={"trials": 40})

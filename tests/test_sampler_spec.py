@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.sampler_spec import (
     AnySampler,
+    BoundarySampler,
     CmaEsSampler,
     GpSampler,
     GridSampler,
@@ -25,7 +26,9 @@ def parse(declaration: object) -> AnySampler:
     return sampler
 
 
-@pytest.mark.parametrize("kind", [RandomSampler, SobolSampler, GridSampler, TpeSampler, GpSampler, CmaEsSampler])
+@pytest.mark.parametrize(
+    "kind", [RandomSampler, SobolSampler, GridSampler, TpeSampler, GpSampler, CmaEsSampler, BoundarySampler]
+)
 def test_a_declaration_is_known_by_its_type_and_survives_a_round_trip(kind: type[AnySampler]) -> None:
     sampler = kind()
     assert parse(sampler.model_dump()) == sampler
@@ -33,7 +36,13 @@ def test_a_declaration_is_known_by_its_type_and_survives_a_round_trip(kind: type
 
 
 @pytest.mark.parametrize(
-    "declaration", [{"type": "sobl"}, {"type": "sobol", "seed": 3}, {"type": "grid", "levels": {"momentum": 0}}]
+    "declaration",
+    [
+        {"type": "sobl"},
+        {"type": "sobol", "seed": 3},
+        {"type": "grid", "levels": {"momentum": 0}},
+        {"type": "boundary", "batch": 0},
+    ],
 )
 def test_what_is_no_declaration_is_refused(declaration: object) -> None:
     with pytest.raises(ValidationError):
@@ -74,6 +83,11 @@ def test_a_grid_too_large_to_shuffle_is_refused() -> None:
     assert "at most 1000000 points, got 2000000" in fault
 
 
-@pytest.mark.parametrize("sampler", [RandomSampler(), SobolSampler(), TpeSampler(), GpSampler()])
+@pytest.mark.parametrize("sampler", [RandomSampler(), SobolSampler(), TpeSampler(), GpSampler(), BoundarySampler()])
 def test_the_others_take_every_space_and_budget(sampler: AnySampler) -> None:
     assert sampler.faults(SPACE, 10**6, 7) == []
+
+
+def test_a_batch_is_what_is_asked_for_together() -> None:
+    assert BoundarySampler(batch=3).asked_at_once() == 3
+    assert TpeSampler().asked_at_once() == BoundarySampler().asked_at_once()

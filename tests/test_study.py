@@ -57,7 +57,7 @@ def faults(**changes: object) -> tuple[str, ...]:
             {"space": {"depth": LogInteger(2, 8), "activation": Choice(("tanh", "relu"))}, "sampler": {"type": "cmaes"}},
             "sampler cmaes takes no choice axes, got 'activation'",
         ),
-        ({"sampler": {"type": "sobl"}}, "sampler.type must be one of random, sobol, grid, tpe, gp, cmaes, got 'sobl'; did you mean 'sobol'?"),
+        ({"sampler": {"type": "sobl"}}, "sampler.type must be one of random, sobol, grid, tpe, gp, cmaes, boundary, got 'sobl'; did you mean 'sobol'?"),
         ({"recipe": {"steps": 0}, "criterion": {"responses": ["T"]}}, "criterion.responses must not hold T where steps is 0"),
         ({"recipe": {"probe_samples": 4096}}, "recipe.probe_samples must be at most the rows of the data set, 1797, got 4096"),
         ({"data": {"type": "npz", "path": "nowhere.npz"}}, "data: data must be in a file that can be read"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import optuna
@@ -19,15 +19,21 @@ from pipeline.errors import StorageError, UsageError
 from pipeline.kill_points import passage
 from pipeline.ports import Proposal, SearchState, Telling
 from pipeline.sampler_spec import AnySampler
-from pipeline.search.designs import design_of
+from pipeline.sampler_spec import BoundarySampler as BoundarySpec
+from pipeline.search.audits import Attributes, Auditor
+from pipeline.search.boundary_sampler import BoundarySampler
+from pipeline.search.designs import derived_seed, design_of
+from pipeline.search.history import ATTRIBUTE_PREFIX, History
 from pipeline.search.patience import PATIENCE_SECONDS, Patience
 from pipeline.search.samplers import AdaptiveSampler, DesignSampler, distributions_of
 from pipeline.search.storages import open_storage, storage_errors
 from pipeline.space import AnyAxis, Integer, LogInteger, LogReal, Real, SearchSpace, Value
+from pipeline.stability.certificate import Certificate
+from pipeline.stability.region_model import RegionModel
+from pipeline.stability.response_band import ResponseBand
 from pipeline.storage_url import without_password
 
 FINGERPRINT_ATTRIBUTE = "gs.fingerprint"
-ATTRIBUTE_PREFIX = "gs."  # a person's own attributes and Optuna's keep their names
 _MAX_REASON = 500
 
 
@@ -40,6 +46,8 @@ class OptunaSearcher:
             at numbers divisible by `replicates`, and the numbers after it repeat that point.
         patience: seconds for which a server, once reached, may be away in the middle of a study.
         report: told in a sentence when it goes and when it is back.
+        bands: the responses that are judged: what a boundary sampler and audits look at.
+        error: misclassified volume to be certified, by audits among the trials; None for no audits.
 
     Raises:
         UsageError: the URL is of no accepted kind.
@@ -60,6 +68,8 @@ class OptunaSearcher:
         fingerprint: str = "",
         patience: float = PATIENCE_SECONDS,
         report: Callable[[str], None] = lambda _: None,
+        bands: Sequence[ResponseBand] = (),
+        error: float | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._url = storage_url
@@ -68,11 +78,15 @@ class OptunaSearcher:
         self._replicates = replicates
         self._distributions = distributions_of(space)
         self._design = design_of(sampler_spec, space, study_seed)
-        sampler = (
-            AdaptiveSampler(sampler_spec, self._distributions, study_seed)
-            if self._design is None
-            else DesignSampler(self._design, self._distributions, replicates)
-        )
+        self._auditor: Auditor | None = None
+        sampler = self._sampler(sampler_spec, bands, study_seed)
+        if error is not None:
+            history, model = (
+                (sampler.history, sampler.model)
+                if isinstance(sampler, BoundarySampler)
+                else (History(space, bands), RegionModel(space, bands, derived_seed(study_seed, "model")))
+            )
+            self._auditor = Auditor(space, history, model, error, study_seed=study_seed, replicates=replicates)
         opened = open_storage(storage_url, study_name)
         self._patient = Patience(storage_url, patience, report)
         self._storage = opened.storage
@@ -82,6 +96,13 @@ class OptunaSearcher:
             self._study = self._created_or_loaded(sampler)
             self._study_id = self._storage.get_study_id_from_name(study_name)
             self._require_same_study(fingerprint)
+
+    def _sampler(self, spec: AnySampler, bands: Sequence[ResponseBand], study_seed: int) -> BaseSampler:
+        if self._design is not None:
+            return DesignSampler(self._design, self._distributions, self._replicates)
+        if isinstance(spec, BoundarySpec):
+            return BoundarySampler(self._space, bands, seed=derived_seed(study_seed, "boundary sampler"))
+        return AdaptiveSampler(spec, self._distributions, study_seed)
 
     def _created_or_loaded(self, sampler: BaseSampler) -> optuna.Study:
         # not load_if_exists, which writes a record into a journal at every opening
@@ -162,6 +183,11 @@ class OptunaSearcher:
         """End a running trial as FAIL. Telling a finished one again does nothing."""
         self._finish(number, {"failure": reason[:_MAX_REASON]}, TrialState.FAIL, None)
 
+    def certificate(self) -> Certificate | None:
+        """What the trials told so far certify; None where nothing is audited."""
+        auditor = self._auditor
+        return None if auditor is None else self._patient(lambda: auditor.certificate(self._study))
+
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """Tell different trials within: a journal takes them in one write, at the end."""
@@ -184,13 +210,16 @@ class OptunaSearcher:
         self._patient(finish)
 
     def _new_trial(self, number: int) -> Proposal:
-        point = self._known_point(number)
-        if point is None:
+        settled = self._settled(number)
+        if settled is None:
             trial = self._study.ask(self._distributions)
             alone, point = trial.number == number, self._ordered(trial.params)
         else:
             # one record with all parameters: no moment at which a kill could leave half a trial
-            running = create_trial(state=TrialState.RUNNING, params=point, distributions=self._distributions)
+            point, attributes = settled
+            running = create_trial(
+                state=TrialState.RUNNING, params=point, distributions=self._distributions, user_attrs=attributes
+            )
             trial_id = self._storage.create_new_trial(self._study_id, running)
             # asked the other way round, a database would be read for the whole trial
             alone = self._trial_id(number) == trial_id
@@ -202,15 +231,19 @@ class OptunaSearcher:
             )
         return Proposal(number, point)
 
-    def _known_point(self, number: int) -> dict[str, Value] | None:
-        """The point of a number that is settled without asking a sampler: a design's, or a replicate's."""
-        if self._design is not None:
-            return self._design.point(number // self._replicates)
-        if number % self._replicates == 0:
-            return None
+    def _settled(self, number: int) -> tuple[dict[str, Value], Attributes] | None:
+        """Point and attributes of a number for which no sampler is asked: an audit's, a design's, or a replicate's."""
         first = number - number % self._replicates
-        params = self._storage.get_trial(self._trial_id(first)).params
-        return self._ordered(params) if params.keys() >= self._distributions.keys() else None
+        if self._design is not None and self._auditor is None:
+            return self._design.point(number // self._replicates), {}
+        if number != first:
+            params = self._storage.get_trial(self._trial_id(first)).params
+            if params.keys() >= self._distributions.keys():
+                return self._ordered(params), {}
+        elif self._auditor is not None and (audit := self._auditor.settled(self._study, number)) is not None:
+            point, attributes = audit
+            return self._ordered(point), attributes
+        return None if self._design is None else (self._design.point(number // self._replicates), {})
 
     def _completed(self, trial: FrozenTrial) -> Proposal | None:
         """The proposal of an unfinished trial; None if its parameters do not fit the space and it was ended as FAIL."""

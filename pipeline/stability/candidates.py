@@ -41,6 +41,11 @@ class Candidates:
         """Mean and standard deviation of the latent, warped response, shape (C,) each."""
         return Posterior(self._mean_C, np.sqrt(np.maximum(self._variance_C, 0)))
 
+    @property
+    def told_posterior(self) -> Posterior:
+        """The same by the trials told alone, without beliefs."""
+        return Posterior(self._mean_C, np.sqrt(np.maximum(self._told_variance_C, 0)))
+
     def tell(self, unit_KD: Array, response_K: ArrayLike) -> None:
         """Add finished trials; all beliefs are given up."""
         self.surrogate = self.surrogate.extended(unit_KD, response_K)
@@ -52,6 +57,9 @@ class Candidates:
 
     def believe(self, unit_KD: Array) -> None:
         """Take trials for running, and none else."""
+        if len(unit_KD) == 0:
+            self._num_rows, self._variance_C = self._num_told, self._told_variance_C.copy()
+            return
         new_KC = self._told_rows(self.surrogate.extended(unit_KD))
         self._variance_C = self._told_variance_C - np.einsum("kc,kc->c", new_KC, new_KC)
 

@@ -53,6 +53,13 @@ class Certificate:
     num_trials: int
     conditions: tuple[Condition, ...]
 
+    def verdict(self) -> str:
+        """In one sentence: certified or not, and which conditions do not hold."""
+        if self.certified:
+            return f"certified after {self.num_trials} trials: {self.conditions[0].sentence}"
+        failed = "; ".join(f"{one.name}: {one.sentence}" for one in self.conditions if not one.holds)
+        return f"not certified after {self.num_trials} trials, because of {failed}"
+
     def dump(self) -> dict[str, Any]:
         """As JSON types."""
         return asdict(self)

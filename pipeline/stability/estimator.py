@@ -84,13 +84,13 @@ class Estimator:
         diverged = np.zeros(len(unit_MD))
         for surrogate in self.surrogates:
             band, posterior = surrogate.band, surrogate.posterior(unit_MD)
-            below, above = _beyond(surrogate, posterior, noisy=False)
+            below, above = beyond(surrogate, posterior, noisy=False)
             p_region *= np.maximum(0, 1 - below - above)
-            next_below, next_above = _beyond(surrogate, posterior, noisy=True)
+            next_below, next_above = beyond(surrogate, posterior, noisy=True)
             p_next *= np.maximum(0, 1 - next_below - next_above)
-            for side, beyond in ((band.low_side, below), (band.high_side, above)):
+            for side, outside in ((band.low_side, below), (band.high_side, above)):
                 if side:
-                    within[side] = within.get(side, 1.0) * (1 - beyond)
+                    within[side] = within.get(side, 1.0) * (1 - outside)
             if band.diverged_from is not None:
                 level = float(surrogate.warp(band.diverged_from))
                 diverged = np.maximum(diverged, ndtr(_z(posterior.mean - level, posterior.sd)))
@@ -155,7 +155,7 @@ def fit_estimator(
     return Estimator(coordinates, surrogates)
 
 
-def _beyond(surrogate: Surrogate, posterior: Posterior, *, noisy: bool) -> tuple[Array, Array]:
+def beyond(surrogate: Surrogate, posterior: Posterior, *, noisy: bool) -> tuple[Array, Array]:
     """Probabilities of lying below and above the band: of the median, or (noisy) of one new training."""
     band = surrogate.band
     sides = []

@@ -13,7 +13,8 @@ import pytest
 
 from pipeline.ports import Telling
 from pipeline.sampler_spec import AnySampler, SobolSampler, TpeSampler
-from pipeline.search.searcher import ATTRIBUTE_PREFIX, OptunaSearcher
+from pipeline.search.history import ATTRIBUTE_PREFIX
+from pipeline.search.searcher import OptunaSearcher
 from pipeline.search.storages import open_storage
 from pipeline.space import Choice, LogReal, SearchSpace
 
