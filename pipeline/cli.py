@@ -16,6 +16,7 @@ from pipeline.verbs.run import run
 from pipeline.verbs.status import status
 from pipeline.verbs.submit import submit
 from pipeline.verbs.sync import sync
+from pipeline.verbs.theory import theory
 from pipeline.verbs.ui import ui
 
 _DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
@@ -57,5 +58,5 @@ def cli() -> None:
     """
 
 
-for verb in (check, run, status, list_studies, ui, sync, submit):
+for verb in (check, run, status, list_studies, ui, sync, submit, theory):
     cli.add_command(verb)

@@ -138,6 +138,16 @@ def log_attractors(function: ScalarFunction, log_init_scale_M: Array, bias_scale
     return np.where(direction_M == 0, log_start_M, settled_M)
 
 
+@lru_cache(maxsize=64)
+def grows_with_length(function: ScalarFunction) -> bool:
+    """Whether E[phi^2] does not fall as lengths grow, which log_attractors takes for granted; so for the recipe's.
+
+    By a tenth it may: the integrals of oscillating functions are no better at great lengths.
+    """
+    log_square_G = _log_mean_square_on_grid(function)
+    return bool((np.maximum.accumulate(log_square_G) - log_square_G < math.log(1.1)).all())
+
+
 def correlation_fixed_point(
     activation: Activation, init_scale: float, bias_scale: float, q: float
 ) -> CorrelationFixedPoint:
@@ -175,6 +185,8 @@ def _describe(
 
 
 def _depth_scale(factor: float) -> float:
+    if factor == 0:
+        return 0.0
     log_factor = abs(math.log(factor))
     return 1 / log_factor if log_factor > ROUNDING else math.inf
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from pipeline.errors import UsageError
 from pipeline.stability.quadrature import LogTable, gaussian_mean, gaussian_pair_mean
 from pipeline.stability.scalar_functions import Array, ScalarFunction, as_function
 
@@ -18,6 +19,7 @@ LOG_Q_LIMIT = (
     60.0  # |ln q| beyond which every moment is a power of q to 1e-12: limits q -> 0 and infinity are read here
 )
 _TABLE_STEP = 0.125
+_LEAST_MEAN = 1e-300  # stands for what underflows where a function is flat around 0
 _SMALLEST_SLOPE_Q = 1e-16  # phi phi' z / sqrt(q) is all cancellation below
 
 Activation = str | ScalarFunction
@@ -26,7 +28,7 @@ Activation = str | ScalarFunction
 def length_map(activation: Activation, init_scale: float, bias_scale: float, q: float) -> float:
     """q' = sigma_w^2 E[phi(sqrt(q) z)^2] + sigma_b^2: the mean square of the next layer's pre-activations."""
     function = as_function(activation)
-    return init_scale**2 * _mean(lambda u: function.phi(u) ** 2, q) + bias_scale**2
+    return init_scale**2 * _mean(function, lambda u: function.phi(u) ** 2, q) + bias_scale**2
 
 
 def chi_1(activation: Activation, init_scale: float, q: float) -> float:
@@ -35,24 +37,24 @@ def chi_1(activation: Activation, init_scale: float, q: float) -> float:
     q = 0 and infinity give the limits.
     """
     function = as_function(activation)
-    return init_scale**2 * _mean(lambda u: function.derivative(u) ** 2, q)
+    return init_scale**2 * _mean(function, lambda u: function.derivative(u) ** 2, q)
 
 
 def chi_parallel(activation: Activation, init_scale: float, q: float) -> float:
     """dq'/dq = sigma_w^2 E[phi phi' z] / sqrt(q): below 1 a fixed length attracts. q = 0 gives the limit."""
     function = as_function(activation)
     q = min(max(q, _SMALLEST_SLOPE_Q), math.exp(LOG_Q_LIMIT))
-    return init_scale**2 * _mean(lambda u: function.phi(u) * function.derivative(u) * u, q) / q
+    return init_scale**2 * _mean(function, lambda u: function.phi(u) * function.derivative(u) * u, q) / q
 
 
 def kappa(activation: Activation, q: float) -> float:
     """E[phi'^4] / E[phi'^2]^2, which sets the spread of R at finite width: Var[ln(G_1/G_L)] = (L-1)(3 kappa - 1)/n.
 
-    Source: Hanin & Nica 2019.
+    Infinite where the derivative is zero. Source: Hanin & Nica 2019.
     """
     function = as_function(activation)
-    second = _mean(lambda u: function.derivative(u) ** 2, q)
-    return _mean(lambda u: function.derivative(u) ** 4, q) / second**2
+    second = _mean(function, lambda u: function.derivative(u) ** 2, q)
+    return _mean(function, lambda u: function.derivative(u) ** 4, q) / second**2 if second else math.inf
 
 
 def correlation_map(
@@ -62,7 +64,7 @@ def correlation_map(
     function = as_function(activation)
     if correlation == 1:
         return length_map(function, init_scale, bias_scale, q) / q
-    return (init_scale**2 * gaussian_pair_mean(function.phi, q, correlation) + bias_scale**2) / q
+    return (init_scale**2 * gaussian_pair_mean(function.phi, q, correlation, function.kinks) + bias_scale**2) / q
 
 
 def correlation_slope(activation: Activation, init_scale: float, q: float, correlation: float) -> float:
@@ -70,7 +72,7 @@ def correlation_slope(activation: Activation, init_scale: float, q: float, corre
     function = as_function(activation)
     if correlation == 1:
         return chi_1(function, init_scale, q)
-    return init_scale**2 * gaussian_pair_mean(function.derivative, q, correlation)
+    return init_scale**2 * gaussian_pair_mean(function.derivative, q, correlation, function.kinks)
 
 
 class LayerMaps:
@@ -85,7 +87,14 @@ class LayerMaps:
         parts = np.array_split(np.exp(log_q_G), 16)
 
         def table(integrand: Callable[[Array], Array]) -> LogTable:
-            return LogTable(log_q_G, np.log(np.concatenate([gaussian_mean(integrand, part) for part in parts])))
+            with np.errstate(over="ignore", invalid="ignore"):
+                mean_G = np.concatenate([gaussian_mean(integrand, part, function.kinks) for part in parts])
+            if not np.isfinite(mean_G).all():
+                raise UsageError(
+                    f"an activation must grow no faster than a power of its input, but {function.name} or its "
+                    f"derivative overflows at inputs near {math.exp(log_q_G[~np.isfinite(mean_G)][0] / 2):.3g}"
+                )
+            return LogTable(log_q_G, np.log(np.maximum(mean_G, _LEAST_MEAN)))
 
         self._log_square = table(lambda u: function.phi(u) ** 2)
         self._log_slope_square = table(lambda u: function.derivative(u) ** 2)
@@ -114,6 +123,6 @@ def layer_maps(function: ScalarFunction) -> LayerMaps:
     return LayerMaps(function)
 
 
-def _mean(integrand: Callable[[Array], Array], q: float) -> float:
+def _mean(function: ScalarFunction, integrand: Callable[[Array], Array], q: float) -> float:
     limit = math.exp(LOG_Q_LIMIT)
-    return float(gaussian_mean(integrand, np.array([min(max(q, 1 / limit), limit)]))[0])
+    return float(gaussian_mean(integrand, np.array([min(max(q, 1 / limit), limit)]), function.kinks)[0])
