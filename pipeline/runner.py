@@ -349,8 +349,7 @@ class Runner:
 def told_attributes(judgement: Judgement) -> dict[str, float | int | str]:
     """What stands beside the margin in Optuna: the responses and the labels."""
     told: dict[str, float | int | str | None] = {
-        "R": judgement.gradient_ratio,
-        "T": judgement.training_response,
+        **judgement.responses,
         "phase": judgement.phase,
         "outcome": judgement.outcome,
         "verdict": judgement.verdict,

@@ -8,16 +8,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.errors import UsageError
 from pipeline.segments import CorruptSegmentError, Record, read_segment, segment_paths
-from pipeline.stability.criterion import Criterion, judge
+from pipeline.space import Choice, Value
+from pipeline.stability.criterion import Criterion, Response, judge
 from pipeline.stability.intervals import IntervalInput, StableInterval, stable_intervals
+from pipeline.stability.response_band import ResponseBand, response_bands
 from pipeline.study import Study
 from pipeline.study_folder import StudyFolder
 from pipeline.trajectory import Trajectory
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from pipeline.stability.estimator import Estimator
+    from pipeline.stability.phase_diagram import PhaseDiagram
+    from pipeline.stability.region import Regions
+    from pipeline.stability.region_at import RegionAt
 
 
 @dataclass(frozen=True)
@@ -26,12 +36,30 @@ class Row:
 
     number: int
     segment: Path
+    point: dict[str, Value]
     values: dict[str, object]
     interval_input: IntervalInput | None
+    profile_L: NDArray[np.float32] | None = None  # log10_delta_norm at initialisation
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Judged trials as an estimator takes them; those whose machine failed are left out.
+
+    Attributes:
+        points: one value per axis of the space, by trial.
+        responses: values by name of the response, shape (N,) each.
+        bands: the bands of those responses.
+    """
+
+    numbers: tuple[int, ...]
+    points: tuple[dict[str, Value], ...]
+    responses: dict[str, NDArray[np.float64]]
+    bands: tuple[ResponseBand, ...]
 
 
 class Results:
-    """The recorded trials of one study.
+    """The recorded trials of one study, and what follows from them of the whole space.
 
     Args:
         folder: the study's results folder.
@@ -43,6 +71,7 @@ class Results:
         self.study: Study = folder.study()
         self.criterion = criterion or self.study.criterion
         self.corrupt_segments: list[Path] = []
+        self._diagrams: dict[tuple[str, ...], tuple[PhaseDiagram, Regions]] = {}
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -65,6 +94,80 @@ class Results:
 
         frame = pd.DataFrame([{"number": row.number, **row.values} for row in self.rows])
         return frame.set_index("number") if len(frame) else frame
+
+    @cached_property
+    def least_steps(self) -> int:
+        """The fewest optimizer steps that a trial of the study takes."""
+        axis = self.study.space.axes.get("steps")
+        if axis is None:
+            return self.study.recipe.steps
+        return min(int(value) for value in (axis.choices if isinstance(axis, Choice) else (axis.low,)))
+
+    @property
+    def judged_by(self) -> tuple[Response, ...]:
+        """The responses that the criterion counts."""
+        return self.criterion.responses_for(self.least_steps)
+
+    @cached_property
+    def measured(self) -> Measured:
+        """Points and responses of the judged trials: R, T of a trained study, and whatever else the criterion counts.
+
+        Raises:
+            UsageError: no trial was judged yet.
+        """
+        rows = [row for row in self.rows if row.interval_input is not None]
+        if not rows:
+            raise UsageError(f"the study {self.study.name!r} must have a measured trial, got none yet: gradstab run it")
+        drawn: tuple[Response, ...] = ("R", "T") if self.least_steps else ("R",)
+        every = self.criterion.model_copy(update={"responses": tuple(dict.fromkeys((*drawn, *self.judged_by)))})
+        bands = response_bands(every, self.least_steps)
+        return Measured(
+            numbers=tuple(row.number for row in rows),
+            points=tuple(row.point for row in rows),
+            responses={band.name: np.array([row.values[band.name] for row in rows], dtype=float) for band in bands},
+            bands=bands,
+        )
+
+    @cached_property
+    def every_estimator(self) -> Estimator:
+        """The estimator of every measured response, whether the criterion counts it or not; `.only("R")` picks."""
+        from pipeline.stability.estimator import fit_estimator
+
+        measured = self.measured
+        return fit_estimator(self.study.space, measured.points, measured.responses, measured.bands)
+
+    @cached_property
+    def estimator(self) -> Estimator:
+        """The estimator of the responses that the criterion counts."""
+        return self.every_estimator.only(*self.judged_by)
+
+    def phase_diagram(self, *responses: str) -> PhaseDiagram:
+        """The probabilities over the whole space, of the criterion's responses or of those named."""
+        return self._found(responses or self.judged_by)[0]
+
+    def regions(self, *responses: str) -> Regions:
+        """The stability regions under the criterion's responses or under those named."""
+        return self._found(responses or self.judged_by)[1]
+
+    def region(self, **at: Value) -> RegionAt:
+        """What is known at a point: the safe interval of the axes that `at` does not give, and the nearest cliff.
+
+        Raises:
+            UsageError: the point lies outside what was searched.
+        """
+        from pipeline.stability.region_at import region_at
+
+        return region_at(self.estimator, at, self.measured.points, self.study.dump()["recipe"])
+
+    def _found(self, responses: tuple[str, ...]) -> tuple[PhaseDiagram, Regions]:
+        if responses not in self._diagrams:
+            from pipeline.stability.phase_diagram import cloud, phase_diagram
+            from pipeline.stability.region import find_regions
+
+            estimator = self.every_estimator.only(*responses)
+            diagram = phase_diagram(estimator, cloud(estimator.coordinates))
+            self._diagrams[responses] = (diagram, find_regions(estimator, diagram))
+        return self._diagrams[responses]
 
     def verdicts(self) -> Counter[str]:
         """How many trials got each verdict; failed ones under `failed`."""
@@ -105,12 +208,11 @@ class Results:
         values["seconds"] = (record.finished_ms - record.started_ms) / 1000
         if record.trajectory is None:
             values.update(verdict="failed", failure=record.failure)
-            return Row(record.number, path, values, None)
+            return Row(record.number, path, record.point, values, None)
         judgement = judge(record.trajectory, self.criterion)
         accuracy_P = record.trajectory["accuracy"]
         values.update(
-            R=judgement.gradient_ratio,
-            T=judgement.training_response,
+            **judgement.responses,
             rate=judgement.rate,
             margin=judgement.margin,
             phase=judgement.phase,
@@ -128,7 +230,8 @@ class Results:
             bias_scale=recipe.bias_scale,
             margin=judgement.margin,
         )
-        return Row(record.number, path, values, point)
+        profile_L = record.trajectory["log10_delta_norm"][0].astype(np.float32)
+        return Row(record.number, path, record.point, values, point, profile_L)
 
 
 def load_results(study: str | Path, *, criterion: Criterion | None = None, results: str | None = None) -> Results:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from pipeline.stability.coordinates import Array
 from pipeline.stability.phase_diagram import PhaseDiagram, Plane
 from pipeline.stability.region import SAFE
 
+_CERTAIN = 1e-12
 LEVELS = (0.05, 0.5, 0.95)  # the middle one is the boundary, the others bound it with probability .9
 
 _Edge = tuple[int, int, int]  # row and column of a lattice point, and 0 for the edge along x from it, 1 along y
@@ -41,13 +43,16 @@ def boundaries(diagram: PhaseDiagram) -> list[Boundary]:
     cells = diagram.cells
     assert isinstance(cells, Plane)
     fields = {"region": diagram.p_region, **diagram.probabilities.sides}
-    found = [
-        Boundary(kind, level, contour(cells.unit_X, cells.unit_Y, cells.picture(field_M), level))
-        for kind, field_M in fields.items()
-        for level in LEVELS
+    wanted = [(kind, field_M, level) for kind, field_M in fields.items() for level in LEVELS]
+    return [
+        Boundary(kind, level, contour(cells.unit_X, cells.unit_Y, cells.picture(_probit(field_M)), float(ndtri(level))))
+        for kind, field_M, level in [*wanted, ("safe core", diagram.p_next, SAFE)]
     ]
-    core = contour(cells.unit_X, cells.unit_Y, cells.picture(diagram.p_next), SAFE)
-    return [*found, Boundary("safe core", SAFE, core)]
+
+
+def _probit(p_M: Array) -> Array:
+    """Probabilities in standard deviations, in which they are nearly linear between cells."""
+    return np.asarray(ndtri(np.clip(p_M, _CERTAIN, 1 - _CERTAIN)))
 
 
 def contour(x_X: Array, y_Y: Array, field_YX: Array, level: float) -> tuple[Array, ...]:

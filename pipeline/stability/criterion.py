@@ -6,6 +6,7 @@ Definitions are those of SCIENCE section 4. Every comparison is written so that 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -26,7 +27,7 @@ VERDICTS: tuple[Verdict, ...] = (
     "partial",
     "trained_off_phase",
 )
-Response = Literal["R", "T"]
+Response = Literal["R", "T", "R_worst"]
 
 RATIO_LIMIT = 37.0  # decades to which R is clamped: about the range of float32
 TRAINING_RESPONSE_RANGE = (-3.0, 2.0)
@@ -41,6 +42,7 @@ class Criterion(BaseModel):
     """Which responses make a trial stable, and the bands they must lie in.
 
     ``responses`` is None for the default: R alone for a study that trains nothing, R and T for one that trains.
+    R is that of initialisation, R_worst the one farthest from 0 along training, T how far training came.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -57,7 +59,7 @@ class Criterion(BaseModel):
         """The responses that count for a training of `steps` steps: R alone where nothing is trained."""
         if steps == 0:
             return ("R",)
-        return self.responses or ("R", "T")
+        return tuple(dict.fromkeys(self.responses or ("R", "T")))
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Judgement:
 
     Attributes:
         gradient_ratio: R at initialisation, decades, within [-37, 37].
+        worst_ratio: the R of all probe times that is farthest from 0, signed.
         rate: lambda, half the slope of ln G over the last half of the hidden layers, per layer toward the input;
             None below depth 4 or where gradients are not finite and positive.
         rate_all, rate_r2: the same over all layers, and r^2 of that line.
@@ -75,6 +78,7 @@ class Judgement:
     """
 
     gradient_ratio: float
+    worst_ratio: float
     rate: float | None
     rate_all: float | None
     rate_r2: float | None
@@ -86,6 +90,11 @@ class Judgement:
     flag: Literal["", "underflow", "overflow"]
     tail_loss: float | None
 
+    @property
+    def responses(self) -> dict[Response, float | None]:
+        """Every response by name; T is None where nothing was trained."""
+        return {"R": self.gradient_ratio, "T": self.training_response, "R_worst": self.worst_ratio}
+
 
 def judge(trajectory: Trajectory, criterion: Criterion) -> Judgement:
     """Phase, outcome, verdict, responses and margin of a trajectory: every trajectory gets exactly one of each."""
@@ -93,16 +102,18 @@ def judge(trajectory: Trajectory, criterion: Criterion) -> Judgement:
     phase = phase_of(ratio, criterion.ratio_band)
     outcome = outcome_of(trajectory, criterion)
     response = training_response(trajectory, criterion)
+    worst = worst_ratio(trajectory)
     rate, _ = layer_rate(trajectory["log10_delta_norm"][0], last_half=True)
     rate_all, r2 = layer_rate(trajectory["log10_delta_norm"][0], last_half=False)
     tail = tail_loss(trajectory)
     return Judgement(
         gradient_ratio=ratio,
+        worst_ratio=worst,
         rate=rate,
         rate_all=rate_all,
         rate_r2=r2,
         training_response=response,
-        margin=margin_of(ratio, response, criterion, trajectory.steps),
+        margin=margin_of({"R": ratio, "T": response, "R_worst": worst}, criterion, trajectory.steps),
         phase=phase,
         outcome=outcome,
         verdict=verdict_of(phase, outcome),
@@ -136,6 +147,14 @@ def gradient_ratios(trajectory: Trajectory) -> FloatArray:
     """R at every probe time (shape P), NaN where nothing was measured."""
     rows = trajectory["log10_delta_norm"]
     return np.array([math.nan if np.isnan(row).all() else gradient_ratio(row)[0] for row in rows])
+
+
+def worst_ratio(trajectory: Trajectory) -> float:
+    """The R of all probe times that is farthest from 0, the earliest of equals, signed.
+
+    Where a training became non-finite its later gradients are none, which counts as overflow (+37).
+    """
+    return max((gradient_ratio(row)[0] for row in trajectory["log10_delta_norm"]), key=abs)
 
 
 def layer_rate(log10_delta_norm_L: FloatArray, *, last_half: bool) -> tuple[float | None, float | None]:
@@ -218,14 +237,17 @@ def training_response(trajectory: Trajectory, criterion: Criterion) -> float | N
     return min(high, max(low, math.log10(fraction))) if fraction > 0 else low
 
 
-def margin_of(ratio: float, response: float | None, criterion: Criterion, steps: int) -> float:
+def margin_of(responses: Mapping[Response, float | None], criterion: Criterion, steps: int) -> float:
     """Least signed distance to a band edge over the responses that count, in units of each."""
     margins = []
     for name in criterion.responses_for(steps):
-        if name == "R":
-            margins.append((criterion.ratio_band - abs(ratio)) / criterion.ratio_band)
-        elif response is not None:
-            margins.append(-response / TRAINING_RESPONSE_UNIT)
+        value = responses[name]
+        if value is None:
+            continue
+        if name == "T":
+            margins.append(-value / TRAINING_RESPONSE_UNIT)
+        else:
+            margins.append((criterion.ratio_band - abs(value)) / criterion.ratio_band)
     return min(margins)
 
 

@@ -61,6 +61,7 @@ def response_bands(criterion: Criterion, steps: int) -> tuple[ResponseBand, ...]
     ratio = criterion.ratio_band
     known = {
         "R": ResponseBand("R", -ratio, ratio, ratio, "vanishing", "exploding"),
+        "R_worst": ResponseBand("R_worst", -ratio, ratio, ratio, "vanishing", "exploding"),
         "T": ResponseBand(
             "T",
             -math.inf,

@@ -21,7 +21,7 @@ def test_in_every_band_is_a_positive_margin(ratio, training, ratio_band):
     criterion = Criterion(ratio_band=ratio_band)
     ratio_band_, training_band = response_bands(criterion, steps=10)
     inside = bool(ratio_band_.contains(ratio) and training_band.contains(training))
-    assert inside == (margin_of(ratio, training, criterion, 10) > 0)
+    assert inside == (margin_of({"R": ratio, "T": training}, criterion, 10) > 0)
 
 
 def test_without_training_only_the_gradient_ratio_counts():

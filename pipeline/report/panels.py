@@ -1,0 +1,207 @@
+"""Which planes of a space are drawn, and what is on them: computed here, drawn by `phase_figure`.
+
+The two numeric axes that decide most span the plane. Every combination of choices gets panels of its own; a third
+numeric axis is cut at three values, and any others are held where the region is largest.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.report.results import Results
+from pipeline.space import Choice, Integer, LogInteger, Value
+from pipeline.stability.contours import Boundary, boundaries, contour
+from pipeline.stability.contributions import Contribution
+from pipeline.stability.coordinates import Array, Coordinates
+from pipeline.stability.estimator import Estimator
+from pipeline.stability.phase_diagram import Cloud, PhaseDiagram, Plane, phase_diagram
+from pipeline.stability.theory_field import predicted_field
+
+SCALES = ("init_scale", "relative_init_scale")
+MOST_COMBINATIONS = 9
+CUTS = (1 / 6, 1 / 2, 5 / 6)
+_CELLS, _CELLS_OF_MANY = 56, 40
+_MANY_TRIALS = 1500
+_BINS = 5
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a study's space is cut into planes.
+
+    Attributes:
+        x, y: the axes of the planes; y is None where the space has one numeric axis.
+        choices: the combinations of choices, one column of panels each.
+        cut: the axis that is cut, and its values; None where there is no third.
+        held: value of every further axis, where the region is largest.
+    """
+
+    x: str
+    y: str | None
+    choices: tuple[dict[str, Value], ...]
+    cut: tuple[str, tuple[Value, ...]] | None
+    held: dict[str, Value]
+
+    def rest(self) -> list[dict[str, Value]]:
+        """The values held in each panel, row by row of cuts."""
+        cuts: list[dict[str, Value]] = [{}] if self.cut is None else [{self.cut[0]: value} for value in self.cut[1]]
+        return [{**self.held, **cut, **choice} for cut in cuts for choice in self.choices]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plane with everything that is drawn on it, in unit coordinates.
+
+    Attributes:
+        held: value of every axis that the plane does not span.
+        trial_K: indices of the measured trials that belong here.
+        theory: curves of the predicted R = -R0 and +R0.
+    """
+
+    held: dict[str, Value]
+    diagram: PhaseDiagram
+    boundaries: tuple[Boundary, ...]
+    trial_K: NDArray[np.int64]
+    theory: tuple[Array, ...]
+
+    @property
+    def plane(self) -> Plane:
+        cells = self.diagram.cells
+        assert isinstance(cells, Plane)
+        return cells
+
+
+def layout_of(results: Results, found: Sequence[Contribution]) -> Layout | None:
+    """How the space is cut, by what each axis contributes; None where no axis is numeric."""
+    axes = results.study.space.axes
+    share = {each.axis: each.of_region for each in found}
+    numeric = sorted((n for n, axis in axes.items() if not isinstance(axis, Choice)), key=lambda name: -share[name])
+    if not numeric:
+        return None
+    spanned, others = numeric[:2], numeric[2:]
+    # what theory speaks of is read along x, against depth
+    spanned.sort(key=lambda name: (name not in SCALES, name == "depth"))
+    diagram = results.phase_diagram()
+    best = _where_largest(diagram, others[1:])
+    cut = None
+    if others:
+        cut = others[0], tuple(dict.fromkeys(axes[others[0]].from_unit(unit) for unit in CUTS))
+    kept, fixed = _choices(axes, share, diagram)
+    return Layout(spanned[0], spanned[1] if len(spanned) > 1 else None, kept, cut, {**best, **fixed})
+
+
+def _where_largest(diagram: PhaseDiagram, names: Sequence[str]) -> dict[str, Value]:
+    """For each numeric axis the middle of that fifth of it in which most of the region lies."""
+    cells = diagram.cells
+    assert isinstance(cells, Cloud)
+    best: dict[str, Value] = {}
+    for name in names:
+        bin_M = np.minimum((cells.unit_MD[:, cells.coordinates.names.index(name)] * _BINS).astype(int), _BINS - 1)
+        volume = np.bincount(bin_M, weights=diagram.p_region, minlength=_BINS)
+        best[name] = cells.coordinates.axis_value(name, (int(volume.argmax()) + 0.5) / _BINS)
+    return best
+
+
+def _choices(
+    axes: Mapping[str, object], share: Mapping[str, float], diagram: PhaseDiagram
+) -> tuple[tuple[dict[str, Value], ...], dict[str, Value]]:
+    """Combinations of the choices that decide most, as many as can be shown, and the value of the others."""
+    options = {name: axis.choices for name, axis in axes.items() if isinstance(axis, Choice)}
+    shown: list[str] = []
+    for name in sorted(options, key=lambda name: -share[name]):
+        if np.prod([len(options[other]) for other in (*shown, name)]) <= MOST_COMBINATIONS:
+            shown.append(name)
+    cells = diagram.cells
+    assert isinstance(cells, Cloud)
+    fixed: dict[str, Value] = {}
+    for name in options.keys() - set(shown):
+        index_M = np.floor(cells.unit_MD[:, cells.coordinates.names.index(name)] * len(options[name])).astype(int)
+        fixed[name] = options[name][int(np.bincount(index_M, weights=diagram.p_region).argmax())]
+    in_order = [name for name in options if name in shown]
+    combinations = itertools.product(*(options[name] for name in in_order))
+    return tuple(dict(zip(in_order, values, strict=True)) for values in combinations), fixed
+
+
+def panels(results: Results, layout: Layout, estimator: Estimator) -> list[Panel]:
+    """The panels of a layout under some responses, row by row of cuts.
+
+    Raises:
+        ValueError: the layout spans no plane.
+    """
+    if layout.y is None:
+        raise ValueError("a panel needs a plane of two axes, got a layout of one")
+    found = []
+    for held in layout.rest():
+        cells = _plane(estimator, layout.x, layout.y, held)
+        diagram = phase_diagram(estimator, cells)
+        found.append(
+            Panel(
+                held=held,
+                diagram=diagram,
+                boundaries=tuple(boundaries(diagram)),
+                trial_K=trials_near(results, layout, held),
+                theory=_theory(results, cells),
+            )
+        )
+    return found
+
+
+def trials_near(results: Results, layout: Layout, held: Mapping[str, Value]) -> NDArray[np.int64]:
+    """Indices of the measured trials with a panel's choices, and nearest to its cut."""
+    near = []
+    for index, point in enumerate(results.measured.points):
+        if any(point[name] != held[name] for choice in layout.choices for name in choice):
+            continue
+        if layout.cut is None or _nearest_cut(results, layout.cut, point[layout.cut[0]]) == held[layout.cut[0]]:
+            near.append(index)
+    return np.array(near, dtype=np.int64)
+
+
+def _nearest_cut(results: Results, cut: tuple[str, tuple[Value, ...]], value: Value) -> Value:
+    name, values = cut
+    coordinates = results.every_estimator.coordinates
+    here, *others = (unit_on(coordinates, name, each) for each in (value, *values))
+    return values[int(np.argmin([abs(other - here) for other in others]))]
+
+
+def unit_on(coordinates: Coordinates, name: str, value: Value) -> float:
+    """The unit coordinate of a value on one axis."""
+    column = coordinates.names.index(name)
+    return float(coordinates.with_axis(np.zeros(coordinates.num_axes), {name: value})[column])
+
+
+def _plane(estimator: Estimator, x: str, y: str, held: Mapping[str, Value]) -> Plane:
+    """The plane of a panel; integers are looked at where they lie, and drawn through."""
+    coordinates = estimator.coordinates
+    most = _CELLS if estimator.num_trials <= _MANY_TRIALS else _CELLS_OF_MANY
+    unit_X, unit_Y = (_steps(coordinates, name, most) for name in (x, y))
+    unit_MD = np.tile(coordinates.with_axis(np.full(coordinates.num_axes, 0.5), held), (len(unit_X) * len(unit_Y), 1))
+    unit_MD[:, coordinates.names.index(x)] = np.tile(unit_X, len(unit_Y))
+    unit_MD[:, coordinates.names.index(y)] = np.repeat(unit_Y, len(unit_X))
+    return Plane(coordinates, x, y, dict(held), unit_X, unit_Y, unit_MD)
+
+
+def _steps(coordinates: Coordinates, name: str, most: int) -> Array:
+    step_X = np.linspace(0, 1, most)
+    if not isinstance(coordinates.space.axes[name], Integer | LogInteger):
+        return step_X
+    unit_XD = np.full((8 * most, coordinates.num_axes), 0.5)
+    column = coordinates.names.index(name)
+    unit_XD[:, column] = np.linspace(0, 1, 8 * most)
+    value_V = np.unique(coordinates.snapped(unit_XD)[:, column])
+    if len(value_V) <= most:
+        return value_V
+    return value_V[np.unique(np.linspace(0, len(value_V) - 1, most).round().astype(int))]
+
+
+def _theory(results: Results, cells: Plane) -> tuple[Array, ...]:
+    """Curves of the predicted R = -R0 and +R0."""
+    recipes = [results.study.resolve(point) for point in cells.coordinates.points(cells.unit_MD)]
+    ratio_YX = cells.picture(predicted_field(recipes))
+    band = results.criterion.ratio_band
+    return tuple(curve for edge in (-band, band) for curve in contour(cells.unit_X, cells.unit_Y, ratio_YX, edge))
