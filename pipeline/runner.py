@@ -349,7 +349,7 @@ class Runner:
 def told_attributes(judgement: Judgement) -> dict[str, float | int | str]:
     """What stands beside the margin in Optuna: the responses and the labels."""
     told: dict[str, float | int | str | None] = {
-        **judgement.responses,
+        **{str(name): value for name, value in judgement.responses.items()},
         "phase": judgement.phase,
         "outcome": judgement.outcome,
         "verdict": judgement.verdict,

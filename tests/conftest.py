@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Linear algebra on one thread: there is a worker of pytest on each core, and waiting threads spin."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ THIRD_PARTY = {
     "search": {"optuna", "numpy", "scipy", "sqlalchemy", "psycopg"},
     "execution": {"ray"},
     "tracking": {"mlflow", "numpy", "pydantic", "sqlalchemy", "requests"},
-    "report": {"pandas", "numpy", "matplotlib"},
+    "report": {"pandas", "numpy", "matplotlib", "pydantic"},
     "stability": {"numpy", "scipy", "pydantic"},
     "space": {"pydantic"},
     "recipe": {"pydantic"},
@@ -53,7 +53,7 @@ THIRD_PARTY = {
     "session": {"psutil"},
 }
 HEAVY = {"torch", "ray", "optuna", "mlflow", "pandas", "matplotlib", "sklearn"}
-VERBS = {"check", "run", "submit", "status", "list", "ui", "sync", "theory"}
+VERBS = {"check", "run", "submit", "status", "list", "ui", "sync", "theory", "report"}
 
 
 def module_files() -> list[Path]:

@@ -46,7 +46,9 @@ def shown(value: Value | None) -> str:
 def _of_logarithm(low: float, high: float) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for mantissas in _STEPS.values():
-        found = [m * 10.0**d for d in decades for m in mantissas if low <= m * 10.0**d * (1 + 1e-9) <= high * (1 + 1e-9)]
+        found = [
+            m * 10.0**d for d in decades for m in mantissas if low <= m * 10.0**d * (1 + 1e-9) <= high * (1 + 1e-9)
+        ]
         if len(found) <= _MOST:
             break
     if len(found) < 2:

@@ -15,12 +15,12 @@ class Html(str):
     __slots__ = ()
 
 
-def element(name: str, *children: object, **attributes: str) -> Html:
+def element(tag: str, /, *children: object, **attributes: str) -> Html:
     """An element; children that are not Html are escaped, and so are attributes (`class_` stands for class)."""
     given = "".join(f' {key.rstrip("_")}="{escape(value, quote=True)}"' for key, value in attributes.items())
-    if name in _VOID:
-        return Html(f"<{name}{given}>")
-    return Html(f"<{name}{given}>{joined(*children)}</{name}>")
+    if tag in _VOID:
+        return Html(f"<{tag}{given}>")
+    return Html(f"<{tag}{given}>{joined(*children)}</{tag}>")
 
 
 def joined(*children: object) -> Html:

@@ -15,7 +15,7 @@ from pipeline.report.panels import SCALES, Layout
 from pipeline.report.results import Results
 from pipeline.space import Choice, Value
 from pipeline.stability.coordinates import CONDITIONS, Array
-from pipeline.stability.spans import STEPS, Line, Span, lines
+from pipeline.stability.spans import STEPS, Line, lines
 from pipeline.stability.theory_field import predicted_field
 
 _MOST_ROWS = 48
@@ -62,7 +62,8 @@ class EdgeErrors:
 
 def interval_table(results: Results, layout: Layout) -> list[Row]:
     """Rows for every combination of choices and a few values of each other axis; along the init scale if it varies."""
-    axis = next((name for name in SCALES if name in results.study.space.names()), layout.x)
+    axes = results.study.space.axes
+    axis = next((name for name in SCALES if name in axes and not isinstance(axes[name], Choice)), layout.x)
     held = _held(results, layout, axis)
     judged = lines(results.estimator, axis, held)
     ratio = judged if results.judged_by == ("R",) else lines(results.every_estimator.only("R"), axis, held)
@@ -145,8 +146,3 @@ def _crossing(log_value_T: Array, ratio_T: Array, edge: float) -> float | None:
     first = int(rising[0])
     share = (edge - ratio_T[first]) / (ratio_T[first + 1] - ratio_T[first])
     return math.exp(float(log_value_T[first] + share * (log_value_T[first + 1] - log_value_T[first])))
-
-
-def one_span(line: Line) -> Span | None:
-    """The span of a line with one; None with none or several."""
-    return line.region[0] if len(line.region) == 1 else None

@@ -196,7 +196,7 @@ def _steps(coordinates: Coordinates, name: str, most: int) -> Array:
     value_V = np.unique(coordinates.snapped(unit_XD)[:, column])
     if len(value_V) <= most:
         return value_V
-    return value_V[np.unique(np.linspace(0, len(value_V) - 1, most).round().astype(int))]
+    return np.asarray(value_V[np.unique(np.linspace(0, len(value_V) - 1, most).round().astype(int))])
 
 
 def _theory(results: Results, cells: Plane) -> tuple[Array, ...]:

@@ -102,7 +102,9 @@ def _draw(axes: Axes, panel: Panel, picture: PhasePicture) -> None:
     for label in dict.fromkeys(labels.tolist()):
         place_K2 = picture.trial_N2[panel.trial_K[labels == label]]
         colour, marker = MARKS[label]
-        axes.scatter(*place_K2.T, s=size, c=colour, marker=marker, linewidths=0.7, alpha=0.75, zorder=3)
+        axes.scatter(
+            place_K2[:, 0], place_K2[:, 1], s=size, c=colour, marker=marker, linewidths=0.7, alpha=0.75, zorder=3
+        )
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     plane = panel.plane
@@ -134,7 +136,7 @@ def _colours(panel: Panel) -> NDArray[np.float64]:
         fine = _fine(plane.unit_X, plane.unit_Y, plane.picture(share))[:, :, None]
         mixed += fine * np.array(to_rgb(AREAS[name]))
         weight += fine
-    return np.clip(mixed / weight, 0, 1)
+    return np.asarray(np.clip(mixed / weight, 0, 1))
 
 
 def _fine(x_X: Array, y_Y: Array, field_YX: Array) -> Array:

@@ -54,7 +54,7 @@ def profiles(results: Results) -> list[Profile]:
         )
     return [
         Profile(group, verdict, len(curves_NX), np.quantile(curves_NX, _QUANTILES, axis=0))
-        for (group, verdict), curves_NX in sorted(groups.items(), key=lambda item: VERDICTS.index(item[0][1]))  # type: ignore[arg-type]
+        for (group, verdict), curves_NX in sorted(groups.items(), key=lambda item: VERDICTS.index(item[0][1]))
     ]
 
 

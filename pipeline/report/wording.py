@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pipeline.report.axis_ticks import shown
 from pipeline.report.findings import Findings
 from pipeline.report.interval_table import Predicted
-from pipeline.space import Choice, Value
+from pipeline.space import Value
 from pipeline.stability.criterion import Criterion
 from pipeline.stability.region import Extent, Region, Volume
-from pipeline.stability.spans import Line, Span
+from pipeline.stability.spans import Span
 
 RESPONSES = {
     "R": "R, the gradient ratio at initialisation",
@@ -102,16 +102,14 @@ def reach(region: Region) -> str:
 def answer(findings: Findings) -> list[str]:
     """The answer of a study in a few sentences."""
     results, found = findings.results, findings.main.regions
-    verdicts = results.verdicts()
     num = len(results.measured.numbers)
+    num_in = sum(row.interval_input is not None and row.interval_input.margin > 0 for row in results.rows)
     judged = " and ".join(band(results.criterion, name) for name in findings.main.responses)
     sentences = [
-        f"{num} trainings were measured, and {verdicts['stable']} of them were stable throughout. "
-        f"The region where the median over seeds has {judged} takes {percent(found.volume.estimate)} of the search "
-        f"space (90 % interval {percent(found.volume.low)} to {percent(found.volume.high)}); in "
-        f"{percent(found.core_volume)} of it one new training succeeds with a probability above .95.".replace(
-            "of it one", "of the space one"
-        )
+        f"{num} trainings were measured; {num_in} of them had {judged}. The region in which the median over seeds does "
+        f"takes {percent(found.volume.estimate)} of the search space (90 % interval {percent(found.volume.low)} to "
+        f"{percent(found.volume.high)}); in {percent(found.core_volume)} of the space one new training does with a "
+        "probability above .95."
     ]
     if found.parts:
         count = len(found.parts)
@@ -143,8 +141,3 @@ def against_theory(findings: Findings) -> str:
         f"; the {theory.edges.num_edges} edges of the band that both have differ by {percent(theory.edges.median)} "
         f"in the median and {percent(theory.edges.worst)} at worst."
     )
-
-
-def open_choices(results_space: Mapping[str, object], line: Line) -> dict[str, Value]:
-    """The choices among the values that a line holds."""
-    return {name: value for name, value in line.held.items() if isinstance(results_space[name], Choice)}

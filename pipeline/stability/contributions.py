@@ -56,9 +56,9 @@ def contributions(estimator: Estimator) -> list[Contribution]:
 
 def _fields(estimator: Estimator, unit_MD: Array) -> dict[str, Array]:
     """The median of each response at cells, and under "" whether all are in band."""
-    fields = {surrogate.band.name: surrogate.mean(unit_MD) for surrogate in estimator.surrogates}
+    fields: dict[str, Array] = {surrogate.band.name: surrogate.mean(unit_MD) for surrogate in estimator.surrogates}
     inside = [s.band.contains(s.warp.inverse(fields[s.band.name])) for s in estimator.surrogates]
-    return {**fields, "": np.stack(inside).all(axis=0).astype(np.float64)}
+    return {**fields, "": np.asarray(np.stack(inside).all(axis=0), dtype=np.float64)}
 
 
 def _total_effect(base_M: Array, mixed_M: Array) -> float:

@@ -10,3 +10,9 @@ results_option = click.option(
 format_option = click.option(
     "--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Form of data."
 )
+criterion_option = click.option(
+    "--criterion",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Judge by another criterion: ratio_band=0.5, target_fraction=0.3, responses=R,T (R, T, R_worst).",
+)

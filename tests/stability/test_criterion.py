@@ -77,10 +77,28 @@ def trajectories(draw: st.DrawFn) -> Trajectory:
 
 criteria = st.builds(
     Criterion,
-    responses=st.sampled_from([None, ("R",), ("T",), ("R", "T"), ("T", "R")]),
+    responses=st.sampled_from([None, ("R",), ("T",), ("R", "T"), ("T", "R"), ("R_worst",), ("R", "R", "R_worst")]),
     ratio_band=st.floats(0.001, 36.9) | st.just(1.0),
     target_fraction=st.floats(1e-300, 0.949) | st.just(0.5),
 )
+
+
+@pytest.mark.parametrize(
+    ("later", "worst"),
+    [
+        ([], 0.5),
+        ([[0.4, 0.0], [-0.3, 0.0]], 0.5),
+        ([[-0.9, 0.0], [0.8, 0.0]], -0.9),
+        ([[-0.5, 0.0]], 0.5),
+        ([[-INF, 0.0]], -37.0),
+        ([[-2.0, 0.0], [NAN, NAN]], 37.0),
+    ],
+    ids=["initial", "mild", "signed", "earliest of equals", "underflow", "nothing measured after divergence"],
+)
+def test_the_worst_ratio_is_the_one_farthest_from_zero_along_training(later, worst):
+    judged = judge(trajectory([1.0], [0.5, 0.0], later_log_norms=later), Criterion(responses=("R_worst",)))
+    assert judged.worst_ratio == pytest.approx(worst)
+    assert judged.margin == pytest.approx(1 - abs(worst))
 
 
 # -------------------------------------------------------------------- totality
@@ -99,6 +117,7 @@ def test_every_trajectory_gets_one_phase_outcome_verdict_and_a_finite_margin(tra
     assert judged.verdict in VERDICTS
     assert (judged.outcome == "not_run") == (trajectory.steps == 0)
     assert -37 <= judged.gradient_ratio <= 37
+    assert abs(judged.gradient_ratio) <= abs(judged.worst_ratio) <= 37
     assert math.isfinite(judged.margin)
     if trajectory.steps == 0:
         assert judged.training_response is None
@@ -120,7 +139,11 @@ def test_every_trajectory_gets_one_phase_outcome_verdict_and_a_finite_margin(tra
 @example(trajectory=trajectory([math.nextafter(LN10 / 2, 0)]), criterion=Criterion())
 def test_margin_is_positive_exactly_when_all_responses_are_in_band(trajectory, criterion):
     judged = judge(trajectory, criterion)
-    inside = {"R": abs(judged.gradient_ratio) < criterion.ratio_band, "T": judged.outcome == "trained"}
+    inside = {
+        "R": abs(judged.gradient_ratio) < criterion.ratio_band,
+        "T": judged.outcome == "trained",
+        "R_worst": abs(judged.worst_ratio) < criterion.ratio_band,
+    }
     assert (judged.margin > 0) == all(inside[name] for name in criterion.responses_for(trajectory.steps))
     if abs(judged.gradient_ratio) != criterion.ratio_band:
         both = Criterion(ratio_band=criterion.ratio_band, target_fraction=criterion.target_fraction)

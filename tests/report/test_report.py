@@ -1,0 +1,119 @@
+"""The report of studies whose region is known, and of studies that would do harm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.errors import StorageError, UsageError
+from pipeline.report.rejudge import rejudged
+from pipeline.report.report import make_report
+from pipeline.report.results import Results
+from pipeline.segments import write_segment
+from pipeline.space import Value
+from pipeline.stability.criterion import Criterion
+from pipeline.study_folder import StudyFolder
+from tests.fakes import make_record
+from tests.report.planted import plant, true_volume
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&</title></style>$\\frac{$ {0} %s"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    return plant(tmp_path_factory.mktemp("planted"), trials=240, question=HOSTILE, prediction=HOSTILE)
+
+
+@pytest.fixture(scope="module")
+def made(folder: StudyFolder) -> Path:
+    return make_report(Results(folder)).parent
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir()) if path.is_file()
+    }
+
+
+def test_the_page_runs_nothing_and_loads_nothing_whatever_a_study_says(made):
+    html = (made / "index.html").read_text()
+    assert "&lt;script&gt;alert(1)" in html
+    tags = set(re.findall(r"<\s*([a-zA-Z0-9]+)", html))
+    assert tags <= {
+        "html", "head", "meta", "title", "style", "body", "div", "h1", "h2", "p", "b", "pre", "details", "summary",
+        "figure", "figcaption", "img", "table", "caption", "thead", "tbody", "tr", "th", "td",
+    }  # fmt: skip
+    assert not re.search(r"<[^>]*\son\w+\s*=", html)
+    assert not re.search(r"(?:src|href)\s*=\s*\"(?!data:image/png)", html)
+    assert "default-src 'none'" in html
+
+
+def test_volumes_hold_the_truth(folder, made):
+    regions = json.loads((made / "region.json").read_text())["regions"]
+    assert list(regions) == ["R and T", "R", "T"]
+    for name, found in regions.items():
+        truth = true_volume(folder, *name.split(" and "))
+        volume = found["volume"]
+        assert volume["low"] - 0.01 <= truth <= volume["high"] + 0.01
+        assert volume["high"] - volume["low"] < 0.1
+
+
+def test_trials_are_there_as_csv_and_as_parquet(folder, made):
+    csv, parquet = pd.read_csv(made / "trials.csv"), pd.read_parquet(made / "trials.parquet")
+    assert list(csv["number"]) == list(range(240)) == list(parquet.index)
+    for column in ("init_scale", "depth", "R", "T", "margin"):
+        assert list(csv[column]) == pytest.approx(list(parquet[column]), nan_ok=True)
+    assert "NaN" not in (made / "region.json").read_text()
+
+
+def test_another_criterion_trains_nothing_and_touches_nothing_but_the_report(folder, tmp_path):
+    before = contents(folder.path)
+    narrow = Results(folder, rejudged(Criterion(), ["ratio_band=0.5", "responses=R"]))
+    page = make_report(narrow, tmp_path / "narrow")
+    assert contents(folder.path) == before
+    found = json.loads((page.parent / "region.json").read_text())
+    assert found["criterion"] == {"responses": ["R"], "ratio_band": 0.5, "target_fraction": 0.5}
+    volume = found["regions"]["R"]["volume"]
+    assert volume["low"] - 0.01 <= true_volume(folder, "R", ratio_band=0.5) <= volume["high"] + 0.01
+    assert "--criterion ratio_band=0.5" in page.read_text()
+    assert "--criterion responses=R" in page.read_text()
+
+
+def test_the_same_study_gives_the_same_region_again(folder, made, tmp_path):
+    again = make_report(Results(StudyFolder(folder.path)), tmp_path / "again").parent
+    assert (again / "region.json").read_bytes() == (made / "region.json").read_bytes()
+    assert not list(again.glob(".partial*"))
+
+
+@pytest.mark.parametrize(
+    "change", ["ratio_band", "ratio_band=x", "ratio_band=nan", "responses=Q", "responses=", "nothing=1", "=1", ""]
+)
+def test_a_criterion_that_is_none_is_refused_in_one_sentence(change):
+    with pytest.raises(UsageError) as refused:
+        rejudged(Criterion(), [change])
+    assert "\n" not in str(refused.value)
+    assert "--criterion" in str(refused.value)
+
+
+def test_studies_of_few_trials_get_a_report_and_of_none_a_sentence(tmp_path):
+    with pytest.raises(UsageError, match="must have a measured trial"):
+        make_report(Results(plant(tmp_path, trials=0, name="none")))
+    lost = plant(tmp_path, trials=0, name="lost")
+    point: dict[str, Value] = {"init_scale": 1.0, "depth": 4, "activation": "relu"}
+    write_segment(lost.path, 0, [make_record(0, point=point, failure="lost")])
+    with pytest.raises(UsageError, match="must have a measured trial"):
+        make_report(Results(lost))
+    for trials in (1, 3):
+        page = make_report(Results(plant(tmp_path, trials=trials, name=f"few-{trials}")))
+        assert f"{trials} trainings were measured" in page.read_text()
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="report must be written"):
+        make_report(Results(folder), tmp_path / "file")
