@@ -345,7 +345,8 @@ def test_margin_of_an_untrained_network_is_that_of_the_ratio(ratio, band):
 @given(criterion=criteria)
 def test_an_untrained_network_is_judged_by_its_ratio_alone(criterion):
     assert criterion.responses_for(0) == ("R",)
-    assert criterion.responses_for(1) == (criterion.responses or ("R", "T"))
+    assert set(criterion.responses_for(1)) == set(criterion.responses or ("R", "T"))
+    assert len(criterion.responses_for(1)) == len(set(criterion.responses_for(1)))
 
 
 @pytest.mark.parametrize(
