@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.recipe import Recipe, probe_steps
+from pipeline.recipe import NUM_ACCURACY_ROWS, Recipe, probe_steps, reads_accuracy
 
 STRUCTURAL_FIELDS = (
     "width",
@@ -18,6 +18,7 @@ STRUCTURAL_FIELDS = (
     "optimizer",
     "clip_mode",
     "probe_every",
+    "accuracy_every",
     "probe_samples",
     "precision",
 )
@@ -69,7 +70,7 @@ def flops(recipe: Recipe, shape: DataShape) -> float:
     multiplies = shape.num_features * width + (recipe.depth - 1) * width * width + width * padded(shape.num_classes)
     train_rows = padded(recipe.batch_size) * recipe.steps
     probe_rows = padded(recipe.probe_samples) * min(2, 1 + recipe.steps)
-    accuracy_rows = 512 * len(probe_steps(recipe))
+    accuracy_rows = NUM_ACCURACY_ROWS * sum(reads_accuracy(recipe, step) for step in probe_steps(recipe))
     return 2.0 * multiplies * (3 * train_rows + 3 * probe_rows + accuracy_rows)
 
 

@@ -55,6 +55,10 @@ class Recipe(BaseModel):
     clip_threshold: Annotated[_Positive, Field(description="the bound that clipping enforces")] = 1.0
 
     probe_every: Annotated[int, Field(ge=1, description="steps between two readings of the statistics")] = 10
+    accuracy_every: Annotated[
+        int | None,
+        Field(ge=1, description="steps between two readings of accuracy; with every reading of the statistics if none"),
+    ] = None
     probe_samples: Annotated[int, Field(ge=64, le=65_536, description="rows of the fixed probe batch")] = 128
     precision: Annotated[Precision, Field(description="floating-point type of the training")] = "float32"
 
@@ -66,3 +70,8 @@ class Recipe(BaseModel):
 def probe_steps(recipe: Recipe) -> list[int]:
     """Steps at which layer statistics are read: the start, every `probe_every`-th step, and the end."""
     return [*range(0, recipe.steps, recipe.probe_every), recipe.steps]
+
+
+def reads_accuracy(recipe: Recipe, step: int) -> bool:
+    """Whether accuracy is read at a probe time: at the start, at the end, and as often between as the recipe says."""
+    return recipe.accuracy_every is None or step % recipe.accuracy_every == 0 or step == recipe.steps

@@ -132,13 +132,15 @@ class Study(BaseModel):
     def dump(self) -> dict[str, Any]:
         """The whole study as JSON types, defaults written out; `Study.model_validate` reads it back equal.
 
-        A recipe field that an axis sets has no value of its own and is left out.
+        A recipe field that an axis sets has no value of its own and is left out, and so is one that came later than
+        version 1 and is not in use: what tells an edited study from the same one does not change with the program.
         """
         dumped = self.model_dump(mode="json")
         given = self.recipe.model_fields_set
         for name in self.recipe.model_dump():
             exclusive = name in ("init_scale", "relative_init_scale") and name not in given
-            if name in self.space.names() or exclusive:
+            unused = name == "accuracy_every" and self.recipe.accuracy_every is None
+            if name in self.space.names() or exclusive or unused:
                 del dumped["recipe"][name]
         return dumped
 

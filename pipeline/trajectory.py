@@ -39,7 +39,9 @@ STATISTICS: tuple[Statistic, ...] = (
     Statistic("grad_norm", "S", "1", "norm of the whole gradient of the mean loss, before clipping", "float64"),
     Statistic("clip_factor", "S", "1", "norm after clipping over norm before; 1 where clipping did nothing", "float64"),
     Statistic("probe_loss", "P", "nats", "mean softmax cross-entropy of the probed batch", "float64"),
-    Statistic("accuracy", "P", "1", "fraction of 512 fixed training rows classified correctly", "float64"),
+    Statistic(
+        "accuracy", "P", "1", "fraction of 512 fixed training rows classified correctly; NaN where not read", "float64"
+    ),
     Statistic(
         "log10_delta_norm",
         "PL",

@@ -77,6 +77,8 @@ def test_flops_of_a_small_case_counted_by_hand():
     multiplies = 64 * 16 + 16 * 16 + 16 * 16
     rows = 3 * 16 * 3 + 3 * 64 * 2 + 512 * 2
     assert flops(recipe, shape) == 2 * multiplies * rows
+    often, seldom = recipe.at({"probe_every": 1}), recipe.at({"probe_every": 1, "accuracy_every": 2})
+    assert flops(often, shape) - flops(seldom, shape) == 2 * multiplies * 512  # at steps 0 1 2 3 and at 0 2 3
 
 
 def test_cost_model_learns_a_width_and_forgets_the_rough_rates():

@@ -133,6 +133,13 @@ def test_fingerprint_sees_what_may_not_change(changes, line):
     assert line in differences(study().fingerprinted(), study(**changes).fingerprinted())
 
 
+def test_a_field_that_came_later_is_fingerprinted_once_it_is_in_use():
+    unused, used = study(recipe={"accuracy_every": None}), study(recipe={"accuracy_every": 50})
+    assert unused.fingerprint() == study().fingerprint()
+    assert differences(study().fingerprinted(), used.fingerprinted()) == ["recipe.accuracy_every: (none) -> 50"]
+    assert Study.model_validate(used.dump()).recipe.accuracy_every == 50
+
+
 def test_relative_scale_becomes_absolute():
     relative = study(space={"relative_init_scale": LogReal(0.5, 2), "activation": Choice(("relu", "sigmoid"))})
     # critical values of SCIENCE section 5

@@ -217,7 +217,8 @@ def _series(trajectory: Trajectory, clip: bool) -> Iterator[MetricRow]:
     step_S = np.arange(trajectory.steps)
     probe_step_P = trajectory.probe_step_P
     yield from _thinned("series/loss", step_S, trajectory["loss"], MAX_TIMES)
-    yield from _thinned("series/accuracy", probe_step_P, trajectory["accuracy"], MAX_TIMES)
+    read_P = np.isfinite(trajectory["accuracy"])
+    yield from _thinned("series/accuracy", probe_step_P[read_P], trajectory["accuracy"][read_P], MAX_TIMES)
     yield from _thinned("series/log10_grad_norm", step_S, _log10(trajectory["grad_norm"]), MAX_TIMES)
     if clip:
         yield from _thinned("series/clip_factor", step_S, trajectory["clip_factor"], MAX_TIMES)

@@ -48,11 +48,12 @@ class StackLog:
         """
         self._noted.append(torch.stack((loss_n, norm_n, clip_factor_n)))
 
-    def probe(self, probe: int, layers: LayerValues, loss_n: Tensor, accuracy_n: Tensor) -> None:
-        """Write what a probe measured."""
+    def probe(self, probe: int, layers: LayerValues, loss_n: Tensor, accuracy_n: Tensor | None) -> None:
+        """Write what a probe measured; accuracy is not read at every one."""
         self._catch_up()
         self._write("probe_loss", probe, loss_n)
-        self._write("accuracy", probe, accuracy_n)
+        if accuracy_n is not None:
+            self._write("accuracy", probe, accuracy_n)
         self._write_layers(probe, layers)
         if self._probe_steps[probe] == self._recipes[0].steps:
             self._stop(self._recipes[0].steps, torch.isfinite(loss_n))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.packing import pack_key, stack_key
-from pipeline.recipe import Recipe, probe_steps
+from pipeline.recipe import Recipe, probe_steps, reads_accuracy
 from pipeline.training.clipping import Clipping
 from pipeline.training.data import BatchOrder, Dataset
 from pipeline.training.layout import Layout
@@ -127,7 +127,8 @@ class _Run:
         """One optimizer step; `probe` is the index of the probe time that it is, if any."""
         rows_nB = self.batches.next()
         if probe is not None and step > 0:
-            accuracy_n = self.network.accuracy(self.data.accuracy_rows)
+            read = reads_accuracy(self.recipe, step)
+            accuracy_n = self.network.accuracy(self.data.accuracy_rows) if read else None
             loss_n, layers = self.network.probe(rows_nB)
             self.log.probe(probe, layers, loss_n, accuracy_n)
         else:

@@ -24,7 +24,15 @@ STUDY_T = Study(
         "activation": Choice(("tanh", "relu", "sigmoid")),
         "clip_threshold": LogReal(0.01, 100),
     },
-    recipe={"width": 64, "batch_size": 64, "steps": 100, "learning_rate": 0.05, "clip": True, "probe_every": 10},
+    recipe={
+        "width": 64,
+        "batch_size": 64,
+        "steps": 100,
+        "learning_rate": 0.05,
+        "clip": True,
+        "probe_every": 10,
+        "accuracy_every": 100,  # at start and end: the peer reads none, and what more costs is a row of its own
+    },
     budget={"trials": 400},
 )
 SECOND = Study(
@@ -44,6 +52,7 @@ SECOND = Study(
         "optimizer": "adam",
         "clip": True,
         "probe_every": 10,
+        "accuracy_every": 100,
     },
     budget={"trials": 120},
 )

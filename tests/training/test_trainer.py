@@ -139,6 +139,17 @@ def test_probes_are_read_when_the_recipe_says(digits):
     assert np.isnan(trajectory["log10_update_ratio"][3]).all()
 
 
+def test_accuracy_is_read_as_often_as_asked_and_changes_nothing_else(digits):
+    recipe = Recipe(depth=2, steps=25, probe_every=5)
+    every, some = (train([each], [1], digits)[0] for each in (recipe, recipe.at({"accuracy_every": 10})))
+    read_P = np.isin(some.probe_step_P, [0, 10, 20, 25])
+    assert np.isfinite(every["accuracy"]).all()
+    assert np.array_equal(some["accuracy"], np.where(read_P, every["accuracy"], np.nan), equal_nan=True)
+    for statistic in STATISTICS:
+        if statistic.name != "accuracy":
+            assert some[statistic.name].tobytes() == every[statistic.name].tobytes()
+
+
 def test_steps_0_reads_one_probe_and_trains_nothing(digits):
     trajectory = train([Recipe(depth=3, steps=0)], [1], digits)[0]
     assert trajectory["loss"].shape == (0,)
