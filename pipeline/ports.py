@@ -5,7 +5,7 @@ The loop (runner.py) knows these shapes and none of the packages behind them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
@@ -125,6 +125,13 @@ class Searcher(Protocol):
 
     def ask(self, count: int) -> list[Proposal]:
         """`count` new trials, numbered consecutively."""
+        ...
+
+    def restore(self, points: Mapping[int, dict[str, Value]]) -> None:
+        """Create again, running, what storage lost: every number from its first missing one to the largest given.
+
+        Numbers between them that are not given get a proposal of the sampler.
+        """
         ...
 
     def tell(self, telling: Telling) -> None:

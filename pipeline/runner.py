@@ -17,6 +17,7 @@ from pipeline.attempts import AttemptLog
 from pipeline.kill_points import passage
 from pipeline.packing import MAX_PACK_TRIALS, CostModel, DataShape, PackKey, operations, pack_key, pack_length
 from pipeline.ports import Executor, PackResult, Proposal, Searcher, Telling, Tracker
+from pipeline.recovery import restored
 from pipeline.segments import CorruptSegmentError, Record, read_segment, segment_index, segment_paths, write_segment
 from pipeline.stability.certificate import Certificate, write_certificate
 from pipeline.stability.criterion import Judgement, judge
@@ -125,7 +126,7 @@ class Runner:
 
     def recover(self) -> None:
         """Make storage agree with the record: tell what was recorded but not told, queue what was cut off."""
-        state = self._searcher.state()
+        state = restored(self._folder, self._searcher)
         recorded: set[int] = set()
         for path in segment_paths(self._folder):
             self._next_segment = max(self._next_segment, segment_index(path) + 1)

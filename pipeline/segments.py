@@ -108,7 +108,8 @@ def read_segment(path: Path) -> list[Record]:
 def segment_numbers(path: Path) -> list[int]:
     """Numbers of the trials in a segment, from its head alone; none for what cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # opened here: numpy leaves a file open that it cannot read
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return [entry["number"] for entry in json.loads(file["head"].tobytes())["records"]]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return []

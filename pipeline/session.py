@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline.calibration import store_cost_model, stored_cost_model
 from pipeline.driving import driving
+from pipeline.lost_folder import recover_folder
 from pipeline.ports import Executor, Tracker, Work
 from pipeline.report.results import Results
 from pipeline.runner import Limits, Progress, Runner
@@ -119,7 +120,7 @@ def drive(
     listener, stop = listener or Listener(), stop or StopSwitch()
     folder = StudyFolder.of(settings.results_root(), study.name)
     with driving(folder, settings, force=force):
-        folder.adopt(study, source)
+        folder.adopt(study, source, recover_folder(folder, study, settings, listener.found))
         with (
             closing(open_executor(study, settings, engine, work)) as executor,
             closing(open_searcher(study, settings, listener.found)) as searcher,
@@ -178,6 +179,7 @@ def tracking_job(folder: StudyFolder, study: Study, settings: Settings, progress
     return TrackingJob(
         study=study.name,
         study_id=folder.study_id(),
+        fingerprint=study.fingerprint(),
         uri=uri,
         artifact_root=str(artifacts / "artifacts") if artifacts else None,
         question=study.question,

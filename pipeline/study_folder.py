@@ -56,14 +56,19 @@ class StudyFolder:
         """How many trials are on record, from the heads of the segments."""
         return len({number for path in segment_paths(self.path) for number in segment_numbers(path)})
 
-    def adopt(self, study: Study, source: Path | None) -> None:
+    def adopt(self, study: Study, source: Path | None, study_id: str | None = None) -> None:
         """Make the folder this study's, or check that it is; budget, resources and tracking may have changed.
+
+        Args:
+            study_id: under which the study is known already, where the folder was lost.
 
         Raises:
             UsageError: the folder holds a study whose fingerprinted parts differ; with the differences.
         """
         if not self.exists():
-            self._write({"study_id": uuid.uuid4().hex, "created": datetime.now(UTC).isoformat()}, study, source)
+            self._write(
+                {"study_id": study_id or uuid.uuid4().hex, "created": datetime.now(UTC).isoformat()}, study, source
+            )
             return
         known = self._read()
         before = Study.model_validate(known["study"])

@@ -26,6 +26,7 @@ class TrackingJob(BaseModel):
     Args:
         study: the experiment's name.
         study_id: identifies the study for ever, whatever its name; what runs are found by.
+        fingerprint: of what may not change in the study, by which a lost results folder is found again.
         uri: MLflow tracking URI, absolute (``sqlite:////home/...``, ``http://...``).
         artifact_root: folder for artifacts of a database URI; None where a server decides.
         question: what the study asks; shown as description.
@@ -48,6 +49,7 @@ class TrackingJob(BaseModel):
     schema_version: Literal[1] = 1
     study: Annotated[str, Field(min_length=1)]
     study_id: Annotated[str, Field(min_length=1)]
+    fingerprint: str = ""
     uri: Annotated[str, Field(min_length=1)]
     artifact_root: str | None = None
     question: str = ""

@@ -17,11 +17,11 @@ FLOORS = {
     1: {"stability"},
     2: {
         "ports", "trial", "segments", "attempts", "study", "study_faults", "study_file", "study_folder", "settings",
-        "runner", "calibration", "estimate", "tracking_job",
+        "runner", "recovery", "calibration", "estimate", "tracking_job",
     },
     3: {"training", "search", "execution", "tracking", "report"},
     4: {
-        "cli", "verbs", "session", "driving", "terminal", "browse", "lookup", "summary", "submission", "__main__",
+        "cli", "verbs", "session", "driving", "lost_folder", "terminal", "browse", "lookup", "summary", "submission", "__main__",
     },
 }  # fmt: skip
 

@@ -357,6 +357,22 @@ class SearcherContract:
         assert state.failed == {1}
         assert [p.number for p in state.running] == [0]
 
+    @every_sampler
+    def test_what_storage_lost_is_created_again_under_its_numbers(self, bench: Bench, spec: AnySampler) -> None:
+        full = bench.searcher(spec, "-full", replicates=2).ask(6)
+        searcher = bench.searcher(spec, replicates=2)
+        searcher.ask(1)
+        searcher.restore({p.number: p.point for p in full if p.number != 3})
+        state = searcher.state()
+        assert [p.number for p in state.running] == [0, 1, 2, 3, 4, 5]
+        assert {p.number: p for p in state.running if p.number not in (0, 3)} == {
+            p.number: p for p in full if p.number not in (0, 3)
+        }
+        assert state.running[3].point == full[3].point  # a replicate's is known, whatever the sampler
+        searcher.restore({p.number: p.point for p in full})
+        assert searcher.state() == state
+        assert [p.number for p in searcher.ask(1)] == [6]
+
     def test_telling_again_changes_nothing(self, bench: Bench) -> None:
         searcher = bench.searcher(SobolSampler())
         searcher.ask(2)

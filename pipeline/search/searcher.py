@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import optuna
@@ -168,6 +168,16 @@ class OptunaSearcher:
 
         return self._patient(create)
 
+    def restore(self, points: Mapping[int, dict[str, Value]]) -> None:
+        """Create again, running, what storage lost: every number from its first missing one to the largest given."""
+
+        def create() -> None:
+            with self._created():
+                for number in range(self._storage.get_n_trials(self._study_id), max(points, default=-1) + 1):
+                    self._new_trial(number, points.get(number))
+
+        self._patient(create)
+
     def tell(self, telling: Telling) -> None:
         """Complete a running trial, attributes first. Telling a finished one again does nothing.
 
@@ -209,8 +219,8 @@ class OptunaSearcher:
 
         self._patient(finish)
 
-    def _new_trial(self, number: int) -> Proposal:
-        settled = self._settled(number)
+    def _new_trial(self, number: int, known: dict[str, Value] | None = None) -> Proposal:
+        settled = self._settled(number) if known is None else (known, {})
         if settled is None:
             trial = self._study.ask(self._distributions)
             alone, point = trial.number == number, self._ordered(trial.params)

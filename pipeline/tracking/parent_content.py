@@ -29,6 +29,7 @@ def parent_tags(job: TrackingJob) -> dict[str, str]:
         "kind": "study",
         "study": job.study,
         "study_id": job.study_id,
+        "fingerprint": job.fingerprint,
         "question": job.question,
         "budget": str(job.budget),
         "ratio_band": shown(job.criterion.ratio_band),

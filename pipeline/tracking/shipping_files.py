@@ -114,7 +114,7 @@ class WaitingCounter:
 def _num_trials(path: Path) -> int:
     """Trials of a segment from its head alone; 0 for what is no segment (the driver sets such files aside)."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return len(json.loads(file["head"].tobytes())["records"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return 0

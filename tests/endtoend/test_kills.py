@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import time
 
@@ -51,6 +52,28 @@ def test_ten_kills_lose_and_double_nothing(tmp_path, undisturbed, empty_database
     assert ended_by[:4] == [-signal.SIGKILL] * 4
     last = place.run("run", "study", "--engine", "serial")
     assert last.returncode == 0, last.stderr
+    assert_exactly_once(place, TRIALS)
+    assert values_of(place.records()) == values_of(undisturbed.records())
+    told = {trial.number: trial.value for trial in place.optuna_trials()}
+    assert told == {trial.number: trial.value for trial in undisturbed.optuna_trials()}
+
+
+@pytest.mark.parametrize("kept", ["nothing", pytest.param("journal", marks=pytest.mark.faults)])
+def test_a_results_folder_that_is_gone_comes_back_from_mlflow(tmp_path, undisturbed, empty_database, kept):
+    """Killed, then the machine is lost: the folder is rebuilt, what was not shipped is trained again, same values."""
+    place = Place(tmp_path).with_database(empty_database)
+    place.write_study(trials=TRIALS)
+    storage = {"OPTUNA_STORAGE": f"journal:{tmp_path}/elsewhere/optuna.journal"} if kept == "journal" else {}
+    assert place.run("run", "study", "--engine", "serial", "--trials", "24", **storage).returncode == 0
+    killed = place.run("run", "study", "--engine", "serial", GRADSTAB_KILL_AT="tell:20", **storage)
+    assert killed.returncode == -signal.SIGKILL
+    shutil.rmtree(place.folder)
+    done = place.run("run", "study", "--engine", "serial", **storage)
+    assert done.returncode == 0, done.stderr
+    assert "the results folder was gone" in done.stderr
+    assert len(place.mlflow_runs("study")) == 1
+    if kept == "journal":
+        shutil.copy(tmp_path / "elsewhere" / "optuna.journal", place.folder)
     assert_exactly_once(place, TRIALS)
     assert values_of(place.records()) == values_of(undisturbed.records())
     told = {trial.number: trial.value for trial in place.optuna_trials()}

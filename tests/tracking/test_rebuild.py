@@ -1,0 +1,71 @@
+"""A results folder lost with its machine comes back from real MLflow, whole segments only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.segments import segment_paths
+from pipeline.tracking.rebuild import Rebuilt, Wanted, may_be_there, rebuild
+from pipeline.tracking.shipping_files import load_cursor
+from pipeline.tracking_job import load_job, save_job
+from tests.fakes import make_mixed_records
+from tests.tracking.conftest import MakeFolder
+from tests.tracking.notebook import client_of, parent_of, ship, table_of, trials_of
+
+NAME = "depth-and-scale"
+
+
+def shipped(make_folder: MakeFolder) -> tuple[Path, Wanted]:
+    records = make_mixed_records(9)
+    folder = make_folder([records[:3], records[3:6], records[6:]], study=NAME, fingerprint="f1")
+    assert ship(folder) == 0
+    return folder, Wanted(load_job(folder).uri, NAME, "f1")
+
+
+def test_every_segment_comes_back_and_is_not_sent_again(make_folder: MakeFolder, tmp_path: Path) -> None:
+    folder, wanted = shipped(make_folder)
+    before, parent = trials_of(folder), parent_of(folder).info.run_id
+    again = tmp_path / "again"
+    again.mkdir()
+    assert may_be_there(wanted)
+    assert rebuild(again, wanted) == Rebuilt(load_job(folder).study_id, 3, 0)
+    assert rebuild(again, wanted) == Rebuilt(load_job(folder).study_id, 3, 0)
+    assert {p.name: p.read_bytes() for p in segment_paths(again)} == {
+        p.name: p.read_bytes() for p in segment_paths(folder)
+    }
+    assert sorted(path.name for path in again.iterdir()) == [
+        "cursor.json",
+        *sorted(p.name for p in segment_paths(folder)),
+    ]
+    assert load_cursor(again, wanted.uri) == load_cursor(folder, wanted.uri)
+    save_job(again, load_job(folder))
+    assert ship(again) == 0
+    assert trials_of(again) == before
+    assert parent_of(again).info.run_id == parent
+    assert table_of(again, tmp_path)["trial"] == list(range(9))
+
+
+def test_a_damaged_artifact_is_left_out(make_folder: MakeFolder, tmp_path: Path) -> None:
+    folder, wanted = shipped(make_folder)
+    name = segment_paths(folder)[1].name
+    (stored,) = (tmp_path / "artifacts").rglob(name)
+    stored.write_bytes(stored.read_bytes()[:-7])
+    again = tmp_path / "again"
+    again.mkdir()
+    found = rebuild(again, wanted)
+    assert found is not None
+    assert (found.segments, found.damaged) == (2, 1)
+    assert name not in {path.name for path in again.iterdir()}
+
+
+def test_another_study_is_not_taken_for_it(make_folder: MakeFolder, tmp_path: Path) -> None:
+    folder, wanted = shipped(make_folder)
+    again = tmp_path / "again"
+    again.mkdir()
+    assert rebuild(again, Wanted(wanted.uri, NAME, "another fingerprint")) is None
+    assert not may_be_there(Wanted(wanted.uri, "dep", "f1"))
+    assert not may_be_there(Wanted(f"sqlite:///{tmp_path}/none.db", NAME, "f1"))
+    assert may_be_there(Wanted("http://127.0.0.1:9", NAME, "f1"))
+    client_of(folder).delete_run(parent_of(folder).info.run_id)
+    assert rebuild(again, wanted) is None
+    assert list(again.iterdir()) == []
