@@ -25,6 +25,9 @@ faults: $(STAMP)  ## whole studies under failing servers, disks and machines (mi
 bench: $(BENCH_STAMP)  ## the peer, a bare loop and gradstab side by side (BENCH=--help: sections and sizes)
 	$(BIN)/python -m tests.bench $(BENCH)
 
+bench-regions: $(STAMP)  ## planted regions: samplers against each other, and claims against the truth (20 CPU-minutes)
+	$(BIN)/python -m tests.bench.regions $(BENCH)
+
 lint: $(STAMP)  ## ruff and strict mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
