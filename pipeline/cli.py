@@ -12,6 +12,7 @@ from pipeline.errors import GradstabError
 from pipeline.verbs.check import check
 from pipeline.verbs.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STORAGE
 from pipeline.verbs.list_studies import list_studies
+from pipeline.verbs.region import region
 from pipeline.verbs.report import report
 from pipeline.verbs.run import run
 from pipeline.verbs.status import status
@@ -59,5 +60,5 @@ def cli() -> None:
     """
 
 
-for verb in (check, run, status, list_studies, ui, sync, submit, theory, report):
+for verb in (check, run, status, list_studies, ui, sync, submit, theory, report, region):
     cli.add_command(verb)

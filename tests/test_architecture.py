@@ -53,7 +53,7 @@ THIRD_PARTY = {
     "session": {"psutil"},
 }
 HEAVY = {"torch", "ray", "optuna", "mlflow", "pandas", "matplotlib", "sklearn"}
-VERBS = {"check", "run", "submit", "status", "list", "ui", "sync", "theory", "report"}
+VERBS = {"check", "run", "submit", "status", "list", "ui", "sync", "theory", "report", "region"}
 
 
 def module_files() -> list[Path]:

@@ -62,14 +62,14 @@ def _span(span: Span) -> str:
 
 
 def edges(span: Span) -> str:
-    """Where each edge lies with probability .9: `1.08-1.12, 1.24-1.37`."""
+    """Where each edge lies with probability .9: `1.08\u20131.12, 1.24\u20131.37`."""
     parts = []
     for between in (span.low_between, span.high_between):
         if between is None:
             parts.append("open")
             continue
         ends = sorted((end for end in between if isinstance(end, int | float)), key=float)
-        parts.append("-".join(shown(end) for end in ends) if len(ends) == 2 else "unsure")
+        parts.append("\N{EN DASH}".join(shown(end) for end in ends) if len(ends) == 2 else "unsure")
     return ", ".join(parts)
 
 

@@ -36,6 +36,8 @@ def contributions(estimator: Estimator) -> list[Contribution]:
     """The contribution of every axis, in the order of the space."""
     coordinates = estimator.coordinates
     a_MD, b_MD = (coordinates.snapped(coordinates.sobol(_LOG2_CELLS, seed)) for seed in (1, 2))
+    # two scrambles of one sequence run side by side: only in another order are they independent
+    b_MD = np.random.default_rng(0).permutation(b_MD)
     base = _fields(estimator, a_MD)
     found = []
     for column, name in enumerate(coordinates.names):

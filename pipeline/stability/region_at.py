@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.errors import UsageError
-from pipeline.space import Choice, Point, SearchSpace, Value
+from pipeline.space import Choice, Integer, LogInteger, Point, SearchSpace, Value
 from pipeline.stability.coordinates import Array, Coordinates
 from pipeline.stability.estimator import Estimator
 from pipeline.stability.region import SAFE
@@ -135,6 +135,8 @@ def _within(name: str, space: SearchSpace, value: Value) -> Value:
         return value
     if isinstance(value, bool | str) or not math.isfinite(value):
         raise UsageError(f"{name} must be a finite number, got {value!r}")
+    if isinstance(axis, Integer | LogInteger) and value != int(value):
+        raise UsageError(f"{name} must be a whole number, got {value:g}")
     if not axis.low <= value <= axis.high:
         raise UsageError(
             f"{name} = {value:g} lies outside what was searched, {axis.low:g} to {axis.high:g}: "

@@ -1,0 +1,89 @@
+"""`gradstab region`: what a person types, and what is answered for a study whose region is known."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pipeline.cli import cli
+from pipeline.errors import UsageError
+from pipeline.report.results import Results
+from pipeline.study_folder import StudyFolder
+from tests.report.planted import LAST_TRAINABLE, plant
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    return plant(tmp_path_factory.mktemp("planted"), trials=240)
+
+
+def ask(folder: StudyFolder, *arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["region", "planted", *arguments, "--results", str(folder.path.parent)])
+
+
+@pytest.mark.parametrize("depth", [4, 8])
+def test_intervals_are_those_that_were_planted(folder, depth):
+    """|R| < 1 between sqrt(2) 10^(-1/(L-1)) and sqrt(2) 10^(1/(L-1)): the ends have |R| = 1 within .1 decades."""
+    (line,) = Results(folder).region(depth=depth, activation="relu").lines
+    (span,) = line.region
+    for end, is_open, sign in ((span.low, span.low_open, -1), (span.high, span.high_open, 1)):
+        planted = math.sqrt(2) * 10 ** (sign / (depth - 1))
+        assert is_open == (not 0.5 < planted < 4)
+        if not is_open:
+            assert float(end) == pytest.approx(planted, rel=0.05)
+
+
+def test_beyond_the_last_trainable_depth_nothing_is_safe(folder):
+    found = Results(folder).region(depth=int(LAST_TRAINABLE) + 4, activation="relu")
+    assert (found.lines[0].region, found.lines[0].safe, found.safe_share) == ((), (), 0.0)
+    assert found.p_next < 0.05
+
+
+def test_the_command_says_it_in_words_and_as_json(folder):
+    told = ask(folder, "--at", "depth=8", "--at", "activation=relu")
+    assert told.exit_code == 0, told.output
+    for word in ("240 trials", "init scale", "nearest cliff", "nearest measured trials", "probability"):
+        assert word in told.output
+    found = json.loads(ask(folder, "--at", "depth=8", "--at", "activation=relu", "--format", "json").stdout)
+    assert found["at"] == {"depth": 8, "activation": "relu"}
+    assert found["lines"][0]["region"][0]["low"] == pytest.approx(math.sqrt(2) * 10 ** (-1 / 7), rel=0.05)
+    assert len({trial["trial"] for trial in found["nearest"]}) == 5
+
+
+def test_a_wider_band_is_a_wider_interval(folder):
+    ends = []
+    for band in ("1", "2"):
+        told = ask(folder, "--at", "depth=8", "--at", "activation=relu", "--format", "json", "--criterion",
+                   f"ratio_band={band}", "--criterion", "responses=R")  # fmt: skip
+        ends.append(json.loads(told.stdout)["lines"][0]["region"][0]["high"])
+    assert ends == pytest.approx([math.sqrt(2) * 10 ** (1 / 7), math.sqrt(2) * 10 ** (2 / 7)], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("depth=50", "outside what was searched, 2 to 30"),
+        ("depth=abc", "must be a number"),
+        ("depth=1e999", "finite number"),
+        ("depth=nan", "finite number"),
+        ("activation=gelu", "outside what was searched: relu, tanh"),
+        ("width=32", "the study fixed width = 64"),
+        ("widht=32", "on the axes"),
+        ("depth", "AXIS=VALUE"),
+        ("=3", "AXIS=VALUE"),
+    ],
+)
+def test_what_makes_no_point_is_one_sentence(folder, place, words):
+    told = ask(folder, "--at", place)
+    assert isinstance(told.exception, UsageError)
+    assert words in str(told.exception)
+    assert "\n" not in str(told.exception)
+
+
+def test_what_the_study_fixed_may_be_named(folder: StudyFolder, tmp_path: Path):
+    assert ask(folder, "--at", "width=64", "--at", "depth=8").exit_code == 0
+    assert isinstance(ask(folder, "--at", "depth=8", "--at", "depth=9").exception, UsageError)
