@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
 from pipeline.browse import waiting_trials
+from pipeline.errors import GradstabError
 from pipeline.lookup import results_flag
 from pipeline.report.results import Results
 from pipeline.report.stability_map import write_map
 from pipeline.settings import Settings
 from pipeline.study_folder import StudyFolder
-from pipeline.terminal import Format, interval_rows, print_json, print_pairs, print_rows
+from pipeline.terminal import Format, interval_rows, print_json, print_pairs, print_rows, say
 
 
 def print_status(folder: StudyFolder, settings: Settings, output: Format) -> None:
@@ -35,8 +37,21 @@ def print_status(folder: StudyFolder, settings: Settings, output: Format) -> Non
     print_pairs({**found, **{f"  {verdict}": count for verdict, count in verdicts.most_common()}})
 
 
-def print_run(results: Results, settings: Settings, waiting: int, output: Format) -> None:
-    """Verdicts, stable intervals, where the results are, and how to browse them."""
+def written_report(results: Results) -> Path | None:
+    """The page of the study's report; None where it could not be written, which fails no run and is said."""
+    from pipeline.report.report import make_report
+
+    try:
+        return make_report(results)
+    except Exception as error:
+        reason = str(error) if isinstance(error, GradstabError) else f"{type(error).__name__}: {error}"
+        say(f"all results are safe, but the report was not written: {reason}")
+        say(f"for another attempt: gradstab report {results.study.name}")
+        return None
+
+
+def print_run(results: Results, settings: Settings, waiting: int, output: Format, page: Path | None = None) -> None:
+    """Verdicts, stable intervals, where the results and the report's page are, and how to browse them."""
     verdicts = results.verdicts()
     intervals = results.stable_intervals()
     if output == "json":
@@ -46,6 +61,7 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
                 "verdicts": dict(verdicts),
                 "stable_intervals": [asdict(interval) for interval in intervals],
                 "folder": str(results.folder.path),
+                "report": None if page is None else str(page),
                 "waiting": waiting,
             }
         )
@@ -62,6 +78,7 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
         {
             "results": str(results.folder.path),
             **({"picture": str(picture)} if has_picture else {}),
+            **({"report": str(page)} if page is not None else {}),
             "browse": f"gradstab ui {results.study.name}{results_flag(settings)}",
         }
     )

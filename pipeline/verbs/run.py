@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the study.")
 @click.option("--name", help="Run under this name: a study of its own.")
 @click.option("--force", is_flag=True, help="Take over from another driver (PostgreSQL): it stops at its next write.")
+@click.option("--report/--no-report", default=True, show_default=True, help="Write the study's report at the end.")
 @results_option
 @format_option
 def run(
@@ -36,6 +37,7 @@ def run(
     seed: int | None,
     name: str | None,
     force: bool,
+    report: bool,
     results: str | None,
     output: Format,
 ) -> None:
@@ -53,7 +55,7 @@ def run(
     from pipeline.report.results import Results
     from pipeline.session import Listener, StopSwitch, drive
     from pipeline.study_folder import StudyFolder
-    from pipeline.summary import failures_text, print_run
+    from pipeline.summary import failures_text, print_run, written_report
     from pipeline.terminal import ProgressLine, say
 
     totals = (f"budget.trials={trials}",) if trials is not None else ()
@@ -66,7 +68,8 @@ def run(
         listener = Listener(found=say, progress=line.show, shipping=line.shipping)
         ended = drive(declared, settings, source=source, engine=engine, listener=listener, stop=stop, force=force)
     found = Results(StudyFolder.of(settings.results_root(), declared.name))
-    print_run(found, settings, ended.waiting, output)
+    page = written_report(found) if report and not ended.stopped else None
+    print_run(found, settings, ended.waiting, output, page)
     for sentence in failures_text(found):
         say(sentence)
     if ended.waiting:

@@ -106,6 +106,7 @@ def run_ours(place: Place, study: Study, trials: int, *, engine: str = "ray", de
     results = folder / study.name
     shipper = ShipperWatch(results)
     arguments = ["pipeline", "run", str(file), "--engine", engine, "--results", str(folder)]
+    arguments.append("--no-report")  # the peer writes none
     finished = run_child(arguments, folder, place.caches, watch=shipper)
     records = [record for path in segment_paths(results) for record in read_segment(path)]
     runs, rows = stored(uri)

@@ -52,6 +52,9 @@ class Place:
         return path
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start the command; a run writes its report (seconds) only where `--report` is among the arguments."""
+        if arguments[:1] == ("run",) and "--report" not in arguments:
+            arguments = (*arguments, "--no-report")
         return subprocess.Popen(
             [sys.executable, "-m", "pipeline", *arguments],
             cwd=self.root,

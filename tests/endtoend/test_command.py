@@ -105,6 +105,15 @@ def test_run_status_list_and_the_same_run_again(place, tmp_path_factory):
     assert "24" in place.run("list").stdout
 
 
+def test_a_run_ends_with_its_report(place):
+    place.write_study()
+    done = place.run("run", "study", "--engine", "serial", "--trials", "6", "--report")
+    page = place.folder / "report" / "index.html"
+    assert done.returncode == 0, done.stderr
+    assert str(page) in done.stdout
+    assert "6 trainings were measured" in page.read_text()
+
+
 def test_trials_is_the_total_and_keeps_what_is_there(place):
     place.write_study()
     place.run("run", "study", "--engine", "serial", "--trials", "8")

@@ -34,7 +34,7 @@ def test_intervals_are_those_that_were_planted(folder, depth):
         planted = math.sqrt(2) * 10 ** (sign / (depth - 1))
         assert is_open == (not 0.5 < planted < 4)
         if not is_open:
-            assert float(end) == pytest.approx(planted, rel=0.05)
+            assert (depth - 1) * math.log10(float(end) / planted) == pytest.approx(0, abs=0.1)
 
 
 def test_beyond_the_last_trainable_depth_nothing_is_safe(folder):

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from pipeline.cli import cli
 from pipeline.errors import StorageError, UsageError
 from pipeline.report.rejudge import rejudged
 from pipeline.report.report import make_report
@@ -18,6 +20,7 @@ from pipeline.segments import write_segment
 from pipeline.space import Value
 from pipeline.stability.criterion import Criterion
 from pipeline.study_folder import StudyFolder
+from pipeline.summary import written_report
 from tests.fakes import make_record
 from tests.report.planted import plant, true_volume
 
@@ -113,7 +116,19 @@ def test_studies_of_few_trials_get_a_report_and_of_none_a_sentence(tmp_path):
         assert f"{trials} trainings were measured" in page.read_text()
 
 
-def test_a_folder_that_cannot_be_written_is_a_sentence(folder, tmp_path):
-    (tmp_path / "file").write_text("")
+def test_a_folder_that_cannot_be_written_is_a_sentence_and_fails_no_run(tmp_path, capsys):
+    planted = plant(tmp_path, trials=5, name="shut")
+    (planted.path / "report").write_text("no folder can be made here")
     with pytest.raises(StorageError, match="report must be written"):
-        make_report(Results(folder), tmp_path / "file")
+        make_report(Results(planted))
+    assert written_report(Results(planted)) is None
+    assert "all results are safe, but the report was not written" in capsys.readouterr().err
+    assert written_report(Results(plant(tmp_path, trials=5, name="open"))) is not None
+
+
+def test_the_command_says_where_the_page_is(tmp_path):
+    planted = plant(tmp_path, trials=5)
+    told = CliRunner().invoke(cli, ["report", "planted", "--results", str(tmp_path), "--to", str(tmp_path / "there")])
+    assert told.exit_code == 0, told.output
+    assert Path(told.output.strip()) == tmp_path / "there" / "index.html"
+    assert not (planted.path / "report").exists()
