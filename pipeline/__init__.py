@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.report.results import load_results
+    from pipeline.loading import load_results
     from pipeline.session import run_study
     from pipeline.study import Study
 
 __all__ = ["Study", "load_results", "run_study"]
 
-_HOMES = {"Study": "pipeline.study", "run_study": "pipeline.session", "load_results": "pipeline.report.results"}
+_HOMES = {"Study": "pipeline.study", "run_study": "pipeline.session", "load_results": "pipeline.loading"}
 
 
 def __getattr__(name: str) -> object:

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 
 from pipeline.errors import GradstabError
 from pipeline.settings import Settings
 from pipeline.study_folder import StudyFolder
 
 START_SECONDS = 60.0
+SHIPPING_SECONDS = 60.0
 
 
 def waiting_trials(folder: StudyFolder, settings: Settings) -> int:
@@ -23,13 +25,49 @@ def waiting_trials(folder: StudyFolder, settings: Settings) -> int:
     return WaitingCounter(folder.path).waiting(settings.tracking.value or "")
 
 
-def serve_ui(settings: Settings, folder: StudyFolder | None, first_port: int) -> None:
-    """Serve the MLflow UI until interrupted, the link on stdout; for a remote server only print the link."""
+def show_heat_maps(folder: StudyFolder, settings: Settings, numbers: Sequence[int]) -> str:
+    """Draw heat maps of some trials, have them shipped, and return where in the UI the first of them is.
+
+    Raises:
+        UsageError: one of them is not on record, or its machine failed.
+        GradstabError: MLflow does not take them in time.
+    """
+    from pipeline.report.results import Results
+    from pipeline.report_loop import draw_trials
+    from pipeline.session import Listener, sync
+    from pipeline.tracking.links import run_fragment
+    from pipeline.tracking.reading import run_with_heat_maps
+
+    results = Results(folder)
+    for number in numbers:
+        results.trajectory(number)
+    draw_trials(results, list(numbers))
+    if folder.holder() is None:  # else the shipper of the run in progress finds them
+        sync(folder, settings, Listener())
+    end = time.monotonic() + SHIPPING_SECONDS
+    found = [run_with_heat_maps(settings.tracking.value or "", folder.study_id(), number, end) for number in numbers]
+    if found[0] is None:
+        raise GradstabError(
+            f"MLflow must take the heat maps of trial {numbers[0]}, but has not in {SHIPPING_SECONDS:.0f} s: "
+            f"gradstab sync {folder.path.name}"
+        )
+    return run_fragment(*found[0])
+
+
+def serve_ui(settings: Settings, folder: StudyFolder | None, first_port: int, page: str | None = None) -> None:
+    """Serve the MLflow UI until interrupted, the link on stdout; for a remote server only print the link.
+
+    Args:
+        page: the page to link to; by default the study's stability map.
+    """
     from pipeline.tracking.links import study_link, ui_command, ui_environment
+
+    def link(base: str) -> str:
+        return f"{base}/{page}" if page is not None else study_link(base, folder.path if folder else None)
 
     uri = settings.tracking.value or ""
     if uri.startswith(("http://", "https://")):
-        print(study_link(uri.rstrip("/"), folder.path if folder else None), flush=True)
+        print(link(uri.rstrip("/")), flush=True)
         return
     port = free_port(first_port)
     artifacts = str(settings.results_root() / "mlflow" / "artifacts")
@@ -39,7 +77,7 @@ def serve_ui(settings: Settings, folder: StudyFolder | None, first_port: int) ->
     with subprocess.Popen(command, env=environment, stdout=sys.stderr) as server:
         try:
             _await(base, server)
-            print(study_link(base, folder.path if folder else None), flush=True)
+            print(link(base), flush=True)
             server.wait()
         except KeyboardInterrupt:
             server.terminate()

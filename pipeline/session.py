@@ -21,6 +21,7 @@ from pipeline.driving import driving
 from pipeline.lost_folder import recover_folder
 from pipeline.ports import Executor, Tracker, Work
 from pipeline.report.results import Results
+from pipeline.report_process import ReportProcess
 from pipeline.runner import Limits, Progress, Runner
 from pipeline.settings import Settings, resolve_settings
 from pipeline.stability.certificate import read_certificate
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 Engine = Literal["ray", "serial"]
 
+FEWEST_TRIALS = 30  # of a report; fewer say little about a region
 JOB_SECONDS = 2.0  # between two notices of progress to the tracker
 SYNC_PATIENCE = 20.0  # seconds that MLflow may make no progress before a run ends without it
 TROUBLE_PATIENCE = 4.0  # the same once the tracker has said what is in the way
@@ -128,6 +130,7 @@ def drive(
             num_slots = len(executor.slots)
             # not sooner: its start takes seconds of a core, and the workers' comes first
             tracker = start_tracker(folder, study, settings)
+            report = ReportProcess(folder.path, FEWEST_TRIALS)
             try:
                 runner = Runner(
                     study,
@@ -137,7 +140,7 @@ def drive(
                     tracker,
                     limits=_limits(study, num_slots),
                     cost=stored_cost_model(),
-                    on_progress=_Reporter(folder, study, settings, listener),
+                    on_progress=_Reporter(folder, study, settings, listener, report),
                 )
                 stop.attach(runner)
                 runner.recover()
@@ -146,8 +149,10 @@ def drive(
                 store_cost_model(runner.cost)
             except Exception:
                 # not for a second Ctrl-C, which must exit at once: the shipper then ends when its pipe breaks
+                report.abandon()
                 _close(tracker, listener)
                 raise
+        report.close(lambda: stop.requested)  # before the tracker, which ships it
         certificate = read_certificate(folder.path) if study.stop is not None else None
         if certificate is not None:
             listener.found(certificate.verdict())
@@ -190,6 +195,7 @@ def tracking_job(folder: StudyFolder, study: Study, settings: Settings, progress
         criterion=study.criterion,
         budget=study.budget.trials,
         children=study.tracking.children,
+        beyond=study.tracking.beyond,
         detail=study.tracking.detail,
         counts={"done": progress.done, "failed": progress.failed, **progress.verdicts},
         in_flight=progress.in_flight,
@@ -301,15 +307,19 @@ def _close(tracker: Tracker, listener: Listener) -> int:
 
 
 class _Reporter:
-    """Passes progress on: to the listener at once, to the tracker's job file every few seconds."""
+    """Passes progress on: to listener and report at once, to the tracker's job file every few seconds."""
 
-    def __init__(self, folder: StudyFolder, study: Study, settings: Settings, listener: Listener) -> None:
+    def __init__(
+        self, folder: StudyFolder, study: Study, settings: Settings, listener: Listener, report: ReportProcess
+    ) -> None:
         self._parts = (folder, study, settings)
         self._listener = listener
+        self._report = report
         self._saved = 0.0
 
     def __call__(self, progress: Progress) -> None:
         self._listener.progress(progress)
+        self._report.notify(progress.done, progress.new)
         if time.monotonic() - self._saved > JOB_SECONDS or not progress.in_flight:
             folder, *_ = self._parts
             save_job(folder.path, tracking_job(*self._parts, progress))

@@ -61,6 +61,11 @@ class Tracking(BaseModel):
     model_config = _STRICT
     uri: Annotated[str | None, Field(description="MLflow tracking URI; SQLite in the results folder by default")] = None
     children: Annotated[int, Field(ge=0, description="trials, from number 0, that get a child run each")] = 10_000
+    beyond: Annotated[
+        Literal["boundary", "sample", "all", "none"],
+        Field(description="which later trials get one: near the boundary, every tenth, all, none"),
+    ] = "boundary"
+    heat_maps: Annotated[int, Field(ge=0, description="trials nearest the boundary that get heat maps")] = 50
     detail: Annotated[Literal["summary", "full"], Field(description="full logs every layer at every probe time")] = (
         "summary"
     )

@@ -18,6 +18,7 @@ from pipeline.stability.criterion import Criterion
 FILE_NAME = "tracking.json"
 
 Detail = Literal["summary", "full"]
+Beyond = Literal["boundary", "sample", "all", "none"]
 
 
 class TrackingJob(BaseModel):
@@ -37,6 +38,7 @@ class TrackingJob(BaseModel):
         criterion: what trials are judged by.
         budget: number of trials the study shall have.
         children: trials with a smaller number get a run of their own.
+        beyond: which of the others do: those near the boundary, every tenth, all or none.
         detail: "summary" keeps a trial within 100 metric rows; "full" adds every layer at every probe time.
         counts: what progress shows, such as {"done": 412, "stable": 120}.
         in_flight: numbers of the trials that are running now.
@@ -60,6 +62,7 @@ class TrackingJob(BaseModel):
     criterion: Criterion
     budget: Annotated[int, Field(ge=1)]
     children: Annotated[int, Field(ge=0)] = 10_000
+    beyond: Beyond = "none"
     detail: Detail = "summary"
     counts: dict[str, int] = {}
     in_flight: tuple[int, ...] = ()

@@ -21,7 +21,8 @@ FLOORS = {
     },
     3: {"training", "search", "execution", "tracking", "report"},
     4: {
-        "cli", "verbs", "session", "driving", "lost_folder", "terminal", "browse", "lookup", "summary", "submission", "__main__",
+        "cli", "verbs", "session", "driving", "lost_folder", "loading", "report_loop", "report_process", "terminal",
+        "browse", "lookup", "summary", "submission", "__main__",
     },
 }  # fmt: skip
 
@@ -30,7 +31,7 @@ THIRD_PARTY = {
     "training": {"torch", "numpy", "sklearn"},
     "search": {"optuna", "numpy", "scipy", "sqlalchemy", "psycopg"},
     "execution": {"ray"},
-    "tracking": {"mlflow", "numpy", "pydantic", "sqlalchemy", "requests"},
+    "tracking": {"mlflow", "numpy", "pydantic", "sqlalchemy", "requests", "PIL"},
     "report": {"pandas", "numpy", "matplotlib", "pydantic"},
     "stability": {"numpy", "scipy", "pydantic"},
     "space": {"pydantic"},
@@ -44,6 +45,7 @@ THIRD_PARTY = {
     "study_file": {"pydantic", "yaml"},
     "tracking_job": {"pydantic"},
     "settings": {"platformdirs", "dotenv"},
+    "loading": {"platformdirs"},
     "calibration": {"platformdirs"},
     "cli": {"click"},
     "verbs": {"click", "yaml"},

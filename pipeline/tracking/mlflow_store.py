@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+from PIL import Image
 
 from pipeline.kill_points import passage
 from pipeline.tracking.run_content import MetricRow, RunContent
@@ -48,6 +50,7 @@ def prepare_environment() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # saves one request a run
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     tune_connections()
 
 
@@ -160,6 +163,28 @@ class MlflowStore:
         """A file as an artifact, replacing one of its name."""
         _call(self._client.log_artifact, run_id, str(path), folder)
         passage("log_artifact")
+
+    def log_image(self, run_id: str, key: str, path: Path) -> None:
+        """A PNG under a key, as MLflow's own log_image stores it, replacing the one of its key."""
+        name = f"{key.replace('/', '~')}+step+0+timestamp+0+{path.stem}"
+        with tempfile.TemporaryDirectory() as folder:
+            image, small = Path(folder) / f"{name}.png", Path(folder) / f"{name}+compressed.webp"
+            shutil.copyfile(path, image)
+            Image.open(path).convert("RGB").save(small, quality=90)
+            self.log_file(run_id, image, "images")
+            self.log_file(run_id, small, "images")
+        _call(self._client.set_tag, run_id, MLFLOW_LOGGED_IMAGES, "True")
+
+    def note(self, run_id: str) -> str:
+        """The note of a run."""
+        return str(_call(self._client.get_run, run_id).data.tags.get(MLFLOW_RUN_NOTE, ""))
+
+    def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
+        _call(self._client.log_batch, run_id, (), (), [RunTag(key, value) for key, value in tags.items()])
+
+    def numbers(self, experiment_id: str, which: str) -> set[int]:
+        """Numbers of the trials whose run fits a filter."""
+        return {int(run.data.tags["trial"]) for run in self._search(experiment_id, which)}
 
     def log_json(self, run_id: str, content: Any, name: str) -> None:
         """A JSON document as an artifact, replacing one of its name."""

@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -23,9 +24,10 @@ import sqlalchemy.exc
 from mlflow.exceptions import MlflowException
 
 from pipeline.errors import GradstabError
-from pipeline.segments import CorruptSegmentError, Record, read_segment, segment_paths
+from pipeline.segments import CorruptSegmentError, Record, read_segment, segment_numbers, segment_paths
 from pipeline.space import Value
-from pipeline.stability.criterion import judge
+from pipeline.stability.criterion import Judgement, judge
+from pipeline.tracking.child_policy import gets_run
 from pipeline.tracking.mlflow_store import Child, MlflowStore, RefusedError, prepare_environment
 from pipeline.tracking.parent_content import (
     TABLE_NAME,
@@ -153,7 +155,7 @@ class Shipper:
         for path in segment_paths(self._folder):
             if path.name in cursor.shipped:
                 for record in self._read(path):
-                    self._rows.setdefault(record.number, self._judged(record)[0])
+                    self._rows.setdefault(record.number, self._judged(record)[1])
 
     def _pending(self, cursor: Cursor) -> list[Path]:
         done = cursor.shipped | self._unreadable
@@ -171,9 +173,9 @@ class Shipper:
         for record in self._read(path):
             if record.number in self._rows:
                 continue
-            row, content = self._judged(record)
+            judgement, row, content = self._judged(record)
             rows[record.number] = row
-            if record.number < self._job.children:
+            if gets_run(self._job, record.number, judgement):
                 self._ship_trial(destination, content)
             self._heartbeat()
         if path.name in self._unreadable:
@@ -203,6 +205,18 @@ class Shipper:
             run_id = self._create(destination, content)
             self._retry(lambda: store.fill_child(run_id, content))
         destination.children[content.number] = Child(run_id, destination.parent_run_id, complete=True)
+
+    def _run_of(self, destination: _Destination, number: int, *, make: bool) -> str | None:
+        """The run of a trial, looked up where this shipper did not make it; None if it has none and shall get none."""
+        children, store = destination.children, destination.store
+        if number not in children:
+            children.update(self._retry(lambda: store.children(destination.experiment_id, number)))
+        if number not in children and make:
+            paths = [path for path in segment_paths(self._folder) if number in segment_numbers(path)]
+            for record in self._read(paths[0]) if paths else []:
+                if record.number == number:
+                    self._ship_trial(destination, self._judged(record)[2])
+        return children[number].run_id if number in children else None
 
     def _create(self, destination: _Destination, content: RunContent) -> str:
         """A new run. After a call that failed, the run may exist all the same: look before the next."""
@@ -240,15 +254,15 @@ class Shipper:
             content = table(self._rows.values())
             self._retry(lambda: store.log_json(parent_id, content, TABLE_NAME))
             self._table_logged = (len(self._rows), now)
-        self._retry(lambda: destination.page.refresh(job, self._rows, destination.children, last=last))
+        self._retry(lambda: destination.page.refresh(job, self._rows, partial(self._run_of, destination), last=last))
         if last:
             self._settle_doubts(destination)
             status = "FINISHED" if len(self._rows) >= job.budget else "KILLED"  # stopped before its budget
             self._retry(lambda: store.set_status(parent_id, status, time.time_ns() // 1_000_000))
 
-    def _judged(self, record: Record) -> tuple[Row, RunContent]:
+    def _judged(self, record: Record) -> tuple[Judgement | None, Row, RunContent]:
         judgement = None if record.trajectory is None else judge(record.trajectory, self._job.criterion)
-        return table_row(record, judgement), run_content(record, judgement, self._job)
+        return judgement, table_row(record, judgement), run_content(record, judgement, self._job)
 
     def _read(self, path: Path) -> list[Record]:
         """A segment's records; none if it was set aside meanwhile, or is damaged (the driver deals with those)."""

@@ -13,7 +13,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from pipeline.space import Value
 from pipeline.tracking.experiment_note import boundary_trials, experiment_note, parent_note
-from pipeline.tracking.mlflow_store import Child, MlflowStore
+from pipeline.tracking.found_files import FindRun, FoundFiles
+from pipeline.tracking.mlflow_store import MlflowStore
 from pipeline.tracking.parent_content import in_flight_table, table
 from pipeline.tracking.run_content import MetricRow
 from pipeline.tracking.saved_views import view_tags, views
@@ -34,30 +35,35 @@ class StudyPage:
     """
 
     def __init__(
-        self, store: MlflowStore, experiment_id: str, parent_run_id: str, held: Mapping[str, str], folder: Path
+        self,
+        store: MlflowStore,
+        experiment_id: str,
+        parent_run_id: str,
+        held: Mapping[str, str],
+        folder: Path,
     ) -> None:
         self._store = store
         self._experiment_id = experiment_id
         self._parent_run_id = parent_run_id
         self._held = dict(held)
-        self._folder = folder
+        self._files = FoundFiles(store, experiment_id, parent_run_id, folder)
         self._noted = (-1, 0.0)  # rows, monotonic time
         self._in_flight: tuple[int, ...] | None = None
         self._moment = (0, 0)  # job's time stamp, trials done
-        self._run_ids: dict[int, str] = {}
 
     def open(self, job: TrackingJob) -> None:
         """Saved views and the data set."""
         self._tag(view_tags(job))
         self._store.log_dataset(self._parent_run_id, job.study, job.resolved.get("data", {}))
 
-    def refresh(self, job: TrackingJob, rows: Rows, children: Mapping[int, Child], *, last: bool) -> None:
-        """Whatever is due. Doing it again changes nothing."""
+    def refresh(self, job: TrackingJob, rows: Rows, find_run: FindRun, *, last: bool) -> None:
+        """Whatever is due; `find_run` gives the run of a trial. Doing it again changes nothing."""
         self._show_rate(job)
         self._show_in_flight(job, last=last)
+        self._files.ship(job.study, find_run, last=last)
         num_rows, at = self._noted
         if len(rows) != num_rows and (last or time.monotonic() - at > NOTES_EVERY_S):
-            self._write_notes(job, rows, children)
+            self._write_notes(job, rows, find_run)
             self._noted = (len(rows), time.monotonic())
 
     def _show_rate(self, job: TrackingJob) -> None:
@@ -77,26 +83,15 @@ class StudyPage:
             self._store.log_json(self._parent_run_id, in_flight_table(job), "in_flight.json")
             self._in_flight = job.in_flight
 
-    def _write_notes(self, job: TrackingJob, rows: Rows, children: Mapping[int, Child]) -> None:
+    def _write_notes(self, job: TrackingJob, rows: Rows, find_run: FindRun) -> None:
         known, all_rows = views(job), list(rows.values())
         note = experiment_note(job, self._experiment_id, self._parent_run_id, known, all_rows)
         self._tag({MLFLOW_RUN_NOTE: note})
         nearest = boundary_trials(all_rows, BOUNDARY_TRIALS)
         self._store.log_json(self._parent_run_id, table(nearest), "boundary.json")
-        linked = [(row, self._run_id(int(row["trial"] or 0), children)) for row in nearest[:_LINKED_TRIALS]]
-        text = parent_note(job, self._experiment_id, known, linked, (self._folder / "report" / "index.html").exists())
+        linked = [(row, find_run(int(row["trial"] or 0), make=False)) for row in nearest[:_LINKED_TRIALS]]
+        text = parent_note(job, self._experiment_id, known, linked, self._files.has_report())
         self._store.log_progress(self._parent_run_id, (), job.updated_ms, {MLFLOW_RUN_NOTE: text})
-
-    def _run_id(self, number: int, children: Mapping[int, Child]) -> str | None:
-        """The run of a trial, looked up once where this shipper did not make it."""
-        if number in children:
-            return children[number].run_id
-        if number not in self._run_ids:
-            found = self._store.children(self._experiment_id, number).get(number)
-            if found is None:
-                return None
-            self._run_ids[number] = found.run_id
-        return self._run_ids[number]
 
     def _tag(self, tags: Mapping[str, str]) -> None:
         """Tags of the experiment that it does not have already."""

@@ -15,30 +15,31 @@ from pipeline.trajectory import Trajectory
 MAPS_TAG = "heat_maps"  # "true" on a run that holds heat maps
 
 
-def trial_note(record: Record, judgement: Judgement | None, job: TrackingJob, *, has_maps: bool = False) -> str:
-    """The note of a trial's run, Markdown; the first line is the result."""
+def trial_note(record: Record, judgement: Judgement | None, job: TrackingJob) -> str:
+    """The note of a trial's run, Markdown: a paragraph on what happened, then where its arrays are."""
     if judgement is None or record.trajectory is None:
         return f"**failed**: the machine failed, not the training: {record.failure}. No measurement."
     happened = "; ".join(_happened(record, record.trajectory, judgement))
-    number, study = record.number, job.study
-    if has_maps:
-        maps = (
-            f"Heat maps over layers and steps: artifacts `images/`. Every array: `arrays/trial-{number:06d}.npz`:\n\n"
-            "```python\n"
-            "import numpy, mlflow  # after mlflow.set_tracking_uri(...)\n"
-            "arrays = numpy.load(mlflow.artifacts.download_artifacts(\"runs:/<this run's id>/arrays/"
-            f'trial-{number:06d}.npz"))\n'
-            "```"
-        )
-    else:
-        maps = (
-            f"Heat maps and arrays of this trial: `gradstab ui {study} --trial {number}` puts them here. In Python:\n\n"
+    return f"**{judgement.verdict}**: {happened}.\n\n{where_arrays_are(job.study, record.number)}"
+
+
+def where_arrays_are(study: str, number: int, run_id: str | None = None) -> str:
+    """How to get at a trial's arrays; `run_id` is given once its heat maps and arrays are on its run."""
+    if run_id is None:
+        return (
+            f"Heat maps of this trial: `gradstab ui {study} --trial {number}` puts them here. Its arrays:\n\n"
             "```python\n"
             "from pipeline import load_results\n"
             f'load_results("{study}").trajectory({number})["log10_delta_norm"]  # (probe times, layers)\n'
             "```"
         )
-    return f"**{judgement.verdict}**: {happened}.\n\n{maps}"
+    return (
+        "Heat maps over layers and steps: under Artifacts in `images/`. Every array:\n\n"
+        "```python\n"
+        "import mlflow, numpy\n"
+        f'arrays = numpy.load(mlflow.artifacts.download_artifacts("runs:/{run_id}/arrays/trial-{number:06d}.npz"))\n'
+        "```"
+    )
 
 
 def _happened(record: Record, trajectory: Trajectory, judgement: Judgement) -> Iterator[str]:

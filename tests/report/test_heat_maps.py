@@ -1,0 +1,65 @@
+"""Heat maps show what was recorded, whatever was recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.report.heat_maps import Canvas, heat_maps, trial_folder, write_heat_maps
+from pipeline.trajectory import STATISTICS
+from tests.fakes import make_mixed_records, make_record
+
+
+def test_every_kind_of_trial_can_be_drawn_and_its_arrays_are_whole(tmp_path: Path) -> None:
+    canvas = Canvas()
+    for record in [*make_mixed_records(5), make_record(9, point={"depth": 1, "steps": 0})]:
+        assert record.trajectory is not None
+        folder = write_heat_maps(record, tmp_path, canvas)
+        assert folder == trial_folder(tmp_path, record.number)
+        assert sorted(path.suffix for path in folder.iterdir()) == [".npz", ".png", ".png", ".png"]
+        with np.load(folder / f"trial-{record.number:06d}.npz") as arrays:
+            assert set(arrays.files) == {"probe_step", *(statistic.name for statistic in STATISTICS)}
+            for statistic in STATISTICS:
+                np.testing.assert_array_equal(arrays[statistic.name], record.trajectory[statistic.name])
+
+
+def test_the_first_layer_is_drawn_at_the_bottom(tmp_path: Path) -> None:
+    record = make_record(0, point={"depth": 6, "steps": 50}, decades_per_layer=1.0)  # largest next to the input
+    folder = write_heat_maps(record, tmp_path, Canvas())
+    with Image.open(folder / "grad_norm.png") as image:
+        pixels = np.asarray(image.convert("RGB"), dtype=np.float64)
+    height, width, _ = pixels.shape
+    bottom, top = pixels[int(height * 0.8), width // 2], pixels[int(height * 0.15), width // 2]
+    assert bottom[0] > 200, "viridis ends in yellow"
+    assert bottom[1] > 200
+    assert top[2] > top[1], "and begins in violet"
+
+
+def test_where_more_units_are_dead_than_saturated_the_dead_are_shown() -> None:
+    record = make_record(0)
+    assert record.trajectory is not None
+    record.trajectory.series["dead_fraction"] = np.full_like(record.trajectory["dead_fraction"], 0.5)
+    shown = {each.name: each for each in heat_maps(record.trajectory)}["saturated_or_dead"]
+    assert shown.title == "dead units"
+    assert (shown.value_PL == 0.5).all()
+
+
+def test_heat_maps_that_are_there_are_left_alone_and_a_failure_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = make_record(0)
+    folder = write_heat_maps(record, tmp_path, Canvas())
+    (folder / "mark").touch()
+    write_heat_maps(record, tmp_path, Canvas())
+    assert (folder / "mark").exists()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(OSError, match="No space"):
+        write_heat_maps(make_record(1), tmp_path, Canvas())
+    assert [path.name for path in folder.parent.iterdir()] == ["trial-000000"]
