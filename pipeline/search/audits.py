@@ -119,8 +119,8 @@ class Auditor:
         unit_ND = np.array([row.unit_D for row in rows])
         checks = []
         for index, surrogate in enumerate(self._model.surrogates):
-            pooled, _ = pooled_noise(surrogate, unit_ND, np.array([row.response_R[index] for row in rows]))
-            checks.append(NoiseCheck(surrogate.band.name, surrogate.hyper.noise, pooled))
+            pooled, freedom = pooled_noise(surrogate, unit_ND, np.array([row.response_R[index] for row in rows]))
+            checks.append(NoiseCheck(surrogate.band.name, surrogate.hyper.noise, pooled or 0.0, freedom))
         return checks, len(groups)
 
     def _by_original(self, trials: Sequence[FrozenTrial], some: Sequence[FrozenTrial]) -> dict[int, list[int]]:

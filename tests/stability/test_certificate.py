@@ -23,7 +23,7 @@ from pipeline.stability.certificate import (
 
 RIGHT, WRONG, UNSURE = Audit(0.99, 0.01, True), Audit(0.99, 0.01, False), Audit(0.7, 0.01, False)
 EARLY = Audit(0.99, 0.3, False)
-AGREES = (NoiseCheck("R", 0.2, 0.3),)
+AGREES = (NoiseCheck("R", 0.2, 0.3, 40),)
 
 
 def made(volume: float = 0.01, audits: list[Audit] | None = None, noise=AGREES, num_replicated: int = 20):
@@ -68,12 +68,14 @@ def test_audits(audits: list[Audit], holds: bool):
 
 
 @pytest.mark.parametrize(
-    ("fitted", "pooled", "holds"),
-    [(0.2, 0.2, True), (0.2, 0.41, False), (0.41, 0.2, False), (0.001, 0.0, True), (0.2, None, False),
-     (math.nan, 0.2, False), (0.2, math.nan, False), (math.inf, 0.2, False), (0.2, math.inf, False)],
+    ("fitted", "pooled", "freedom", "holds"),
+    [(0.2, 0.2, 40, True), (0.2, 0.41, 40, False), (0.41, 0.2, 40, False), (0.001, 0.0, 40, True),
+     (0.2, 0.0, 0, False), (math.nan, 0.2, 40, False), (0.2, math.nan, 40, False), (math.inf, 0.2, 40, False),
+     (0.2, math.inf, 40, False), (0.32, 0.2, 40, True), (0.38, 0.2, 40, False), (0.38, 0.2, 4000, True),
+     (0.13, 0.2, 40, True), (0.11, 0.2, 40, False), (0.11, 0.2, 4000, True), (0.2, 0.2, 1, False)],
 )  # fmt: skip
-def test_noise(fitted: float, pooled: float | None, holds: bool):
-    checks = (*AGREES, NoiseCheck("T", fitted, pooled))
+def test_noise(fitted: float, pooled: float, freedom: int, holds: bool):
+    checks = (*AGREES, NoiseCheck("T", fitted, pooled, freedom))
     assert failing(made(noise=checks)) == ([] if holds else ["noise"])
 
 
