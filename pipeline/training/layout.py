@@ -129,22 +129,9 @@ def scale_(layout: Layout, flat: Tensor, factor_n: Tensor) -> None:
         exponent_n = torch.where(tiny_n, exponent_n, 0)
         scale_by_power_(layout, flat, exponent_n.expand(len(layout.sections), -1))
         factor_n = torch.where(tiny_n, mantissa_n, factor_n)
-    multiply_(layout, flat, factor_n)
-
-
-def multiply_(layout: Layout, flat: Tensor, factor_n: Tensor) -> None:
-    """Multiply every member's pieces by its own factor rounded to the buffer's type, in place."""
     factor_n1 = factor_n.to(flat.dtype)[:, None]
     for block, part_knP in zip(layout.blocks, layout.views(flat), strict=True):
         part_knP.mul_(factor_n1[: block.members])
-
-
-def add_scaled_(layout: Layout, target: Tensor, source: Tensor, factor_n: Tensor) -> None:
-    """target += factor source, member by member."""
-    factor_n1 = factor_n.to(target.dtype)[:, None]
-    parts = zip(layout.blocks, layout.views(target), layout.views(source), strict=True)
-    for block, target_knP, source_knP in parts:
-        target_knP.addcmul_(source_knP, factor_n1[: block.members])
 
 
 def scale_by_power_(layout: Layout, flat: Tensor, exponent_sn: Tensor) -> None:

@@ -1,23 +1,48 @@
 """torch.optim's SGD, Adam, AdamW and RMSprop on flat buffers, with rates of their own for every member.
 
 Each turns the gradient, in place, into the direction d of the update; the update itself is ``-lr d`` for all of them.
-Shapes: n member; blocks are (k, n, P).
+All passes over one section are made while it is in the cache. Shapes: n member of the stack, m member of a section,
+P numbers of a piece.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pipeline.recipe import Recipe
-from pipeline.training.layout import TINY_FACTOR, Layout, add_scaled_, multiply_, scale_
+from pipeline.training.layout import TINY_FACTOR, Layout, scale_
 
 _BETA1, _BETA2 = 0.9, 0.999
 _ALPHA = 0.99
 _EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class Part:
+    """One section (m, P) of the parameters, their gradient and the optimizer's state."""
+
+    value: Tensor
+    grad: Tensor
+    state: dict[str, Tensor]
+
+
+class Column:
+    """A number per member, (n,), as columns (m, 1) for the first m members."""
+
+    def __init__(self, number_n: Tensor, dtype: torch.dtype) -> None:
+        self._number_n1 = number_n.to(dtype)[:, None]
+        self._known: dict[int, Tensor] = {}
+
+    def of(self, part: Part) -> Tensor:
+        """The column for the members that have a section."""
+        members = len(part.grad)
+        if members not in self._known:
+            self._known[members] = self._number_n1[:members]
+        return self._known[members]
 
 
 class Optimizer:
@@ -41,7 +66,10 @@ class Optimizer:
         self._layout = layout
         names = (*self.state_names, "momentum") if self._uses_momentum else self.state_names
         self._state = {name: torch.zeros_like(value) for name in names}
-        self._step = 0
+        self._step = torch.zeros((), device=value.device)
+        self._dtype = value.dtype
+        self._parts: list[Part] = []
+        self._bind()
 
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members only."""
@@ -51,6 +79,7 @@ class Optimizer:
         self.rate_n, self._momentum_n, self._decay_n = (
             column[index] for column in (self.rate_n, self._momentum_n, self._decay_n)
         )
+        self._bind()
 
     def update(self, value: Tensor, grad: Tensor, factor_n: Tensor | None) -> tuple[Tensor, Tensor]:
         """Change parameters by one step on gradients times a clip factor per member (None for 1).
@@ -58,26 +87,62 @@ class Optimizer:
         Returns the direction d (in `grad` or in the optimizer's state) and the rate (n,): the update was -rate d.
         """
         self._step += 1
-        direction, rate_n = self._direction(value, grad, factor_n)
-        add_scaled_(self._layout, value, direction, -rate_n)
-        return direction, rate_n
+        factor, rate_n = self._factor_and_rate(grad, factor_n)
+        descent = Column(-rate_n, self._dtype)
+        for part in self._parts_of(value, grad):
+            if factor is not None:
+                part.grad.mul_(factor.of(part))
+            part.value.addcmul_(self._direction(part), descent.of(part))
+        return self._state["momentum"] if self._uses_momentum else grad, rate_n
 
-    def _direction(self, value: Tensor, grad: Tensor, factor_n: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _direction(self, part: Part) -> Tensor:
+        """The direction of a section, whose gradient has been clipped."""
         raise NotImplementedError
 
-    def _with_momentum(self, direction: Tensor) -> Tensor:
+    def _with_decay(self, part: Part) -> Tensor:
+        """The gradient with weight decay added to it."""
+        return part.grad.addcmul_(part.value, self._decay.of(part)) if self._uses_decay else part.grad
+
+    def _with_momentum(self, part: Part) -> Tensor:
         """The heavy-ball sum of directions, or the direction itself where no momentum is in use."""
         if not self._uses_momentum:
-            return direction
-        momentum = self._state["momentum"]
-        multiply_(self._layout, momentum, self._momentum_n)
-        return momentum.add_(direction)
+            return part.grad
+        return part.state["momentum"].mul_(self._momentum.of(part)).add_(part.grad)
 
-    def _clip_and_decay(self, value: Tensor, grad: Tensor, factor_n: Tensor | None) -> None:
-        if factor_n is not None:
-            scale_(self._layout, grad, factor_n)
-        if self._uses_decay:
-            add_scaled_(self._layout, grad, value, self._decay_n)
+    def _factor_and_rate(self, grad: Tensor, factor_n: Tensor | None) -> tuple[Column | None, Tensor]:
+        """What gradients are still to be multiplied by (None for 1), and the rate.
+
+        Factors below 2^-64 are applied here, because as one float32 they would underflow and zero a huge gradient.
+        """
+        if factor_n is None:
+            return None, self.rate_n
+        tiny_n = factor_n < TINY_FACTOR
+        if bool(tiny_n.any()):
+            scale_(self._layout, grad, torch.where(tiny_n, factor_n, 1.0))
+            factor_n = torch.where(tiny_n, 1.0, factor_n)
+        return self._folded(factor_n)
+
+    def _folded(self, factor_n: Tensor) -> tuple[Column | None, Tensor]:
+        """The factor to be applied, and the rate: an optimizer may put the one into the other."""
+        return Column(factor_n, self._dtype), self.rate_n
+
+    def _bind(self) -> None:
+        self._momentum, self._decay = Column(self._momentum_n, self._dtype), Column(self._decay_n, self._dtype)
+        self._bound: tuple[Tensor, Tensor] | None = None
+
+    def _parts_of(self, value: Tensor, grad: Tensor) -> list[Part]:
+        """The sections of parameters and gradient, made once."""
+        if self._bound is None or self._bound[0] is not value or self._bound[1] is not grad:
+            self._bound = (value, grad)
+            self._parts = [
+                Part(
+                    self._layout.section(value, index),
+                    self._layout.section(grad, index),
+                    {name: self._layout.section(flat, index) for name, flat in self._state.items()},
+                )
+                for index in range(len(self._layout.sections))
+            ]
+        return self._parts
 
 
 class SGD(Optimizer):
@@ -85,14 +150,14 @@ class SGD(Optimizer):
 
     takes_momentum = True
 
-    def _direction(self, value: Tensor, grad: Tensor, factor_n: Tensor | None) -> tuple[Tensor, Tensor]:
-        if factor_n is not None and not self._uses_momentum and not self._uses_decay:
-            factor_n, folded_n = _split_tiny(factor_n)
-            if factor_n is not None:
-                scale_(self._layout, grad, factor_n)
-            return grad, self.rate_n * folded_n
-        self._clip_and_decay(value, grad, factor_n)
-        return self._with_momentum(grad), self.rate_n
+    def _folded(self, factor_n: Tensor) -> tuple[Column | None, Tensor]:
+        if self._uses_momentum or self._uses_decay:
+            return super()._folded(factor_n)
+        return None, self.rate_n * factor_n
+
+    def _direction(self, part: Part) -> Tensor:
+        self._with_decay(part)
+        return self._with_momentum(part)
 
 
 class Adam(Optimizer):
@@ -100,31 +165,40 @@ class Adam(Optimizer):
 
     state_names = ("mean", "square")
 
-    def _direction(self, value: Tensor, grad: Tensor, factor_n: Tensor | None) -> tuple[Tensor, Tensor]:
-        self._clip_and_decay(value, grad, factor_n)
-        return grad, self._normalise(grad)
+    def _direction(self, part: Part) -> Tensor:
+        self._with_decay(part)
+        return self._normalised(part)
 
-    def _normalise(self, grad: Tensor) -> Tensor:
-        """Turn the gradient into mean / root mean square; returns the rate corrected for the mean's bias."""
-        mean, square = self._state["mean"], self._state["square"]
-        mean.lerp_(grad, 1 - _BETA1)
-        square.mul_(_BETA2).addcmul_(grad, grad, value=1 - _BETA2)
-        torch.sqrt(square, out=grad)
-        grad.div_(math.sqrt(1 - _BETA2**self._step)).add_(_EPSILON)
-        torch.div(mean, grad, out=grad)
-        return self.rate_n / (1 - _BETA1**self._step)
+    def _normalised(self, part: Part) -> Tensor:
+        """Turn the gradient into corrected mean / corrected root mean square, in torch's one fused pass.
+
+        The fused step sets p to (1 - lr decay) p - lr d. With rate and decay 1, and the gradient itself as p, it leaves
+        -d in the gradient's place; `maximize` turns the sign (of the mean that is kept, too).
+        """
+        torch._fused_adamw_(
+            [part.grad],
+            [part.grad],
+            [part.state["mean"]],
+            [part.state["square"]],
+            [],
+            [self._step],
+            lr=1.0,
+            beta1=_BETA1,
+            beta2=_BETA2,
+            weight_decay=1.0,
+            eps=_EPSILON,
+            amsgrad=False,
+            maximize=True,
+        )
+        return part.grad
 
 
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
-    def _direction(self, value: Tensor, grad: Tensor, factor_n: Tensor | None) -> tuple[Tensor, Tensor]:
-        if factor_n is not None:
-            scale_(self._layout, grad, factor_n)
-        rate_n = self._normalise(grad)
-        if self._uses_decay:
-            add_scaled_(self._layout, grad, value, self._decay_n * self.rate_n / rate_n)
-        return grad, rate_n
+    def _direction(self, part: Part) -> Tensor:
+        self._normalised(part)
+        return self._with_decay(part)
 
 
 class RMSprop(Optimizer):
@@ -133,20 +207,11 @@ class RMSprop(Optimizer):
     state_names = ("square",)
     takes_momentum = True
 
-    def _direction(self, value: Tensor, grad: Tensor, factor_n: Tensor | None) -> tuple[Tensor, Tensor]:
-        self._clip_and_decay(value, grad, factor_n)
-        square = self._state["square"]
+    def _direction(self, part: Part) -> Tensor:
+        grad, square = self._with_decay(part), part.state["square"]
         square.mul_(_ALPHA).addcmul_(grad, grad, value=1 - _ALPHA)
         grad.div_(torch.sqrt(square).add_(_EPSILON))
-        return self._with_momentum(grad), self.rate_n
+        return self._with_momentum(part)
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
-
-
-def _split_tiny(factor_n: Tensor) -> tuple[Tensor | None, Tensor]:
-    """(factors below 2^-64, which must be applied to the gradient itself, or None; the others, 1 in their place)."""
-    tiny_n = factor_n < TINY_FACTOR
-    if not bool(tiny_n.any()):
-        return None, factor_n
-    return torch.where(tiny_n, factor_n, 1.0), torch.where(tiny_n, 1.0, factor_n)
