@@ -1,0 +1,53 @@
+"""`make science`: every claim of SCIENCE section 6, from trials measured now; one table, and 1 if a claim is missed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from pipeline.report.results import Results
+from pipeline.session import run_study
+from pipeline.study_file import load_study_file
+from pipeline.terminal import duration, say
+from tests.science import clipping, critical_lines, layer_gain, trainable_depth
+from tests.science.claims import print_claims
+
+STUDIES = Path(__file__).parent.parent.parent / "studies"
+# what the claims need is in the results; thousands of runs in MLflow would only take time
+QUIETLY = ("tracking.children=0",)
+
+
+def main() -> int:
+    """Measure and judge everything."""
+    parser = argparse.ArgumentParser(prog="make science", description=__doc__)
+    parser.add_argument("--results", help="results folder to keep, whose finished studies are not run again")
+    given = parser.parse_args()
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="science-") as scratch:
+        root = given.results or scratch
+        found = [
+            *critical_lines.claims(_measured("critical_lines", root), _measured("gelu_jump", root)),
+            *trainable_depth.claims(_measured("trainable_depth", root)),
+        ]
+    torch.set_flush_denormal(True)
+    with torch.inference_mode():
+        found += [*clipping.claims(), *layer_gain.claims()]
+    print_claims(found)
+    say(f"measured in {duration(time.monotonic() - begun)}")
+    return 0 if all(claim.holds for claim in found) else 1
+
+
+def _measured(name: str, root: str) -> Results:
+    """The results of a study, run if it has not been."""
+    study = load_study_file(STUDIES / f"{name}.py", QUIETLY)
+    say(f"{name}: {study.question}")
+    return run_study(study, results=root)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
