@@ -16,8 +16,8 @@ demo: $(STAMP)  ## run the quickstart study on all cores and print its stability
 test: $(STAMP)  ## run all tests
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
-science: $(STAMP)  ## measure every claim of theory that trials can show (minutes)
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m science tests/science
+science: $(STAMP)  ## measure every claim of theory that trials can show, as one table (SCIENCE=--help; minutes)
+	$(BIN)/python -m tests.science $(SCIENCE)
 
 faults: $(STAMP)  ## whole studies under failing servers, disks and machines (minutes)
 	$(BIN)/python -m pytest -m faults tests

@@ -1,6 +1,6 @@
 """gradstab: maps the region of hyperparameters where gradients neither vanish nor explode.
 
-from pipeline import Study, run_study, load_results
+from pipeline import Study, run_study, load_results, probe
 """
 
 from __future__ import annotations
@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.loading import load_results
+    from pipeline.own_module import probe
     from pipeline.session import run_study
     from pipeline.study import Study
 
-__all__ = ["Study", "load_results", "run_study"]
+__all__ = ["Study", "load_results", "probe", "run_study"]
 
-_HOMES = {"Study": "pipeline.study", "run_study": "pipeline.session", "load_results": "pipeline.loading"}
+_HOMES = {
+    "Study": "pipeline.study",
+    "run_study": "pipeline.session",
+    "load_results": "pipeline.loading",
+    "probe": "pipeline.own_module",
+}
 
 
 def __getattr__(name: str) -> object:
