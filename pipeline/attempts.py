@@ -11,6 +11,9 @@ from pathlib import Path
 
 LOSSES_BEFORE_HALVING = 2
 LOSSES_ALONE = 2
+NODE_LOST = "node lost: "  # how the reason begins where a whole machine went: seldom the fault of what it trained
+NODE_LOSSES_FORGIVEN = 3
+SPLIT_AT_ONCE = ("oom: ", "hang: ")  # reasons that the same pack would meet again
 
 
 @dataclass
@@ -18,13 +21,16 @@ class _History:
     losses: int = 0
     alone: int = 0
     last_size: int = 0
+    nodes: int = 0
+    split: bool = False
 
 
 class AttemptLog:
     """Losses by trial number, appended to a file and synced.
 
     A pack that lost its worker twice is halved, and halved again at each further loss, until the trial that kills its
-    workers stands alone; lost alone twice, it has failed. Innocent trials are carried along and live.
+    workers stands alone; lost alone twice, it has failed. Innocent trials are carried along and live. A pack that hung
+    or exhausted memory is halved at once. The first few losses of whole machines count against nobody.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +42,7 @@ class AttemptLog:
                     entry = json.loads(line)
                 except ValueError:
                     continue  # a torn last line: the kill came before the loss was on record
-                self._count(entry["numbers"])
+                self._count(entry["numbers"], entry.get("reason", ""))
 
     def lost(self, numbers: Sequence[int], reason: str) -> None:
         """Record that a pack of these trials lost its worker."""
@@ -46,7 +52,7 @@ class AttemptLog:
             file.write(f"\n{json.dumps(entry)}\n")
             file.flush()
             os.fsync(file.fileno())
-        self._count(numbers)
+        self._count(numbers, reason)
 
     def attempts(self, number: int) -> int:
         """How often the trial's worker was lost."""
@@ -55,7 +61,7 @@ class AttemptLog:
     def largest_pack(self, number: int) -> int | None:
         """The largest pack the trial may train in; None for any."""
         history = self._histories.get(number)
-        if history is None or history.losses < LOSSES_BEFORE_HALVING:
+        if history is None or (history.losses < LOSSES_BEFORE_HALVING and not history.split):
             return None
         return max(1, history.last_size // 2)
 
@@ -63,9 +69,13 @@ class AttemptLog:
         """Whether the trial has failed for good."""
         return self._histories.get(number, _History()).alone >= LOSSES_ALONE
 
-    def _count(self, numbers: Sequence[int]) -> None:
+    def _count(self, numbers: Sequence[int], reason: str) -> None:
         for number in numbers:
             history = self._histories.setdefault(number, _History())
+            if reason.startswith(NODE_LOST) and history.nodes < NODE_LOSSES_FORGIVEN:
+                history.nodes += 1
+                continue
             history.losses += 1
+            history.split |= reason.startswith(SPLIT_AT_ONCE)
             history.last_size = len(numbers)
             history.alone += len(numbers) == 1

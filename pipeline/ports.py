@@ -5,6 +5,7 @@ The loop (runner.py) knows these shapes and none of the packages behind them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,14 +16,24 @@ from pipeline.stability.certificate import Certificate
 from pipeline.trajectory import Trajectory
 from pipeline.trial import Trial
 
+Kind = Literal["cpu", "cuda"]
+KINDS: tuple[Kind, ...] = ("cpu", "cuda")
+Device = Literal["cpu", "gpu", "any"]
+
 
 @dataclass(frozen=True)
 class Slot:
-    """A place where one pack trains at a time: some CPU threads, or a share of a GPU."""
+    """A place where one pack trains at a time: some CPU threads, or a share of a GPU.
+
+    Attributes:
+        name: its own, among all slots of a run.
+        node: the machine it is on, for people.
+    """
 
     name: str
-    kind: Literal["cpu", "cuda"] = "cpu"
+    kind: Kind = "cpu"
     threads: int = 1
+    node: str = ""
 
 
 class Work(Protocol):
@@ -59,7 +70,7 @@ class PackResult:
 
 
 class Executor(Protocol):
-    """Runs packs on slots. Never more packs in flight than slots."""
+    """Runs packs on slots, which may come and go. Never more packs in flight than slots."""
 
     @property
     def slots(self) -> Sequence[Slot]: ...
@@ -68,8 +79,12 @@ class Executor(Protocol):
         """How many packs may be submitted now."""
         ...
 
-    def submit(self, trials: Sequence[Trial]) -> None:
-        """Start a pack on an idle slot."""
+    def next_slot(self) -> Slot:
+        """The idle slot that the next pack will run on."""
+        ...
+
+    def submit(self, trials: Sequence[Trial], seconds: float = math.inf) -> None:
+        """Start a pack on that slot; where the executor can, a pack that has not ended after `seconds` has failed."""
         ...
 
     def wait(self, timeout: float) -> list[PackResult]:

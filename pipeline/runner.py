@@ -8,17 +8,18 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from pipeline.attempts import AttemptLog
 from pipeline.kill_points import passage
-from pipeline.packing import MAX_PACK_TRIALS, CostModel, DataShape, PackKey, operations, pack_key, pack_length
-from pipeline.ports import Executor, PackResult, Proposal, Searcher, Telling, Tracker
+from pipeline.packing import MAX_PACK_TRIALS, CostModel, DataShape, PackKey, pack_key, pack_length
+from pipeline.ports import Executor, Kind, PackResult, Proposal, Searcher, Slot, Telling, Tracker
 from pipeline.recovery import restored
 from pipeline.segments import CorruptSegmentError, Record, read_segment, segment_index, segment_paths, write_segment
+from pipeline.speeds import Speeds
 from pipeline.stability.certificate import Certificate, write_certificate
 from pipeline.stability.criterion import Judgement, judge
 from pipeline.study import Study
@@ -77,6 +78,7 @@ class Runner:
     Args:
         study: the declaration.
         folder: the study's results folder, locked by the caller.
+        costs: what is known of the speed of each kind of slot; `self.speeds` learns.
         on_progress: called after every change and at least every half second.
     """
 
@@ -89,7 +91,7 @@ class Runner:
         tracker: Tracker,
         *,
         limits: Limits,
-        cost: CostModel,
+        costs: Mapping[Kind, CostModel],
         on_progress: Callable[[Progress], None],
     ) -> None:
         self._study = study
@@ -98,7 +100,7 @@ class Runner:
         self._executor = executor
         self._tracker = tracker
         self._limits = limits
-        self.cost = cost
+        self.speeds = Speeds(study.data.shape(), costs)
         self._on_progress = on_progress
         self._shape: DataShape = study.data.shape()
         share = MOST_UNTOLD // max(1, len(executor.slots))
@@ -112,7 +114,6 @@ class Runner:
         self._stopping = False
         self._abandon_at = math.inf
         self._certificate: Certificate | None = None
-        self._warm: set[str] = set()  # slots whose worker has run a pack
         self._begun = self._counted = time.monotonic()
         self.progress = Progress(total=study.budget.trials)
         self.set_aside: list[Path] = []
@@ -162,12 +163,12 @@ class Runner:
             self._report()
             if self._ended:
                 self._keep(self._ended.popleft())
-            elif not self._flying or time.monotonic() > self._abandon_at:
+            elif (not self._flying and not self._lacks_slots()) or time.monotonic() > self._abandon_at:
                 return self.progress
             ahead = self._short_of_trials()
             self._receive(self._executor.wait(0.0 if self._ended or ahead else WAIT_SECONDS))
             if ahead and not self._ended:
-                self._ask_for_a_pack()
+                self._ask_for_a_pack(self.speeds.of(next(iter(self._executor.slots), Slot("")).kind))
 
     def _short_of_trials(self) -> bool:
         """Whether the time until a pack ends is well used by asking: there should be a pack in store for every slot."""
@@ -179,34 +180,42 @@ class Runner:
         if self._limits.seconds is not None and time.monotonic() - self._begun > self._limits.seconds:
             self.stop()
         for _ in range(0 if self._stopping else self._executor.idle()):
-            pack = self._next_pack()
+            kind = self._executor.next_slot().kind
+            pack = self._next_pack(self.speeds.of(kind))
             if not pack:
                 return
             self._flying.update((trial.number, trial) for trial in pack)
-            self._executor.submit(pack)
+            tries = max(self._attempts.attempts(trial.number) for trial in pack)
+            least = self._study.resources.pack_seconds
+            self._executor.submit(pack, self.speeds.patience(pack, kind, least, tries))
 
-    def _next_pack(self) -> list[Trial]:
+    def _lacks_slots(self) -> bool:
+        """Whether there is work and nothing to do it on: every node of a cluster is gone, and another may join."""
+        left = self._asked < self._study.budget.trials or any(self._pending.values())
+        return left and not self._stopping and not self._executor.idle()
+
+    def _next_pack(self, cost: CostModel) -> list[Trial]:
         """Trials of one key for about the target time; asks for more where the longest queue is shorter than that."""
         while True:
             queue = max(self._pending.values(), key=len, default=None)
-            count = self._fitting(queue, self._target_seconds()) if queue else 0
+            count = self._fitting(queue, cost) if queue else 0
             complete = queue is not None and count < len(queue)
             left = self._left()
             if queue and (complete or left <= 0 or not self._may_ask(len(queue))):
                 return [queue.popleft() for _ in range(count)]
             if left <= 0:
                 return []
-            self._ask_for_a_pack()
+            self._ask_for_a_pack(cost)
 
-    def _target_seconds(self) -> float:
+    def _target_seconds(self, cost: CostModel) -> float:
         """Shorter packs at first, while speed is unknown, and at the end, so that slots finish together."""
-        target = TARGET_SECONDS if self.cost.measured else FIRST_TARGET_SECONDS
+        target = TARGET_SECONDS if cost.measured else FIRST_TARGET_SECONDS
         queued = [trial for queue in self._pending.values() for trial in islice(queue, TYPICAL_OF)]
         if not queued:
             return target
         left = self._left() + sum(map(len, self._pending.values()))
-        typical = sum(self.cost.seconds(trial.recipe, self._shape) for trial in queued) / len(queued)
-        return min(target, max(left * typical / (2 * len(self._executor.slots)), 0.1 * target))
+        typical = sum(cost.seconds(trial.recipe, self._shape) for trial in queued) / len(queued)
+        return min(target, max(left * typical / (2 * max(1, len(self._executor.slots))), 0.1 * target))
 
     def _left(self) -> int:
         """Trials that may still be asked for."""
@@ -216,22 +225,22 @@ class Runner:
     def _may_ask(self, queued: int) -> bool:
         return not self._study.looks_back or queued < self._batch
 
-    def _ask_for_a_pack(self) -> None:
+    def _ask_for_a_pack(self, cost: CostModel) -> None:
         """Ask for whole points, about a pack, and put them in store."""
         left, replicates = self._left(), self._study.replicates
         points = -(-self._batch // replicates)
         if not self._study.looks_back:
-            typical = self.cost.seconds(self._study.recipe, self._shape)
-            points = max(points, min(64, int(self._target_seconds() / typical / replicates)))
+            typical = cost.seconds(self._study.recipe, self._shape)
+            points = max(points, min(64, int(self._target_seconds(cost) / typical / replicates)))
         proposals = self._searcher.ask(min(left, points * replicates))
         self._asked += len(proposals)
         self._enqueue(proposals)
 
-    def _fitting(self, queue: deque[Trial], target: float) -> int:
+    def _fitting(self, queue: deque[Trial], cost: CostModel) -> int:
         """How many trials from the front of the queue make the next pack; replicates of a point stay together."""
         cap = self._attempts.largest_pack(queue[0].number)
         trials = list(islice(queue, cap or MAX_PACK_TRIALS + 1))
-        count = self._pack_length(trials, target)
+        count = self._pack_length(trials, cost, self._target_seconds(cost))
         if count == len(queue) or cap is not None:
             return count
         for index, trial in enumerate(trials[:count]):
@@ -242,11 +251,11 @@ class Runner:
         while 0 < whole < len(trials) and point_of[whole - 1] == point_of[whole]:
             whole -= 1
         # where one point takes longer than the target, its replicates are a pack as far as memory goes
-        return whole or self._pack_length(trials[: point_of.count(point_of[0])], math.inf)
+        return whole or self._pack_length(trials[: point_of.count(point_of[0])], cost, math.inf)
 
-    def _pack_length(self, trials: Sequence[Trial], target: float) -> int:
+    def _pack_length(self, trials: Sequence[Trial], cost: CostModel, target: float) -> int:
         recipes = [trial.recipe for trial in trials]
-        return pack_length(recipes, self._shape, self.cost, target, self._limits.pack_bytes)
+        return pack_length(recipes, self._shape, cost, target, self._limits.pack_bytes)
 
     def _enqueue(self, proposals: Sequence[Proposal]) -> None:
         for proposal in proposals:
@@ -258,7 +267,7 @@ class Runner:
         for result in results:
             for trial in result.trials:
                 del self._flying[trial.number]
-            self._learn_speed(result)
+            self.speeds.learn(result)
             self._ended.append(result)
 
     def _keep(self, result: PackResult) -> None:
@@ -326,18 +335,6 @@ class Runner:
         self.progress.verdicts[judgement.verdict] += 1
         if not told:
             self._searcher.tell(Telling(record.number, judgement.margin, told_attributes(judgement)))
-
-    def _learn_speed(self, result: PackResult) -> None:
-        """Take a pack's rate into the cost model, but not that of a worker's first, which loads torch and the data."""
-        if result.trajectories is None:
-            self._warm.discard(result.slot.name)
-            return
-        seconds = (result.finished_ms - result.started_ms) / 1000
-        if result.slot.name not in self._warm:
-            self._warm.add(result.slot.name)
-        elif seconds > 0.05:
-            work = sum(operations(trial.recipe, self._shape) for trial in result.trials)
-            self.cost = self.cost.updated(result.trials[0].recipe.width, work / seconds)
 
     def _report(self) -> None:
         self.progress.in_flight = tuple(self._flying)

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.calibration import store_cost_model, stored_cost_model
+from pipeline.calibration import store_cost_models, stored_cost_models
 from pipeline.driving import driving
 from pipeline.lost_folder import recover_folder
 from pipeline.ports import Executor, Tracker, Work
@@ -139,14 +139,14 @@ def drive(
                     executor,
                     tracker,
                     limits=_limits(study, num_slots),
-                    cost=stored_cost_model(),
+                    costs=stored_cost_models(),
                     on_progress=_Reporter(folder, study, settings, listener, report),
                 )
                 stop.attach(runner)
                 runner.recover()
                 _say_what_was_found(runner, listener)
                 progress = runner.run()
-                store_cost_model(runner.cost)
+                store_cost_models(runner.speeds.costs)
             except Exception:
                 # not for a second Ctrl-C, which must exit at once: the shipper then ends when its pipe breaks
                 report.abandon()
@@ -267,8 +267,13 @@ def open_executor(study: Study, settings: Settings, engine: Engine, work: Work |
         use_token_at_hand()
     from pipeline.execution.ray_executor import RayExecutor
 
+    wanted = study.resources
     return RayExecutor(
-        work, study.resources.slots, address=settings.ray_address.value, gpu_share=study.resources.gpu_share
+        work,
+        wanted.slots,
+        address=settings.ray_address.value,
+        device=wanted.device,
+        gpu_share=wanted.gpu_share,
     )
 
 

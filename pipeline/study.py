@@ -51,7 +51,11 @@ class Resources(BaseModel):
 
     model_config = _STRICT
     slots: Annotated[int | None, Field(ge=1, description="CPU slots, one thread each; all cores by default")] = None
+    device: Annotated[Literal["cpu", "gpu", "any"], Field(description="what to train on; any takes both")] = "any"
     gpu_share: Annotated[float, Field(gt=0, le=1, description="part of a GPU that one slot takes")] = 1.0
+    pack_seconds: Annotated[
+        float, Field(ge=1, description="a worker may be silent so long, whatever its pack should take")
+    ] = 120.0
     address: Annotated[str | None, Field(description="Ray cluster; none starts Ray in this process")] = None
 
 

@@ -17,7 +17,7 @@ FLOORS = {
     1: {"stability"},
     2: {
         "ports", "trial", "segments", "attempts", "study", "study_faults", "study_file", "study_folder", "settings",
-        "runner", "recovery", "calibration", "estimate", "tracking_job",
+        "runner", "recovery", "speeds", "calibration", "estimate", "tracking_job",
     },
     3: {"training", "search", "execution", "tracking", "report"},
     4: {

@@ -47,3 +47,22 @@ def test_only_the_poisonous_are_convicted(tmp_path_factory, size, poisons):
     assert convicted == poisons
     assert survivors == set(range(size)) - poisons
     assert losses <= 2 + len(poisons) * (size.bit_length() + 3)
+
+
+def test_a_pack_that_hung_or_exhausted_memory_is_halved_at_once(tmp_path):
+    for reason in ("hang: no result within 120 s", "oom: out of 3 GiB"):
+        log = AttemptLog(tmp_path / reason[:3])
+        log.lost([1, 2, 3, 4], reason)
+        assert log.largest_pack(1) == 2
+        assert log.attempts(1) == 1
+        assert AttemptLog(tmp_path / reason[:3]).largest_pack(4) == 2  # and after a restart
+
+
+def test_machines_that_go_away_fail_nobody_unless_they_do_again_and_again(tmp_path):
+    log = AttemptLog(tmp_path / "attempts.jsonl")
+    for _ in range(3):
+        log.lost([7], "node lost: host")
+    assert (log.attempts(7), log.exhausted(7), log.largest_pack(7)) == (0, False, None)
+    for _ in range(2):
+        log.lost([7], "node lost: host")
+    assert log.exhausted(7)

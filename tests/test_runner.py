@@ -64,7 +64,7 @@ def open_runner(study: Study, folder: Path, work: Work | None = None, **limits: 
         SerialExecutor(work or PlantedWork()),
         NoTracker(),
         limits=Limits(pack_bytes=2**30, **limits),
-        cost=CostModel(),
+        costs={"cpu": CostModel()},
         on_progress=lambda _: None,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from pipeline.packing import CostModel
@@ -26,7 +27,10 @@ class TwoSlots:
     def idle(self) -> int:
         return 2 - len(self._packs)
 
-    def submit(self, trials: Sequence[Trial]) -> None:
+    def next_slot(self) -> Slot:
+        return self.slots[len(self._packs)]
+
+    def submit(self, trials: Sequence[Trial], seconds: float = math.inf) -> None:
         self.recorded_at.append(len(segment_paths(self._folder)))
         self._packs.append(tuple(trials))
 
@@ -49,7 +53,7 @@ def two_slots(study, folder) -> tuple[Runner, TwoSlots]:
     cost = CostModel(((64, 1.0),), measured=True)
     limits = Limits(2**30)
     runner = Runner(
-        study, folder, searcher, executor, NoTracker(), limits=limits, cost=cost, on_progress=lambda _: None
+        study, folder, searcher, executor, NoTracker(), limits=limits, costs={"cpu": cost}, on_progress=lambda _: None
     )
     return runner, executor
 
@@ -78,8 +82,8 @@ def test_what_was_asked_for_beyond_a_smaller_budget_waits_for_a_larger_one(tmp_p
     large = declare(budget={"trials": 400})
     runner, _ = two_slots(large, tmp_path)
     runner.recover()
-    runner._ask_for_a_pack()
-    runner._ask_for_a_pack()
+    runner._ask_for_a_pack(runner.speeds.of("cpu"))
+    runner._ask_for_a_pack(runner.speeds.of("cpu"))
     asked = runner._asked
     small = declare(budget={"trials": asked - 8})
     assert run(small, tmp_path).new == asked - 8

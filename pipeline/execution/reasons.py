@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pipeline.attempts import NODE_LOST
+
 _MAX_LENGTH = 300
+# Ray names the kernel's OOM killer as a possible cause of every death; its own killer says these
+_SIGNS_OF_RAYS_OOM_KILLER = ("running low on memory", "memory monitor", "OOM_KILLED", "memory pressure")
 
 
 def reason_of(error: BaseException) -> str:
@@ -14,8 +18,20 @@ def reason_of(error: BaseException) -> str:
 
 
 def loss_of(error: BaseException) -> str:
-    """The sentence for a worker that is gone."""
+    """The sentence for a worker that is gone: `oom: ...` where Ray killed it for memory, else `worker lost: ...`."""
+    if type(error).__name__ == "OutOfMemoryError" or any(sign in str(error) for sign in _SIGNS_OF_RAYS_OOM_KILLER):
+        return "oom: Ray killed the worker because its node ran low on memory"
     return f"worker lost: {type(error).__name__}: {_first_line(error)}".rstrip(": ")
+
+
+def hang_of(seconds: float) -> str:
+    """The sentence for a worker that said nothing for so long."""
+    return f"hang: no result within {seconds:.0f} s"
+
+
+def node_loss_of(node: str) -> str:
+    """The sentence for a worker whose machine is gone."""
+    return f"{NODE_LOST}{node}"
 
 
 def _first_line(error: BaseException) -> str:

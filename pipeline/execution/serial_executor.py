@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -30,14 +31,18 @@ class SerialExecutor:
     def idle(self) -> int:
         return 0 if self._submitted is not None else 1
 
-    def submit(self, trials: Sequence[Trial]) -> None:
-        """Keep a pack for the next `wait`.
+    def next_slot(self) -> Slot:
+        if self._submitted is not None:
+            raise RuntimeError("submit needs an idle slot, got none: call wait first")
+        return self._slot
+
+    def submit(self, trials: Sequence[Trial], seconds: float = math.inf) -> None:  # noqa: ARG002
+        """Keep a pack for the next `wait`; nobody is there to end it after `seconds`.
 
         Raises:
             RuntimeError: the slot holds a pack already.
         """
-        if self._submitted is not None:
-            raise RuntimeError("submit needs an idle slot, got none: call wait first")
+        self.next_slot()
         self._submitted = tuple(trials)
 
     def wait(self, timeout: float) -> list[PackResult]:  # noqa: ARG002

@@ -76,7 +76,7 @@ def main() -> None:
         begin = time.monotonic()
         with (
             mock.patch.object(runner, "TARGET_SECONDS", PACK_SECONDS),  # packs of one trial, which sleeps a second
-            mock.patch.object(session, "store_cost_model"),
+            mock.patch.object(session, "store_cost_models"),
         ):
             session.drive(study, settings, source=None, engine="ray", work=OneSecondTrials())
         found = busy([record for path in segment_paths(root / study.name) for record in read_segment(path)])

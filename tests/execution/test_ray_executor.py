@@ -15,7 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from pipeline.execution.ray_executor import ExecutionError, RayExecutor, _connect, _slots_of
+from pipeline.execution.ray_cluster import Demand, ExecutionError, _connect
+from pipeline.execution.ray_executor import RayExecutor
 from pipeline.ports import Slot
 from pipeline.recipe import Recipe
 from pipeline.trajectory import Trajectory
@@ -173,7 +174,7 @@ def name_of(pid: int) -> str:
 def test_a_cluster_that_does_not_answer_is_named_at_once(address: str) -> None:
     begin = time.monotonic()
     with pytest.raises(ExecutionError, match=f"a Ray cluster must answer at '{address}', but: .*refused") as caught:
-        _connect(address, None, 1)
+        _connect(address, Demand())
     assert "\n" not in str(caught.value)
     assert time.monotonic() - begin < 5
 
@@ -200,7 +201,7 @@ def test_the_serial_engine_imports_no_ray() -> None:
 def test_slots_follow_from_what_ray_has(
     resources: dict[str, float], num_slots: int | None, gpu_share: float, threads: int, expected: list[str]
 ) -> None:
-    assert [slot.name for slot in _slots_of(resources, num_slots, gpu_share, threads)] == expected
+    assert [slot.name for slot in Demand(num_slots, "any", gpu_share, threads).on(resources)] == expected
 
 
 def test_planted_work_survives_pickling() -> None:

@@ -1,0 +1,212 @@
+"""The Ray that an executor works on: started in this process, or a cluster whose nodes come and go."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Ray reports usage to its makers by default; a person who set the variable keeps their choice
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Ray starts its workers at niceness 15, below every other process of the machine, the shipper of results included
+os.environ.setdefault("RAY_worker_niceness", "0")
+# read when Ray is imported: else the death of a worker, which PackResult reports, is printed on our stdout
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+
+import ray
+from ray._private import ray_constants
+from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
+from ray.autoscaler.sdk import request_resources
+from ray.exceptions import RayError
+
+from pipeline.errors import GradstabError
+from pipeline.execution.door import knock
+from pipeline.ports import Device, Slot
+
+_OBJECT_STORE_BYTES = 512 * 2**20  # results of a few packs; Ray would reserve 30 % of the machine
+_LOOK_SECONDS = 2.0  # between two looks at which nodes there are
+_HEAD_PATIENCE = 20.0  # seconds that the head may not answer: one that is restarted comes back within
+
+
+class ExecutionError(GradstabError):
+    """No worker could be had."""
+
+
+class ClusterLostError(GradstabError):
+    """The cluster's head is gone; results so far are safe."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Which slots a run wants.
+
+    Attributes:
+        slots: at most so many, of GPUs where only GPUs are wanted and else of CPUs; None takes all there are.
+        device: "cpu", "gpu", or "any" for both side by side.
+        gpu_share: part of a GPU that a slot takes.
+        threads: of a CPU slot.
+    """
+
+    slots: int | None = None
+    device: Device = "any"
+    gpu_share: float = 1.0
+    threads: int = 1
+
+    def on(self, resources: dict[str, float], taken: int = 0) -> list[Slot]:
+        """Slots that a node with these resources offers, GPUs first, where `taken` are had elsewhere."""
+        num_cpu = int(resources.get("CPU", 0)) // self.threads
+        num_gpu = int(resources.get("GPU", 0)) * int(1 / self.gpu_share + 1e-9)
+        left = None if self.slots is None else max(0, self.slots - taken)
+        if self.device == "gpu":
+            num_cpu, num_gpu = 0, num_gpu if left is None else min(left, num_gpu)
+        else:
+            num_cpu, num_gpu = num_cpu if left is None else min(left, num_cpu), num_gpu if self.device == "any" else 0
+        cpu = [Slot(f"cpu-{i}", "cpu", self.threads) for i in range(num_cpu)]
+        return [*(Slot(f"cuda-{i}", "cuda", 1) for i in range(num_gpu)), *cpu]
+
+    def counts(self, slot: Slot) -> bool:
+        """Whether a slot counts against `slots`."""
+        return (slot.kind == "cuda") == (self.device == "gpu")
+
+    def bundles(self) -> list[dict[str, float]]:
+        """What the autoscaler is asked for: a bundle a slot."""
+        bundle = {"GPU": self.gpu_share} if self.device == "gpu" else {"CPU": float(self.threads)}
+        return [bundle] * (self.slots or 0)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster: Ray's id of it, a name for people, and what it has."""
+
+    node_id: str
+    name: str
+    resources: dict[str, float]
+
+
+class Cluster:
+    """A connection to Ray, and its nodes as they are now.
+
+    Args:
+        address: of a running Ray cluster ("auto" finds one here); None starts Ray in this process. The environment's
+            RAY_ADDRESS is not read.
+
+    Raises:
+        ExecutionError: the cluster cannot be reached, or does not fit.
+    """
+
+    def __init__(self, address: str | None, demand: Demand) -> None:
+        self._owns_ray = not ray.is_initialized()
+        self._remote = address is not None
+        self._asked = False
+        if self._owns_ray:
+            _connect(address, demand)
+        self._head = _head_of(address) if self._remote else None
+        self._looked = time.monotonic()
+        self._answered = self._looked if self._remote else math.inf
+        self._nodes = self._alive()
+        if self._remote and demand.slots is not None:
+            request_resources(bundles=demand.bundles())
+            self._asked = True
+
+    def nodes(self, *, now: bool = False) -> list[Node]:
+        """Nodes that are alive, as of the last few seconds or `now`.
+
+        Raises:
+            ClusterLostError: the head has not answered for a while.
+        """
+        if self._remote and (now or time.monotonic() - self._looked > _LOOK_SECONDS):
+            self._looked = time.monotonic()
+            if self._head_answers():
+                self._nodes = self._alive()
+        return self._nodes
+
+    def close(self) -> None:
+        """Let go of what was asked for, and of Ray where it was started or joined here."""
+        if not self.reachable():
+            return
+        if self._asked:
+            request_resources(bundles=[])
+            self._asked = False
+        if self._owns_ray:
+            ray.shutdown()
+
+    def reachable(self) -> bool:
+        """Whether Ray may be called: it would wait for a head that is gone, and then end this process."""
+        return time.monotonic() - self._answered <= _HEAD_PATIENCE
+
+    def _head_answers(self) -> bool:
+        """Whether the head's port takes a connection; Ray's own calls would hang on a dead one and end the process."""
+        try:
+            knock(self._head or "")
+        except OSError as error:
+            if time.monotonic() - self._answered > _HEAD_PATIENCE:
+                raise ClusterLostError(
+                    f"the head of the Ray cluster at {self._head} must answer, but: {error}. Results so far are safe: "
+                    "start the cluster and run again"
+                ) from None
+            return False
+        self._answered = time.monotonic()
+        return True
+
+    @staticmethod
+    def _alive() -> list[Node]:
+        return [
+            Node(node["NodeID"], node["NodeName"], node["Resources"])
+            for node in ray.nodes()  # type: ignore[no-untyped-call]
+            if node["Alive"]
+        ]
+
+
+def _head_of(address: str | None) -> str:
+    if address is not None and address.startswith("ray://"):
+        return address
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def _connect(address: str | None, demand: Demand) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if address is not None:
+        if RAY_JOB_CONFIG_JSON_ENV_VAR not in os.environ:  # a submitted job has brought this package
+            quiet["runtime_env"] = {"py_modules": [str(Path(__file__).parent.parent)], "excludes": ["__pycache__"]}
+        try:
+            knock(address)
+            ray.init(address=address, **quiet)
+        except (ConnectionError, OSError, RayError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).partition(" Note: ")[0].split())[:300] or type(error).__name__
+            raise ExecutionError(
+                f"a Ray cluster must answer at {address!r}, but: {reason}. Start it, or leave the address out"
+            ) from None
+        return
+    with _loopback_only():
+        ray.init(
+            address="local",  # never a cluster that happens to be in RAY_ADDRESS
+            num_cpus=None if demand.slots is None else demand.slots * demand.threads,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            **quiet,
+        )
+
+
+@contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Ray started here listens on 127.0.0.1 alone: on Linux it would serve anyone on the network.
+
+    The switch is the one Ray throws by itself on macOS and Windows; its processes read the variable, this one the
+    constant made from it at import.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        del os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR]

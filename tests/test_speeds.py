@@ -1,0 +1,61 @@
+"""Speed by kind of slot: what one kind shows says nothing of the other; patience grows and never falls below its floor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.packing import CostModel, operations
+from pipeline.ports import PackResult, Slot
+from pipeline.recipe import Recipe
+from pipeline.speeds import Speeds
+from pipeline.study import Study
+from pipeline.trial import Trial
+from tests.fakes_work import PlantedWork
+from tests.test_runner import declare
+
+RECIPE = Recipe(depth=4, steps=20)
+
+
+def shape_of(study: Study):
+    return study.data.shape()
+
+
+def pack_result(slot: Slot, seconds: float) -> PackResult:
+    trials = tuple(Trial(number, {}, RECIPE, number) for number in range(4))
+    return PackResult(trials, slot, 0, int(1000 * seconds), PlantedWork().run(trials, slot))
+
+
+def test_each_kind_learns_from_its_own_packs_and_not_from_a_worker_s_first():
+    shape = shape_of(declare())
+    speeds = Speeds(shape, {})
+    cpu, gpu = Slot("cpu-0"), Slot("cuda-0", "cuda")
+    speeds.learn(pack_result(cpu, 8.0))
+    assert not speeds.of("cpu").measured
+    speeds.learn(pack_result(gpu, 8.0))
+    speeds.learn(pack_result(gpu, 0.5))
+    assert not speeds.of("cpu").measured
+    assert speeds.of("cuda").rate(RECIPE.width) == pytest.approx(4 * operations(RECIPE, shape) / 0.5)
+    speeds.learn(pack_result(cpu, 2.0))
+    assert speeds.of("cpu").rate(RECIPE.width) == pytest.approx(4 * operations(RECIPE, shape) / 2.0)
+
+
+def test_a_lost_worker_s_next_pack_is_a_first_again():
+    speeds = Speeds(shape_of(declare()), {})
+    slot = Slot("cpu-0")
+    speeds.learn(pack_result(slot, 1.0))
+    speeds.learn(replace(pack_result(slot, 1.0), trajectories=None, failure="worker lost: "))
+    speeds.learn(pack_result(slot, 1.0))
+    assert not speeds.of("cpu").measured
+
+
+def test_patience_is_the_floor_for_short_packs_and_a_multiple_of_what_long_ones_take():
+    shape = shape_of(declare())
+    slow = CostModel(((RECIPE.width, operations(RECIPE, shape) / 100 / 1e9),), measured=True)  # 100 s a trial
+    speeds = Speeds(shape, {"cpu": slow})
+    pack = [Trial(0, {}, RECIPE, 0)]
+    assert speeds.patience(pack, "cpu", 120.0, 0) == pytest.approx(2000)
+    assert speeds.patience(pack, "cpu", 120.0, 2) == pytest.approx(8000)
+    quick = Speeds(shape, {"cpu": CostModel(((RECIPE.width, 1e6),), measured=True)})
+    assert quick.patience(pack, "cpu", 120.0, 0) == 120.0
