@@ -21,7 +21,7 @@ from pipeline.execution.ray_cluster import Cluster, Demand, ExecutionError, Node
 # after ray_cluster, which sets what Ray reads when it is imported
 import ray
 from ray import cloudpickle
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.errors import GradstabError
@@ -31,7 +31,7 @@ from pipeline.ports import Device, PackResult, Slot, SlowToStart, Work
 from pipeline.trial import Trial
 
 _START_SECONDS = 60.0
-_RETRY_SECONDS = 10.0  # until a node whose worker did not start is tried again
+_RETRY_SECONDS = 10.0  # until a worker that did not start is tried again
 
 
 @dataclass
@@ -88,7 +88,7 @@ class RayExecutor:
         self._seats: list[_Seat] = []
         self._idle: deque[_Seat] = deque()
         self._known: set[str] = set()  # ids of nodes whose slots are taken
-        self._shunned: dict[str, float] = {}  # ids of nodes that gave no worker, and until when
+        self._later: list[tuple[float, _Seat]] = []  # seats whose worker did not start, and when to try again
         self._awaited = False
         self._cluster = Cluster(address, self._demand)
         try:
@@ -172,6 +172,9 @@ class RayExecutor:
             if self._gone(seat):
                 return PackResult(flight.trials, seat.slot, started_ms, finished_ms, None, node_loss_of(seat.node.name))
             failure = loss_of(error)
+            if isinstance(error, ActorUnavailableError):  # its node may be on the way out, and start nothing more
+                self._restart(seat)
+                return PackResult(flight.trials, seat.slot, started_ms, finished_ms, None, failure)
             self._replace(seat)
         self._idle.append(seat)
         return PackResult(flight.trials, seat.slot, started_ms, finished_ms, trajectories, failure)
@@ -184,8 +187,7 @@ class RayExecutor:
                 del self._flights[result]
                 finished_ms = time.time_ns() // 10**6
                 failure = hang_of((finished_ms - flight.submitted_ms) / 1000)
-                self._replace(flight.seat)
-                self._idle.append(flight.seat)
+                self._restart(flight.seat)
                 found.append(
                     PackResult(flight.trials, flight.seat.slot, flight.submitted_ms, finished_ms, None, failure)
                 )
@@ -203,6 +205,7 @@ class RayExecutor:
         self._seats = [seat for seat in self._seats if seat.node.node_id != node_id]
         self._idle = deque(seat for seat in self._idle if seat.node.node_id != node_id)
         self._starting = {pending: seat for pending, seat in self._starting.items() if seat.node.node_id != node_id}
+        self._later = [(due, seat) for due, seat in self._later if seat.node.node_id != node_id]
         self._known.discard(node_id)
 
     def _follow_nodes(self) -> None:
@@ -210,8 +213,12 @@ class RayExecutor:
         nodes = self._cluster.nodes()
         for node_id in self._known - {node.node_id for node in nodes}:
             self._leave(node_id)
-        now = time.monotonic()
-        self._welcome([node for node in nodes if self._shunned.get(node.node_id, 0.0) < now])
+        self._welcome(nodes)
+        due = [seat for at, seat in self._later if at < time.monotonic()]
+        self._later = [(at, seat) for at, seat in self._later if seat not in due]
+        for seat in due:
+            seat.actor = self._started(seat.slot, seat.node)
+            self._starting[seat.actor.ready.remote()] = seat
         if self._starting and self._awaited:
             ready, _ = ray.wait(list(self._starting), num_returns=len(self._starting), timeout=0)
             self._seat_ready(ready)
@@ -223,6 +230,7 @@ class RayExecutor:
                 continue
             self._known.add(node.node_id)
             seats = [*self._seats, *self._starting.values()]
+            seats += [seat for _, seat in self._later]
             taken = sum(self._demand.counts(seat.slot) for seat in seats)
             for slot in self._demand.on(node.resources, taken):
                 named = replace(slot, name=f"{slot.kind}-{next(self._numbers[slot.kind])}", node=node.name)
@@ -234,6 +242,12 @@ class RayExecutor:
     def _replace(self, seat: _Seat) -> None:
         ray.kill(seat.actor, no_restart=True)  # an actor that is merely unreachable must not go on training
         seat.actor = self._started(seat.slot, seat.node)
+
+    def _restart(self, seat: _Seat) -> None:
+        """Replace a worker whose end may take its time: the seat is taken again once the new one stands."""
+        self._replace(seat)
+        self._seats = [other for other in self._seats if other is not seat]
+        self._starting[seat.actor.ready.remote()] = seat
 
     def _started(self, slot: Slot, node: Node) -> Any:
         on_gpu = slot.kind == "cuda"
@@ -268,9 +282,7 @@ class RayExecutor:
                 ray.get(pending)
             except RayError as error:
                 reason = str(error).strip().splitlines()[-1]
-                self._shunned[seat.node.node_id] = time.monotonic() + _RETRY_SECONDS
-                if not any(other.node.node_id == seat.node.node_id for other in self._seats):
-                    self._known.discard(seat.node.node_id)
+                self._later.append((time.monotonic() + _RETRY_SECONDS, seat))
                 continue
             self._seats.append(seat)
             self._idle.append(seat)
