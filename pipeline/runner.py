@@ -191,7 +191,7 @@ class Runner:
 
     def _lacks_slots(self) -> bool:
         """Whether there is work and nothing to do it on: every node of a cluster is gone, and another may join."""
-        left = self._asked < self._study.budget.trials or any(self._pending.values())
+        left = self._left() > 0 or any(self._pending.values())
         return left and not self._stopping and not self._executor.idle()
 
     def _next_pack(self, cost: CostModel) -> list[Trial]:

@@ -103,7 +103,7 @@ def open_study(study: Study, folder: Path, problem: Problem) -> tuple[Runner, Op
         SerialExecutor(RegionWork(problem)),
         NoTracker(),
         limits=Limits(pack_bytes=2**30),
-        cost=CostModel(),
+        costs={"cpu": CostModel()},
         on_progress=lambda _: None,
     )
     return runner, searcher
