@@ -22,7 +22,14 @@ pytestmark = pytest.mark.xdist_group("ray")  # one Ray at a time: two would shar
 
 def ray_workers(process: psutil.Process) -> list[psutil.Process]:
     """Actor processes of the Ray that a driver started."""
-    return [child for child in process.children(recursive=True) if child.cmdline()[:1] == ["ray::_Worker.run"]]
+    return [child for child in process.children(recursive=True) if title(child) == "ray::Worker.run"]
+
+
+def title(process: psutil.Process) -> str:
+    try:
+        return next(iter(process.cmdline()), "")
+    except psutil.NoSuchProcess:  # a zombie, too
+        return ""
 
 
 def settings_for(root: Path) -> Settings:
