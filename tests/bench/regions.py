@@ -188,11 +188,13 @@ def main() -> None:
     """The process."""
     parser = argparse.ArgumentParser(prog="make bench-regions BENCH=...", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--most", type=int, default=max(COUNTS), help="most trials of a run")
     parser.add_argument("--problems", help="some, separated by commas (default all)")
-    parser.add_argument("--arms", help=f"some of {', '.join([*ARMS, CERTIFIED])}")
+    parser.add_argument("--arms", help=f"some of {'; '.join([*ARMS, CERTIFIED])}")
     parser.add_argument("--minutes", type=float, default=60, help="after which no more jobs are begun")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--add", type=Path, action="append", default=[], help="JSON of earlier runs, for the tables")
     parser.add_argument("--json", type=Path, default=Path("build/regions.json"))
     asked = parser.parse_args()
     counts = tuple(count for count in COUNTS if count <= asked.most)
@@ -200,12 +202,12 @@ def main() -> None:
     arms = asked.arms.split(";") if asked.arms else [*ARMS, CERTIFIED]
     jobs = [
         (name, arm, seed, counts)
-        for seed in range(asked.seeds)
+        for seed in range(asked.first_seed, asked.first_seed + asked.seeds)
         for name in names
         for arm in arms
-        if seed < DEAR.get(arm, asked.seeds) or (name in ALL_SEEDS and arm != "TPE")
+        if seed < DEAR.get(arm, seed + 1) or (name in ALL_SEEDS and arm != "TPE")
     ]
-    found: list[Found] = []
+    found = [Found(**one) for path in asked.add for one in json.loads(path.read_text())]
     end = time.monotonic() + 60 * asked.minutes
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(asked.workers) as pool:
