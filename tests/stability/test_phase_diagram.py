@@ -1,0 +1,110 @@
+"""Cells of a whole space and of a plane, and what is believed over them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.space import Choice, Integer, LogInteger, LogReal, SearchSpace
+from pipeline.stability.coordinates import Coordinates
+from pipeline.stability.estimator import fit_estimator
+from pipeline.stability.phase_diagram import cloud, nearest_pairs, phase_diagram, plane
+from tests import problems
+
+MIXED = Coordinates(
+    SearchSpace.model_validate(
+        {"init_scale": LogReal(0.5, 8.0), "depth": LogInteger(2, 50), "activation": Choice(("tanh", "relu", "sigmoid"))}
+    )
+)
+
+
+def test_cells_are_of_equal_volume_and_any_power_of_two_of_them_is_a_cloud():
+    cells = cloud(MIXED, 9)
+    for log2_count in (5, 9):
+        part_MD = cells.unit_MD[: 2**log2_count]
+        counts = np.bincount((part_MD[:, 0] * 2**log2_count).astype(int), minlength=2**log2_count)
+        assert set(counts) == {1}
+    np.testing.assert_array_equal(cloud(MIXED, 5).unit_MD, cells.unit_MD[:32])
+    assert not np.array_equal(cloud(MIXED, 5, seed=1).unit_MD, cells.unit_MD[:32])
+    shares = np.bincount(cells.choice) / 512
+    np.testing.assert_allclose(shares, 1 / 3, atol=0.02)
+
+
+def test_neighbours_are_near_and_of_one_choice():
+    cells = cloud(MIXED, 9)
+    first_E, second_E = cells.neighbours().T
+    assert (cells.choice[first_E] == cells.choice[second_E]).all()
+    distance_E = np.linalg.norm(cells.numeric[first_E] - cells.numeric[second_E], axis=1)
+    assert distance_E.min() > 0
+    assert distance_E.max() < 5 * cells.resolution
+    assert cells.resolution == pytest.approx((512 / 3) ** -0.5)
+    assert set(first_E) == set(range(512))
+
+
+@pytest.mark.parametrize(("count", "num_axes"), [(1, 2), (3, 2), (40, 1), (40, 3), (5, 0)])
+def test_every_point_is_linked_to_its_nearest(count: int, num_axes: int):
+    numeric_KD = np.random.default_rng(0).random((count, num_axes))
+    linked = {(int(a), int(b)) for a, b in nearest_pairs(numeric_KD)}
+    assert all(a != b for a, b in linked)
+    if num_axes == 0:
+        assert linked == {(index, index + 1) for index in range(count - 1)}
+        return
+    for index in range(count):
+        others = sorted(
+            (other for other in range(count) if other != index),
+            key=lambda other: float(np.linalg.norm(numeric_KD[other] - numeric_KD[index])),
+        )
+        assert {(index, other) for other in others[: max(4, 4 * num_axes)]} <= linked
+
+
+def test_a_plane_holds_the_other_axes_and_is_laid_out_row_by_row():
+    cells = plane(MIXED, "depth", "init_scale", {"activation": "relu"}, num_x=5, num_y=3)
+    points = MIXED.points(cells.unit_MD)
+    assert {point["activation"] for point in points} == {"relu"}
+    depths = cells.picture(np.array([float(point["depth"]) for point in points]))
+    scales = cells.picture(np.array([float(point["init_scale"]) for point in points]))
+    assert depths.shape == (3, 5)
+    assert (np.diff(depths, axis=1) > 0).all()
+    assert (np.diff(depths, axis=0) == 0).all()
+    np.testing.assert_allclose(scales[:, 0], [0.5 * 16 ** (1 / 6), 2.0, 0.5 * 16 ** (5 / 6)])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "held", "sentence"),
+    [
+        ("depth", "activation", {"init_scale": 1.0}, "two of the numeric axes init_scale, depth, got 'activation'"),
+        ("depth", "width", {}, "got 'width'"),
+        ("depth", "depth", {"activation": "relu"}, "must hold init_scale, activation"),
+        ("depth", "init_scale", {}, "must hold activation, got nothing"),
+        ("depth", "init_scale", {"activation": "relu", "depth": 3}, "must hold activation, got activation, depth"),
+        ("depth", "init_scale", {"activation": "gelu"}, "activation must be one of"),
+    ],
+)
+def test_planes_that_cannot_be(x, y, held, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        plane(MIXED, x, y, held)
+
+
+def test_a_diagram_says_what_the_estimator_says_and_its_volumes_are_means():
+    problem = problems.trained_disc().noisy(0.2)
+    unit_ND = problem.coordinates.sobol(6, 0)
+    responses = problem.measure(unit_ND, np.random.default_rng(0))
+    estimator = fit_estimator(problem.space, problem.coordinates.points(unit_ND), responses, problem.bands)
+    diagram = phase_diagram(estimator, cloud(problem.coordinates, 8))
+    p_M = estimator.probabilities(diagram.cells.unit_MD).p_region
+    np.testing.assert_array_equal(diagram.p_region, p_M)
+    assert diagram.num_trials == 64
+    assert diagram.expected_volume == pytest.approx(sum(p_M) / 256)
+    assert diagram.misclassified_volume == pytest.approx(sum(min(p, 1 - p) for p in p_M) / 256)
+    # one new training is never surer to lie in band than noise allows, nor the median where a side holds it
+    sides = diagram.probabilities.sides
+    assert set(sides) == {"vanishing", "exploding", "untrained"}
+    bound_M = 1 - np.max([sides[name] for name in sides], axis=0)
+    assert (p_M <= bound_M + 1e-12).all()
+
+
+def test_every_value_of_a_small_space_is_a_cell():
+    coordinates = Coordinates(SearchSpace.model_validate({"depth": Integer(2, 6), "clip": Choice((False, True))}))
+    points = coordinates.points(cloud(coordinates, 8).unit_MD)
+    assert len({tuple(point.items()) for point in points}) == 10
