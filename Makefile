@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 TEST_WORKERS ?= 2
 
-.PHONY: help demo test science faults bench lint format clean
+.PHONY: help demo test science faults fuzz bench lint format clean
 help:  ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -21,6 +21,9 @@ science: $(STAMP)  ## measure every claim of theory that trials can show, as one
 
 faults: $(STAMP)  ## whole studies under failing servers, disks and machines (minutes)
 	$(BIN)/python -m pytest -m faults tests
+
+fuzz: $(STAMP)  ## N hostile study files and settings (SEED repeats a run)
+	$(BIN)/python -m tests.fuzz --count $(or $(N),20000) $(if $(SEED),--seed $(SEED))
 
 bench: $(BENCH_STAMP)  ## the peer, a bare loop and gradstab side by side (BENCH=--help: sections and sizes)
 	$(BIN)/python -m tests.bench $(BENCH)

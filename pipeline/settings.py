@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.errors import UsageError
 from pipeline.storage_url import without_password
 from pipeline.study import Study
 
@@ -101,9 +103,18 @@ def read_env_file(starts: list[Path | None]) -> tuple[Path | None, dict[str, str
             if path.is_file():
                 from dotenv import dotenv_values
 
-                values = dotenv_values(path)
+                values = dotenv_values(stream=io.StringIO(_text(path)))
                 return path, {name: value for name, value in values.items() if name.startswith("MLFLOW_") and value}
     return None, {}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} must be readable, but: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} must be UTF-8 text, but: {error.reason} at byte {error.start}") from None
 
 
 def _first(*candidates: tuple[str, str | None]) -> Setting:

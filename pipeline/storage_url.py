@@ -7,6 +7,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 _FILES = ("journal:", "sqlite:///")
+_SECRET_FIELD = re.compile(r"((?:password|passwd|token|secret)=)[^&#\s]*", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"//[^/@\s]*:[^/\s]*@")
 _SERVERS = ("postgresql", "postgresql+psycopg", "postgres")
 
 
@@ -36,16 +38,23 @@ def without_password(url: str) -> str:
     """A URL as it may be shown: what stands for a password, in front of the host or behind a `?`, is replaced by ***.
 
     Everything between the first `:` and the last `@` of what follows `://` goes, so that a password with an `@` in it,
-    which should have been escaped, does not show either.
+    which should have been escaped, does not show either; in what is no URL, everything between the first and the last.
     """
+    if url.startswith((*_FILES, "file:")):
+        return url
     scheme, separator, rest = url.partition("://")
     if not separator:
-        return url
-    rest = re.sub(r"((?:password|passwd|token|secret)=)[^&#]*", r"\1***", rest, flags=re.IGNORECASE)
+        scheme, rest = "", url
+    rest = _SECRET_FIELD.sub(r"\1***", rest)
     credentials, at, host = rest.rpartition("@")
     if at and ":" in credentials:
         rest = f"{credentials.partition(':')[0]}:***@{host}"
-    return f"{scheme}://{rest}"
+    return f"{scheme}{separator}{rest}"
+
+
+def without_passwords(text: str) -> str:
+    """A sentence, or what a person typed, without the passwords of URLs in it."""
+    return _SECRET_FIELD.sub(r"\1***", _CREDENTIALS.sub("//***@", text))
 
 
 def _place(url: str) -> tuple[object, ...]:

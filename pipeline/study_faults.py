@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.errors import GradstabError
 from pipeline.recipe import Recipe
 from pipeline.space import AnyAxis, Choice, Integer, LogInteger, SearchSpace
+from pipeline.storage_url import without_passwords
 
 _TAGS = ("real", "log_real", "integer", "log_integer", "choice")
 
@@ -54,7 +55,7 @@ def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return 
             return f"{where} must be given"
         case "union_tag_not_found":
             expected = " or ".join(_TAGS) if section == "space" else "the name of a kind"
-            return f"{where} must have a field 'type' ({expected}), got {_short(given)}"
+            return f"{where} must have a field 'type' ({expected}), got {short(given)}"
         case "union_tag_invalid":
             tags = context["expected_tags"].replace("'", "").split(", ")
             return (
@@ -63,16 +64,17 @@ def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return 
         case "value_error":
             return f"{where}: {context['error']}"
         case "string_pattern_mismatch":
-            return f"{where} must match {context['pattern']}, got {_short(given)}"
+            return f"{where} must match {context['pattern']}, got {short(given)}"
         case "literal_error":
             choices = [part.strip(" '") for part in context["expected"].replace(" or ", ", ").split(",")]
-            return f"{where} must be one of {', '.join(choices)}, got {_short(given)}{nearest(str(given), choices)}"
-    return f"{where} {details['msg'].replace('Input should', 'must')}, got {_short(given)}"
+            return f"{where} must be one of {', '.join(choices)}, got {short(given)}{nearest(str(given), choices)}"
+    return f"{where} {details['msg'].replace('Input should', 'must')}, got {short(given)}"
 
 
 def plain(key: object) -> str:
     """A key as it is, or quoted and shortened where it would break the sentence."""
-    return str(key) if isinstance(key, int) or str(key).isidentifier() else _short(key)
+    word = str(key)
+    return word if isinstance(key, int) or (word.isidentifier() and len(word) <= 60) else short(key)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -81,8 +83,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
-def _short(value: object) -> str:
-    text = repr(value)
+def short(value: object) -> str:
+    """What came, as a sentence may quote it: not long, and without passwords."""
+    text = without_passwords(repr(value))
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -121,7 +124,7 @@ def _value_faults(name: str, value: object, *, strings: bool) -> Iterator[str]:
         TypeAdapter(field.rebuild_annotation()).validate_python(value, strict=True)
     except ValidationError as error:
         message = error.errors(include_url=False)[0]["msg"].replace("Input should", "must")
-        yield f"space.{name}: its {part} {message}, got {_short(value)}"
+        yield f"space.{name}: its {part} {message}, got {short(value)}"
 
 
 def _conflicts(space: SearchSpace, recipe: Recipe) -> Iterator[str]:

@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import runpy
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from pipeline.errors import StudyError, UsageError
+from pipeline.plain_yaml import load_yaml
 from pipeline.study import Study
-from pipeline.study_faults import sentences
+from pipeline.study_faults import plain, sentences, short
 
 SUFFIXES = (".py", ".yaml", ".yml")
 MAX_BYTES = 2**20
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 as PyYAML reads it safely, but 1e-3 is a number and a key given twice is a fault."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str | int | float | bool) and key in seen:
-                raise UsageError(
-                    f"a key must stand once in a mapping, got {key!r} again (line {key_node.start_mark.line + 1})"
-                )
-            if not isinstance(key, str):
-                raise UsageError(f"keys must be words, got {key!r} (line {key_node.start_mark.line + 1}): quote it")
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
 
 
 def find_study_file(given: str) -> Path:
@@ -102,12 +79,7 @@ def _anchored(tree: object, folder: Path) -> object:
 def _load_yaml(path: Path) -> object:
     content = _read(path)
     try:
-        return yaml.load(content, Loader=_Loader)
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise UsageError(f"{path.name} must be YAML, but: {problem}") from None
-    except (ValueError, RecursionError, OverflowError) as error:
-        raise UsageError(f"{path.name} must be YAML of plain values, but: {error}") from None
+        return load_yaml(content)
     except UsageError as error:
         raise UsageError(f"{path.name}: {error}") from None
 
@@ -148,11 +120,11 @@ def _read(path: Path) -> str:
 def _overridden(tree: Mapping[str, Any], override: str) -> dict[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
-        raise UsageError(f"--set must be field=value, got {override!r}; for example --set recipe.width=256")
+        raise UsageError(f"--set must be field=value, got {short(override)}; for example --set recipe.width=256")
     try:
-        value = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, UsageError):
-        raise UsageError(f"--set {key} must be given a YAML value, got {text!r}") from None
+        value = load_yaml(text)
+    except UsageError:
+        raise UsageError(f"--set {plain(key)} must be given a YAML value, got {short(text)}") from None
     return _placed(tree, key.strip().split("."), value)
 
 

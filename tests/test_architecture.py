@@ -17,7 +17,7 @@ FLOORS = {
     1: {"stability"},
     2: {
         "ports", "trial", "segments", "attempts", "study", "study_faults", "study_file", "study_folder", "settings",
-        "runner", "recovery", "speeds", "calibration", "estimate", "tracking_job",
+        "runner", "recovery", "speeds", "calibration", "estimate", "tracking_job", "plain_yaml",
     },
     3: {"training", "search", "execution", "tracking", "report"},
     4: {
@@ -42,7 +42,8 @@ THIRD_PARTY = {
     "segments": {"numpy"},
     "study": {"pydantic"},
     "study_faults": {"pydantic"},
-    "study_file": {"pydantic", "yaml"},
+    "study_file": {"pydantic"},
+    "plain_yaml": {"yaml"},
     "tracking_job": {"pydantic"},
     "settings": {"platformdirs", "dotenv"},
     "loading": {"platformdirs"},
