@@ -43,6 +43,11 @@ def shown(value: Value | None) -> str:
     return f"{value:.2e}"
 
 
+def named(name: str, value: Value) -> str:
+    """A value with its axis, which words do not need."""
+    return value if isinstance(value, str) else f"{name.replace('_', ' ')} {shown(value)}"
+
+
 def _of_logarithm(low: float, high: float) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for mantissas in _STEPS.values():

@@ -13,17 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.report.axis_ticks import named
 from pipeline.report.results import Results
 from pipeline.space import Choice, Integer, LogInteger, Value
 from pipeline.stability.contours import Boundary, boundaries, contour
 from pipeline.stability.contributions import Contribution
-from pipeline.stability.coordinates import Array, Coordinates
+from pipeline.stability.coordinates import CONDITIONS, Array, Coordinates
 from pipeline.stability.estimator import Estimator
 from pipeline.stability.phase_diagram import Cloud, PhaseDiagram, Plane, phase_diagram
 from pipeline.stability.theory_field import predicted_field
 
 SCALES = ("init_scale", "relative_init_scale")
-MOST_COMBINATIONS = 9
+MOST_COMBINATIONS, MOST_LINES = 9, 24
+MOST_COLUMNS = 4
 CUTS = (1 / 6, 1 / 2, 5 / 6)
 _CELLS, _CELLS_OF_MANY = 56, 40
 _MANY_TRIALS = 1500
@@ -48,9 +50,29 @@ class Layout:
     held: dict[str, Value]
 
     def rest(self) -> list[dict[str, Value]]:
-        """The values held in each panel, row by row of cuts."""
+        """The values held in each panel, row by row of cuts; where the cut axis does nothing, once."""
         cuts: list[dict[str, Value]] = [{}] if self.cut is None else [{self.cut[0]: value} for value in self.cut[1]]
-        return [{**self.held, **cut, **choice} for cut in cuts for choice in self.choices]
+        panels = [{**self.held, **cut, **choice} for cut in cuts for choice in self.choices]
+        return [held for held in panels if not self.cut_is_idle(held) or held[self.cut[0]] == self.cut[1][0]]  # type: ignore[index]
+
+    def cut_is_idle(self, held: Mapping[str, Value]) -> bool:
+        """Whether the cut axis has no effect at the values held: a clip threshold without clipping."""
+        if self.cut is None or self.cut[0] not in CONDITIONS:
+            return False
+        parent, values = CONDITIONS[self.cut[0]]
+        return parent in held and held[parent] not in values
+
+    def title(self, held: Mapping[str, Value]) -> str:
+        """What is held where it says something, in words."""
+        idle = {self.cut[0]} if self.cut is not None and self.cut_is_idle(held) else set()
+        return ", ".join(named(*each) for each in held.items() if each[0] not in idle and each[0] not in self.held)
+
+    @property
+    def columns(self) -> int:
+        """Panels in a row: one for each combination of choices, but four where rows would not be alike."""
+        panels = self.rest()
+        even = self.cut is not None and len(panels) == len(self.choices) * len(self.cut[1])
+        return len(self.choices) if even else min(MOST_COLUMNS, len(panels))
 
 
 @dataclass(frozen=True)
@@ -58,12 +80,12 @@ class Panel:
     """One plane with everything that is drawn on it, in unit coordinates.
 
     Attributes:
-        held: value of every axis that the plane does not span.
+        title: what is held, in words.
         trial_K: indices of the measured trials that belong here.
         theory: curves of the predicted R = -R0 and +R0.
     """
 
-    held: dict[str, Value]
+    title: str
     diagram: PhaseDiagram
     boundaries: tuple[Boundary, ...]
     trial_K: NDArray[np.int64]
@@ -91,7 +113,7 @@ def layout_of(results: Results, found: Sequence[Contribution]) -> Layout | None:
     cut = None
     if others:
         cut = others[0], tuple(dict.fromkeys(axes[others[0]].from_unit(unit) for unit in CUTS))
-    kept, fixed = _choices(axes, share, diagram)
+    kept, fixed = _choices(axes, share, diagram, MOST_COMBINATIONS if len(spanned) > 1 else MOST_LINES)
     return Layout(spanned[0], spanned[1] if len(spanned) > 1 else None, kept, cut, {**best, **fixed})
 
 
@@ -108,13 +130,13 @@ def _where_largest(diagram: PhaseDiagram, names: Sequence[str]) -> dict[str, Val
 
 
 def _choices(
-    axes: Mapping[str, object], share: Mapping[str, float], diagram: PhaseDiagram
+    axes: Mapping[str, object], share: Mapping[str, float], diagram: PhaseDiagram, most: int
 ) -> tuple[tuple[dict[str, Value], ...], dict[str, Value]]:
     """Combinations of the choices that decide most, as many as can be shown, and the value of the others."""
     options = {name: axis.choices for name, axis in axes.items() if isinstance(axis, Choice)}
     shown: list[str] = []
     for name in sorted(options, key=lambda name: -share[name]):
-        if np.prod([len(options[other]) for other in (*shown, name)]) <= MOST_COMBINATIONS:
+        if np.prod([len(options[other]) for other in (*shown, name)]) <= most:
             shown.append(name)
     cells = diagram.cells
     assert isinstance(cells, Cloud)
@@ -141,7 +163,7 @@ def panels(results: Results, layout: Layout, estimator: Estimator) -> list[Panel
         diagram = phase_diagram(estimator, cells)
         found.append(
             Panel(
-                held=held,
+                title=layout.title(held),
                 diagram=diagram,
                 boundaries=tuple(boundaries(diagram)),
                 trial_K=trials_near(results, layout, held),
@@ -157,7 +179,11 @@ def trials_near(results: Results, layout: Layout, held: Mapping[str, Value]) -> 
     for index, point in enumerate(results.measured.points):
         if any(point[name] != held[name] for choice in layout.choices for name in choice):
             continue
-        if layout.cut is None or _nearest_cut(results, layout.cut, point[layout.cut[0]]) == held[layout.cut[0]]:
+        if (
+            layout.cut is None
+            or layout.cut_is_idle(held)
+            or _nearest_cut(results, layout.cut, point[layout.cut[0]]) == held[layout.cut[0]]
+        ):
             near.append(index)
     return np.array(near, dtype=np.int64)
 

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pipeline.report.axis_ticks import shown, ticks
+from pipeline.report.axis_ticks import ticks
 from pipeline.report.figures import STYLES
 from pipeline.report.panels import Panel
 from pipeline.stability.contours import LEVELS
@@ -78,7 +78,8 @@ def phase_figure(picture: PhasePicture) -> bytes:
     figure.supylabel(AXIS_NAMES.get(plane.y, plane.y), fontsize=10)
     figure.suptitle(picture.title, fontsize=10.5)
     handles = _legend(picture)
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False, fontsize=8)
+    most = max(2, int(figure.get_figwidth() / 1.9))
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), most), frameon=False, fontsize=8)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": "gradstab"})
     return buffer.getvalue()
@@ -112,13 +113,7 @@ def _draw(axes: Axes, panel: Panel, picture: PhasePicture) -> None:
         places, labels_of = ticks(plane.coordinates, name)
         direction.set_ticks(places, labels_of)
     axes.tick_params(labelsize=8.5)
-    if panel.held:
-        text = ", ".join(_named(name, value) for name, value in panel.held.items())
-        axes.set_title(text, fontsize=9.5)
-
-
-def _named(name: str, value: bool | int | float | str) -> str:
-    return str(value) if isinstance(value, str) else f"{name.replace('_', ' ')} {shown(value)}"
+    axes.set_title(panel.title, fontsize=9.5)
 
 
 def _colours(panel: Panel) -> NDArray[np.float64]:

@@ -15,8 +15,8 @@ from pipeline.report.profiles import profile_figure, profiles
 from pipeline.report.results import Results
 from pipeline.report.wording import where
 from pipeline.stability.coordinates import Array
+from pipeline.stability.theory_field import predicted_field
 
-MOST_COLUMNS = 4
 _LINE_STEPS = 257
 
 
@@ -78,17 +78,18 @@ def _phase_picture(findings: Findings, layout: Layout, judged: Judged) -> Pictur
     if layout.y is None:
         lines = _line_panels(findings, layout, judged)
         column_N = unit_ND[:, coordinates.names.index(layout.x)]
-        png = line_figure(coordinates, layout.x, lines, label_N, column_N)
+        png = line_figure(coordinates, layout.x, lines, label_N, column_N, title)
         caption = (
             f"Probability that {judged.name} lies in band: of the median over seeds, and of one new training. Marks: "
-            "measured trials, those in band above."
+            "measured trials, those in band above. Dashed: where mean-field theory has |R| = "
+            f"{results.criterion.ratio_band:g}."
         )
         return Picture(name, png, f"probabilities along {layout.x}", caption)
     columns_of = [coordinates.names.index(layout.x), coordinates.names.index(layout.y)]
     picture = PhasePicture(
         title,
         panels(results, layout, estimator),
-        min(MOST_COLUMNS, len(layout.choices)) if layout.cut is None else len(layout.choices),
+        layout.columns,
         label_N,
         unit_ND[:, columns_of],
         theory=f"theory: |R| = {results.criterion.ratio_band:g}",
@@ -121,5 +122,8 @@ def _line_panels(findings: Findings, layout: Layout, judged: Judged) -> list[Lin
         unit_TD[:, coordinates.names.index(layout.x)] = unit_T
         believed = estimator.probabilities(unit_TD)
         near_K = trials_near(findings.results, layout, held)
-        found.append(LinePanel(where(held), unit_T, believed.p_region, believed.p_next, near_K))
+        recipes = [findings.results.study.resolve(point) for point in coordinates.points(unit_TD)]
+        inside_T = np.abs(predicted_field(recipes)) < findings.results.criterion.ratio_band
+        theory = unit_T[1:][inside_T[1:] != inside_T[:-1]]
+        found.append(LinePanel(layout.title(held), unit_T, believed.p_region, believed.p_next, near_K, theory))
     return found

@@ -47,7 +47,9 @@ def profiles(results: Results) -> list[Profile]:
         profile_L = row.profile_L
         if profile_L is None or len(profile_L) < _LEAST_DEPTH:
             continue
-        relative_L = np.nan_to_num(profile_L - profile_L[-1], nan=RATIO_LIMIT, posinf=RATIO_LIMIT, neginf=-RATIO_LIMIT)
+        with np.errstate(invalid="ignore"):  # infinity less infinity: not known, shown as overflow
+            relative_L = profile_L - profile_L[-1]
+        relative_L = np.nan_to_num(relative_L, nan=RATIO_LIMIT, posinf=RATIO_LIMIT, neginf=-RATIO_LIMIT)
         key = str(row.point.get("activation", "")), str(row.values["verdict"])
         groups.setdefault(key, []).append(
             np.interp(position_X, np.linspace(0, 1, len(relative_L)), np.clip(relative_L, -RATIO_LIMIT, RATIO_LIMIT))

@@ -94,7 +94,7 @@ def extent(found: Extent) -> str:
 
 def reach(region: Region) -> str:
     """A region's choices and extents."""
-    parts = [*(f"{value}" for value in region.choices.values())]
+    parts = [where(region.choices)] if region.choices else []
     parts += [f"{name.replace('_', ' ')} {extent(found)}" for name, found in region.extent.items()]
     return ", ".join(parts)
 

@@ -68,6 +68,9 @@ def nearest_pairs(numeric_KD: Array) -> NDArray[np.int64]:
     count, num_axes = numeric_KD.shape
     if num_axes == 0:  # all of them are one point
         return np.stack([np.arange(count - 1), np.arange(1, count)], axis=1)
+    if num_axes == 1:  # the nearest few may all lie on one side: the next on either is a neighbour
+        order_K = np.argsort(numeric_KD[:, 0], kind="stable")
+        return np.stack([order_K[:-1], order_K[1:]], axis=1)
     most = min(count, 1 + max(_LEAST_NEIGHBOURS, _NEIGHBOURS_AN_AXIS * num_axes))
     if most <= 1:
         return np.empty((0, 2), dtype=np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,11 +18,11 @@ from pipeline.report.rejudge import rejudged
 from pipeline.report.report import make_report
 from pipeline.report.results import Results
 from pipeline.segments import write_segment
-from pipeline.space import Value
+from pipeline.space import Choice, LogInteger, LogReal, Value
 from pipeline.stability.criterion import Criterion
 from pipeline.study_folder import StudyFolder
 from pipeline.summary import written_report
-from tests.fakes import make_record
+from tests.fakes import make_mixed_records, make_record
 from tests.report.planted import plant, true_volume
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&</title></style>$\\frac{$ {0} %s"
@@ -114,6 +115,29 @@ def test_studies_of_few_trials_get_a_report_and_of_none_a_sentence(tmp_path):
     for trials in (1, 3):
         page = make_report(Results(plant(tmp_path, trials=trials, name=f"few-{trials}")))
         assert f"{trials} trainings were measured" in page.read_text()
+
+
+def test_diverged_and_failed_trials_and_spaces_of_one_and_three_numbers_are_drawn(tmp_path):
+    mixed = plant(tmp_path, trials=0, name="mixed")
+    records = make_mixed_records(30, activation="relu")
+    points = [{**record.point, "init_scale": 0.5 + 0.1 * index} for index, record in enumerate(records)]
+    write_segment(mixed.path, 0, [replace(record, point=p) for record, p in zip(records, points, strict=True)])
+    page = make_report(Results(mixed))
+    assert "25 trainings were measured" in page.read_text()
+    assert "5 failed: the worker was lost 3 times" in page.read_text()
+    line = plant(
+        tmp_path, trials=40, name="line", space={"init_scale": LogReal(0.5, 4.0)}, recipe={"activation": "relu"}
+    )
+    assert (make_report(Results(line)).parent / "phase_R.png").stat().st_size > 10_000
+    clipped = {
+        "init_scale": LogReal(0.5, 4.0), "depth": LogInteger(2, 30), "clip": Choice((False, True)),
+        "clip_threshold": LogReal(0.1, 10.0), "activation": Choice(("relu",)),
+    }  # fmt: skip
+    three = make_report(Results(plant(tmp_path, trials=60, name="three", space=clipped)))
+    rows = [row["held"] for row in json.loads((three.parent / "region.json").read_text())["intervals"]]
+    unclipped = [row["depth"] for row in rows if not row["clip"]]
+    assert len(unclipped) == len(set(unclipped)), "without clipping the threshold does nothing: one row a depth"
+    assert len(rows) > 2 * len(unclipped)
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence_and_fails_no_run(tmp_path, capsys):

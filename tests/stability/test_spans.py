@@ -14,6 +14,8 @@ from pipeline.recipe import ACTIVATIONS, Recipe
 from pipeline.space import Choice, LogInteger, LogReal, SearchSpace
 from pipeline.stability.contributions import contributions
 from pipeline.stability.estimator import Estimator, fit_estimator
+from pipeline.stability.phase_diagram import cloud, phase_diagram
+from pipeline.stability.region import find_regions
 from pipeline.stability.region_at import region_at
 from pipeline.stability.spans import lines
 from pipeline.stability.theory import predicted_ratio
@@ -170,3 +172,15 @@ def test_open_choices_each_get_their_spans():
     assert found.at == {"depth": 5}
     assert float(spans[False].high) == pytest.approx(10**0.25, rel=0.05)
     assert float(spans[True].low) == pytest.approx(2 * 10**-0.25, rel=0.05)
+
+
+def test_one_numeric_axis_and_one_interval_is_one_piece_a_choice():
+    space = SearchSpace.model_validate({"depth": LogInteger(6, 96), "clip": Choice((False, True))})
+    points = [{"depth": depth, "clip": clip} for depth in range(6, 97, 3) for clip in (False, True)]
+    ratio = [3 * math.log10(p["depth"] / (20 if p["clip"] else 40)) for p in points]
+    estimator = fit_estimator(space, points, {"R": ratio}, [RATIO])
+    found = find_regions(estimator, phase_diagram(estimator, cloud(estimator.coordinates)))
+    assert [part.choices["clip"] for part in found.parts] in ([False, True], [True, False])
+    ends = {part.choices["clip"]: part.extent["depth"] for part in found.parts}
+    assert float(ends[False].low) == pytest.approx(40 * 10 ** (-1 / 3), abs=1.6)
+    assert float(ends[True].high) == pytest.approx(20 * 10 ** (1 / 3), abs=1.6)
