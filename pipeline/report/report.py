@@ -11,9 +11,11 @@ from typing import Any
 
 from pipeline.errors import GradstabError, StorageError
 from pipeline.report.findings import Findings, find
+from pipeline.report.interval_table import Row
 from pipeline.report.page import Origin, certificate_words, page
 from pipeline.report.pictures import all_pictures
 from pipeline.report.results import Results
+from pipeline.report.wording import predicted, spans, volume, where
 from pipeline.stability.certificate import read_certificate
 from pipeline.stability.region import Regions
 from pipeline.tracking_job import load_job
@@ -83,7 +85,7 @@ def region_data(findings: Findings) -> dict[str, Any]:
         "regions": {judged.name: _regions_data(judged.regions) for judged in findings.judged},
         "intervals": [
             {"axis": row.judged.axis, **asdict(row.judged), "R_alone": asdict(row.ratio)["region"]}
-            | {"theory": None if row.theory is None else asdict(row.theory)}
+            | {"theory": None if row.theory is None else asdict(row.theory), "words": _words(row)}
             for row in findings.rows
         ],
         "contributions": [asdict(each) for each in findings.contributions],
@@ -92,9 +94,21 @@ def region_data(findings: Findings) -> dict[str, Any]:
     }
 
 
+def _words(row: Row) -> dict[str, str]:
+    """An interval as page and terminal say it, for whoever shows it elsewhere."""
+    judged = row.judged
+    return {
+        "where": where(judged.held),
+        "region": spans(judged.region),
+        "safe": spans(judged.safe),
+        "theory": predicted(row.theory),
+    }
+
+
 def _regions_data(regions: Regions) -> dict[str, Any]:
     return {
         "volume": asdict(regions.volume),
+        "volume_words": volume(regions.volume),
         "core_volume": regions.core_volume,
         "misclassified_volume": regions.misclassified_volume,
         "resolution": regions.resolution,

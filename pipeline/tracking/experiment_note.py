@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pipeline.space import Value
 from pipeline.stability.intervals import IntervalInput, StableInterval, stable_intervals
@@ -12,6 +13,7 @@ from pipeline.tracking.saved_views import View
 from pipeline.tracking_job import TrackingJob
 
 MAX_NOTE = 4900  # MLflow takes 5000 characters
+_MOST_INTERVALS = 24
 _FAILED = "failed"
 _COLOURS = (
     "green stable, blue vanishing, vermilion exploding, black diverged, pink untrainable, orange partial, "
@@ -22,7 +24,14 @@ Row = Mapping[str, Value | None]
 
 
 def experiment_note(
-    job: TrackingJob, experiment_id: str, parent_run_id: str, views: Sequence[View], rows: Iterable[Row]
+    job: TrackingJob,
+    experiment_id: str,
+    parent_run_id: str,
+    views: Sequence[View],
+    rows: Iterable[Row],
+    region: Mapping[str, Any] | None = None,
+    *,
+    certified: bool = False,
 ) -> str:
     """Question, answer so far, links to the views, how to read them, and what was set and varied."""
     measured = [row for row in rows if row["verdict"] != _FAILED]
@@ -34,7 +43,7 @@ def experiment_note(
     parts = [
         head,
         f"**Look at**: {links} · {study}: phase diagram, counts over time, all trials, report",
-        f"**Answer so far**\n\n{_answer(job, measured)}",
+        _measured_answer(job, measured) if region is None else _region_answer(region, certified=certified),
         f"**How to read.** A run is one training of one network; its colour is the verdict: {_COLOURS}. "
         "R is the gradient ratio in decades: log10 of the gradient norm at layer 1 over that at the last layer, before "
         "training. Charts draw the runs that are loaded (100 at a time; *Load more* at the end of the list); the phase "
@@ -83,7 +92,26 @@ def boundary_trials(rows: Iterable[Row], most: int) -> list[Row]:
     return sorted(measured, key=lambda row: (abs(_number(row["margin"])), _number(row["trial"])))[:most]
 
 
-def _answer(job: TrackingJob, measured: Sequence[Row]) -> str:
+def _region_answer(region: Mapping[str, Any], *, certified: bool) -> str:
+    """Volume and safe intervals as the last report found them; the words are those of `gradstab region`."""
+    main = next(iter(region["regions"].values()))
+    said = (
+        f"**Answer after {region['num_trials']} trials.** The region takes {main['volume_words']} of the search space (90 % interval), "
+        f"{'certified' if certified else 'not certified'}. *Safe*: one new training is stable with p > .95; *stable*: "
+        "the median over seeds is."
+    )
+    lines = []
+    for axis in dict.fromkeys(row["axis"] for row in region["intervals"]):
+        lines += [f"| at | safe {axis} | stable {axis} | theory for R |", "|---|---|---|---|"]
+        for row in [row for row in region["intervals"] if row["axis"] == axis][:_MOST_INTERVALS]:
+            words = row["words"]
+            lines.append(f"| {words['where']} | {words['safe']} | {words['region']} | {words['theory']} |")
+        lines.append("")
+    return said + "\n\n" + "\n".join(lines).rstrip()
+
+
+def _measured_answer(job: TrackingJob, measured: Sequence[Row]) -> str:
+    """Stable intervals read off measured trials, until there is a report."""
     inputs = [
         IntervalInput(
             depth=int(_number(row["depth"])),
@@ -97,6 +125,8 @@ def _answer(job: TrackingJob, measured: Sequence[Row]) -> str:
     if not inputs:
         return "No trial yet."
     lines = [
+        "**Answer so far**",
+        "",
         "| activation | hidden layers | stable init_scale | stable inside | trials |",
         "|---|---|---|---|---|",
     ]

@@ -43,6 +43,16 @@ class FoundFiles:
     def has_report(self) -> bool:
         return (self._folder / REPORT / "index.html").exists()
 
+    def region(self) -> tuple[dict[str, Any] | None, bool]:
+        """The region of the last report, if there is one, and whether it is certified."""
+        certificate = read_certificate(self._folder)
+        certified = certificate is not None and certificate.certified
+        try:
+            content: dict[str, Any] = json.loads((self._folder / REPORT / REGION).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None, certified
+        return content, certified
+
     def ship(self, study: str, find_run: FindRun, *, last: bool) -> None:
         """Whatever is new. Doing it again changes nothing."""
         if not last and time.monotonic() - self._looked < LOOK_EVERY_S:
@@ -67,11 +77,10 @@ class FoundFiles:
 
     def _ship_region(self, path: Path, at_ms: int) -> None:
         """The region as metrics over the number of trials, and the phase diagram of the criterion as an image."""
-        region = json.loads(path.read_text(encoding="utf-8"))
-        certificate = read_certificate(self._folder)
-        certified = certificate is not None and certificate.certified
+        region, certified = self.region()
+        assert region is not None
         self._store.log_progress(self._parent_run_id, region_rows(region, certified=certified), at_ms, {})
-        if certificate is not None:
+        if (self._folder / CERTIFICATE).exists():
             self._store.log_file(self._parent_run_id, self._folder / CERTIFICATE, None)
         diagram = path.with_name(phase_diagram_name(region))
         if diagram.is_file():

@@ -104,6 +104,7 @@ def views(job: TrackingJob) -> list[View]:
                 order=("metrics.`edge_distance`", True),
                 where=f"{TRIALS} AND tags.heat_maps = 'true'",
                 shown_runs=_FIRST_20,
+                grid=(3, 900),  # pictures stand below each other within a card
             ),
         ),
     ]
@@ -134,11 +135,12 @@ class _Page:
         by_verdict: bool = False,
         extra: tuple[str, ...] = (),
         shown_runs: str = "SHOW_ALL",
+        grid: tuple[int, int] = (2, 400),
     ) -> dict[str, Any]:
         """A page of one section of cards over a flat list of trials."""
         section = {"isReordered": True, "deleted": False, "isGenerated": False}
         sections = [
-            {**section, "uuid": "cards", "name": title, "display": True, "columns": 2, "cardHeight": 400},
+            {**section, "uuid": "cards", "name": title, "display": True, "columns": grid[0], "cardHeight": grid[1]},
             # the UI makes a card of every key that has none; here they are out of the way
             *({**section, "uuid": name, "name": name, "display": False} for name in _GENERATED),
         ]
@@ -248,7 +250,7 @@ def _contour(x: str, y: str, z: str) -> Card:
 
 
 def _image(key: str) -> Card:
-    return {"type": "IMAGE", "imageKeys": [key], "step": 0, "showRunParams": True}
+    return {"type": "IMAGE", "imageKeys": [key], "step": 0, "showRunParams": False}
 
 
 def _line(key: str) -> Card:

@@ -62,7 +62,7 @@ class StudyPage:
         self._show_in_flight(job, last=last)
         self._files.ship(job.study, find_run, last=last)
         num_rows, at = self._noted
-        if len(rows) != num_rows and (last or time.monotonic() - at > NOTES_EVERY_S):
+        if (len(rows) != num_rows or last) and (last or time.monotonic() - at > NOTES_EVERY_S):
             self._write_notes(job, rows, find_run)
             self._noted = (len(rows), time.monotonic())
 
@@ -85,7 +85,10 @@ class StudyPage:
 
     def _write_notes(self, job: TrackingJob, rows: Rows, find_run: FindRun) -> None:
         known, all_rows = views(job), list(rows.values())
-        note = experiment_note(job, self._experiment_id, self._parent_run_id, known, all_rows)
+        region, certified = self._files.region()
+        note = experiment_note(
+            job, self._experiment_id, self._parent_run_id, known, all_rows, region, certified=certified
+        )
         self._tag({MLFLOW_RUN_NOTE: note})
         nearest = boundary_trials(all_rows, BOUNDARY_TRIALS)
         self._store.log_json(self._parent_run_id, table(nearest), "boundary.json")

@@ -83,6 +83,23 @@ def test_notes_of_a_study_fit_into_a_tag(name: str, count: int) -> None:
     assert len(parent_note(job, "123", known, nearest, True)) <= 5000
 
 
+def test_the_answer_is_that_of_the_report_once_there_is_one() -> None:
+    words = {"where": "activation tanh, depth 24", "region": "0.98 to 1.5", "safe": "1.01 to 1.4", "theory": "0.9 to 2"}
+    region = {
+        "num_trials": 240,
+        "regions": {"R and T": {"volume_words": "31 % (29 % to 33 %)"}},
+        "intervals": [{"axis": "init_scale", "words": words}] * 40,
+    }
+    job = job_of(SPACES["scale and depth"])
+    note = experiment_note(job, "1", "f" * 32, views(job), [], region, certified=True)
+    assert "after 240 trials" in note
+    assert "31 % (29 % to 33 %)" in note
+    assert ", certified." in note
+    assert "| activation tanh, depth 24 | 1.01 to 1.4 | 0.98 to 1.5 | 0.9 to 2 |" in note
+    assert len(note) <= 5000
+    assert "not certified" in experiment_note(job, "1", "f" * 32, views(job), [], region)
+
+
 def test_the_trials_nearest_the_boundary_come_first() -> None:
     margins = [0.5, -0.1, None, 0.05, -3.0]
     rows = [{"trial": number, "margin": margin} for number, margin in enumerate(margins)]
