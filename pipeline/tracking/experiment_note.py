@@ -96,7 +96,8 @@ def _region_answer(region: Mapping[str, Any], *, certified: bool) -> str:
     """Volume and safe intervals as the last report found them; the words are those of `gradstab region`."""
     main = next(iter(region["regions"].values()))
     said = (
-        f"**Answer after {region['num_trials']} trials.** The region takes {main['volume_words']} of the search space (90 % interval), "
+        f"**Answer after {region['num_trials']} trials.** The region takes {main['volume_words']} of the search space "
+        "(90 % interval), "
         f"{'certified' if certified else 'not certified'}. *Safe*: one new training is stable with p > .95; *stable*: "
         "the median over seeds is."
     )

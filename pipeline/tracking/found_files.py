@@ -49,7 +49,7 @@ class FoundFiles:
         certified = certificate is not None and certificate.certified
         try:
             content: dict[str, Any] = json.loads((self._folder / REPORT / REGION).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return None, certified
         return content, certified
 

@@ -20,7 +20,14 @@ from tests.tracking.notebook import client_of, parent_of, runs_of, ship, trials_
 
 REGION = {
     "num_trials": 120,
-    "regions": {"R and T": {"volume": {"estimate": 0.314159265, "low": 0.29, "high": 0.33}}, "R": {}},
+    "regions": {
+        "R and T": {
+            "volume": {"estimate": 0.314159265, "low": 0.29, "high": 0.33},
+            "volume_words": "31 % (29 % to 33 %)",
+        },
+        "R": {},
+    },
+    "intervals": [],
 }
 
 
