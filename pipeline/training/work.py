@@ -5,6 +5,7 @@ torch is imported where training runs: the driver, which only hands the work on,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,6 +33,7 @@ class TrainingWork:
 
     def prepare(self) -> None:
         """Import torch and load the data."""
+        _ask_for_huge_pages()
         import_module("pipeline.training.trainer")
         _loaded(self.data, self.study_seed)
 
@@ -41,6 +43,7 @@ class TrainingWork:
         Raises:
             DataError: the data cannot be read or trained on.
         """
+        _ask_for_huge_pages()
         import torch
 
         from pipeline.training.trainer import train
@@ -52,6 +55,11 @@ class TrainingWork:
         recipes, seeds = [trial.recipe for trial in trials], [trial.seed for trial in trials]
         with torch.inference_mode():
             return train(recipes, seeds, _loaded(self.data, self.study_seed), torch.device(slot.kind))
+
+
+def _ask_for_huge_pages() -> None:
+    """Large buffers in pages of 2 MB where Linux has them: torch reads this at its first allocation, none later."""
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 @lru_cache(maxsize=1)
