@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
+AUDIT_STAMP := $(VENV)/.installed-audit
 TEST_WORKERS ?= 2
 
-.PHONY: help demo test science faults fuzz bench lint format clean
+.PHONY: help demo test science faults fuzz bench test-containers audit lint format clean
 help:  ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -31,6 +32,12 @@ bench: $(BENCH_STAMP)  ## the peer, a bare loop and gradstab side by side (BENCH
 bench-regions: $(STAMP)  ## planted regions: samplers against each other, and claims against the truth (20 CPU-minutes)
 	$(BIN)/python -m tests.bench.regions $(BENCH)
 
+test-containers: $(STAMP)  ## the compose stack for real: studies, faults, the secured variant (needs Docker; minutes)
+	$(BIN)/python -m tests.containers $(CONTAINERS)
+
+audit: $(AUDIT_STAMP)  ## look every pinned package up in the database of known vulnerabilities
+	$(BIN)/python -m tests.audit_dependencies
+
 lint: $(STAMP)  ## ruff and strict mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,3 +60,7 @@ $(STAMP): pyproject.toml constraints.txt
 $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	touch $(BENCH_STAMP)
+
+$(AUDIT_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[audit]'
+	touch $(AUDIT_STAMP)

@@ -175,14 +175,12 @@ def _connect(address: str | None, demand: Demand) -> None:
     if address is not None:
         if RAY_JOB_CONFIG_JSON_ENV_VAR not in os.environ:  # a submitted job has brought this package
             quiet["runtime_env"] = {"py_modules": [str(Path(__file__).parent.parent)], "excludes": ["__pycache__"]}
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # else each refused attempt is a line of its own
         try:
             knock(address)
             ray.init(address=address, **quiet)
         except (ConnectionError, OSError, RayError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).partition(" Note: ")[0].split())[:300] or type(error).__name__
-            raise ExecutionError(
-                f"a Ray cluster must answer at {address!r}, but: {reason}. Start it, or leave the address out"
-            ) from None
+            raise ExecutionError(_not_taken(address, error)) from None
         return
     with _loopback_only():
         ray.init(
@@ -193,6 +191,23 @@ def _connect(address: str | None, demand: Demand) -> None:
             _node_ip_address="127.0.0.1",
             **quiet,
         )
+
+
+def _not_taken(address: str, error: Exception) -> str:
+    """One sentence on why a cluster did not take us; a wrong token ends as a failure to connect, though it listens."""
+    said = str(error)
+    if "no authentication token was found" in said:
+        return (
+            f"the Ray cluster at {address!r} must be shown its token, but there is none here: set RAY_AUTH_TOKEN, or "
+            "RAY_AUTH_TOKEN_PATH to a file that holds it"
+        )
+    if isinstance(error, ConnectionError) and "Failed to connect to Ray" in said:
+        return (
+            f"the Ray cluster at {address!r} must take us, but it listens and does not: set RAY_AUTH_MODE=token and "
+            "RAY_AUTH_TOKEN to the cluster's own token, and check that its Ray has our version"
+        )
+    reason = " ".join(said.partition(" Note: ")[0].split())[:300] or type(error).__name__
+    return f"a Ray cluster must answer at {address!r}, but: {reason}. Start it, or leave the address out"
 
 
 @contextmanager

@@ -119,4 +119,9 @@ class Retry:
 def sentence(error: Exception) -> str:
     """The first line of an error, short, without the password that a URI in it may hold."""
     first = str(error).strip().partition("\n")[0] or type(error).__name__
+    if "error code 401" in first:
+        return (
+            "MLflow must be given a user and password that it knows, but it refuses ours: set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
     return re.sub(r"//[^/@\s]*:[^/@\s]*@", "//***@", first)[:300]

@@ -1,0 +1,116 @@
+"""A compose stack of its own: other ports, other volumes, passwords that nobody has seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+PROJECT = "gradstab-test"
+SECRET_NAMES = ("POSTGRES_PASSWORD", "MLFLOW_PASSWORD", "MLFLOW_SECRET_KEY", "RAY_AUTH_TOKEN")
+Process = subprocess.CompletedProcess[str]
+
+
+def run(*command: str, check: bool = True, **options: Any) -> Process:
+    """A command's result; one that must succeed and does not ends the whole check with what it said."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    if check and done.returncode:
+        sys.exit(f"{' '.join(command[:8])} ... must succeed, but ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    return done
+
+
+def build() -> None:
+    """Both images from this checkout; TORCH_INDEX and WHEELS (a folder) of the environment say where torch is from."""
+    extra = [f"--build-arg=TORCH_INDEX={os.environ['TORCH_INDEX']}"] if "TORCH_INDEX" in os.environ else []
+    if os.environ.get("WHEELS"):
+        extra.append(f"--build-context=wheels={os.environ['WHEELS']}")
+    for target in ("server", "worker"):
+        command = ["docker", "buildx", "build", "--quiet", "--load", "--file=docker/Dockerfile", f"--target={target}"]
+        run(*command, *extra, f"--tag=gradstab-{target}:local", ".", cwd=ROOT)
+
+
+@dataclass
+class Stack:
+    """The stack, secured or not."""
+
+    secured: bool = False
+    secrets: dict[str, str] = field(default_factory=lambda: {name: secrets.token_urlsafe(32) for name in SECRET_NAMES})
+    ports: dict[str, str] = field(default_factory=lambda: {"MLFLOW_PORT": _free(), "RAY_PORT": _free()})
+
+    @property
+    def mlflow(self) -> str:
+        return f"http://127.0.0.1:{self.ports['MLFLOW_PORT']}"
+
+    @property
+    def ray(self) -> str:
+        return f"http://127.0.0.1:{self.ports['RAY_PORT']}"
+
+    def compose(self, *arguments: str, check: bool = True, **options: Any) -> Process:
+        files = ["compose.yaml", *(["compose.secured.yaml"] if self.secured else [])]
+        named = [f"--file={ROOT / 'docker' / name}" for name in files]
+        environment = {**os.environ, **self.secrets, **self.ports, "MLFLOW_USER": "gradstab", "GRADSTAB_TAG": "local"}
+        command = ("docker", "compose", f"--project-name={PROJECT}", *named, *arguments)
+        return run(*command, check=check, env=environment, **options)
+
+    @contextmanager
+    def up(self, num_workers: int) -> Iterator[float]:
+        """Bring it up, all healthy (yields the seconds that took); down with its volumes at the end."""
+        self.compose("down", "--volumes", "--timeout=5")
+        began = time.monotonic()
+        try:
+            self.compose("up", "--detach", "--no-build", "--wait", f"--scale=worker={num_workers}")
+            yield time.monotonic() - began
+        finally:
+            self.compose("down", "--volumes", "--timeout=5")
+
+    def containers(self, service: str) -> list[str]:
+        return self.compose("ps", "--all", "--quiet", service).stdout.split()
+
+    def in_head(self, *command: str, check: bool = True, **options: Any) -> Process:
+        return self.compose("exec", "--no-TTY", "head", *command, check=check, **options)
+
+    def gradstab(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """`gradstab` on this machine, which has nothing set for this cluster but what is given here."""
+        mine = ("MLFLOW_", "RAY_", "GRADSTAB_", "OPTUNA_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *arguments],
+            cwd=ROOT,
+            env={**kept, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def told(self, study: str) -> int | None:
+        """Trials that Optuna holds complete, asked of PostgreSQL; None while it does not answer."""
+        query = (
+            "SELECT count(*) FROM trials JOIN studies USING (study_id) "
+            f"WHERE state = 'COMPLETE' AND study_name = '{study}'"
+        )
+        client = f'PGPASSWORD=$POSTGRES_PASSWORD psql -h 127.0.0.1 -U gradstab -d optuna -tAc "{query}"'
+        answer = self.compose("exec", "--no-TTY", "postgres", "sh", "-c", client, check=False)
+        return int(answer.stdout) if answer.returncode == 0 and answer.stdout.strip().isdecimal() else None
+
+    def held(self, study: str) -> dict[str, Any]:
+        """What segments, Optuna and MLflow hold of a study, read on the head."""
+        script = (Path(__file__).parent / "held_inside.py").read_text()
+        answer = self.in_head("python", "-", study, input=script)
+        found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+        return found
+
+
+def _free() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
