@@ -44,10 +44,10 @@ class Clipping:
         return factor_n, factor_n
 
     def _clip_by_value(self, layout: Layout, grad: Tensor, norm_n: Tensor) -> Tensor:
-        bound_n = self._threshold_n.to(grad.dtype)
-        for block, view in zip(layout.blocks, layout.views(grad), strict=True):
-            bound = bound_n[: block.members].view(1, -1, 1)
-            torch.minimum(view, bound, out=view)
-            torch.maximum(view, -bound, out=view)
+        bound_p1 = layout.by_piece(self._threshold_n.to(grad.dtype))[:, None]
+        for block, part_pP in zip(layout.blocks, layout.views(grad), strict=True):
+            bound = block.of(bound_p1)
+            torch.minimum(part_pP, bound, out=part_pP)
+            torch.maximum(part_pP, -bound, out=part_pP)
         after_n = total_norms(layout, grad)
         return torch.where(norm_n > 0, after_n / norm_n, 1.0)

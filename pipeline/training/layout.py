@@ -2,8 +2,8 @@
 
 A buffer is a row of sections (a layer's weights, a layer's biases, ...). A section holds one contiguous piece of
 `size` numbers for each of the first `members` members of the stack: members stand deepest first, so the members
-that still have a layer are always a prefix. Neighbouring sections of equal shape form a block (k, n, P), on which
-one operation with a factor per member runs over all of them.
+that still have a layer are always a prefix. Neighbouring pieces of equal size, of whatever sections, form a block
+(p, P), on which one operation with a factor per piece runs over all of them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor
 
 TINY_FACTOR = 2.0**-64  # a float32 factor below this is applied in two halves
 LARGEST_EXPONENT = 126  # 2^e and 2^-e are normal float32 numbers
+_BLOCK_LENGTH = 2**17  # numbers: a block of each of parameters, gradient and two moments fill a cache of 2 MB
 PIECE = 32  # a piece fills two vector registers: torch's loops then never fall back to scalar code at its end
 
 
@@ -30,18 +31,20 @@ class Section:
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive sections of equal shape: `sections` of them from index `first`, at `start` in the buffer."""
+    """Consecutive pieces of equal size: `pieces` of them from index `first`, at `start` in the buffer."""
 
     first: int
-    sections: int
-    members: int
+    pieces: int
     size: int
     start: int
 
     def view(self, flat: Tensor) -> Tensor:
-        """The block's part of a buffer, shape (k, n, P)."""
-        length = self.sections * self.members * self.size
-        return flat[self.start : self.start + length].view(self.sections, self.members, self.size)
+        """The block's part of a buffer, shape (p, P)."""
+        return flat[self.start : self.start + self.pieces * self.size].view(self.pieces, self.size)
+
+    def of(self, by_piece: Tensor) -> Tensor:
+        """The block's part of numbers by piece."""
+        return by_piece[self.first : self.first + self.pieces]
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,35 @@ class Layout:
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         blocks: list[Block] = []
+        piece = 0
         for index, section in enumerate(self.sections):
             last = blocks[-1] if blocks else None
-            if last is not None and (last.members, last.size) == (section.members, section.size):
-                blocks[-1] = Block(last.first, last.sections + 1, last.members, last.size, last.start)
+            longer = last is not None and (last.pieces + section.members) * section.size <= _BLOCK_LENGTH
+            if last is not None and last.size == section.size and longer:
+                blocks[-1] = Block(last.first, last.pieces + section.members, last.size, last.start)
             else:
-                blocks.append(Block(index, 1, section.members, section.size, self.starts[index]))
+                blocks.append(Block(piece, section.members, section.size, self.starts[index]))
+            piece += section.members
         return tuple(blocks)
+
+    @cached_property
+    def _piece_indices(self) -> dict[torch.device, tuple[Tensor, Tensor]]:
+        return {}
+
+    def piece_index(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Section and member of every piece; made once a device."""
+        if device not in self._piece_indices:
+            sections = [index for index, section in enumerate(self.sections) for _ in range(section.members)]
+            members = [member for section in self.sections for member in range(section.members)]
+            self._piece_indices[device] = (
+                torch.tensor(sections, device=device),
+                torch.tensor(members, device=device),
+            )
+        return self._piece_indices[device]
+
+    def by_piece(self, number_n: Tensor) -> Tensor:
+        """A number per member as one per piece."""
+        return number_n[self.piece_index(number_n.device)[1]]
 
     @cached_property
     def _views(self) -> dict[int, tuple[Tensor, list[Tensor]]]:
@@ -129,21 +154,20 @@ def scale_(layout: Layout, flat: Tensor, factor_n: Tensor) -> None:
         exponent_n = torch.where(tiny_n, exponent_n, 0)
         scale_by_power_(layout, flat, exponent_n.expand(len(layout.sections), -1))
         factor_n = torch.where(tiny_n, mantissa_n, factor_n)
-    factor_n1 = factor_n.to(flat.dtype)[:, None]
-    for block, part_knP in zip(layout.blocks, layout.views(flat), strict=True):
-        part_knP.mul_(factor_n1[: block.members])
+    factor_p1 = layout.by_piece(factor_n.to(flat.dtype))[:, None]
+    for block, part_pP in zip(layout.blocks, layout.views(flat), strict=True):
+        part_pP.mul_(block.of(factor_p1))
 
 
 def scale_by_power_(layout: Layout, flat: Tensor, exponent_sn: Tensor) -> None:
     """Multiply every piece by 2^exponent of its own section and member, in place and without rounding."""
-    largest_s = exponent_sn.abs().amax(1).tolist()
-    if not any(largest_s):
+    exponent_p = exponent_sn[layout.piece_index(exponent_sn.device)]
+    largest = int(exponent_p.abs().amax())
+    if largest == 0:
         return
-    first_sn, second_sn = halves(exponent_sn)
-    both_sn = first_sn * second_sn  # one factor does where it is a normal float32
-    for block, part_knP in zip(layout.blocks, layout.views(flat), strict=True):
-        sections = slice(block.first, block.first + block.sections)
-        largest = max(largest_s[sections])
-        if largest > 0:
-            for power_sn in (both_sn,) if largest <= LARGEST_EXPONENT else (first_sn, second_sn):
-                part_knP.mul_(power_sn[sections, : block.members, None].to(flat.dtype))
+    first_p, second_p = halves(exponent_p)
+    # one factor does where it is a normal float32
+    for power_p in (first_p * second_p,) if largest <= LARGEST_EXPONENT else (first_p, second_p):
+        power_p1 = power_p.to(flat.dtype)[:, None]
+        for block, part_pP in zip(layout.blocks, layout.views(flat), strict=True):
+            part_pP.mul_(block.of(power_p1))

@@ -55,12 +55,16 @@ def total_norms(layout: Layout, flat: Tensor) -> Tensor:
 
 
 def _fast_norms(layout: Layout, flat: Tensor, sections: int) -> Tensor:
-    norm_sn = flat.new_zeros(len(layout.sections), layout.members)
-    for block, part_knP in zip(layout.blocks, layout.views(flat), strict=True):
-        if block.first < sections:
-            target_kn = norm_sn[block.first : block.first + block.sections, : block.members]
-            torch.linalg.vector_norm(part_knP, dim=2, out=target_kn)
-    return norm_sn[:sections].double()
+    pieces = sum(section.members for section in layout.sections[:sections])
+    norms = [
+        torch.linalg.vector_norm(part_pP, dim=1)
+        for block, part_pP in zip(layout.blocks, layout.views(flat), strict=True)
+        if block.first < pieces
+    ]
+    section_p, member_p = layout.piece_index(flat.device)
+    norm_sn = flat.new_zeros(sections, layout.members, dtype=torch.float64)
+    norm_sn[section_p[:pieces], member_p[:pieces]] = torch.cat(norms)[:pieces].double()
+    return norm_sn
 
 
 def _root_sum_square(norm_sn: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
 """torch.optim's SGD, Adam, AdamW and RMSprop on flat buffers, with rates of their own for every member.
 
 Each turns the gradient, in place, into the direction d of the update; the update itself is ``-lr d`` for all of them.
-All passes over one section are made while it is in the cache. Shapes: n member of the stack, m member of a section,
-P numbers of a piece.
+All passes over one block are made while it is in the cache. Shapes: n member, p piece, P numbers of a piece.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.recipe import Recipe
-from pipeline.training.layout import TINY_FACTOR, Layout, scale_
+from pipeline.training.layout import TINY_FACTOR, Block, Layout, scale_
 
 _BETA1, _BETA2 = 0.9, 0.999
 _ALPHA = 0.99
@@ -23,26 +22,12 @@ _EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class Part:
-    """One section (m, P) of the parameters, their gradient and the optimizer's state."""
+    """One block (p, P) of the parameters, their gradient and the optimizer's state."""
 
+    block: Block
     value: Tensor
     grad: Tensor
     state: dict[str, Tensor]
-
-
-class Column:
-    """A number per member, (n,), as columns (m, 1) for the first m members."""
-
-    def __init__(self, number_n: Tensor, dtype: torch.dtype) -> None:
-        self._number_n1 = number_n.to(dtype)[:, None]
-        self._known: dict[int, Tensor] = {}
-
-    def of(self, part: Part) -> Tensor:
-        """The column for the members that have a section."""
-        members = len(part.grad)
-        if members not in self._known:
-            self._known[members] = self._number_n1[:members]
-        return self._known[members]
 
 
 class Optimizer:
@@ -87,29 +72,30 @@ class Optimizer:
         Returns the direction d (in `grad` or in the optimizer's state) and the rate (n,): the update was -rate d.
         """
         self._step += 1
-        factor, rate_n = self._factor_and_rate(grad, factor_n)
-        descent = Column(-rate_n, self._dtype)
+        factor_n, rate_n = self._factor_and_rate(grad, factor_n)
+        factor_p1 = None if factor_n is None else self._column(factor_n)
+        descent_p1 = self._column(-rate_n)
         for part in self._parts_of(value, grad):
-            if factor is not None:
-                part.grad.mul_(factor.of(part))
-            part.value.addcmul_(self._direction(part), descent.of(part))
+            if factor_p1 is not None:
+                part.grad.mul_(part.block.of(factor_p1))
+            part.value.addcmul_(self._direction(part), part.block.of(descent_p1))
         return self._state["momentum"] if self._uses_momentum else grad, rate_n
 
     def _direction(self, part: Part) -> Tensor:
-        """The direction of a section, whose gradient has been clipped."""
+        """The direction of a block, whose gradient has been clipped."""
         raise NotImplementedError
 
     def _with_decay(self, part: Part) -> Tensor:
         """The gradient with weight decay added to it."""
-        return part.grad.addcmul_(part.value, self._decay.of(part)) if self._uses_decay else part.grad
+        return part.grad.addcmul_(part.value, part.block.of(self._decay_p1)) if self._uses_decay else part.grad
 
     def _with_momentum(self, part: Part) -> Tensor:
         """The heavy-ball sum of directions, or the direction itself where no momentum is in use."""
         if not self._uses_momentum:
             return part.grad
-        return part.state["momentum"].mul_(self._momentum.of(part)).add_(part.grad)
+        return part.state["momentum"].mul_(part.block.of(self._momentum_p1)).add_(part.grad)
 
-    def _factor_and_rate(self, grad: Tensor, factor_n: Tensor | None) -> tuple[Column | None, Tensor]:
+    def _factor_and_rate(self, grad: Tensor, factor_n: Tensor | None) -> tuple[Tensor | None, Tensor]:
         """What gradients are still to be multiplied by (None for 1), and the rate.
 
         Factors below 2^-64 are applied here, because as one float32 they would underflow and zero a huge gradient.
@@ -122,25 +108,25 @@ class Optimizer:
             factor_n = torch.where(tiny_n, 1.0, factor_n)
         return self._folded(factor_n)
 
-    def _folded(self, factor_n: Tensor) -> tuple[Column | None, Tensor]:
+    def _folded(self, factor_n: Tensor) -> tuple[Tensor | None, Tensor]:
         """The factor to be applied, and the rate: an optimizer may put the one into the other."""
-        return Column(factor_n, self._dtype), self.rate_n
+        return factor_n, self.rate_n
+
+    def _column(self, number_n: Tensor) -> Tensor:
+        """A number per member as a column (p, 1) by piece."""
+        return self._layout.by_piece(number_n.to(self._dtype))[:, None]
 
     def _bind(self) -> None:
-        self._momentum, self._decay = Column(self._momentum_n, self._dtype), Column(self._decay_n, self._dtype)
+        self._momentum_p1, self._decay_p1 = self._column(self._momentum_n), self._column(self._decay_n)
         self._bound: tuple[Tensor, Tensor] | None = None
 
     def _parts_of(self, value: Tensor, grad: Tensor) -> list[Part]:
-        """The sections of parameters and gradient, made once."""
+        """The blocks of parameters, gradient and state, made once."""
         if self._bound is None or self._bound[0] is not value or self._bound[1] is not grad:
             self._bound = (value, grad)
             self._parts = [
-                Part(
-                    self._layout.section(value, index),
-                    self._layout.section(grad, index),
-                    {name: self._layout.section(flat, index) for name, flat in self._state.items()},
-                )
-                for index in range(len(self._layout.sections))
+                Part(block, block.view(value), block.view(grad), {n: block.view(s) for n, s in self._state.items()})
+                for block in self._layout.blocks
             ]
         return self._parts
 
@@ -150,7 +136,7 @@ class SGD(Optimizer):
 
     takes_momentum = True
 
-    def _folded(self, factor_n: Tensor) -> tuple[Column | None, Tensor]:
+    def _folded(self, factor_n: Tensor) -> tuple[Tensor | None, Tensor]:
         if self._uses_momentum or self._uses_decay:
             return super()._folded(factor_n)
         return None, self.rate_n * factor_n
