@@ -1,0 +1,1 @@
+"""Ray clusters of several raylets on one machine."""
