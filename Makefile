@@ -7,7 +7,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 AUDIT_STAMP := $(VENV)/.installed-audit
 TEST_WORKERS ?= 2
 
-.PHONY: help demo test science faults fuzz bench test-containers audit lint format clean
+.PHONY: help demo test test-cluster science faults fuzz bench test-containers audit lint format clean
 help:  ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -16,6 +16,9 @@ demo: $(STAMP)  ## run the quickstart study on all cores and print its stability
 
 test: $(STAMP)  ## run all tests
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
+
+test-cluster: $(STAMP)  ## the quickstart study on three raylets, one killed and one added; an exact audit (minutes)
+	$(BIN)/python -m tests.cluster
 
 science: $(STAMP)  ## measure every claim of theory that trials can show, as one table (SCIENCE=--help; minutes)
 	$(BIN)/python -m tests.science $(SCIENCE)

@@ -19,6 +19,7 @@ from pipeline.packing import MAX_PACK_TRIALS, CostModel, DataShape, PackKey, pac
 from pipeline.ports import Executor, Kind, PackResult, Proposal, Searcher, Slot, Telling, Tracker
 from pipeline.recovery import restored
 from pipeline.segments import CorruptSegmentError, Record, read_segment, segment_index, segment_paths, write_segment
+from pipeline.slot_board import SlotBoard
 from pipeline.speeds import Speeds
 from pipeline.stability.certificate import Certificate, write_certificate
 from pipeline.stability.criterion import Judgement, judge
@@ -53,6 +54,7 @@ class Progress:
     waiting: int = 0
     new: int = 0
     seconds: float = 0.0
+    slots: SlotBoard = field(default_factory=SlotBoard)
 
     @property
     def done(self) -> int:
@@ -180,14 +182,15 @@ class Runner:
         if self._limits.seconds is not None and time.monotonic() - self._begun > self._limits.seconds:
             self.stop()
         for _ in range(0 if self._stopping else self._executor.idle()):
-            kind = self._executor.next_slot().kind
-            pack = self._next_pack(self.speeds.of(kind))
+            slot = self._executor.next_slot()
+            pack = self._next_pack(self.speeds.of(slot.kind))
             if not pack:
                 return
             self._flying.update((trial.number, trial) for trial in pack)
             tries = max(self._attempts.attempts(trial.number) for trial in pack)
             least = self._study.resources.pack_seconds
-            self._executor.submit(pack, self.speeds.patience(pack, kind, least, tries))
+            self._executor.submit(pack, self.speeds.patience(pack, slot.kind, least, tries))
+            self.progress.slots.started(slot, pack)
 
     def _lacks_slots(self) -> bool:
         """Whether there is work and nothing to do it on: every node of a cluster is gone, and another may join."""
@@ -268,6 +271,7 @@ class Runner:
             for trial in result.trials:
                 del self._flying[trial.number]
             self.speeds.learn(result)
+            self.progress.slots.ended(result)
             self._ended.append(result)
 
     def _keep(self, result: PackResult) -> None:

@@ -140,7 +140,7 @@ def drive(
                     tracker,
                     limits=_limits(study, num_slots),
                     costs=stored_cost_models(),
-                    on_progress=_Reporter(folder, study, settings, listener, report),
+                    on_progress=_Reporter(folder, study, settings, listener, report, executor),
                 )
                 stop.attach(runner)
                 runner.recover()
@@ -315,9 +315,16 @@ class _Reporter:
     """Passes progress on: to listener and report at once, to the tracker's job file every few seconds."""
 
     def __init__(
-        self, folder: StudyFolder, study: Study, settings: Settings, listener: Listener, report: ReportProcess
+        self,
+        folder: StudyFolder,
+        study: Study,
+        settings: Settings,
+        listener: Listener,
+        report: ReportProcess,
+        executor: Executor,
     ) -> None:
         self._parts = (folder, study, settings)
+        self._executor = executor
         self._listener = listener
         self._report = report
         self._saved = 0.0
@@ -328,6 +335,7 @@ class _Reporter:
         if time.monotonic() - self._saved > JOB_SECONDS or not progress.in_flight:
             folder, *_ = self._parts
             save_job(folder.path, tracking_job(*self._parts, progress))
+            progress.slots.save(folder.path, self._executor.slots)
             self._saved = time.monotonic()
 
 

@@ -14,6 +14,7 @@ from pipeline.lookup import results_flag
 from pipeline.report.results import Results
 from pipeline.report.stability_map import write_map
 from pipeline.settings import Settings
+from pipeline.slot_board import read_board
 from pipeline.study_folder import StudyFolder
 from pipeline.terminal import Format, interval_rows, print_json, print_pairs, print_rows, say
 
@@ -48,6 +49,29 @@ def written_report(results: Results) -> Path | None:
         say(f"all results are safe, but the report was not written: {reason}")
         say(f"for another attempt: gradstab report {results.study.name}")
         return None
+
+
+def print_slots(folder: StudyFolder) -> None:
+    """Slots of the driver that lives, by node and kind; nothing where none does."""
+    board = read_board(folder.path)
+    if board is None:
+        return
+    rows = [
+        [
+            group["node"],
+            group["kind"],
+            f"{group['busy']}/{group['slots']}",
+            group["in_flight"],
+            group["done"],
+            group["trials_per_slot_second"],
+            group["lost"],
+        ]
+        for group in board["groups"]
+    ]
+    gone = f" ({board['gone']} gone)" if board["gone"] else ""
+    click.echo()
+    columns = ["node", "kind", "busy", "trials in flight", "done by this run", "trials/s a slot", "workers lost"]
+    print_rows(f"slots{gone}", columns, rows)
 
 
 def print_run(results: Results, settings: Settings, waiting: int, output: Format, page: Path | None = None) -> None:

@@ -17,7 +17,7 @@ FLOORS = {
     1: {"stability"},
     2: {
         "ports", "trial", "segments", "attempts", "study", "study_faults", "study_file", "study_folder", "settings",
-        "runner", "recovery", "speeds", "calibration", "estimate", "tracking_job", "plain_yaml",
+        "runner", "recovery", "speeds", "slot_board", "calibration", "estimate", "tracking_job", "plain_yaml",
     },
     3: {"training", "search", "execution", "tracking", "report"},
     4: {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -106,7 +108,8 @@ class Cluster:
         self._remote = address is not None
         self._asked = False
         if self._owns_ray:
-            _connect(address, demand)
+            with _signals_kept():
+                _connect(address, demand)
         self._head = _head_of(address) if self._remote else None
         self._looked = time.monotonic()
         self._answered = self._looked if self._remote else math.inf
@@ -208,6 +211,19 @@ def _not_taken(address: str, error: Exception) -> str:
         )
     reason = " ".join(said.partition(" Note: ")[0].split())[:300] or type(error).__name__
     return f"a Ray cluster must answer at {address!r}, but: {reason}. Start it, or leave the address out"
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Our handlers hold again afterwards: Ray puts its own in their place, which end the process on SIGTERM."""
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None:  # else it was set outside Python
+                signal.signal(number, handler)
 
 
 @contextmanager
