@@ -10,9 +10,11 @@ import click
 
 from pipeline.errors import GradstabError
 from pipeline.verbs.check import check
+from pipeline.verbs.doctor import doctor
 from pipeline.verbs.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STORAGE
 from pipeline.verbs.list_studies import list_studies
 from pipeline.verbs.region import region
+from pipeline.verbs.remove import remove
 from pipeline.verbs.report import report
 from pipeline.verbs.run import run
 from pipeline.verbs.status import status
@@ -60,5 +62,5 @@ def cli() -> None:
     """
 
 
-for verb in (check, run, status, list_studies, ui, sync, submit, theory, report, region):
+for verb in (check, run, status, list_studies, ui, sync, submit, theory, report, region, doctor, remove):
     cli.add_command(verb)

@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, ConfigDict, Field, RootModel
 
 Value = bool | int | float | str
+_LARGEST_INTEGER = 10**18  # what storage, designs and log axes can take without rounding past a bound
 Point = Mapping[str, Value]
 
 # axes are plain dataclasses, checked when a study is built: so all faults of a study come together
@@ -116,6 +117,8 @@ def _checked(axis: AnyAxis) -> AnyAxis:
         if len({(type(choice), choice) for choice in axis.choices}) < len(axis.choices):
             raise ValueError(f"choices must differ from each other, got {list(axis.choices)}")
         return axis
+    if isinstance(axis, Integer | LogInteger) and max(abs(axis.low), abs(axis.high)) > _LARGEST_INTEGER:
+        raise ValueError("low and high must be integers of at most 18 digits, got a longer one")
     if isinstance(axis, LogReal | LogInteger) and not axis.low > 0:
         raise ValueError(f"low must be above 0 on a log axis, got {axis.low:g}")
     if not axis.low < axis.high:

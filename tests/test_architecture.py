@@ -18,10 +18,11 @@ FLOORS = {
     2: {
         "ports", "trial", "segments", "attempts", "study", "study_faults", "study_file", "study_folder", "settings",
         "runner", "recovery", "speeds", "slot_board", "calibration", "estimate", "tracking_job", "plain_yaml",
+        "audit",
     },
     3: {"training", "search", "execution", "tracking", "report"},
     4: {
-        "cli", "verbs", "session", "driving", "lost_folder", "loading", "report_loop", "report_process", "terminal",
+        "cli", "verbs", "session", "driving", "lost_folder", "doctor", "removal", "loading", "report_loop", "report_process", "terminal",
         "browse", "lookup", "summary", "submission", "own_module", "__main__",
     },
 }  # fmt: skip
@@ -56,7 +57,7 @@ THIRD_PARTY = {
     "session": {"psutil"},
 }
 HEAVY = {"torch", "ray", "optuna", "mlflow", "pandas", "matplotlib", "sklearn"}
-VERBS = {"check", "run", "submit", "status", "list", "ui", "sync", "theory", "report", "region"}
+VERBS = {"check", "run", "submit", "status", "list", "ui", "sync", "theory", "report", "region", "doctor", "remove"}
 
 
 def module_files() -> list[Path]:

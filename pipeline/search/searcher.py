@@ -138,6 +138,15 @@ class OptunaSearcher:
                 failed.add(trial.number)
         return SearchState(frozenset(told), frozenset(failed), tuple(running))
 
+    def values(self) -> dict[int, float]:
+        """What was told of every completed trial, by number."""
+
+        def read() -> dict[int, float]:
+            trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            return {trial.number: trial.value for trial in trials if trial.value is not None}
+
+        return self._patient(read)
+
     def proposal(self, number: int) -> Proposal:
         """The point that storage holds under a number, finished or not."""
         params = self._patient(lambda: self._storage.get_trial(self._trial_id(number)).params)
@@ -167,6 +176,10 @@ class OptunaSearcher:
             return asked
 
         return self._patient(create)
+
+    def remove(self) -> None:
+        """Delete the study with all its trials."""
+        self._patient(lambda: self._storage.delete_study(self._study_id))
 
     def restore(self, points: Mapping[int, dict[str, Value]]) -> None:
         """Create again, running, what storage lost: every number from its first missing one to the largest given."""

@@ -101,7 +101,7 @@ def _require_sentences(error: GradstabError, case: Case) -> None:
         assert len(sentence) < 2000, f"too long: {sentence[:300]!r} ...\n{case}"
         assert sentence.isprintable(), f"it would break a line or colour a terminal: {sentence!r}\n{case}"
         # fragments of a URL that was torn apart are past telling
-        assert f":{SECRET}@" not in sentence, f"a password must not show: {sentence!r}\n{case}"
+        assert f"//me:{SECRET}@" not in sentence, f"a password must not show: {sentence!r}\n{case}"
 
 
 def _tree(random: Random) -> str:
