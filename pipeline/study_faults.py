@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.errors import GradstabError
 from pipeline.recipe import Recipe
 from pipeline.space import AnyAxis, Choice, Integer, LogInteger, SearchSpace
-from pipeline.storage_url import without_passwords
+from pipeline.storage_url import without_password, without_passwords
 
 _TAGS = ("real", "log_real", "integer", "log_integer", "choice")
 
@@ -23,7 +23,7 @@ def sentences(error: ValidationError, section: str) -> list[str]:
 
 def cross_faults(sound: Mapping[str, Any]) -> list[str]:
     """Faults between sections, from those sections that are sound by themselves."""
-    faults: list[str] = []
+    faults = list(_secrets(sound))
     space: SearchSpace | None = sound.get("space")
     recipe: Recipe | None = sound.get("recipe")
     if space is not None:
@@ -41,6 +41,18 @@ def cross_faults(sound: Mapping[str, Any]) -> list[str]:
     if space is not None and {"sampler", "budget", "replicates"} <= sound.keys():
         faults.extend(sound["sampler"].faults(space, sound["budget"].trials, sound["replicates"]))
     return faults
+
+
+def _secrets(sound: Mapping[str, Any]) -> Iterator[str]:
+    """A study is copied, shipped and shown: no place for a password."""
+    tracking = sound.get("tracking")
+    urls = (
+        ("storage", sound.get("storage"), "OPTUNA_STORAGE"),
+        ("tracking.uri", tracking and tracking.uri, "MLFLOW_TRACKING_URI"),
+    )
+    for field, url, variable in urls:
+        if url and without_password(url) != url:
+            yield f"{field} must hold no password, got {short(without_password(url))}: set {variable} in the environment"
 
 
 def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return a kind

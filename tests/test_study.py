@@ -35,6 +35,14 @@ def faults(**changes: object) -> tuple[str, ...]:
         ({"budget": {"trials": 0}}, "budget.trials must be greater than or equal to 1, got 0"),
         ({"space": {}}, "space must have at least one axis, got none"),
         (
+            {"storage": "postgresql://me:x@h/db"},
+            "storage must hold no password, got 'postgresql://***@h/db': set OPTUNA_STORAGE in the environment",
+        ),
+        (
+            {"tracking": {"uri": "http://me:x@h"}},
+            "tracking.uri must hold no password, got 'http://***@h': set MLFLOW_TRACKING_URI in the environment",
+        ),
+        (
             {"space": {"dpeth": Integer(1, 2)}},
             "space.dpeth must name a recipe field, got an unknown one; did you mean 'depth'?",
         ),

@@ -26,11 +26,12 @@ SOUND: dict[str, Any] = {
     "replicates": 2,
     "seed": 7,
     "resources": {"slots": 2, "gpu_share": 0.5, "address": "auto"},
-    "tracking": {"uri": "http://me:hunter2@h", "children": 5, "detail": "full"},
-    "storage": "postgresql://me:hunter2@h/db",
+    "tracking": {"uri": "http://h:5000", "children": 5, "detail": "full"},
+    "storage": "postgresql://me@h/db",
 }
 
 WORDS = (
+    "postgresql://me:hunter2@h/db", "http://me:hunter2@h", "postgresql://h/db?password=hunter2",
     "", " ", ".", "..", "../../etc/passwd", "/etc/passwd", "~", "a/b", "a\\b", "con", "-rf", "--help", "'; DROP TABLE x; --",
     "<script>alert(1)</script>", "{{7*7}}", "${HOME}", "%s%n", "%2e%2e%2f", "\x00", "a\nb", "\u202eabc", "ä" * 70, "\U0001d54f", "🧨", "\ud800",
     "nan", "inf", "null", "True", "0x10", "1e400", "journal:", "sqlite:///", "postgresql://", "mysql://u:p@h/d", "http://[::1",
