@@ -46,13 +46,14 @@ def cross_faults(sound: Mapping[str, Any]) -> list[str]:
 def _secrets(sound: Mapping[str, Any]) -> Iterator[str]:
     """A study is copied, shipped and shown: no place for a password."""
     tracking = sound.get("tracking")
-    urls = (
-        ("storage", sound.get("storage"), "OPTUNA_STORAGE"),
-        ("tracking.uri", tracking and tracking.uri, "MLFLOW_TRACKING_URI"),
-    )
-    for field, url, variable in urls:
+    urls = {
+        "storage": (sound.get("storage"), "OPTUNA_STORAGE"),
+        "tracking.uri": (tracking.uri if tracking else None, "MLFLOW_TRACKING_URI"),
+    }
+    for field, (url, variable) in urls.items():
         if url and without_password(url) != url:
-            yield f"{field} must hold no password, got {short(without_password(url))}: set {variable} in the environment"
+            shown = short(without_password(url))
+            yield f"{field} must hold no password, got {shown}: set {variable} in the environment"
 
 
 def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return a kind
@@ -70,9 +71,7 @@ def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return 
             return f"{where} must have a field 'type' ({expected}), got {short(given)}"
         case "union_tag_invalid":
             tags = context["expected_tags"].replace("'", "").split(", ")
-            return (
-                f"{where}.type must be one of {', '.join(tags)}, got {context['tag']!r}{nearest(context['tag'], tags)}"
-            )
+            return f"{where}.type must be one of {', '.join(tags)}, got {short(context['tag'])}{nearest(context['tag'], tags)}"
         case "value_error":
             return f"{where}: {context['error']}"
         case "string_pattern_mismatch":
