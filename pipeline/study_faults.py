@@ -71,7 +71,8 @@ def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return 
             return f"{where} must have a field 'type' ({expected}), got {short(given)}"
         case "union_tag_invalid":
             tags = context["expected_tags"].replace("'", "").split(", ")
-            return f"{where}.type must be one of {', '.join(tags)}, got {short(context['tag'])}{nearest(context['tag'], tags)}"
+            hint = nearest(context["tag"], tags)
+            return f"{where}.type must be one of {', '.join(tags)}, got {short(context['tag'])}{hint}"
         case "value_error":
             return f"{where}: {context['error']}"
         case "string_pattern_mismatch":
