@@ -82,7 +82,7 @@ def find(results: Results) -> Findings:
     wanted = dict.fromkeys([results.judged_by, *((name,) for name in names), both])
     judged = tuple(Judged(responses, results.regions(*responses)) for responses in wanted)
     contributed = tuple(contributions(results.every_estimator.only(*results.judged_by)))
-    layout = layout_of(results, contributed)
+    layout = layout_of(results.phase_diagram(), contributed)
     rows = tuple(interval_table(results, layout)) if layout is not None else ()
     unit_ND = results.every_estimator.coordinates.unit(measured.points)
     return Findings(

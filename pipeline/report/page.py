@@ -84,19 +84,23 @@ def page(findings: Findings, pictures: Sequence[Picture], certificate: Certifica
         _verdicts(findings),
         _repeat(findings, origin),
     ]
+    return document(f"{study.name}: stability report", joined(*sections))
+
+
+def document(title: str, body: Html) -> str:
+    """A page of its own that loads nothing and runs nothing, whatever a study's texts hold."""
     head = element(
         "head",
         element("meta", charset="utf-8"),
-        # nothing is loaded and nothing runs, whatever a study's texts hold
         Html(
             '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
             "style-src 'unsafe-inline'\">"
         ),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", f"{study.name}: stability report"),
+        element("title", title),
         element("style", Html(_STYLE)),
     )
-    return "<!doctype html>\n" + element("html", head, element("body", *sections), lang="en")
+    return "<!doctype html>\n" + element("html", head, element("body", body), lang="en")
 
 
 def certificate_words(certificate: Certificate | None) -> str:

@@ -98,9 +98,9 @@ class Panel:
         return cells
 
 
-def layout_of(results: Results, found: Sequence[Contribution]) -> Layout | None:
-    """How the space is cut, by what each axis contributes; None where no axis is numeric."""
-    axes = results.study.space.axes
+def layout_of(diagram: PhaseDiagram, found: Sequence[Contribution]) -> Layout | None:
+    """How the space of a cloud's diagram is cut, by what each axis contributes; None where no axis is numeric."""
+    axes = diagram.cells.coordinates.space.axes
     share = {each.axis: each.of_region for each in found}
     numeric = sorted((n for n, axis in axes.items() if not isinstance(axis, Choice)), key=lambda name: -share[name])
     if not numeric:
@@ -108,7 +108,6 @@ def layout_of(results: Results, found: Sequence[Contribution]) -> Layout | None:
     spanned, others = numeric[:2], numeric[2:]
     # what theory speaks of is read along x, against depth
     spanned.sort(key=lambda name: (name not in SCALES, name == "depth"))
-    diagram = results.phase_diagram()
     best = _where_largest(diagram, others[1:])
     cut = None
     if others:
@@ -157,9 +156,10 @@ def panels(results: Results, layout: Layout, estimator: Estimator) -> list[Panel
     """
     if layout.y is None:
         raise ValueError("a panel needs a plane of two axes, got a layout of one")
+    most = _CELLS if estimator.num_trials <= _MANY_TRIALS else _CELLS_OF_MANY
     found = []
     for held in layout.rest():
-        cells = _plane(estimator, layout.x, layout.y, held)
+        cells = panel_plane(estimator.coordinates, layout.x, layout.y, held, most)
         diagram = phase_diagram(estimator, cells)
         found.append(
             Panel(
@@ -201,10 +201,8 @@ def unit_on(coordinates: Coordinates, name: str, value: Value) -> float:
     return float(coordinates.with_axis(np.zeros(coordinates.num_axes), {name: value})[column])
 
 
-def _plane(estimator: Estimator, x: str, y: str, held: Mapping[str, Value]) -> Plane:
-    """The plane of a panel; integers are looked at where they lie, and drawn through."""
-    coordinates = estimator.coordinates
-    most = _CELLS if estimator.num_trials <= _MANY_TRIALS else _CELLS_OF_MANY
+def panel_plane(coordinates: Coordinates, x: str, y: str, held: Mapping[str, Value], most: int) -> Plane:
+    """The plane of a panel, of at most so many steps along each axis; integers are looked at where they lie."""
     unit_X, unit_Y = (_steps(coordinates, name, most) for name in (x, y))
     unit_MD = np.tile(coordinates.with_axis(np.full(coordinates.num_axes, 0.5), held), (len(unit_X) * len(unit_Y), 1))
     unit_MD[:, coordinates.names.index(x)] = np.tile(unit_X, len(unit_Y))

@@ -1,4 +1,4 @@
-"""`gradstab report`: the region of a study as a page, remade from its segments."""
+"""`gradstab report`: the region of a study as a page, remade from its segments; or that of two studies compared."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ from pipeline.verbs.options import criterion_option, results_option
 
 
 @click.command()
-@click.argument("study")
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY [OTHER]")
 @criterion_option
 @click.option("--to", metavar="DIR", help="Folder of the report (else `report` in the study's folder).")
 @results_option
-def report(study: str, criterion: tuple[str, ...], to: str | None, results: str | None) -> None:
-    """Write the report of STUDY: one page, its pictures, region.json and the table of trials.
+def report(studies: tuple[str, ...], criterion: tuple[str, ...], to: str | None, results: str | None) -> None:
+    """Write the report of STUDY, or compare its region with that of OTHER.
 
-    Nothing is trained and Optuna is not touched: `--criterion` judges what was measured anew.
+    One page with its pictures, region.json and the table of trials. Nothing is trained and Optuna is not touched:
+    `--criterion` judges what was measured anew.
     """
     from pathlib import Path
 
+    from pipeline.errors import UsageError
     from pipeline.lookup import find_begun
+    from pipeline.report.overlay import make_comparison
     from pipeline.report.rejudge import rejudged
     from pipeline.report.report import make_report
     from pipeline.report.results import Results
 
-    folder, _ = find_begun(study, results)
-    found = Results(folder, rejudged(folder.study().criterion, criterion))
-    click.echo(str(make_report(found, Path(to) if to is not None else None)))
+    if len(studies) > 2:
+        raise UsageError(f"a report must be of one study or of two, got {len(studies)}")
+    folders = [find_begun(study, results)[0] for study in studies]
+    first, *others = (Results(folder, rejudged(folder.study().criterion, criterion)) for folder in folders)
+    folder = Path(to) if to is not None else None
+    click.echo(str(make_comparison(first, others[0], folder) if others else make_report(first, folder)))
