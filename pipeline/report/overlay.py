@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy.special import ndtri
 
 from pipeline.report.axis_ticks import ticks
 from pipeline.report.html import Html, element, joined, picture, table
@@ -24,7 +23,7 @@ from pipeline.report.report import write_files
 from pipeline.report.results import Results
 from pipeline.report.wording import band, percent, volume
 from pipeline.stability.comparison import Comparison, compare, within
-from pipeline.stability.contours import LEVELS, contour
+from pipeline.stability.contours import LEVELS, contour, probit
 from pipeline.stability.contributions import contributions
 from pipeline.stability.coordinates import Array
 from pipeline.stability.estimator import Estimator
@@ -157,7 +156,10 @@ def _figure(compared: Compared) -> bytes | None:
         if layout.y is not None:
             axes.set_yticks(*ticks(coordinates, layout.y))
         axes.set_xlim(0, 1)
-        axes.set_ylim(0, 1 if layout.y is not None else 1.05)
+        if layout.y is None:
+            axes.set_ylim(0, 1.05)
+        else:
+            axes.set_ylim(*panel_plane(coordinates, layout.x, layout.y, held, _CELLS).unit_Y[[0, -1]])
         axes.tick_params(labelsize=8.5)
     for axes in grid.flat[len(panels) :]:
         axes.axis("off")
@@ -189,8 +191,8 @@ def _draw(
         return
     plane = panel_plane(coordinates, layout.x, layout.y, held, _CELLS)
     p_M = estimator.probabilities(within(coordinates, estimator.coordinates, plane.unit_MD)).p_region
-    z_YX = ndtri(np.clip(plane.picture(p_M), 1e-12, 1 - 1e-12))
+    z_YX = plane.picture(probit(p_M))
     axes.contourf(plane.unit_X, plane.unit_Y, z_YX, [0, np.inf], colors=[colour], alpha=0.15)
     for level in LEVELS:
-        for curve in contour(plane.unit_X, plane.unit_Y, z_YX, float(ndtri(level))):
+        for curve in contour(plane.unit_X, plane.unit_Y, z_YX, float(probit(level))):
             axes.plot(*curve.T, color=colour, linestyle=style, linewidth=1.8 if level == LEVELS[1] else 0.6)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from pipeline.stability.coordinates import Array
@@ -45,14 +45,14 @@ def boundaries(diagram: PhaseDiagram) -> list[Boundary]:
     fields = {"region": diagram.p_region, **diagram.probabilities.sides}
     wanted = [(kind, field_M, level) for kind, field_M in fields.items() for level in LEVELS]
     return [
-        Boundary(kind, level, contour(cells.unit_X, cells.unit_Y, cells.picture(_probit(field_M)), float(ndtri(level))))
+        Boundary(kind, level, contour(cells.unit_X, cells.unit_Y, cells.picture(probit(field_M)), float(ndtri(level))))
         for kind, field_M, level in [*wanted, ("safe core", diagram.p_next, SAFE)]
     ]
 
 
-def _probit(p_M: Array) -> Array:
+def probit(p_M: ArrayLike) -> Array:
     """Probabilities in standard deviations, in which they are nearly linear between cells."""
-    return np.asarray(ndtri(np.clip(p_M, _CERTAIN, 1 - _CERTAIN)))
+    return np.asarray(ndtri(np.clip(np.asarray(p_M, dtype=np.float64), _CERTAIN, 1 - _CERTAIN)))
 
 
 def contour(x_X: Array, y_Y: Array, field_YX: Array, level: float) -> tuple[Array, ...]:
