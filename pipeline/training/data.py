@@ -71,9 +71,9 @@ class Dataset:
         key = (dtype, device)
         if key not in self._tensors:
             num_rows, num_features = self.x_ND.shape
-            x_NF = torch.zeros(num_rows + 1, padded(num_features), dtype=dtype)
+            x_NF = torch.zeros(num_rows + 1, padded(num_features), dtype=dtype, device="cpu")
             x_NF[:num_rows, :num_features] = torch.from_numpy(self.x_ND)
-            y_N = torch.zeros(num_rows + 1, dtype=torch.int64)
+            y_N = torch.zeros(num_rows + 1, dtype=torch.int64, device="cpu")
             y_N[:num_rows] = torch.from_numpy(self.y_N)
             self._tensors[key] = (x_NF.to(device), y_N.to(device))
         return self._tensors[key]
