@@ -14,6 +14,7 @@ from rich.console import Console
 
 from tests.bench.driver import driver
 from tests.bench.measure import Row
+from tests.bench.operations import operations
 from tests.bench.probe_cost import probe_cost
 from tests.bench.report import draw, machine, print_table, write_json
 from tests.bench.scale import scale
@@ -24,6 +25,7 @@ from tests.bench.whole_line import Place, Section, peer_widths, startup, whole_l
 
 SECTIONS: dict[str, Section] = {
     "training": training,
+    "operations": operations,
     "profile": profiles,
     "statistics": probe_cost,
     "init-only": init_only,
