@@ -56,3 +56,8 @@ def test_errors_of_our_own_are_not_retried() -> None:
 def test_a_sentence_holds_no_password() -> None:
     error = OSError("could not reach postgresql://me:secret@db:5432/mlflow\nmore")
     assert sentence(error) == "could not reach postgresql://***@db:5432/mlflow"
+
+
+def test_a_refused_user_is_told_which_variables_to_set() -> None:
+    error = OSError("API request to endpoint /api/2.0/mlflow/runs/create failed with error code 401 != 200. Response")
+    assert "MLFLOW_TRACKING_PASSWORD" in sentence(error)
