@@ -35,17 +35,18 @@ def submitted(stack: Stack, name: str, trials: int, to_come: list[Fault]) -> int
             fault = to_come.pop(0)
             print(f"  {told:4} told, {time.monotonic() - began:4.0f} s: {fault.name}", flush=True)
             fault.do(stack)
-        if driver.poll() is not None:
-            said = driver.communicate()[0].strip().splitlines()
-            if driver.returncode == 0:
+        if driver.ended() is not None:
+            code, text = driver.outcome(0)
+            said = text.splitlines()
+            if code == 0:
                 return submissions
-            print(f"  the driver ended with {driver.returncode}: {said[-1] if said else ''}", flush=True)
+            print(f"  the driver ended with {code}: {said[-1] if said else ''}", flush=True)
             if submissions == MOST_SUBMISSIONS:
                 sys.exit("\n".join(["the study must end, but its driver did not:", *said[-30:]]))
             submissions += 1
             driver = stack.gradstab(*arguments)
         if time.monotonic() - began > _FOLLOW_SECONDS:
-            driver.kill()
+            driver.outcome(0)
             sys.exit(f"the study must be done within {_FOLLOW_SECONDS:.0f} s, but {stack.told(name)} trials are told")
         time.sleep(0.3 if to_come else 1)
 

@@ -44,9 +44,9 @@ def check_secured(stack: Stack) -> None:
 
     began = time.monotonic()
     driver = stack.gradstab(*submit, RAY_AUTH_TOKEN=token, RAY_AUTH_MODE="token")
-    log = driver.communicate()[0]
-    if driver.returncode:
-        sys.exit(f"a study submitted with its token must run, but it ended with {driver.returncode}:\n{log[-3000:]}")
+    code, log = driver.outcome(200)
+    if code:
+        sys.exit(f"a study submitted with its token must run, but it ended with {code}:\n{log[-3000:]}")
     print(f"  submitted with its token: 24 trials in {time.monotonic() - began:.0f} s")
     _shown_nowhere(stack, log)
 
@@ -66,10 +66,9 @@ def _expect(status: int, url: str, *, user: str | None = None, **headers: str) -
 
 
 def _one_sentence(stack: Stack, what: str, word: str, arguments: tuple[str, ...], **environment: str) -> None:
-    driver = stack.gradstab(*arguments, **environment)
-    said = driver.communicate(timeout=120)[0].strip()
-    if driver.returncode != 1 or "\n" in said or word not in said or "Traceback" in said:
-        sys.exit(f"{what}: one sentence about the {word} and exit code 1 are due, got {driver.returncode} and:\n{said}")
+    code, said = stack.gradstab(*arguments, **environment).outcome(120)
+    if code != 1 or "\n" in said or word not in said or "Traceback" in said:
+        sys.exit(f"{what}: one sentence about the {word} and exit code 1 are due, got {code} and:\n{said}")
     print(f"  {what}: {said}")
 
 

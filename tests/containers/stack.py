@@ -8,6 +8,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,31 @@ def build() -> None:
     for target in ("server", "worker"):
         command = ["docker", "buildx", "build", "--quiet", "--load", "--file=docker/Dockerfile", f"--target={target}"]
         run(*command, *extra, f"--tag=gradstab-{target}:local", ".", cwd=ROOT)
+
+
+class Command:
+    """`gradstab` as a process; what it prints goes to a file, which never fills up as a pipe would."""
+
+    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed with this object
+        command = [sys.executable, "-m", "pipeline", *arguments]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=self._log, stderr=subprocess.STDOUT, text=True
+        )
+
+    def ended(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        return self._process.poll()
+
+    def outcome(self, timeout: float) -> tuple[int, str]:
+        """Its exit code and all it said; killed if it takes longer than `timeout` seconds."""
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self._log.seek(0)
+        return code, self._log.read().strip()
 
 
 @dataclass
@@ -79,18 +105,11 @@ class Stack:
     def in_head(self, *command: str, check: bool = True, **options: Any) -> Process:
         return self.compose("exec", "--no-TTY", "head", *command, check=check, **options)
 
-    def gradstab(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def gradstab(self, *arguments: str, **environment: str) -> Command:
         """`gradstab` on this machine, which has nothing set for this cluster but what is given here."""
         mine = ("MLFLOW_", "RAY_", "GRADSTAB_", "OPTUNA_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
-        return subprocess.Popen(
-            [sys.executable, "-m", "pipeline", *arguments],
-            cwd=ROOT,
-            env={**kept, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        return Command(arguments, {**kept, **environment})
 
     def told(self, study: str) -> int | None:
         """Trials that Optuna holds complete, asked of PostgreSQL; None while it does not answer."""
