@@ -23,7 +23,7 @@ _CREATED_MS = 1_750_000_000_000  # the list of views shows the newest first
 _MOST_CHOICES = 6
 _NEWEST = ("tags.`mlflow.runName`", False)  # names begin with the number
 _COLUMNS = ("depth", "init_scale", "activation", "clip")
-_GENERATED = ("Model metrics", "series", "profile_init", "profile_end", "Image grid", "heat_map")
+_GENERATED = ("Model metrics", "trials", "region", "series", "profile_init", "profile_end", "Image grid", "heat_map")
 _RESULTS = ("tags.`verdict`", "metrics.`R`", "metrics.`rate`", "metrics.`tail_loss`", "metrics.`clip_fraction`")
 
 Card = dict[str, Any]

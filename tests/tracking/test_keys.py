@@ -1,0 +1,54 @@
+"""The page of keys says what runs hold: no key without a line, no line without a key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.recipe import Recipe
+from pipeline.stability.criterion import Criterion, judge
+from pipeline.tracking.keys import SEARCHES, TRIAL_METRICS, TRIAL_PROFILES, TRIAL_SERIES, TRIAL_TAGS, page
+from pipeline.tracking.run_content import RunContent, run_content
+from pipeline.tracking.shipping_files import load_state
+from pipeline.tracking.trial_note import MAPS_TAG
+from tests.fakes import make_mixed_records
+from tests.tracking.conftest import MakeFolder
+from tests.tracking.notebook import client_of, ship
+from tests.tracking.test_saved_views import job_of
+
+
+def contents() -> list[RunContent]:
+    """Every kind of trial, with clipping and without."""
+    records = [*make_mixed_records(6), *make_mixed_records(6, clip=True), *make_mixed_records(6, depth=600)]
+    return [
+        run_content(r, None if r.trajectory is None else judge(r.trajectory, Criterion()), job_of({})) for r in records
+    ]
+
+
+def test_the_page_is_current() -> None:
+    written = (Path(__file__).parents[2] / "docs" / "keys.md").read_text(encoding="utf-8")
+    assert written == page(), "python -m pipeline.tracking.keys > docs/keys.md"
+
+
+def test_every_key_of_a_run_has_a_line_and_every_line_a_key() -> None:
+    found = contents()
+    metrics = {row.key for content in found for row in content.metrics}
+    assert metrics == {key.name for key in (*TRIAL_METRICS, *TRIAL_SERIES, *TRIAL_PROFILES)}
+    tags = {name for content in found for name in content.tags if not name.startswith("mlflow.")}
+    assert tags | {MAPS_TAG} == {key.name for key in TRIAL_TAGS}
+    assert {name for content in found for name in content.params} <= {*Recipe.model_fields, "seed"}
+
+
+def test_the_searches_find_what_they_say(make_folder: MakeFolder) -> None:
+    folder = make_folder([make_mixed_records(6, first=36), make_mixed_records(6, first=42, activation="relu")])
+    ship(folder)
+    experiment = load_state(folder).experiment_id or ""
+    found = {
+        wanted: [run.data.tags.get("trial", "study") for run in client_of(folder).search_runs([experiment], search)]
+        for wanted, search in SEARCHES
+    }
+    assert set(found["exploding ReLU networks"]) == {"44", "45"}, "45 overflows at once"
+    assert set(found["all that exploded"]) == {"38", "44"}
+    assert found["one trial"] == ["42"]
+    assert found["the study's own run"] == ["study"]
+    assert found["saved by clipping"] == []
+    assert set(found["trials at the cliff edge"]) <= {str(number) for number in range(36, 48)}
