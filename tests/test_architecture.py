@@ -33,7 +33,7 @@ THIRD_PARTY = {
     "search": {"optuna", "numpy", "scipy", "sqlalchemy", "psycopg"},
     "execution": {"ray"},
     "tracking": {"mlflow", "numpy", "pydantic", "sqlalchemy", "requests", "PIL"},
-    "report": {"pandas", "numpy", "matplotlib", "pydantic"},
+    "report": {"pandas", "numpy", "matplotlib", "pydantic", "threadpoolctl"},
     "stability": {"numpy", "scipy", "pydantic"},
     "space": {"pydantic"},
     "recipe": {"pydantic"},

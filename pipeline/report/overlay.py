@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from threadpoolctl import threadpool_limits
 
 from pipeline.report.axis_ticks import ticks
 from pipeline.report.html import Html, element, joined, picture, table
@@ -59,7 +60,8 @@ def make_comparison(first: Results, second: Results, folder: Path | None = None)
     """
     names = (first.study.name, second.study.name)
     second = Results(second.folder, first.criterion)
-    compared = Compared(first, second, compare(first.estimator, second.estimator, names))
+    with threadpool_limits(1):
+        compared = Compared(first, second, compare(first.estimator, second.estimator, names))
     folder = first.folder.path / f"report-against-{names[1]}" if folder is None else folder
     png = _figure(compared)
     files = {} if png is None else {"regions.png": png}

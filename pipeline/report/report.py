@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from pipeline.errors import GradstabError, StorageError
 from pipeline.report.findings import Findings, find
 from pipeline.report.interval_table import Row
@@ -36,9 +38,10 @@ def make_report(results: Results, folder: Path | None = None) -> Path:
         StorageError: the folder cannot be written.
     """
     folder = results.folder.path / FOLDER if folder is None else folder
-    findings = find(results)
     certificate = read_certificate(results.folder.path)
-    pictures = all_pictures(findings)
+    with threadpool_limits(1):  # thousands of small factorisations: waiting threads took five times the CPU
+        findings = find(results)
+        pictures = all_pictures(findings)
     html = page(findings, pictures, certificate, _origin(results))
     files: dict[str, bytes] = {each.name: each.png for each in pictures}
     files["region.json"] = json.dumps(

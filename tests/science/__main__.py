@@ -14,10 +14,11 @@ from pipeline.report.results import Results
 from pipeline.session import run_study
 from pipeline.study_file import load_study_file
 from pipeline.terminal import duration, say
-from tests.science import clipping, critical_lines, layer_gain, trainable_depth
+from tests.science import clipping, critical_lines, layer_gain, safe_core, trainable_depth
 from tests.science.claims import print_claims
 
 STUDIES = Path(__file__).parent.parent.parent / "studies"
+TRAINED = ("quickstart", "trainable_depth", "clip_rescue", "relu_or_sigmoid")
 # what the claims need is in the results; thousands of runs in MLflow would only take time
 QUIETLY = ("tracking.children=0",)
 
@@ -33,6 +34,7 @@ def main() -> int:
         found = [
             *critical_lines.claims(_measured("critical_lines", root), _measured("gelu_jump", root)),
             *trainable_depth.claims(_measured("trainable_depth", root)),
+            *(safe_core.claim(_measured(name, root)) for name in TRAINED),
         ]
     torch.set_flush_denormal(True)
     with torch.inference_mode():

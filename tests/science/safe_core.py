@@ -18,9 +18,11 @@ from pipeline.stability.region import SAFE
 from pipeline.study_folder import StudyFolder
 from pipeline.training.work import TrainingWork
 from pipeline.trial import Trial, trial_seed
+from tests.science.claims import Claim
 
 FIRST_NUMBER = 1_000_000_000  # seeds that no trial of a study ever had
 PACK = 20
+LEAST_SHARE = 0.9
 _LOG2_CANDIDATES = 13
 
 
@@ -59,6 +61,20 @@ def train_in_safe_core(results: Results, num_trials: int = 100, seed: int = 1) -
     trajectories = [trajectory for pack in _packs(trials) for trajectory in work.run(pack, slot)]
     in_band = sum(judge(trajectory, results.criterion).margin > 0 for trajectory in trajectories)
     return SafeCore(study.name, len(trials), in_band, float(p_M[chosen].mean()) if len(chosen) else float("nan"))
+
+
+def claim(results: Results) -> Claim:
+    """At least nine of ten fresh trainings that were called safe are."""
+    found = train_in_safe_core(results)
+    share = found.num_in_band / max(1, found.num_trained)
+    return Claim(
+        claim=f"{found.study}: fresh trainings at points of p_next > .95 are in band",
+        expected=f"at least 90 % (p_next {found.promised:.3f})",
+        measured=f"{100 * share:.0f} %",
+        num_trials=found.num_trained,
+        interval="",
+        holds=found.num_trained > 0 and share >= LEAST_SHARE,
+    )
 
 
 def _packs(trials: list[Trial]) -> list[list[Trial]]:
