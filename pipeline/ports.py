@@ -107,6 +107,7 @@ class Proposal:
 
     number: int
     point: dict[str, Value]
+    retry_of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,13 @@ class Telling:
 
 @dataclass(frozen=True)
 class SearchState:
-    """Where a stored study stands: numbers whose result is told (or failed), and those still running."""
+    """Where a stored study stands: numbers whose result is told (or failed), those still running, and of which failed
+    number each retry is one."""
 
     told: frozenset[int]
     failed: frozenset[int]
     running: tuple[Proposal, ...]
+    retries: Mapping[int, int] = field(default_factory=dict)
 
 
 class Searcher(Protocol):
@@ -142,7 +145,12 @@ class Searcher(Protocol):
         """`count` new trials, numbered consecutively."""
         ...
 
-    def restore(self, points: Mapping[int, dict[str, Value]]) -> None:
+    def ask_again(self, numbers: Sequence[int]) -> list[Proposal]:
+        """New trials at the points of failed ones, under new numbers; those that were asked for again before do not
+        count twice. Returns the ones that run."""
+        ...
+
+    def restore(self, points: Mapping[int, dict[str, Value]], retries: Mapping[int, int]) -> None:
         """Create again, running, what storage lost: every number from its first missing one to the largest given.
 
         Numbers between them that are not given get a proposal of the sampler.

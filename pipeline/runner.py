@@ -17,7 +17,7 @@ from pipeline.attempts import AttemptLog
 from pipeline.kill_points import passage
 from pipeline.packing import MAX_PACK_TRIALS, CostModel, DataShape, PackKey, pack_key, pack_length
 from pipeline.ports import Executor, Kind, PackResult, Proposal, Searcher, Slot, Telling, Tracker
-from pipeline.recovery import restored
+from pipeline.recovery import left_open, restored
 from pipeline.segments import CorruptSegmentError, Record, read_segment, segment_index, segment_paths, write_segment
 from pipeline.slot_board import SlotBoard
 from pipeline.speeds import Speeds
@@ -127,8 +127,8 @@ class Runner:
         if grace is not None:
             self._abandon_at = min(self._abandon_at, time.monotonic() + grace)
 
-    def recover(self) -> None:
-        """Make storage agree with the record: tell what was recorded but not told, queue what was cut off."""
+    def recover(self, *, retry_failed: bool = False) -> None:
+        """Make storage agree with the record: tell what was recorded but not told, queue what was cut off or failed."""
         state = restored(self._folder, self._searcher)
         recorded: set[int] = set()
         for path in segment_paths(self._folder):
@@ -144,14 +144,10 @@ class Runner:
                     if record.number not in recorded:
                         recorded.add(record.number)
                         self._settle(record, told=record.number in state.told or record.number in state.failed)
-        budget = self._study.budget.trials  # what an earlier run asked for beyond it waits for a larger one
-        lost = [self._searcher.proposal(number) for number in sorted(state.told - recorded) if number < budget]
-        cut_off = [trial for trial in state.running if trial.number not in recorded and trial.number < budget]
-        self.resumed = tuple(proposal.number for proposal in cut_off)
-        self._enqueue([*lost, *cut_off])
-        numbers = [*state.told, *state.failed, *(proposal.number for proposal in state.running)]
-        self._asked = sum(number < budget for number in numbers)
-        self.progress.failed += len(state.failed - recorded)
+        left = left_open(self._searcher, recorded, self._study.budget.trials, retry_failed=retry_failed)
+        self.resumed = tuple(proposal.number for proposal in left.cut_off)
+        self._enqueue([*left.lost, *left.cut_off])
+        self._asked, self.progress.failed = left.asked, left.failed
         self._look()
 
     def run(self) -> Progress:
@@ -263,7 +259,8 @@ class Runner:
     def _enqueue(self, proposals: Sequence[Proposal]) -> None:
         for proposal in proposals:
             recipe = self._study.resolve(proposal.point)
-            trial = Trial(proposal.number, proposal.point, recipe, trial_seed(self._study.seed, proposal.number))
+            seed = trial_seed(self._study.seed, proposal.number)
+            trial = Trial(proposal.number, proposal.point, recipe, seed, proposal.retry_of)
             self._pending.setdefault(pack_key(recipe), deque()).append(trial)
 
     def _receive(self, results: Sequence[PackResult]) -> None:
@@ -324,6 +321,7 @@ class Runner:
             device=f"{result.slot.kind}:{result.slot.name}",
             started_ms=result.started_ms,
             finished_ms=result.finished_ms,
+            retry_of=trial.retry_of,
             attempts=self._attempts.attempts(trial.number) + (0 if "failure" in outcome else 1),
             **outcome,  # type: ignore[arg-type]
         )

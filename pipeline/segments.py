@@ -48,6 +48,7 @@ class Record:
     attempts: int
     trajectory: Trajectory | None = None
     failure: str | None = None
+    retry_of: int | None = None
 
 
 def segment_paths(folder: Path) -> list[Path]:
@@ -142,6 +143,8 @@ def _head(record: Record) -> dict[str, Any]:
         "attempts": record.attempts,
         "failure": record.failure,
     }
+    if record.retry_of is not None:
+        head["retry_of"] = record.retry_of
     if record.trajectory is not None:
         head["trajectory"] = {
             "depth": record.trajectory.depth,

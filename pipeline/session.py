@@ -111,6 +111,7 @@ def drive(
     stop: StopSwitch | None = None,
     work: Work | None = None,
     force: bool = False,
+    retry_failed: bool = False,
 ) -> Ended:
     """Run the study's loop as its one driver, then let what waits be shipped.
 
@@ -118,6 +119,7 @@ def drive(
         source: the study's file, copied beside the results.
         work: what workers do with a pack; training by default.
         force: take the study over from another driver.
+        retry_failed: try failed trials again, under new numbers.
     """
     listener, stop = listener or Listener(), stop or StopSwitch()
     folder = StudyFolder.of(settings.results_root(), study.name)
@@ -143,7 +145,7 @@ def drive(
                     on_progress=_Reporter(folder, study, settings, listener, report, executor),
                 )
                 stop.attach(runner)
-                runner.recover()
+                runner.recover(retry_failed=retry_failed)
                 _say_what_was_found(runner, listener)
                 progress = runner.run()
                 store_cost_models(runner.speeds.costs)

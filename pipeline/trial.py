@@ -18,12 +18,14 @@ class Trial:
         point: one value per axis.
         recipe: all settings, the point's put in place and relative scales made absolute.
         seed: determines weights, biases and batch order.
+        retry_of: number of the failed trial that this one tries again.
     """
 
     number: int
     point: dict[str, Value]
     recipe: Recipe
     seed: int
+    retry_of: int | None = None
 
 
 @dataclass(frozen=True)

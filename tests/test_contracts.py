@@ -362,16 +362,31 @@ class SearcherContract:
         full = bench.searcher(spec, "-full", replicates=2).ask(6)
         searcher = bench.searcher(spec, replicates=2)
         searcher.ask(1)
-        searcher.restore({p.number: p.point for p in full if p.number != 3})
+        searcher.restore({p.number: p.point for p in full if p.number != 3}, {})
         state = searcher.state()
         assert [p.number for p in state.running] == [0, 1, 2, 3, 4, 5]
         assert {p.number: p for p in state.running if p.number not in (0, 3)} == {
             p.number: p for p in full if p.number not in (0, 3)
         }
         assert state.running[3].point == full[3].point  # a replicate's is known, whatever the sampler
-        searcher.restore({p.number: p.point for p in full})
+        searcher.restore({p.number: p.point for p in full}, {})
         assert searcher.state() == state
         assert [p.number for p in searcher.ask(1)] == [6]
+
+    def test_a_failed_trial_is_tried_again_under_a_new_number_once(self, bench: Bench) -> None:
+        undisturbed = bench.searcher(SobolSampler(), "-undisturbed").ask(4)
+        searcher = bench.searcher(SobolSampler())
+        asked = searcher.ask(3)
+        searcher.tell_failure(1, "oom")
+        again = [Proposal(3, asked[1].point, retry_of=1)]
+        assert searcher.ask_again([1]) == again
+        assert searcher.ask_again([1]) == again
+        assert searcher.state().retries == {3: 1}
+        reopened = bench.searcher(SobolSampler())
+        assert reopened.state().running == (asked[0], asked[2], *again)
+        assert reopened.ask(1)[0].point == undisturbed[3].point  # a retry takes no point of the design
+        reopened.restore({5: asked[1].point}, {5: 1})
+        assert bench.searcher(SobolSampler()).state().retries == {3: 1, 5: 1}
 
     def test_telling_again_changes_nothing(self, bench: Bench) -> None:
         searcher = bench.searcher(SobolSampler())

@@ -264,3 +264,34 @@ def test_a_study_of_the_same_name_in_shared_storage_is_not_continued_by_mistake(
     opened(study.fingerprint()).close()
     with pytest.raises(UsageError, match="give this study another --name"):
         opened(declare(seed=1).fingerprint())
+
+
+def test_failed_trials_are_tried_again_under_new_numbers_linked_to_the_old(tmp_path):
+    study = declare(budget={"trials": 12})
+    ill = run(study, tmp_path, RaisingWork(frozenset([3, 7]), RuntimeError("boom")))
+    assert (ill.done, ill.failed) == (12, 2)
+    assert run(study, tmp_path).failed == 2  # not unless it is asked for
+
+    def retried() -> Progress:
+        runner = open_runner(study, tmp_path)
+        runner.recover(retry_failed=True)
+        return runner.run()
+
+    well = retried()
+    assert (well.done, well.failed, well.new) == (12, 0, 2)
+    records = {record.number: record for path in segment_paths(tmp_path) for record in read_segment(path)}
+    assert {n: record.retry_of for n, record in records.items() if record.retry_of is not None} == {12: 3, 13: 7}
+    assert (records[12].point, records[13].point) == (records[3].point, records[7].point)
+    assert records[12].seed != records[3].seed
+    again = retried()
+    assert (again.done, again.failed, again.new) == (12, 0, 0)
+    (tmp_path / "optuna.journal").unlink()
+    assert run(study, tmp_path).done == 12
+    larger = run(declare(budget={"trials": 14}), tmp_path)
+    assert (larger.done, larger.new) == (14, 2)
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    run(declare(budget={"trials": 14}), undisturbed)
+    points = [tuple(record.point.items()) for path in segment_paths(undisturbed) for record in read_segment(path)]
+    mine = [tuple(record.point.items()) for path in segment_paths(tmp_path) for record in read_segment(path) if record.retry_of is None]  # fmt: skip
+    assert sorted(mine) == sorted(points)

@@ -169,15 +169,20 @@ class Results:
             self._diagrams[responses] = (diagram, find_regions(estimator, diagram))
         return self._diagrams[responses]
 
+    @cached_property
+    def _retried(self) -> set[object]:
+        """Numbers of failed trials that were tried again under another."""
+        return {row.values.get("retry_of") for row in self.rows}
+
     def verdicts(self) -> Counter[str]:
-        """How many trials got each verdict; failed ones under `failed`."""
-        return Counter(str(row.values["verdict"]) for row in self.rows)
+        """How many trials got each verdict; failed ones under `failed`, unless they were tried again."""
+        return Counter(str(row.values["verdict"]) for row in self.rows if row.number not in self._retried)
 
     def failures(self) -> dict[str, list[int]]:
         """Why machines failed, and the numbers of the trials that were lost to it."""
         numbers: dict[str, list[int]] = {}
         for row in self.rows:
-            if row.values["verdict"] == "failed":
+            if row.values["verdict"] == "failed" and row.number not in self._retried:
                 numbers.setdefault(str(row.values["failure"]), []).append(row.number)
         return numbers
 
@@ -206,6 +211,7 @@ class Results:
         values["init_scale"] = record.recipe["init_scale"]
         values.update(seed=record.seed, attempts=record.attempts, device=record.device)
         values["seconds"] = (record.finished_ms - record.started_ms) / 1000
+        values.update({} if record.retry_of is None else {"retry_of": record.retry_of})
         if record.trajectory is None:
             values.update(verdict="failed", failure=record.failure)
             return Row(record.number, path, record.point, values, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import optuna
@@ -35,6 +36,7 @@ from pipeline.storage_url import without_password
 
 FINGERPRINT_ATTRIBUTE = "gs.fingerprint"
 _MAX_REASON = 500
+_RETRY = ATTRIBUTE_PREFIX + "retry_of"
 
 
 class OptunaSearcher:
@@ -90,6 +92,7 @@ class OptunaSearcher:
         opened = open_storage(storage_url, study_name)
         self._patient = Patience(storage_url, patience, report)
         self._storage = opened.storage
+        self._retries: dict[int, int] = {}  # new number to the failed one
         self.close = opened.close
         self._created, self._together = opened.created, opened.together
         with storage_errors(self._url):
@@ -133,10 +136,12 @@ class OptunaSearcher:
             elif trial.state.is_finished():
                 failed.add(trial.number)
             elif (proposal := self._completed(trial)) is not None:
-                running.append(proposal)
+                running.append(replace(proposal, retry_of=trial.user_attrs.get(_RETRY)))
             else:
                 failed.add(trial.number)
-        return SearchState(frozenset(told), frozenset(failed), tuple(running))
+            if _RETRY in trial.user_attrs:
+                self._retries[trial.number] = int(trial.user_attrs[_RETRY])
+        return SearchState(frozenset(told), frozenset(failed), tuple(running), dict(self._retries))
 
     def values(self) -> dict[int, float]:
         """What was told of every completed trial, by number."""
@@ -149,13 +154,28 @@ class OptunaSearcher:
 
     def proposal(self, number: int) -> Proposal:
         """The point that storage holds under a number, finished or not."""
-        params = self._patient(lambda: self._storage.get_trial(self._trial_id(number)).params)
+        trial = self._patient(lambda: self._storage.get_trial(self._trial_id(number)))
+        params = trial.params
         if not params.keys() >= self._distributions.keys():
             raise StorageError(
                 f"trial {number} of study {self._name!r} must have a value for every axis, got {sorted(params)}: "
                 "it was added by another program"
             )
-        return Proposal(number, self._ordered(params))
+        return Proposal(number, self._ordered(params), trial.user_attrs.get(_RETRY))
+
+    def ask_again(self, numbers: Sequence[int]) -> list[Proposal]:
+        """New trials at the points of failed ones, each once, under new numbers; returns the ones that run."""
+
+        def create() -> list[Proposal]:
+            with self._created():
+                asked = set(self._state().retries.values())
+                for number in numbers:
+                    if number not in asked:
+                        known = self.proposal(number).point
+                        self._new_trial(self._storage.get_n_trials(self._study_id), known, retry_of=number)
+                return [proposal for proposal in self._state().running if proposal.retry_of in numbers]
+
+        return self._patient(create)
 
     def ask(self, count: int) -> list[Proposal]:
         """`count` new trials, numbered consecutively and running in storage."""
@@ -181,13 +201,13 @@ class OptunaSearcher:
         """Delete the study with all its trials."""
         self._patient(lambda: self._storage.delete_study(self._study_id))
 
-    def restore(self, points: Mapping[int, dict[str, Value]]) -> None:
+    def restore(self, points: Mapping[int, dict[str, Value]], retries: Mapping[int, int]) -> None:
         """Create again, running, what storage lost: every number from its first missing one to the largest given."""
 
         def create() -> None:
             with self._created():
                 for number in range(self._storage.get_n_trials(self._study_id), max(points, default=-1) + 1):
-                    self._new_trial(number, points.get(number))
+                    self._new_trial(number, points.get(number), retry_of=retries.get(number))
 
         self._patient(create)
 
@@ -232,8 +252,12 @@ class OptunaSearcher:
 
         self._patient(finish)
 
-    def _new_trial(self, number: int, known: dict[str, Value] | None = None) -> Proposal:
-        settled = self._settled(number) if known is None else (known, {})
+    def _new_trial(
+        self, number: int, known: dict[str, Value] | None = None, *, retry_of: int | None = None
+    ) -> Proposal:
+        link: Attributes = {} if retry_of is None else {_RETRY: retry_of}
+        self._retries.update({} if retry_of is None else {number: retry_of})
+        settled = self._settled(number) if known is None else (known, link)
         if settled is None:
             trial = self._study.ask(self._distributions)
             alone, point = trial.number == number, self._ordered(trial.params)
@@ -258,7 +282,7 @@ class OptunaSearcher:
         """Point and attributes of a number for which no sampler is asked: an audit's, a design's, or a replicate's."""
         first = number - number % self._replicates
         if self._design is not None and self._auditor is None:
-            return self._design.point(number // self._replicates), {}
+            return self._design.point(self._index(number)), {}
         if number != first:
             params = self._storage.get_trial(self._trial_id(first)).params
             if params.keys() >= self._distributions.keys():
@@ -266,7 +290,11 @@ class OptunaSearcher:
         elif self._auditor is not None and (audit := self._auditor.settled(self._study, number)) is not None:
             point, attributes = audit
             return self._ordered(point), attributes
-        return None if self._design is None else (self._design.point(number // self._replicates), {})
+        return None if self._design is None else (self._design.point(self._index(number)), {})
+
+    def _index(self, number: int) -> int:
+        """Index in the design: retries stand between its points and take none of them."""
+        return (number - sum(retry < number for retry in self._retries)) // self._replicates
 
     def _completed(self, trial: FrozenTrial) -> Proposal | None:
         """The proposal of an unfinished trial; None if its parameters do not fit the space and it was ended as FAIL."""

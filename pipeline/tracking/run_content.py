@@ -64,6 +64,7 @@ def run_content(record: Record, judgement: Judgement | None, job: TrackingJob) -
         "study": job.study,
         "study_id": job.study_id,
         "trial": str(record.number),
+        **({} if record.retry_of is None else {"retry_of": str(record.retry_of)}),
         "verdict": verdict,
         "device": record.device,
         "mlflow.note.content": trial_note(record, judgement, job),
@@ -136,6 +137,7 @@ def table_row(record: Record, judgement: Judgement | None) -> dict[str, Value | 
             "flag": judgement.flag,
         }
     return row | {
+        **({} if record.retry_of is None else {"retry_of": record.retry_of}),
         "seed": str(record.seed),  # 64 bits: a browser would round the number
         "device": record.device,
         "attempts": record.attempts,

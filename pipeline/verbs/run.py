@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Replace a field, as recipe.width=256.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the study.")
 @click.option("--name", help="Run under this name: a study of its own.")
+@click.option("--retry-failed", is_flag=True, help="Try failed trials again, under new numbers, beyond the budget.")
 @click.option("--force", is_flag=True, help="Take over from another driver (PostgreSQL): it stops at its next write.")
 @click.option("--report/--no-report", default=True, show_default=True, help="Write the study's report at the end.")
 @results_option
@@ -36,6 +37,7 @@ def run(
     overrides: tuple[str, ...],
     seed: int | None,
     name: str | None,
+    retry_failed: bool,
     force: bool,
     report: bool,
     results: str | None,
@@ -66,7 +68,16 @@ def run(
     stop = StopSwitch()
     with interrupts_drain(stop), ProgressLine() as line:
         listener = Listener(found=say, progress=line.show, shipping=line.shipping)
-        ended = drive(declared, settings, source=source, engine=engine, listener=listener, stop=stop, force=force)
+        ended = drive(
+            declared,
+            settings,
+            source=source,
+            engine=engine,
+            listener=listener,
+            stop=stop,
+            force=force,
+            retry_failed=retry_failed,
+        )
     found = Results(StudyFolder.of(settings.results_root(), declared.name))
     page = written_report(found) if report and not ended.stopped else None
     print_run(found, settings, ended.waiting, output, page)
