@@ -23,11 +23,12 @@ _PRODUCTS = ("aten::bmm", "aten::baddbmm", "aten::baddbmm_", "aten::mm", "aten::
 _BY_FUNCTION = {
     "total_norms": "norms",
     "section_norms": "statistics",
-    "_gather": "gather",
+    "_fetch": "gather",
     "_loss": "loss",
     "accuracy": "accuracy",
     "_initial_values": "initialisation",
     "_bind": "buffers",
+    "_plan": "buffers",
 }
 _BY_FILE = {
     "training/activations.py": "activation",
