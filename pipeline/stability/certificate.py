@@ -59,7 +59,11 @@ class Certificate:
     def verdict(self) -> str:
         """In one sentence: certified or not, and which conditions do not hold."""
         if self.certified:
-            return f"certified after {self.num_trials} trials: {self.conditions[0].sentence}"
+            expected = f"{100 * self.misclassified_volume:.2g} % is expected to be"
+            return (
+                f"certified after {self.num_trials} trials: less than {100 * self.error:.2g} % of the space is "
+                f"misclassified, {expected}"
+            )
         failed = "; ".join(f"{one.name}: {one.sentence}" for one in self.conditions if not one.holds)
         return f"not certified after {self.num_trials} trials, because of {failed}"
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import UsageError
 from pipeline.packing import STRUCTURAL_FIELDS
 from pipeline.space import SearchSpace
 from pipeline.stability.acquisition import inside_probability
@@ -27,7 +28,8 @@ from pipeline.stability.surrogate import Surrogate
 _LOG2_CELLS = 10
 _LOG2_LOOKED_AT = 12
 _NEAR = 512  # points of the pool that lie nearest to an edge
-_REFIT_SHARE = 8  # a fit holds until so much of its trials (1/8) have come to it
+# a fit holds until an eighth of its trials have come to it; a fourth, when fits are dear and say little that is new
+_REFIT_SHARE, _MANY_TRIALS, _REFIT_SHARE_OF_MANY = 8, 400, 4
 _POOL_KEYS = 8  # pack keys among those near points, where a number decides the key
 
 
@@ -52,9 +54,14 @@ class RegionModel:
     Args:
         bands: the responses that are judged.
         seed: of the pools.
+
+    Raises:
+        UsageError: no response is judged.
     """
 
     def __init__(self, space: SearchSpace, bands: Sequence[ResponseBand], seed: int) -> None:
+        if not bands:
+            raise UsageError("a boundary must be that of at least one response's band, got no bands")
         self.coordinates = Coordinates(space)
         self.bands = tuple(bands)
         self.num_start_up = num_start_up(self.coordinates)
@@ -200,6 +207,6 @@ def _last_fit(first: int, count: int) -> int:
     if count < first:
         return 0
     due = first
-    while (following := due + max(1, due // _REFIT_SHARE)) <= count:
+    while (following := due + max(1, due // (_REFIT_SHARE if due < _MANY_TRIALS else _REFIT_SHARE_OF_MANY))) <= count:
         due = following
     return due

@@ -12,11 +12,12 @@ import optuna
 import pytest
 
 from pipeline.ports import Telling
-from pipeline.sampler_spec import AnySampler, SobolSampler, TpeSampler
+from pipeline.sampler_spec import AnySampler, BoundarySampler, SobolSampler, TpeSampler
 from pipeline.search.history import ATTRIBUTE_PREFIX
 from pipeline.search.searcher import OptunaSearcher
 from pipeline.search.storages import open_storage
 from pipeline.space import Choice, LogReal, SearchSpace
+from tests.problems import RATIO
 
 SPACE = SearchSpace({"init_scale": LogReal(0.5, 4.0), "activation": Choice(("relu", "tanh"))})
 
@@ -29,11 +30,11 @@ for proposal in searcher.ask(4):
     searcher.tell(Telling(proposal.number, 0.5, {"R": 0.25}))
 """
 
-SPECS: dict[str, AnySampler] = {"sobol": SobolSampler(), "tpe": TpeSampler()}
+SPECS: dict[str, AnySampler] = {"sobol": SobolSampler(), "tpe": TpeSampler(), "boundary": BoundarySampler()}
 
 
 def make_searcher(url: str, spec: AnySampler) -> OptunaSearcher:
-    return OptunaSearcher(url, "study", SPACE, spec, study_seed=5)
+    return OptunaSearcher(url, "study", SPACE, spec, study_seed=5, bands=(RATIO,))
 
 
 def drive_and_kill(url: str, sampler: str, kill_at: str) -> None:
@@ -48,7 +49,7 @@ def drive_and_kill(url: str, sampler: str, kill_at: str) -> None:
     assert done.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("sampler", ["sobol", "tpe"])
+@pytest.mark.parametrize("sampler", ["sobol", "tpe", "boundary"])
 def test_killed_inside_ask_the_last_trial_is_completed_and_numbers_go_on(tmp_path: Path, sampler: str) -> None:
     url = f"journal:{tmp_path / 'journal.log'}"
     drive_and_kill(url, sampler, "ask:3")

@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from pipeline.errors import UsageError
 from pipeline.space import AnyAxis, Choice, Integer, LogInteger, LogReal, SearchSpace
 from pipeline.stability.acquisition import acquisition, straddle
 from pipeline.stability.boundary_search import BoundarySearch
@@ -192,3 +193,8 @@ def test_the_volume_is_that_of_what_was_told_and_falls_with_it():
     unit_MD = search.model.coordinates.sobol(11, 9)
     p_M = search.model.estimator.probabilities(unit_MD).p_region
     assert volumes[2] == pytest.approx(float(np.minimum(p_M, 1 - p_M).mean()), rel=0.2)
+
+
+def test_a_boundary_of_nothing_is_refused_in_words():
+    with pytest.raises(UsageError, match="at least one response's band"):
+        search_of(MIXED, bands=())

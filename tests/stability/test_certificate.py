@@ -111,3 +111,11 @@ def test_a_condition_is_a_sentence():
         for condition in certificate.conditions:
             assert isinstance(condition, Condition)
             assert condition.sentence.endswith(".")
+
+
+def test_the_verdict_names_what_failed():
+    assert made().verdict() == (
+        "certified after 300 trials: less than 2 % of the space is misclassified, 1 % is expected to be"
+    )
+    assert made(audits=[]).verdict().startswith("not certified after 300 trials, because of audits: no forecast counts")
+    assert "noise: 3 audit points were trained 3 times" in made(0.5, num_replicated=3).verdict()
