@@ -127,11 +127,11 @@ def test_a_budget_that_ends_first_leaves_it_not_certified_and_says_why(tmp_path)
 
 
 def test_a_boundary_that_is_rough_at_every_scale_is_not_certified(tmp_path):
-    """3 % of it may be wrong, and the model believes that it is less; the truth is 5 %."""
+    """4 % of it may be wrong, and the model believes that it is less; the truth is 5 to 8 %."""
     problem = problems.rough().noisy(0.2)
-    study = study_of(problem, budget={"trials": 400}, stop={"error": 0.03})
+    study = study_of(problem, budget={"trials": 400}, stop={"error": 0.04})
     run(study, tmp_path, problem)
     certificate = read_certificate(tmp_path)
     assert certificate is not None
-    assert certificate.misclassified_volume < 0.03
+    assert certificate.misclassified_volume < 0.04
     assert not certificate.certified
