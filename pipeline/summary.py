@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipeline.report.results import Results
 from pipeline.report.stability_map import write_map
 from pipeline.settings import Settings
 from pipeline.slot_board import read_board
+from pipeline.storage_url import without_password
 from pipeline.study_folder import StudyFolder
 from pipeline.terminal import Format, interval_rows, print_json, print_pairs, print_rows, say
 
@@ -104,8 +106,16 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
             **({"picture": str(picture)} if has_picture else {}),
             **({"report": str(page)} if page is not None else {}),
             "browse": f"gradstab ui {results.study.name}{results_flag(settings)}",
+            **_optuna_dashboard(settings),
         }
     )
+
+
+def _optuna_dashboard(settings: Settings) -> dict[str, str]:
+    """The command that opens the study's storage in optuna-dashboard, where that is installed."""
+    if find_spec("optuna_dashboard") is None:
+        return {}
+    return {"optuna": f"optuna-dashboard {without_password(settings.storage.value or '').removeprefix('journal:')}"}
 
 
 def failures_text(results: Results) -> list[str]:

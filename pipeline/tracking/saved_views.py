@@ -55,7 +55,7 @@ def views(job: TrackingJob) -> list[View]:
     x, y = plane(axes)
     split = _split(axes)
     overview = page.state(
-        "Stability map", [_image(PHASE_DIAGRAM), *_map(axes, x, y, mixed=split is not None)], where=""
+        "Stability map", [_image(PHASE_DIAGRAM), *_map(axes, x, y, mixed=split is not None)], where="", grid=(2, 520)
     )
     found = [View(MAP_ID, "1 Stability map", overview)]
     if split is not None:

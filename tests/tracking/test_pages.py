@@ -1,0 +1,238 @@
+"""What a person sees of a study in the MLflow UI, looked at with the system's own Chromium.
+
+Guards what MLflow does not document: saved views, colours of runs, notes, images. Where no Chromium is found these
+tests are skipped; screenshots stay in ``build/screenshots``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from pipeline.report.heat_maps import Canvas, write_heat_maps
+from pipeline.segments import Record, write_segment
+from pipeline.stability.criterion import Criterion
+from pipeline.study import Study
+from pipeline.tracking.links import study_link, ui_command, ui_environment, view_link
+from pipeline.tracking.mlflow_store import prepare_environment
+from pipeline.tracking.shipping_files import load_state
+from pipeline.tracking_job import TrackingJob, save_job
+from tests.fakes import make_record
+from tests.tracking.lossy_proxy import free_port
+from tests.tracking.notebook import ship
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # playwright's own pipes, closed when it is collected
+]
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+WAIT_MS = 60_000  # for a page on a busy machine
+QUESTION = "At which init scale do deep tanh networks train?"
+
+
+def records() -> list[Record]:
+    """60 trials over init scale and depth that explode above 1.5 and vanish below .7."""
+    found = []
+    for number in range(60):
+        scale = 0.5 * 8 ** ((number * 0.7549) % 1)
+        depth = int(2 * 16 ** ((number * 0.5698) % 1))
+        slope = 0.4 * math.log10(scale)
+        loss = 0.3 if abs(slope * depth) < 1 else 2.25
+        point = {"depth": depth, "init_scale": scale, "activation": ("tanh", "relu")[number % 2]}
+        found.append(make_record(number, point=point, decades_per_layer=slope, final_loss=loss))
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """A shipped study with a report's region and heat maps of two trials."""
+    root = tmp_path_factory.mktemp("pages")
+    folder = root / "study"
+    (folder / "report").mkdir(parents=True)
+    shutil.copy(empty_database, root / "mlflow.db")
+    study = Study.model_validate(
+        {
+            "name": "pages", "question": QUESTION, "budget": {"trials": 60},
+            "space": {
+                "depth": {"type": "log_integer", "low": 2, "high": 32},
+                "init_scale": {"type": "log_real", "low": 0.5, "high": 4.0},
+                "activation": {"type": "choice", "choices": ["tanh", "relu"]},
+            },
+        }
+    )  # fmt: skip
+    write_segment(folder, 0, records())
+    canvas = Canvas()
+    for number in (3, 4):
+        maps = write_heat_maps(records()[number], folder, canvas)
+    shutil.copy(maps / "grad_norm.png", folder / "report" / "phase_R_and_T.png")
+    words = {
+        "where": "activation tanh, depth 32",
+        "region": "0.9 to 1.2",
+        "safe": "0.95 to 1.1",
+        "theory": "0.9 to 1.3",
+    }
+    region = {
+        "num_trials": 60,
+        "regions": {"R and T": {"volume": {"estimate": 0.4, "low": 0.35, "high": 0.45}, "volume_words": "40 %"}},
+        "intervals": [{"axis": "init_scale", "words": words}],
+    }
+    (folder / "report" / "region.json").write_text(json.dumps(region))
+    job = TrackingJob(
+        study="pages", study_id="7f3c0a52000040008000000000000001", uri=f"sqlite:///{root / 'mlflow.db'}",
+        artifact_root=str(root / "artifacts"), question=QUESTION, study_file="study.py", resolved=study.dump(),
+        versions={}, criterion=Criterion(), budget=60, counts={"done": 60}, updated_ms=1_700_000_000_000,
+    )  # fmt: skip
+    save_job(folder, job)
+    prepare_environment()
+    assert ship(folder) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(folder: Path) -> Iterator[str]:
+    """An MLflow server on the study's store, as `gradstab ui` starts it."""
+    port = free_port()
+    uri = f"sqlite:///{folder.parent / 'mlflow.db'}"
+    with (folder.parent / "server.log").open("wb") as log:
+        command = ui_command(str(folder.parent / "artifacts"), port)
+        server = subprocess.Popen(command, env={**os.environ, **ui_environment(uri)}, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 90
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(f"{url}/health", timeout=2).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, (folder.parent / "server.log").read_text()
+                time.sleep(0.3)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1600, "height": 1200})
+    page.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
+    # MLflow's assistant opens by itself on a browser's first visit
+    page.add_init_script("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def keep(page: Page, request: pytest.FixtureRequest) -> Callable[[str], None]:
+    def keep(name: str) -> None:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / f"{name}.png", timeout=WAIT_MS)
+
+    return keep
+
+
+def drawn(page: Page, charts: int) -> list[list[dict[str, Any]]]:
+    """The traces of at least so many charts, as the UI handed them to its plotting library."""
+    plots = "[...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot.data && plot.data.length)"
+    page.wait_for_function(f"n => {plots}.length >= n", arg=charts)
+    trace = "{type: trace.type, count: (trace.x || []).length, colours: (trace.marker || {}).color}"
+    found: list[list[dict[str, Any]]] = page.evaluate(f"{plots}.map(plot => plot.data.map(trace => ({trace})))")
+    return found
+
+
+def test_the_first_click_lands_on_a_populated_stability_map(
+    page: Page, base: str, folder: Path, keep: Callable[[str], None]
+) -> None:
+    page.goto(study_link(base, folder))
+    expect(page.get_by_role("button", name="1 Stability map")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Stability map\s*\(4\)"))).to_be_visible()
+    scatters = drawn(page, 2)
+    assert [[trace["count"] for trace in scatter] for scatter in scatters[:2]] == [[60], [60]]
+    assert {"#009E73", "#D55E00", "#0072B2"} <= set(scatters[0][0]["colours"]), "runs wear the colours of verdicts"
+    rows = page.locator("[role=row] a").all_inner_texts()
+    assert rows[0] == "pages", "the study's own run is on top"
+    assert rows[1].startswith("0059 L")
+    page.wait_for_function("[...document.images].some(i => i.src.includes('phase_diagram') && i.naturalWidth > 300)")
+    keep("map")
+    page.locator("[data-component-id='mlflow.experiment.metadata_editor.expand_button']").click()
+    row = page.locator("tr", has_text="activation tanh, depth 32")
+    expect(row).to_contain_text("0.95 to 1.1")
+    keep("note")
+    link = page.get_by_role("link", name="4 Cliff edge").first.get_attribute("href") or ""
+    assert "viewStateShareKey=gradstab-edge" in link
+
+
+def test_the_table_has_the_columns_that_matter(
+    page: Page, base: str, folder: Path, keep: Callable[[str], None]
+) -> None:
+    page.goto(study_link(base, folder).replace("compareRunsMode=CHART&", ""))
+    for column in ("depth", "init_scale", "activation", "clip", "verdict", "R", "rate", "tail_loss"):
+        expect(page.get_by_role("columnheader", name=column, exact=True).first).to_be_visible()
+    keep("table")
+
+
+@pytest.mark.parametrize(
+    ("view", "kinds"),
+    [
+        ("gradstab-map-tanh", [{"scatter"}, {"scatter", "contour"}, {"scatter", "contour"}, {"scatter"}]),
+        ("gradstab-profiles", [{"scatter"}] * 4),
+        ("gradstab-curves", [{"scatter"}] * 4),
+        ("gradstab-edge", [{"scatter"}] * 4),
+    ],
+)
+def test_each_saved_view_draws_its_cards(
+    page: Page, base: str, folder: Path, keep: Callable[[str], None], view: str, kinds: list[set[str]]
+) -> None:
+    page.goto(view_link(base, load_state(folder).experiment_id or "", view))
+    found = drawn(page, 4)
+    assert [{trace["type"] for trace in chart} for chart in found[:4]] == kinds
+    assert all(max(trace["count"] for trace in chart) >= 3 for chart in found[:4]), "no chart is empty"
+    keep(view)
+    assert page.get_by_text("does not exist").count() == 0
+
+
+def test_the_gallery_shows_heat_maps(page: Page, base: str, folder: Path, keep: Callable[[str], None]) -> None:
+    page.goto(view_link(base, load_state(folder).experiment_id or "", "gradstab-heatmaps"))
+    expect(page.get_by_text("heat_map/grad_norm")).to_be_visible()
+    page.wait_for_function("[...document.images].filter(i => i.naturalWidth > 300).length >= 6")
+    keep("gallery")
+
+
+def test_a_trials_page_says_what_happened_and_the_studys_page_links_to_it(
+    page: Page, base: str, folder: Path, keep: Callable[[str], None]
+) -> None:
+    state = load_state(folder)
+    page.goto(f"{base}/#/experiments/{state.experiment_id}/runs/{state.parent_run_id}?workflowType=machine_learning")
+    page.get_by_text("Show more").click()
+    expect(page.get_by_text("Trials nearest the boundary")).to_be_visible()
+    keep("study")
+    target = page.locator("td a").first.get_attribute("href") or ""
+    page.goto(f"{base}/{target[target.index('#') :]}")
+    expect(page.get_by_text("at initialisation")).to_be_visible()
+    keep("trial")
