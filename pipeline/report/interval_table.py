@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,13 +114,17 @@ def _without_repeats(rows: list[dict[str, Value]]) -> list[dict[str, Value]]:
     """Rows that differ only in an axis that has no effect there stand once."""
     seen: dict[tuple[object, ...], dict[str, Value]] = {}
     for row in rows:
-        effective = tuple(
-            None if name in CONDITIONS and (parent := CONDITIONS[name])[0] in row and row[parent[0]] not in parent[1]
-            else (type(value), value)
-            for name, value in row.items()
-        )  # fmt: skip
+        effective = tuple(None if idle(name, row) else (type(value), value) for name, value in row.items())
         seen.setdefault(effective, row)
     return list(seen.values())
+
+
+def idle(name: str, held: Mapping[str, Value]) -> bool:
+    """Whether an axis has no effect at the values held: a clip threshold without clipping."""
+    if name not in CONDITIONS:
+        return False
+    parent, values = CONDITIONS[name]
+    return parent in held and held[parent] not in values
 
 
 def _theory(results: Results, axis: str, held: list[dict[str, Value]]) -> list[Predicted | None]:

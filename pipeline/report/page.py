@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pipeline.report.axis_ticks import shown
 from pipeline.report.findings import Findings
 from pipeline.report.html import Html, element, joined, picture, table
+from pipeline.report.interval_table import idle
 from pipeline.report.pictures import Picture
 from pipeline.report.wording import (
     RESPONSES,
@@ -37,7 +38,7 @@ p { margin: .5rem 0; }
 .answer { border-left: 4px solid #009E73; background: #f3faf7; padding: .6rem 1.1rem; margin: 1rem 0; }
 .verdict { border-left: 4px solid #777; background: #f5f5f5; padding: .4rem 1.1rem; margin: 1rem 0; }
 figure { margin: 1.2rem 0; break-inside: avoid; }
-img { width: 100%; height: auto; }
+img { max-width: 100%; height: auto; }
 figcaption, caption { font-size: .84rem; line-height: 1.4; color: #333; text-align: left; }
 caption { padding-bottom: .35rem; }
 table { border-collapse: collapse; font-size: .86rem; margin: 1rem 0; width: 100%; font-variant-numeric: tabular-nums;
@@ -199,7 +200,7 @@ def _intervals(findings: Findings) -> Html:
     rows: list[list[object]] = []
     for row in findings.rows:
         line = row.judged
-        cells: list[object] = [shown(value) for value in line.held.values()]
+        cells: list[object] = ["-" if idle(name, line.held) else shown(value) for name, value in line.held.items()]
         cells += [spans(line.region), "; ".join(edges(span) for span in line.region) or "-", spans(line.safe)]
         cells += [f"{line.p_best:.2f} at {shown(line.best)}"]
         cells += [] if alone else [spans(row.ratio.region)]

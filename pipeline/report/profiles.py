@@ -91,8 +91,14 @@ def profile_figure(found: Sequence[Profile], ratio_band: float) -> bytes:
     for axes in grid[-1]:
         axes.set_xticks([0, 0.5, 1], ["first", "middle", "last"])
         axes.set_xlabel("hidden layer", fontsize=10)
-    figure.supylabel("log10 gradient norm over that of the last layer", fontsize=9.5)
-    figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=7, frameon=False, fontsize=8)
+    figure.supylabel("decades above the last layer", fontsize=10)
+    figure.legend(
+        handles=list(handles.values()),
+        loc="outside lower center",
+        ncols=max(3, int(figure.get_figwidth() / 1.4)),
+        frameon=False,
+        fontsize=8,
+    )
     buffer = BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": "gradstab"})
     return buffer.getvalue()
