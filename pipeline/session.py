@@ -263,10 +263,6 @@ def open_executor(study: Study, settings: Settings, engine: Engine, work: Work |
         from pipeline.execution.serial_executor import SerialExecutor
 
         return SerialExecutor(work)
-    from pipeline.execution.door import use_token_at_hand
-
-    if settings.ray_address.value is not None:
-        use_token_at_hand()
     from pipeline.execution.ray_executor import RayExecutor
 
     wanted = study.resources

@@ -21,7 +21,8 @@ def use_token_at_hand() -> bool:
     """Have Ray show its token where there is one (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or Ray's file); is there?
 
     Ray reads RAY_AUTH_MODE once, when it is imported, and shows none by default, though a head that finds a token
-    asks for it by default. A mode that a person has set stands.
+    asks for it by default. A mode that a person has set stands. For clients of a cluster only: a driver in token mode
+    would ask the cluster's workers for it too, and lose them where the cluster knows none.
     """
     token_file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or _TOKEN_FILE).expanduser()
     if os.environ.get("RAY_AUTH_TOKEN") or token_file.is_file():

@@ -10,7 +10,6 @@ from typing import Any
 import psutil
 from ray.cluster_utils import Cluster
 
-_LOOPBACK = "127.0.0.1"
 _STORE_BYTES = 100 * 2**20
 
 
@@ -19,7 +18,7 @@ class Raylets:
 
     def __init__(self, workers: int, cpus: int) -> None:
         self._cpus = cpus
-        head = {"num_cpus": cpus, "node_ip_address": _LOOPBACK, "object_store_memory": _STORE_BYTES}
+        head = {"num_cpus": cpus, "object_store_memory": _STORE_BYTES}
         self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
         self._workers: list[Any] = []
         for _ in range(workers):
@@ -28,9 +27,7 @@ class Raylets:
 
     def add(self) -> None:
         """A node joins."""
-        node = self._cluster.add_node(
-            num_cpus=self._cpus, node_ip_address=_LOOPBACK, object_store_memory=_STORE_BYTES, wait=False
-        )
+        node = self._cluster.add_node(num_cpus=self._cpus, object_store_memory=_STORE_BYTES, wait=False)
         self._workers.append(node)
 
     def kill(self, which: int = 0) -> None:
