@@ -127,11 +127,13 @@ def test_a_budget_that_ends_first_leaves_it_not_certified_and_says_why(tmp_path)
 
 
 def test_a_boundary_that_is_rough_at_every_scale_is_not_certified(tmp_path):
-    """4 % of it may be wrong, and the model believes that it is less; the truth is 5 to 8 %."""
+    """3 % of it may be wrong, and the model believes that it is less; the truth is 5 to 8 %."""
     problem = problems.rough().noisy(0.2)
-    study = study_of(problem, budget={"trials": 400}, stop={"error": 0.04})
+    study = study_of(problem, budget={"trials": 260}, stop={"error": 0.03})
     run(study, tmp_path, problem)
     certificate = read_certificate(tmp_path)
     assert certificate is not None
-    assert certificate.misclassified_volume < 0.04
     assert not certificate.certified
+    noise = next(condition for condition in certificate.conditions if condition.name == "noise")
+    assert "fitted" in noise.sentence  # it was looked at, and not merely wanting trials
+    assert not noise.holds

@@ -24,6 +24,7 @@ from pipeline.stability.certificate import (
     NoiseCheck,
     certify,
 )
+from pipeline.stability.fitting import fit_surrogate
 from pipeline.stability.health import pooled_noise
 from pipeline.stability.region_model import RegionModel
 
@@ -56,6 +57,7 @@ class Auditor:
     ) -> None:
         self._history, self._model, self._error = history, model, error
         self._study_seed, self._replicates = study_seed, replicates
+        self._fitted: tuple[int, dict[str, float]] = (0, {})
         self._uniform = RandomDesign(space, derived_seed(study_seed, "audits"))
 
     def settled(self, study: Study, number: int) -> tuple[dict[str, Value], Attributes] | None:
@@ -120,8 +122,30 @@ class Auditor:
         checks = []
         for index, surrogate in enumerate(self._model.surrogates):
             pooled, freedom = pooled_noise(surrogate, unit_ND, np.array([row.response_R[index] for row in rows]))
-            checks.append(NoiseCheck(surrogate.band.name, surrogate.hyper.noise, pooled or 0.0, freedom))
+            fitted = self._noise_of_first_trainings(trials)[surrogate.band.name]
+            checks.append(NoiseCheck(surrogate.band.name, fitted, pooled or 0.0, freedom))
         return checks, len(groups)
+
+    def _noise_of_first_trainings(self, trials: Sequence[FrozenTrial]) -> dict[str, float]:
+        """Noise fitted, when the model was last, without the trainings that it is held against: they would betray it.
+
+        A model that sees points trained again learns their noise from them, and takes the rest of a rough boundary for
+        signal; without them it takes the roughness for noise.
+        """
+        count = self._model.num_fitted
+        if self._fitted[0] != count:
+            measured, first = self._history.measured, []
+            for row, number in enumerate(measured.numbers[:count]):
+                if number % self._replicates == 0 and _ORIGINAL not in trials[number].user_attrs:
+                    first.append(row)
+            noise = {
+                band.name: fit_surrogate(
+                    self._model.coordinates, measured.unit_ND[first], measured.responses[band.name][first], band
+                ).hyper.noise
+                for band in self._model.bands
+            }
+            self._fitted = (count, noise)
+        return self._fitted[1]
 
     def _by_original(self, trials: Sequence[FrozenTrial], some: Sequence[FrozenTrial]) -> dict[int, list[int]]:
         """Numbers among `some` that train an audit's point, by the number of the audit, in its order."""

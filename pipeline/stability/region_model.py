@@ -55,6 +55,9 @@ class RegionModel:
         bands: the responses that are judged.
         seed: of the pools.
 
+    Attributes:
+        num_fitted: trials, the first ones told, on which hyper-parameters were fitted.
+
     Raises:
         UsageError: no response is judged.
     """
@@ -69,7 +72,7 @@ class RegionModel:
         self.candidates: list[Candidates] = []
         self._seed = seed
         self._known: tuple[int, ...] = ()
-        self._fitted = 0
+        self.num_fitted = 0
         self._volume: float | None = None
 
     @property
@@ -85,8 +88,8 @@ class RegionModel:
         due = _last_fit(self.num_start_up, count)
         grown = measured.numbers[: len(self._known)] == self._known
         if due == 0:
-            self.candidates, self._fitted = [], 0
-        elif due != self._fitted or not grown:
+            self.candidates, self.num_fitted = [], 0
+        elif due != self.num_fitted or not grown:
             self._fit(measured, due)
             self._tell(measured, due)
         else:
@@ -123,7 +126,7 @@ class RegionModel:
         ]
         self.pool = _pool(self.coordinates, surrogates, self._seed + count)
         self.candidates = [Candidates(surrogate, self.pool.unit_CD) for surrogate in surrogates]
-        self._fitted = count
+        self.num_fitted = count
 
     def _tell(self, measured: Measured, first: int) -> None:
         if first < len(measured.numbers):
