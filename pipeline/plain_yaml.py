@@ -82,6 +82,8 @@ def _count(node: yaml.Node, depth: int, counted: dict[int, int]) -> int:
     if id(node) in counted:
         return counted[id(node)]
     total = 1
+    if isinstance(node, yaml.ScalarNode) and any("\ud800" <= sign <= "\udfff" for sign in node.value):
+        raise UsageError(f"it must be YAML of whole characters, got half a one (line {node.start_mark.line + 1})")
     if isinstance(node, yaml.MappingNode):
         parts = [part for pair in node.value for part in pair]
     else:

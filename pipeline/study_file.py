@@ -66,6 +66,8 @@ def changed(tree: object, overrides: Sequence[str], source: str, **replaced: obj
         return Study.model_validate(tree)
     except StudyError as error:
         raise StudyError(error.faults, source=source) from None
+    except ValidationError as error:
+        raise StudyError(sentences(error, "study"), source=source) from None
 
 
 def _anchored(tree: object, folder: Path) -> object:

@@ -40,6 +40,7 @@ def test_what_unfolds_into_millions_and_what_is_deep_is_refused_at_once() -> Non
         ("{a: " * 100_000, "nested at most"),
         ("&a [*a]", "nested at most"),
         ("x: " + "9" * 100_000, "plain values"),
+        ('name: "\\ud800"', "whole characters"),
     ):
         with pytest.raises(UsageError, match=expected):
             load_yaml(text)
