@@ -12,6 +12,7 @@ from pathlib import Path
 
 LOG_NAME = "report.log"
 START_AFTER_S = 10.0  # a study that ends sooner has its report made once, at the end
+SILENCE_S = 2.0
 PATIENCE_S = 120.0  # for the last report; it is made from a few thousand trials in seconds
 
 
@@ -20,10 +21,10 @@ class ReportProcess:
 
     Args:
         folder: results folder of the study.
-        fewest: trials on record before the process is started.
+        fewest: trials on record before the process is started; infinite where no report is wanted.
     """
 
-    def __init__(self, folder: Path, fewest: int) -> None:
+    def __init__(self, folder: Path, fewest: float) -> None:
         self._folder = folder
         self._fewest = fewest
         self._began = time.monotonic()
@@ -36,7 +37,7 @@ class ReportProcess:
         if self._process is None and self._worth and time.monotonic() - self._began > START_AFTER_S:
             self._process = self._start()
 
-    def close(self, stop: Callable[[], bool]) -> None:
+    def close(self, stop: Callable[[], bool], say: Callable[[str], None]) -> None:
         """Have the last report made and wait for it, unless told to stop or it takes too long."""
         if not self._worth or stop():
             self.abandon()
@@ -46,11 +47,15 @@ class ReportProcess:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(b"finish\n")
             self._process.stdin.close()
-        end = time.monotonic() + PATIENCE_S
+        began, said = time.monotonic(), False
+        end = began + PATIENCE_S
         while not stop() and time.monotonic() < end:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.2)
                 return
+            if not said and time.monotonic() - began > SILENCE_S:
+                say("the report is being made; Ctrl-C leaves it out")
+                said = True
         self.abandon()
 
     def abandon(self) -> None:

@@ -5,6 +5,7 @@ The only module, beside the command line, that knows every room; heavy packages 
 
 from __future__ import annotations
 
+import math
 import platform
 import subprocess
 import time
@@ -112,6 +113,7 @@ def drive(
     work: Work | None = None,
     force: bool = False,
     retry_failed: bool = False,
+    report: bool = True,
 ) -> Ended:
     """Run the study's loop as its one driver, then let what waits be shipped.
 
@@ -120,6 +122,7 @@ def drive(
         work: what workers do with a pack; training by default.
         force: take the study over from another driver.
         retry_failed: try failed trials again, under new numbers.
+        report: remake the study's report and heat maps in the background, and once more at the end.
     """
     listener, stop = listener or Listener(), stop or StopSwitch()
     folder = StudyFolder.of(settings.results_root(), study.name)
@@ -132,7 +135,7 @@ def drive(
             num_slots = len(executor.slots)
             # not sooner: its start takes seconds of a core, and the workers' comes first
             tracker = start_tracker(folder, study, settings)
-            report = ReportProcess(folder.path, FEWEST_TRIALS)
+            remaker = ReportProcess(folder.path, FEWEST_TRIALS if report else math.inf)
             try:
                 runner = Runner(
                     study,
@@ -142,7 +145,7 @@ def drive(
                     tracker,
                     limits=_limits(study, num_slots),
                     costs=stored_cost_models(),
-                    on_progress=_Reporter(folder, study, settings, listener, report, executor),
+                    on_progress=_Reporter(folder, study, settings, listener, remaker, executor),
                 )
                 stop.attach(runner)
                 runner.recover(retry_failed=retry_failed)
@@ -151,10 +154,10 @@ def drive(
                 store_cost_models(runner.speeds.costs)
             except Exception:
                 # not for a second Ctrl-C, which must exit at once: the shipper then ends when its pipe breaks
-                report.abandon()
+                remaker.abandon()
                 _close(tracker, listener)
                 raise
-        report.close(lambda: stop.requested)  # before the tracker, which ships it
+        remaker.close(lambda: stop.requested, listener.found)  # before the tracker, which ships it
         certificate = read_certificate(folder.path) if study.stop is not None else None
         if certificate is not None:
             listener.found(certificate.verdict())

@@ -14,6 +14,7 @@ from pipeline.errors import GradstabError
 from pipeline.lookup import results_flag
 from pipeline.report.results import Results
 from pipeline.report.stability_map import write_map
+from pipeline.segments import segment_paths
 from pipeline.settings import Settings
 from pipeline.slot_board import read_board
 from pipeline.storage_url import without_password
@@ -42,8 +43,12 @@ def print_status(folder: StudyFolder, settings: Settings, output: Format) -> Non
 
 def written_report(results: Results) -> Path | None:
     """The page of the study's report; None where it could not be written, which fails no run and is said."""
-    from pipeline.report.report import make_report
+    from pipeline.report.report import make_report, page_of
 
+    page = page_of(results.folder.path)
+    newest = max((path.stat().st_mtime for path in segment_paths(results.folder.path)), default=0.0)
+    if page.exists() and page.stat().st_mtime > newest:
+        return page  # the background has made it of the same trials
     try:
         return make_report(results)
     except Exception as error:

@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_last_report_is_made_with_heat_maps_of_the_trials_nearest_the_boundary(folder: Path) -> None:
     process = ReportProcess(folder, 30)
     process.notify(40, 40)
-    process.close(lambda: False)
+    process.close(lambda: False, print)
     assert (folder / LOG_NAME).read_text() == ""
     assert (folder / "report" / "index.html").exists()
     assert json.loads((folder / "report" / "region.json").read_text())["num_trials"] == 40
@@ -56,7 +56,7 @@ def test_no_report_of_few_trials_or_none_that_is_new_or_after_a_stop(
 ) -> None:
     process = ReportProcess(folder, 30)
     process.notify(done, new)
-    process.close(lambda: stopped)
+    process.close(lambda: stopped, print)
     assert not (folder / "report").exists()
 
 

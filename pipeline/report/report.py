@@ -25,6 +25,11 @@ from pipeline.tracking_job import load_job
 FOLDER = "report"
 
 
+def page_of(study_folder: Path) -> Path:
+    """Where the page of a study's report is, once there is one."""
+    return study_folder / FOLDER / "index.html"
+
+
 def make_report(results: Results, folder: Path | None = None) -> Path:
     """Write the report of a study and return the path of its page; nothing is trained, and Optuna is not touched.
 

@@ -77,6 +77,7 @@ def run(
             stop=stop,
             force=force,
             retry_failed=retry_failed,
+            report=report,
         )
     found = Results(StudyFolder.of(settings.results_root(), declared.name))
     page = written_report(found) if report and not ended.stopped else None
