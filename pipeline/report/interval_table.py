@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from pipeline.report.panels import SCALES, Layout
 from pipeline.report.results import Results
 from pipeline.space import Choice, Value
-from pipeline.stability.coordinates import CONDITIONS, Array
+from pipeline.stability.coordinates import Array, idle
 from pipeline.stability.spans import STEPS, Line, lines
 from pipeline.stability.theory_field import predicted_field
 
@@ -117,14 +116,6 @@ def _without_repeats(rows: list[dict[str, Value]]) -> list[dict[str, Value]]:
         effective = tuple(None if idle(name, row) else (type(value), value) for name, value in row.items())
         seen.setdefault(effective, row)
     return list(seen.values())
-
-
-def idle(name: str, held: Mapping[str, Value]) -> bool:
-    """Whether an axis has no effect at the values held: a clip threshold without clipping."""
-    if name not in CONDITIONS:
-        return False
-    parent, values = CONDITIONS[name]
-    return parent in held and held[parent] not in values
 
 
 def _theory(results: Results, axis: str, held: list[dict[str, Value]]) -> list[Predicted | None]:

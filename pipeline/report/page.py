@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pipeline.report.axis_ticks import shown
 from pipeline.report.findings import Findings
 from pipeline.report.html import Html, element, joined, picture, table
-from pipeline.report.interval_table import idle
 from pipeline.report.pictures import Picture
 from pipeline.report.wording import (
     RESPONSES,
@@ -23,6 +22,7 @@ from pipeline.report.wording import (
     volume,
 )
 from pipeline.stability.certificate import Certificate
+from pipeline.stability.coordinates import idle
 
 NO_STOP = "not certified: the study has no stop condition."
 

@@ -11,6 +11,7 @@ from pipeline.report.axis_ticks import shown
 from pipeline.report.results import Results
 from pipeline.report.wording import band, edges, percent, spans, where
 from pipeline.space import AnyAxis, Choice, Integer, LogInteger, Value
+from pipeline.stability.coordinates import idle
 from pipeline.stability.region import SAFE
 from pipeline.stability.region_at import RegionAt
 from pipeline.stability.spans import Line
@@ -86,10 +87,16 @@ def headline(results: Results, found: RegionAt) -> str:
 
 def line_rows(found: RegionAt) -> tuple[list[str], list[list[object]]]:
     """Columns and rows of the table of open axes, one row for each value of the open choices."""
-    choices = [name for name in found.lines[0].held if len({str(line.held[name]) for line in found.lines}) > 1]
+    # a threshold is held only where clipping is on, so lines need not hold the same axes
+    names = list(dict.fromkeys(name for line in found.lines for name in line.held))
+    held = [{name: value for name, value in line.held.items() if not idle(name, line.held)} for line in found.lines]
+    choices = [name for name in names if len({str(each.get(name)) for each in held}) > 1]
     columns = [*(name.replace("_", " ") for name in choices), "axis", "safe for one training", "stable in the median"]
     columns += ["its ends, 90 %", "p_next there: low, middle, high", "best p_next"]
-    return columns, [[*(shown(line.held[name]) for name in choices), *_line_cells(line)] for line in found.lines]
+    return columns, [
+        [*(shown(each.get(name)) for name in choices), *_line_cells(line)]
+        for each, line in zip(held, found.lines, strict=True)
+    ]
 
 
 def _line_cells(line: Line) -> list[object]:

@@ -28,6 +28,14 @@ CONDITIONS: dict[str, tuple[str, tuple[Value, ...]]] = {
 _ROUNDING = 1e-9  # relative; a bound may come back from a file in its last digit changed
 
 
+def idle(name: str, held: Mapping[str, Value]) -> bool:
+    """Whether an axis has no effect at the values held: a clip threshold without clipping."""
+    if name not in CONDITIONS:
+        return False
+    parent, values = CONDITIONS[name]
+    return parent in held and held[parent] not in values
+
+
 class Coordinates:
     """The two-way map, and the features in which distances are measured.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.errors import UsageError
 from pipeline.space import Choice, Integer, LogInteger, Point, SearchSpace, Value
-from pipeline.stability.coordinates import Array, Coordinates
+from pipeline.stability.coordinates import Array, Coordinates, idle
 from pipeline.stability.estimator import Estimator
 from pipeline.stability.region import SAFE
 from pipeline.stability.spans import Line, lines
@@ -97,7 +97,11 @@ def region_at(
         p_next=float(here.p_next[0]),
         p_region=float(here.p_region[0]),
         safe_share=float((found.p_next > SAFE).mean()),
-        lines=tuple(line for name in open_axes for line in lines(estimator, name, branches)),
+        lines=tuple(
+            line
+            for name in open_axes
+            for line in lines(estimator, name, [branch for branch in branches if not idle(name, branch)])
+        ),
         cliff=_nearest_cliff(estimator, unit_D) if here.p_region[0] >= 0.5 else None,
         nearest=_nearest_trials(coordinates, unit_D, points),
     )

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from pipeline.cli import cli
 from pipeline.errors import UsageError
 from pipeline.report.results import Results
+from pipeline.space import Choice, LogInteger, LogReal
 from pipeline.study_folder import StudyFolder
 from tests.report.planted import LAST_TRAINABLE, plant
 
@@ -87,3 +88,20 @@ def test_what_makes_no_point_is_one_sentence(folder, place, words):
 def test_what_the_study_fixed_may_be_named(folder: StudyFolder, tmp_path: Path):
     assert ask(folder, "--at", "width=64", "--at", "depth=8").exit_code == 0
     assert isinstance(ask(folder, "--at", "depth=8", "--at", "depth=9").exception, UsageError)
+
+
+def test_a_clip_threshold_without_clipping_has_no_line(tmp_path: Path):
+    space = {
+        "init_scale": LogReal(0.5, 4),
+        "depth": LogInteger(2, 30),
+        "clip": Choice((False, True)),
+        "clip_threshold": LogReal(0.1, 10),
+    }
+    clipped = plant(tmp_path, trials=120, space=space, recipe={"activation": "relu"})
+    told = ask(clipped, "--at", "depth=8", "--format", "json")
+    assert told.exit_code == 0, told.output
+    found = json.loads(told.stdout)["lines"]
+    assert [(line["axis"], line["held"]["clip"]) for line in found if line["axis"] == "clip_threshold"] == [
+        ("clip_threshold", True)
+    ]
+    assert ask(clipped, "--at", "depth=8", "--at", "clip=false").exit_code == 0
