@@ -36,11 +36,9 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, str | int | float | bool) and key in seen:
-                raise UsageError(
-                    f"a key must stand once in a mapping, got {key!r} again (line {key_node.start_mark.line + 1})"
-                )
+                raise UsageError(f"a key must stand once in a mapping, got {_shown(key)} again ({_at(key_node)})")
             if not isinstance(key, str):
-                raise UsageError(f"keys must be words, got {key!r} (line {key_node.start_mark.line + 1}): quote it")
+                raise UsageError(f"keys must be words, got {_shown(key)} ({_at(key_node)}): quote it")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -94,6 +92,14 @@ def _count(node: yaml.Node, depth: int, counted: dict[int, int]) -> int:
         raise UsageError(f"it must be YAML of at most {MAX_VALUES} values, got more once references are unfolded")
     counted[id(node)] = total
     return total
+
+
+def _shown(key: object) -> str:
+    return without_passwords(repr(key))[:80]
+
+
+def _at(node: yaml.Node) -> str:
+    return f"line {node.start_mark.line + 1}"
 
 
 def _line(error: BaseException) -> str:
