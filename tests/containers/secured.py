@@ -29,7 +29,7 @@ def check_secured(stack: Stack) -> None:
     print("  MLflow and Ray refuse a request without credentials and with wrong ones, and answer one with the right")
 
     submit = ("submit", STUDY, "--address", stack.ray, "--follow", *SMALL)
-    _one_sentence(stack, "submitted without a token", "token", submit)
+    _one_sentence(stack, "submitted without a token", "token", submit, RAY_AUTH_TOKEN_PATH="/nowhere")
     _one_sentence(stack, "submitted with a wrong token", "token", submit, RAY_AUTH_TOKEN=WRONG)
     inside = ("gradstab", "run", "/opt/studies/quickstart.py", *SMALL, "--name")
     _refused_inside(stack, "run without a token", ("--env=RAY_AUTH_TOKEN=",), (*inside, "no-token"), "token")
