@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,10 @@ def test_every_point_is_linked_to_its_nearest(count: int, num_axes: int):
     assert all(a != b for a, b in linked)
     if num_axes == 0:
         assert linked == {(index, index + 1) for index in range(count - 1)}
+        return
+    if num_axes == 1:  # those beside it, whichever side holds the nearest few
+        in_order = sorted(range(count), key=lambda index: float(numeric_KD[index, 0]))
+        assert linked == set(pairwise(in_order))
         return
     for index in range(count):
         others = sorted(
