@@ -7,7 +7,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 AUDIT_STAMP := $(VENV)/.installed-audit
 TEST_WORKERS ?= 2
 
-.PHONY: help demo test test-cluster science faults fuzz bench test-containers audit lint format clean
+.PHONY: help demo test test-cluster science faults soak fuzz bench test-containers audit lint format clean
 help:  ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -25,6 +25,9 @@ science: $(STAMP)  ## measure every claim of theory that trials can show, as one
 
 faults: $(STAMP)  ## whole studies under failing servers, disks and machines (minutes)
 	$(BIN)/python -m pytest -m faults tests
+
+soak: $(STAMP)  ## a study under MINUTES of random faults, then an exact audit (SEED repeats the schedule)
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(STAMP)  ## N hostile study files and settings (SEED repeats a run)
 	$(BIN)/python -m tests.fuzz --count $(or $(N),20000) $(if $(SEED),--seed $(SEED))

@@ -1,0 +1,1 @@
+"""A study under a seeded schedule of faults, and an exact audit."""
