@@ -1,8 +1,8 @@
 """docker/kuberay.yaml against the operator's published types.
 
 The tables below are `RayClusterSpec`, `HeadGroupSpec`, `WorkerGroupSpec`, `AutoscalerOptions` and `RayJobSpec` of
-KubeRay's API ray.io/v1 (ray-operator/apis/ray/v1, versions 1.3 to 1.5, the fields common to them), from which its CRDs are generated.
-Pod templates are Kubernetes' own; `make test-containers` checks them with its published schemas.
+KubeRay's API ray.io/v1, copied from the operator's Go types (ray-operator/apis/ray/v1), from which its CRDs are generated.
+Pod templates are Kubernetes' own and are not checked here.
 """
 
 from __future__ import annotations
