@@ -7,7 +7,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 AUDIT_STAMP := $(VENV)/.installed-audit
 TEST_WORKERS ?= 2
 
-.PHONY: help demo test test-cluster science faults soak fuzz bench test-containers audit lint format clean
+.PHONY: help demo test test-cluster science faults soak fuzz bench bench-regions test-containers audit lint format clean
 help:  ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import subprocess
 import sys
 import time
@@ -10,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.report.results import Results
 from pipeline.report_process import LOG_NAME, ReportProcess
 from pipeline.segments import write_segment
 from pipeline.study import Study
+from pipeline.study_folder import StudyFolder
+from pipeline.summary import written_report
 from tests.fakes import make_record
 
 
@@ -48,6 +53,25 @@ def test_the_last_report_is_made_with_heat_maps_of_the_trials_nearest_the_bounda
     assert (folder / "report" / "index.html").exists()
     assert json.loads((folder / "report" / "region.json").read_text())["num_trials"] == 40
     assert len(list((folder / "heat_maps").glob("trial-*"))) == 2
+
+
+def test_no_report_where_none_is_wanted(folder: Path) -> None:
+    process = ReportProcess(folder, math.inf)
+    process.notify(40, 40)
+    process.close(lambda: False, print)
+    assert not (folder / "report").exists()
+
+
+def test_a_page_of_the_same_trials_is_not_made_again_and_an_older_one_is(folder: Path) -> None:
+    results = Results(StudyFolder(folder))
+    page = written_report(results)
+    assert page is not None
+    page.write_text("as it was")
+    assert written_report(results) == page
+    assert page.read_text() == "as it was"
+    os.utime(page, (0, 0))
+    assert written_report(results) == page
+    assert page.read_text() != "as it was"
 
 
 @pytest.mark.parametrize(("done", "new", "stopped"), [(29, 29, False), (40, 0, False), (40, 40, True)])
