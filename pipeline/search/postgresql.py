@@ -13,7 +13,7 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from sqlalchemy import Connection, Engine, event
@@ -121,12 +121,10 @@ class Lease:
     def _check(self, connection: Connection) -> None:
         if not connection.info.pop("wrote", False):
             return
-        driver: Any = connection.connection.dbapi_connection
-        row = driver.execute(
-            # shared: whoever raises the epoch waits for this commit
-            "SELECT epoch, holder FROM gradstab_drivers WHERE study = %s FOR SHARE",
-            [self.study],
-        ).fetchone()
+        # through SQLAlchemy, so that a connection lost here is met by _raise_away; shared: whoever raises the epoch
+        # waits for this commit
+        query = "SELECT epoch, holder FROM gradstab_drivers WHERE study = %s FOR SHARE"
+        row = connection.exec_driver_sql(query, (self.study,)).fetchone()
         if row is None or row[0] != self._epoch:
             raise self._superseded(row[1] if row else "a removal")
 
@@ -143,16 +141,24 @@ def take_over(url: str, study: str) -> None:
     Raises:
         AwayError: the server cannot be reached.
     """
-    with _connected(url) as connection:
-        connection.execute(
-            "UPDATE gradstab_drivers SET epoch = epoch + 1, holder = %s WHERE study = %s", [_myself(), study]
-        )
+    _execute(url, "UPDATE gradstab_drivers SET epoch = epoch + 1, holder = %s WHERE study = %s", _myself(), study)
 
 
 def forget(url: str, study: str) -> None:
-    """Remove what is kept of a study's drivers, when the study is removed."""
-    with _connected(url) as connection:
-        connection.execute("DELETE FROM gradstab_drivers WHERE study = %s", [study])
+    """Remove what is kept of a study's drivers, when the study is removed.
+
+    Raises:
+        AwayError: the server cannot be reached.
+    """
+    _execute(url, "DELETE FROM gradstab_drivers WHERE study = %s", study)
+
+
+def _execute(url: str, statement: LiteralString, *values: str) -> None:
+    try:
+        with _connected(url) as connection:
+            connection.execute(statement, values)
+    except psycopg.OperationalError as error:
+        raise AwayError(_first_line(error)) from None
 
 
 def _connected(url: str) -> psycopg.Connection[Any]:
