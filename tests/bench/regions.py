@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,6 @@ ERROR = 0.02
 ROUGH_TRIALS = 600
 CERTIFIED = "certified"
 LOG2_TRUTH = 13
-# seeds of arms that cost more or tell less, unless the problem is one of ALL_SEEDS
-DEAR = {"TPE": 2, "boundary q=1": 3, "boundary q=64": 5, "boundary q=64, blind": 5}
-ALL_SEEDS = ("tanh 3-D", "4-D")
 
 
 @dataclass(frozen=True)
@@ -72,14 +69,15 @@ def run(problem_name: str, arm: str, seed: int, counts: tuple[int, ...]) -> list
     if arm == CERTIFIED:
         chosen = driven(ERROR, problem, ROUGH_TRIALS if problem_name == "rough" else max(counts), seed)
         assert chosen.certificate is not None
-        found = [_found(problem, arm, seed, chosen, len(chosen.unit_ND))]
-        return [Found(**{**asdict(found[0]), "certified": chosen.certificate.certified})]
-    if arm == "grid":
-        chosen_for = {count: ARMS[arm](problem, count, seed) for count in counts}
+        last = _found(problem, arm, seed, chosen, len(chosen.unit_ND))
+        found = [replace(last, certified=chosen.certificate.certified)]
     else:
-        chosen_for = dict.fromkeys(counts, ARMS[arm](problem, max(counts), seed))
-    found = [_found(problem, arm, seed, chosen_for[count], count) for count in counts]
-    return [Found(**{**asdict(one), "seconds": time.process_time() - begin}) for one in found]
+        if arm == "grid":
+            chosen_for = {count: ARMS[arm](problem, count, seed) for count in counts}
+        else:
+            chosen_for = dict.fromkeys(counts, ARMS[arm](problem, max(counts), seed))
+        found = [_found(problem, arm, seed, chosen_for[count], count) for count in counts]
+    return [replace(one, seconds=time.process_time() - begin) for one in found]
 
 
 def _found(problem: Problem, arm: str, seed: int, chosen: Chosen, count: int) -> Found:
@@ -205,7 +203,6 @@ def main() -> None:
         for seed in range(asked.first_seed, asked.first_seed + asked.seeds)
         for name in names
         for arm in arms
-        if seed < DEAR.get(arm, seed + 1) or (name in ALL_SEEDS and arm != "TPE")
     ]
     found = [Found(**one) for path in asked.add for one in json.loads(path.read_text())]
     end = time.monotonic() + 60 * asked.minutes
