@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from threadpoolctl import threadpool_limits
 
 from pipeline.report.axis_ticks import ticks
 from pipeline.report.html import Html, element, joined, picture, table
@@ -28,6 +27,7 @@ from pipeline.stability.contours import LEVELS, contour, probit
 from pipeline.stability.contributions import contributions
 from pipeline.stability.coordinates import Array
 from pipeline.stability.estimator import Estimator
+from pipeline.stability.one_thread import one_thread
 from pipeline.study import differences
 
 _STYLES: tuple[Literal["-", "--"], ...] = ("-", "--")
@@ -48,6 +48,7 @@ class Compared:
         return self.first, self.second
 
 
+@one_thread
 def make_comparison(first: Results, second: Results, folder: Path | None = None) -> Path:
     """Write the page that compares two studies and return its path; the second is judged by the first's criterion.
 
@@ -60,8 +61,7 @@ def make_comparison(first: Results, second: Results, folder: Path | None = None)
     """
     names = (first.study.name, second.study.name)
     second = Results(second.folder, first.criterion)
-    with threadpool_limits(1):
-        compared = Compared(first, second, compare(first.estimator, second.estimator, names))
+    compared = Compared(first, second, compare(first.estimator, second.estimator, names))
     folder = first.folder.path / f"report-against-{names[1]}" if folder is None else folder
     png = _figure(compared)
     files = {} if png is None else {"regions.png": png}

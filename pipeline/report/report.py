@@ -9,8 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from pipeline.errors import GradstabError, StorageError
 from pipeline.report.findings import Findings, find
 from pipeline.report.interval_table import Row
@@ -19,6 +17,7 @@ from pipeline.report.pictures import all_pictures
 from pipeline.report.results import Results
 from pipeline.report.wording import predicted, spans, volume, where
 from pipeline.stability.certificate import read_certificate
+from pipeline.stability.one_thread import one_thread
 from pipeline.stability.region import Regions
 from pipeline.tracking_job import load_job
 
@@ -30,6 +29,7 @@ def page_of(study_folder: Path) -> Path:
     return study_folder / FOLDER / "index.html"
 
 
+@one_thread
 def make_report(results: Results, folder: Path | None = None) -> Path:
     """Write the report of a study and return the path of its page; nothing is trained, and Optuna is not touched.
 
@@ -44,9 +44,8 @@ def make_report(results: Results, folder: Path | None = None) -> Path:
     """
     folder = results.folder.path / FOLDER if folder is None else folder
     certificate = read_certificate(results.folder.path)
-    with threadpool_limits(1):  # thousands of small factorisations: waiting threads took five times the CPU
-        findings = find(results)
-        pictures = all_pictures(findings)
+    findings = find(results)
+    pictures = all_pictures(findings)
     html = page(findings, pictures, certificate, _origin(results))
     files: dict[str, bytes] = {each.name: each.png for each in pictures}
     files["region.json"] = json.dumps(

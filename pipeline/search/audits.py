@@ -26,6 +26,7 @@ from pipeline.stability.certificate import (
 )
 from pipeline.stability.fitting import fit_surrogate
 from pipeline.stability.health import pooled_noise
+from pipeline.stability.one_thread import one_thread
 from pipeline.stability.region_model import RegionModel
 
 SHARE = 0.1  # of trials that are audits, until the model claims to be good enough
@@ -60,6 +61,7 @@ class Auditor:
         self._fitted: tuple[int, dict[str, float]] = (0, {})
         self._uniform = RandomDesign(space, derived_seed(study_seed, "audits"))
 
+    @one_thread
     def settled(self, study: Study, number: int) -> tuple[dict[str, Value], Attributes] | None:
         """Point and attributes of a number, the first of its point, that is an audit's or repeats one; else None."""
         self._bring_up_to_date(study)
@@ -76,6 +78,7 @@ class Auditor:
         p_region = float(self._model.estimator.at([point]).p_region[0])
         return point, {_AUDIT: True, _FORECAST: p_region, _EXPECTED: claimed}
 
+    @one_thread
     def certificate(self, study: Study) -> Certificate:
         """Where the study stands, by what storage holds."""
         self._bring_up_to_date(study)

@@ -15,6 +15,7 @@ from pipeline.search.history import History
 from pipeline.search.samplers import distributions_of
 from pipeline.space import SearchSpace, Value
 from pipeline.stability.boundary_search import BoundarySearch
+from pipeline.stability.one_thread import one_thread
 from pipeline.stability.region_model import RegionModel
 from pipeline.stability.response_band import ResponseBand
 
@@ -63,6 +64,7 @@ class BoundarySampler(BaseSampler):
     ) -> Any:
         return self._point(study, trial)[param_name]
 
+    @one_thread
     def _point(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
         """The proposal for a trial, made once."""
         number, point = self._proposed

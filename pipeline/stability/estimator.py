@@ -20,6 +20,7 @@ from pipeline.space import Point, SearchSpace
 from pipeline.stability.coordinates import Array, Coordinates
 from pipeline.stability.fitting import fit_surrogate
 from pipeline.stability.kernel import HyperParameters
+from pipeline.stability.one_thread import one_thread
 from pipeline.stability.response_band import ResponseBand
 from pipeline.stability.surrogate import Posterior, Surrogate
 
@@ -76,6 +77,7 @@ class Estimator:
         """
         return self.probabilities(self.coordinates.unit(points))
 
+    @one_thread
     def probabilities(self, unit_MD: Array) -> Probabilities:
         """Probabilities at unit coordinates, which are snapped first."""
         unit_MD = self.coordinates.snapped(unit_MD)
@@ -122,6 +124,7 @@ class Estimator:
         return Estimator(self.coordinates, [known[name] for name in names])
 
 
+@one_thread
 def fit_estimator(
     space: SearchSpace,
     points: Sequence[Point],

@@ -19,6 +19,7 @@ from pipeline.errors import UsageError
 from pipeline.space import Choice, Value
 from pipeline.stability.coordinates import Array
 from pipeline.stability.estimator import Estimator
+from pipeline.stability.one_thread import one_thread
 from pipeline.stability.phase_diagram import Cloud, PhaseDiagram, nearest_pairs
 
 SAFE = 0.95  # p_next of the safe core
@@ -97,6 +98,7 @@ class Regions:
         return float(self.core_M.mean())
 
 
+@one_thread
 def find_regions(
     estimator: Estimator, diagram: PhaseDiagram, *, level: float = 0.5, num_draws: int = 400, seed: int = 0
 ) -> Regions:

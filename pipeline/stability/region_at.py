@@ -16,6 +16,7 @@ from pipeline.errors import UsageError
 from pipeline.space import Choice, Integer, LogInteger, Point, SearchSpace, Value
 from pipeline.stability.coordinates import Array, Coordinates, idle
 from pipeline.stability.estimator import Estimator
+from pipeline.stability.one_thread import one_thread
 from pipeline.stability.region import SAFE
 from pipeline.stability.spans import Line, lines
 
@@ -64,6 +65,7 @@ class RegionAt:
     nearest: tuple[tuple[int, float], ...]
 
 
+@one_thread
 def region_at(
     estimator: Estimator, at: Mapping[str, Value], points: Sequence[Point], fixed: Mapping[str, object]
 ) -> RegionAt:
