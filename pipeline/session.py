@@ -29,6 +29,7 @@ from pipeline.stability.certificate import read_certificate
 from pipeline.storage_url import postgresql_url, storage_file
 from pipeline.study import Study
 from pipeline.study_folder import StudyFolder, make_folder
+from pipeline.tracking.admission import require_admission
 from pipeline.tracking_job import TrackingJob, save_job
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def drive(
     """
     listener, stop = listener or Listener(), stop or StopSwitch()
     folder = StudyFolder.of(settings.results_root(), study.name)
+    require_admission(settings.tracking.value or "", settings.mlflow_env)
     with driving(folder, settings, force=force):
         folder.adopt(study, source, recover_folder(folder, study, settings, listener.found))
         with (
@@ -288,6 +290,7 @@ def memory_of_a_slot(num_slots: int) -> int:
 def sync(folder: StudyFolder, settings: Settings, listener: Listener) -> int:
     """Ship what waits; how many trials still wait after that."""
     study = folder.study()
+    require_admission(settings.tracking.value or "", settings.mlflow_env)
     with folder.locked():
         tracker = start_tracker(folder, study, settings)
         results = Results(folder)

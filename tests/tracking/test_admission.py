@@ -1,0 +1,112 @@
+"""A server that wants credentials ends a command at its start; one that is away or slow does not.
+
+The servers here only say yes or no; `make test-containers` asks MLflow's own.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.tracking import admission
+from pipeline.tracking.admission import require_admission
+
+NAMES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+RIGHT = "Basic " + base64.b64encode(b"ada:right").decode()
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch, tmp_path):
+    """No credentials, and no file with any."""
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@contextmanager
+def server(answer: Callable[[str], int]) -> Iterator[str]:
+    """A server whose status is `answer(authorization)`; its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with suppress(BrokenPipeError):  # who asked has hung up
+                self.send_response(answer(self.headers.get("Authorization", "")))
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listening.server_port}"
+    finally:
+        listening.shutdown()
+        listening.server_close()
+
+
+def password_only(authorization: str) -> int:
+    return 200 if authorization == RIGHT else 401
+
+
+def test_no_credentials_end_in_one_sentence_with_exit_code_2():
+    with server(password_only) as url, pytest.raises(UsageError) as raised:
+        require_admission(url, {})
+    said = str(raised.value)
+    assert url in said
+    assert "none are set here" in said
+    assert "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
+    assert "\n" not in said
+    assert raised.value.exit_code == 2
+
+
+def test_forbidden_is_said_with_the_servers_reason():
+    with server(lambda _: 403) as url, pytest.raises(UsageError, match=r"403.*MLFLOW_SERVER_ALLOWED_HOSTS"):
+        require_admission(url, {})
+
+
+def test_a_user_that_only_mlflows_own_client_shows_lets_in_and_a_wrong_one_does_not():
+    with server(password_only) as url:
+        require_admission(url.replace("//", "//ada:right@"), {})
+        with pytest.raises(UsageError) as raised:
+            require_admission(url.replace("//", "//ada:wrong-secret@"), {})
+    assert "refuses the ones set here" in str(raised.value)
+    assert "wrong-secret" not in str(raised.value)
+
+
+def test_right_credentials_cost_one_request():
+    asked: list[str] = []
+
+    def answer(authorization: str) -> int:
+        asked.append(authorization)
+        return password_only(authorization)
+
+    given = {"MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "right"}
+    with server(answer) as url:
+        require_admission(url, given)
+    assert asked == [RIGHT]
+
+
+@pytest.mark.parametrize("status", [200, 404, 429, 500, 503])
+def test_every_other_answer_lets_a_study_begin(status):
+    with server(lambda _: status) as url:
+        require_admission(url, {})
+
+
+def test_a_server_that_is_away_silent_or_none_lets_a_study_begin(monkeypatch):
+    monkeypatch.setattr(admission, "KNOCK_SECONDS", 0.2)
+    hold = threading.Event()
+    with server(lambda _: 401 + hold.wait(1)) as url:
+        require_admission(url, {})
+    require_admission(url, {})  # gone now
+    for other in ("sqlite:////tmp/mlflow.db", "postgresql://ada@host/mlflow", "http://", "http://[", "http://ho st/"):
+        require_admission(other, {})
