@@ -1,7 +1,7 @@
 """A surrogate's posterior over a fixed set of candidates, kept up as trials come in, go out and are picked.
 
-A candidate costs A operations a trial instead of A^2: what a sampler needs that asks for batches. Axes: A trials told,
-B beliefs, C candidates, K new trials, D axes of the space.
+A candidate costs A operations a trial told instead of A^2, and a pick far fewer once trials are many: what a sampler
+needs that asks for batches. Axes: A trials told, B beliefs, C candidates, K new trials, D axes of the space.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pipeline.stability.kernel import JITTER
 from pipeline.stability.surrogate import Posterior, Surrogate, noise_weight
 
 _ROOM = 256  # rows of beliefs and trials for which room is made at a time
+_MANY_TRIALS = 600  # from which covariances between all candidates cost less than they save at every pick
 
 
 class Candidates:
@@ -35,6 +36,12 @@ class Candidates:
         self._mean_C = surrogate.centre + surrogate.whitened_A @ solved_AC
         self._told_variance_C = surrogate.prior_variance - np.einsum("ac,ac->c", solved_AC, solved_AC)
         self._variance_C = self._told_variance_C.copy()
+        # covariances between candidates given the first rows: prior ones, made when asked for, while these are few
+        self._num_covered = self._num_told if self._num_told >= _MANY_TRIALS else 0
+        self._covariance_CC: Array | None = None
+        if self._num_covered:
+            self._covariance_CC = surrogate.covariance(self.unit_CD, self.unit_CD)
+            self._covariance_CC -= solved_AC.T @ solved_AC
 
     @property
     def posterior(self) -> Posterior:
@@ -65,13 +72,20 @@ class Candidates:
 
     def pick(self, index: int) -> None:
         """Take one more candidate for running."""
-        column_A = self._rows_C[: self._num_rows, index].copy()
         surrogate = self.surrogate
         weight = noise_weight(surrogate.warp, surrogate.warp.inverse(self._mean_C[index : index + 1]))
         noise = float(surrogate.noise_variance(weight)[0]) + JITTER * surrogate.hyper.signal**2
         corner = math.sqrt(max(0.0, float(self._variance_C[index])) + noise)
-        new_1C = self._append(column_A[None], np.array([[corner]]), self.unit_CD[index : index + 1])
+        later = slice(self._num_covered, self._num_rows)
+        rest_C = self._covariance_with(index) - self._rows_C[later, index] @ self._rows_C[later]
+        new_1C = self._add((rest_C / corner)[None])
         self._variance_C -= new_1C[0] ** 2
+
+    def _covariance_with(self, index: int) -> Array:
+        """Covariance of one candidate with all, given the rows that are covered; shape (C,)."""
+        if self._covariance_CC is not None:
+            return np.asarray(self._covariance_CC[index])
+        return np.asarray(self.surrogate.covariance(self.unit_CD[index : index + 1], self.unit_CD)[0])
 
     def _told_rows(self, extended: Surrogate) -> Array:
         """The rows, next to those of trials told, that an extended surrogate brings; shape (K, C)."""
@@ -82,9 +96,12 @@ class Candidates:
 
     def _append(self, lower_KA: Array, corner_KK: Array, unit_KD: Array) -> Array:
         """Rows of the solved covariance that new rows of the factor, (lower, corner), bring; shape (K, C)."""
-        num_old, num_new = self._num_rows, len(unit_KD)
-        rest_KC = self.surrogate.covariance(unit_KD, self.unit_CD) - lower_KA @ self._rows_C[:num_old]
-        new_KC = np.asarray(solve_triangular(corner_KK, rest_KC, lower=True, check_finite=False))
+        rest_KC = self.surrogate.covariance(unit_KD, self.unit_CD) - lower_KA @ self._rows_C[: self._num_rows]
+        return self._add(np.asarray(solve_triangular(corner_KK, rest_KC, lower=True, check_finite=False)))
+
+    def _add(self, new_KC: Array) -> Array:
+        """Put rows next to those that there are."""
+        num_old, num_new = self._num_rows, len(new_KC)
         if num_old + num_new > len(self._rows_C):
             self._rows_C = np.concatenate([self._rows_C[:num_old], np.empty((num_new + _ROOM, len(self.unit_CD)))])
         self._rows_C[num_old : num_old + num_new] = new_KC

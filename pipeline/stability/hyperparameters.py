@@ -25,6 +25,7 @@ _SIGNAL_BOUNDS = (0.3, 30.0)  # times the spread of the responses
 _NOISE_BOUNDS = (1e-3, 10.0)
 _STARTS = ((0.3, 0.1), (1.0, 0.03), (1.0, 0.5))  # length-scale relative to its median, and noise
 _STEPS = 60
+_TOLERANCE = 1e-6  # relative, of a few hundred nats: what is left moves no hyper-parameter by a thousandth of its sd
 
 
 def fit(
@@ -61,7 +62,7 @@ def fit(
             jac=True,
             method="L-BFGS-B",
             bounds=prior.bounds,
-            options={"maxiter": _STEPS},
+            options={"maxiter": _STEPS, "ftol": _TOLERANCE},
         )
         return float(found.fun), np.asarray(found.x, dtype=np.float64)
 

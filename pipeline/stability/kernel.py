@@ -129,5 +129,6 @@ def _squared_distance(a_NF: Array, b_MF: Array) -> Array:
 def _inverse(lower_NN: Array) -> Array:
     """Inverse of L L^T."""
     inverse_NN, _ = lapack.dpotri(lower_NN, lower=1)
-    triangle_NN = np.tril(inverse_NN, -1)
-    return np.asarray(triangle_NN + triangle_NN.T + np.diag(np.diagonal(inverse_NN)))
+    both_NN: Array = inverse_NN + inverse_NN.T  # above the diagonal the factor is zero, and LAPACK leaves it so
+    both_NN[np.diag_indices_from(both_NN)] *= 0.5
+    return both_NN

@@ -16,9 +16,12 @@ def close(found: Posterior, expected: Posterior) -> None:
     np.testing.assert_allclose(found.sd, expected.sd, atol=1e-7)
 
 
-@pytest.mark.parametrize("reserve", [3, 256])
-def test_telling_believing_and_picking_agree_with_surrogates_made_anew(monkeypatch: pytest.MonkeyPatch, reserve: int):
+@pytest.mark.parametrize(("reserve", "many"), [(3, 600), (256, 600), (3, 60)])
+def test_telling_believing_and_picking_agree_with_surrogates_made_anew(
+    monkeypatch: pytest.MonkeyPatch, reserve: int, many: int
+):
     monkeypatch.setattr("pipeline.stability.candidates._ROOM", reserve)
+    monkeypatch.setattr("pipeline.stability.candidates._MANY_TRIALS", many)
     problem = problems.theory_4d().noisy(0.2)
     unit_ND = problem.coordinates.snapped(problem.coordinates.sobol(7, 0))
     response_N = problem.measure(unit_ND, np.random.default_rng(0))["R"]
