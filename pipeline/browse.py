@@ -60,32 +60,33 @@ def serve_ui(settings: Settings, folder: StudyFolder | None, first_port: int, pa
     Args:
         page: the page to link to; by default the study's stability map.
     """
-    from pipeline.tracking.links import study_link, ui_command, ui_environment
+    from pipeline.tracking.links import browser_base, study_link, ui_command, ui_environment
 
     def link(base: str) -> str:
         return f"{base}/{page}" if page is not None else study_link(base, folder.path if folder else None)
 
     uri = settings.tracking.value or ""
-    if uri.startswith(("http://", "https://")):
-        print(link(uri.rstrip("/")), flush=True)
+    server = browser_base(uri)
+    if server is not None:
+        print(link(server), flush=True)
         return
     port = free_port(first_port)
     artifacts = str(settings.results_root() / "mlflow" / "artifacts")
     command = ui_command(artifacts if uri.startswith(("sqlite:", "postgresql")) else None, port)
     environment = {**os.environ, **settings.mlflow_env, **ui_environment(uri)}
     base = f"http://127.0.0.1:{port}"
-    with subprocess.Popen(command, env=environment, stdout=sys.stderr) as server:
+    with subprocess.Popen(command, env=environment, stdout=sys.stderr) as process:
         try:
-            _await(base, server)
+            _await(base, process)
             print(link(base), flush=True)
-            server.wait()
+            process.wait()
         except KeyboardInterrupt:
-            server.terminate()
+            process.terminate()
         finally:
-            if server.poll() is None:
-                server.terminate()
-    if server.returncode not in (0, -15, 130):
-        raise GradstabError(f"the MLflow UI must keep running, but it ended with exit code {server.returncode}")
+            if process.poll() is None:
+                process.terminate()
+    if process.returncode not in (0, -15, 130):
+        raise GradstabError(f"the MLflow UI must keep running, but it ended with exit code {process.returncode}")
 
 
 def free_port(first: int) -> int:

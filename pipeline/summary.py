@@ -110,10 +110,20 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
             "results": str(results.folder.path),
             **({"picture": str(picture)} if has_picture else {}),
             **({"report": str(page)} if page is not None else {}),
-            "browse": f"gradstab ui {results.study.name}{results_flag(settings)}",
+            "browse": _browse(results, settings),
             **_optuna_dashboard(settings),
         }
     )
+
+
+def _browse(results: Results, settings: Settings) -> str:
+    """A link where a server runs, else the command that starts one."""
+    from pipeline.tracking.links import browser_base, study_link
+
+    base = browser_base(settings.tracking.value or "")
+    if base is not None:
+        return study_link(without_password(base), results.folder.path)
+    return f"gradstab ui {results.study.name}{results_flag(settings)}"
 
 
 def _optuna_dashboard(settings: Settings) -> dict[str, str]:

@@ -100,6 +100,10 @@ class ClusterJobs:
             finally:
                 os.environ.update(kept)
 
+    def page(self, job: Job) -> str:
+        """The job in Ray's dashboard, as a link."""
+        return f"{self._client.get_address().rstrip('/')}/#/jobs/{job.job_id}"
+
     def latest(self, study: str) -> Job | None:
         """The last attempt at a study, or None if there was none."""
         with self._said():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,13 @@ from pipeline.tracking.shipping_files import load_state
 # without it the UI opens its view for language models
 _VIEW = "workflowType=machine_learning"
 MAP_ID = "gradstab-map"  # the saved view that links open
+
+
+def browser_base(uri: str) -> str | None:
+    """Where a browser finds a tracking server: GRADSTAB_MLFLOW_UI, else the URI itself; None for what is no server."""
+    if not uri.startswith(("http://", "https://")):
+        return None
+    return (os.environ.get("GRADSTAB_MLFLOW_UI") or uri).rstrip("/")
 
 
 def view_fragment(experiment_id: str, view_id: str) -> str:

@@ -84,6 +84,7 @@ def submit(
             write_secrets(secrets, job.attempt, Path(folder))
             jobs.submit(job, ["run", file_name, *arguments], Path(folder), environment, python=python)
         say(f"job {job.job_id} submitted to {found_address}")
+    say(f"Ray dashboard: {jobs.page(job)}")
     if follow:
         sys.exit(_followed(jobs, job))
     say(f"follow it: gradstab submit {study} --address {found_address} --follow")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.tracking.links import run_link, study_link, ui_command, ui_environment, view_link
+from pipeline.tracking.links import browser_base, run_link, study_link, ui_command, ui_environment, view_link
 from pipeline.tracking.shipping_files import ShipperState, save_state
 
 
@@ -27,3 +27,12 @@ def test_a_password_does_not_show_in_the_list_of_processes() -> None:
     assert command[-2:] == ["--default-artifact-root", "/data/artifacts"]
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert ui_environment(uri)["MLFLOW_BACKEND_STORE_URI"] == uri
+
+
+def test_browser_is_sent_where_it_finds_the_server(monkeypatch):
+    monkeypatch.delenv("GRADSTAB_MLFLOW_UI", raising=False)
+    assert browser_base("sqlite:////tmp/mlflow.db") is None
+    assert browser_base("http://mlflow:5000/") == "http://mlflow:5000"
+    monkeypatch.setenv("GRADSTAB_MLFLOW_UI", "http://127.0.0.1:15000/")
+    assert browser_base("http://mlflow:5000") == "http://127.0.0.1:15000"
+    assert browser_base("sqlite:////tmp/mlflow.db") is None, "a store that no server serves has no link"
