@@ -34,9 +34,10 @@ MOST_RUNS_A_ROUND = 12
 ROUND_SECONDS = 300.0
 
 
-def one_round(stage: Stage, chance: random.Random, total: int, done: Counter[str], codes: Counter[int]) -> None:
-    """Bring the study to `total` trials while one to three faults are done to it."""
+def one_round(stage: Stage, chance: random.Random, total: int, done: Counter[str], codes: Counter[int]) -> list[str]:
+    """Bring the study to `total` trials while one to three faults are done to it; the tracebacks that were printed."""
     planned = chance.choices(FAULTS, k=chance.randint(1, 3))
+    tracebacks = []
     for _ in range(MOST_RUNS_A_ROUND):
         stage.start_driver(total)
         assert stage.driver is not None
@@ -61,8 +62,9 @@ def one_round(stage: Stage, chance: random.Random, total: int, done: Counter[str
         codes[stage.driver.returncode] += 1
         if "Traceback" in stderr:
             print(f"  a traceback after {time.monotonic() - begin:.0f} s: {stderr[-1500:]}", flush=True)
+            tracebacks.append(f"a traceback for a person's eyes: {stderr.strip().splitlines()[-1]}")
         if stage.driver.returncode == 0:
-            return
+            return tracebacks
     raise SystemExit(f"a round must end within {MOST_RUNS_A_ROUND} runs, but did not: {stderr[-3000:]}")
 
 
@@ -118,6 +120,7 @@ def main() -> None:
     chance = random.Random(seed)
     done: Counter[str] = Counter()
     codes: Counter[int] = Counter()
+    faults: list[str] = []
     begin, total, rounds = time.monotonic(), 0, 0
     print(f"seed {seed}, {asked.minutes:g} minutes", flush=True)
     with (
@@ -130,10 +133,10 @@ def main() -> None:
             stage.await_mlflow()
             while rounds == 0 or time.monotonic() - begin < 60 * asked.minutes:
                 total, rounds = total + TRIALS_A_ROUND, rounds + 1
-                one_round(stage, chance, total, done, codes)
+                faults += one_round(stage, chance, total, done, codes)
                 elapsed = (time.monotonic() - begin) / 60
                 print(f"{elapsed:5.1f} min  {total} trials, {sum(done.values())} faults", flush=True)
-            faults = audit(stage, total)
+            faults += audit(stage, total)
         finally:
             stage.close()
     print(f"{total} trials in {rounds} rounds, {sum(done.values())} faults: {dict(done)}")
