@@ -99,6 +99,13 @@ class Layout:
         """A number per member as one per piece."""
         return number_n[self.piece_index(number_n.device)[1]]
 
+    def by_section(self, number_p: Tensor) -> Tensor:
+        """Numbers of the first pieces as (s, n), s every section; 0 where a member has none, or no number came."""
+        section_p, member_p = (index[: len(number_p)] for index in self.piece_index(number_p.device))
+        number_sn = number_p.new_zeros(len(self.sections), self.members)
+        number_sn[section_p, member_p] = number_p
+        return number_sn
+
     @cached_property
     def _views(self) -> dict[int, tuple[Tensor, list[Tensor]]]:
         return {}

@@ -59,7 +59,7 @@ class StackLog:
             self._stop(self._recipes[0].steps, torch.isfinite(loss_n))
 
     def update_ratio(self, probe: int, ratio_Ln: Tensor) -> None:
-        """Write the update ratio of the training step at a probe time; `ratio_Ln` is NaN where there is no layer."""
+        """Write the update ratio of the training step at a probe time."""
         self._catch_up()
         self._write_layers(probe, {"log10_update_ratio": ratio_Ln})
 

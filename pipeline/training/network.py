@@ -22,7 +22,7 @@ from pipeline.training.activations import NONLINEARITIES
 from pipeline.training.data import Dataset
 from pipeline.training.initialisation import hidden_biases, hidden_weights, readout_weights
 from pipeline.training.layout import PIECE, Layout, Section, scale_by_power_
-from pipeline.training.norms import section_norms
+from pipeline.training.norms import section_norms, total_norms
 from pipeline.training.probes import LayerValues, Reading
 from pipeline.training.workspace import Arena, Views, Widths
 
@@ -56,6 +56,7 @@ class Network:
         self._x_NF, self._y_N = data.tensors(dtype, device)
         self.layout = Layout(len(recipes), _sections(_counts(self._depths), self._widths))
         self.value = _initial_values(self.layout, recipes, seeds, data, self._widths, dtype).to(device)
+        self._fast_sn: Tensor | None = None  # norms of the gradient by section, taken while it was in the cache
         self._bind(capacity=padded(max(recipe.batch_size, recipe.probe_samples)))
 
     def loss_and_gradient(self, rows_nB: NDArray[np.int64]) -> Tensor:
@@ -67,9 +68,11 @@ class Network:
         reading = Reading(self._counts, rows_nB.shape[1], self._width, self._phi, self._present_Ln, self.value)
         loss_n = self._pass(rows_nB, reading)
         depth = self._depths[0]
-        norm_sn = section_norms(self.layout, self.grad)
+        norm_sn = section_norms(self.layout, self.grad, self._fast_sn)
         values = reading.values(self._plan(padded(rows_nB.shape[1])).views.a, norm_sn[:depth], norm_sn[depth + 1 : -1])
-        scale_by_power_(self.layout, self.grad, _by_section(reading.exponent_Ln))
+        if bool(reading.exponent_Ln.any()):
+            scale_by_power_(self.layout, self.grad, _by_section(reading.exponent_Ln))
+            self._fast_sn = None
         return loss_n, values
 
     def accuracy(self, rows: NDArray[np.int64]) -> Tensor:
@@ -85,10 +88,9 @@ class Network:
             correct_n += ((class_nB == y_B[: len(part)]) & torch.isfinite(best_nB)).sum(1)
         return correct_n.double() / len(rows)
 
-    def layer_norms(self, flat: Tensor) -> Tensor:
-        """Norms of the hidden layers' weights in a buffer of this layout, (L, n) float64; NaN where no layer is."""
-        norm_Ln = section_norms(self.layout, flat, self._depths[0])
-        return torch.where(self._present_Ln, norm_Ln, torch.nan)
+    def grad_norms(self) -> Tensor:
+        """Norm of each member's whole gradient as the last backward pass left it (n,), float64."""
+        return total_norms(self.layout, self.grad, self._fast_sn)
 
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members only (ascending)."""
@@ -102,7 +104,10 @@ class Network:
         self._counts = _counts(self._depths)
         depth_n = torch.tensor(self._depths, device=self.value.device)
         self._present_Ln = torch.arange(self._depths[0], device=self.value.device)[:, None] < depth_n
+        self.num_layers = self._depths[0]
         self.grad = torch.zeros_like(self.value)
+        self._norm_p = self.value.new_zeros(sum(section.members for section in self.layout.sections))
+        self._fast_sn = None
         keeps_z = self._phi.keeps_z
         self._arena = Arena(self._counts, capacity, self._widths, keeps_z, self.value.dtype, self.value.device)
         self._plans: dict[tuple[int, bool], _Plan] = {}
@@ -115,6 +120,7 @@ class Network:
             weights, weight_grads = self._matrices(self.value), self._matrices(self.grad)
             biases, bias_grads = self._vectors(self.value), self._vectors(self.grad)
             readout = _Readout(weights[-1], biases[-1][:, None, :], weight_grads[-1], bias_grads[-1])
+            norms = torch.split(self._norm_p, [section.members for section in self.layout.sections])
             layers = []
             for layer, (count, deeper) in enumerate(zip(self._counts, [*self._counts[1:], 0], strict=True)):
                 a, delta = views.a[layer], views.deltas[layer]
@@ -128,6 +134,8 @@ class Network:
                         bias=biases[layer][:, None, :],
                         weight_grad=weight_grads[layer],
                         bias_grad=bias_grads[layer],
+                        weight_grad_pieces=weight_grads[layer].flatten(1),
+                        weight_grad_norm=norms[layer],
                         z=views.z[layer],
                         a=a,
                         delta=delta,
@@ -219,7 +227,20 @@ class Network:
                 reading.gradients(index, layer.delta, layer.scratch)
             torch.sum(layer.delta, 1, out=layer.bias_grad)
             torch.bmm(layer.previous_T, layer.delta, out=layer.weight_grad)
+            torch.linalg.vector_norm(layer.weight_grad_pieces, dim=1, out=layer.weight_grad_norm)
             above = layer
+        self._note_other_norms()
+
+    def _note_other_norms(self) -> None:
+        """Norms of the readout's gradient and of the biases', which are small, after those of the hidden weights."""
+        depth = self.num_layers
+        members = [section.members for section in self.layout.sections]
+        # sections of equal size and side by side: the readout's weights, all hidden biases, the readout's bias
+        for first, end in ((depth, depth + 1), (depth + 1, 2 * depth + 1), (2 * depth + 1, 2 * depth + 2)):
+            pieces, start = sum(members[first:end]), sum(members[:first])
+            part = self.grad[self.layout.starts[first] : self.layout.starts[end]].view(pieces, -1)
+            torch.linalg.vector_norm(part, dim=1, out=self._norm_p[start : start + pieces])
+        self._fast_sn = self.layout.by_section(self._norm_p.double())
 
 
 @dataclass(frozen=True)
@@ -241,6 +262,8 @@ class _Layer:
     bias: Tensor
     weight_grad: Tensor
     bias_grad: Tensor
+    weight_grad_pieces: Tensor
+    weight_grad_norm: Tensor
     z: Tensor
     a: Tensor
     delta: Tensor

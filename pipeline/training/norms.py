@@ -26,13 +26,22 @@ def exact_norms(x_mP: Tensor) -> Tensor:
     return norm
 
 
-def section_norms(layout: Layout, flat: Tensor, sections: int | None = None) -> Tensor:
-    """Norm of every piece of the first sections (default all), (s, n) float64, right for any finite elements.
+def piece_norms(x_pP: Tensor) -> Tensor:
+    """Norm of every piece, (p,) float64, right for any finite elements."""
+    norm_p: Tensor = torch.linalg.vector_norm(x_pP, dim=1).double()
+    unsafe_p = _out_of_range(norm_p)
+    if bool(unsafe_p.any()):
+        norm_p[unsafe_p] = exact_norms(x_pP[unsafe_p])
+    return norm_p
 
-    0 where a member has no such section.
+
+def section_norms(layout: Layout, flat: Tensor, fast_sn: Tensor | None = None) -> Tensor:
+    """Norm of every piece, (s, n) float64, right for any finite elements; 0 where a member has no such section.
+
+    `fast_sn` are the norms as float32 gives them, where they are known already.
     """
-    norm_sn = _fast_norms(layout, flat, len(layout.sections) if sections is None else sections)
-    unsafe_sn = ~((norm_sn > SAFE_LOW) & (norm_sn < SAFE_HIGH))
+    norm_sn = _fast_norms(layout, flat) if fast_sn is None else fast_sn.clone()
+    unsafe_sn = _out_of_range(norm_sn)
     for index, unsafe_n in enumerate(unsafe_sn.tolist()):
         members = [m for m, unsafe in enumerate(unsafe_n[: layout.sections[index].members]) if unsafe]
         if members:
@@ -40,9 +49,12 @@ def section_norms(layout: Layout, flat: Tensor, sections: int | None = None) -> 
     return norm_sn
 
 
-def total_norms(layout: Layout, flat: Tensor) -> Tensor:
-    """Norm of each member's whole buffer, shape (n,) in float64, right for any finite elements."""
-    norm_sn = _fast_norms(layout, flat, len(layout.sections))
+def total_norms(layout: Layout, flat: Tensor, fast_sn: Tensor | None = None) -> Tensor:
+    """Norm of each member's whole buffer, shape (n,) in float64, right for any finite elements.
+
+    `fast_sn` are the norms as float32 gives them, where they are known already.
+    """
+    norm_sn = _fast_norms(layout, flat) if fast_sn is None else fast_sn.clone()
     total_n = _root_sum_square(norm_sn)
     unsafe = torch.nonzero(~((total_n > _TOTAL_LOW) & (total_n < SAFE_HIGH)))[:, 0].tolist()
     for member in unsafe:
@@ -54,17 +66,12 @@ def total_norms(layout: Layout, flat: Tensor) -> Tensor:
     return total_n
 
 
-def _fast_norms(layout: Layout, flat: Tensor, sections: int) -> Tensor:
-    pieces = sum(section.members for section in layout.sections[:sections])
-    norms = [
-        torch.linalg.vector_norm(part_pP, dim=1)
-        for block, part_pP in zip(layout.blocks, layout.views(flat), strict=True)
-        if block.first < pieces
-    ]
-    section_p, member_p = layout.piece_index(flat.device)
-    norm_sn = flat.new_zeros(sections, layout.members, dtype=torch.float64)
-    norm_sn[section_p[:pieces], member_p[:pieces]] = torch.cat(norms)[:pieces].double()
-    return norm_sn
+def _fast_norms(layout: Layout, flat: Tensor) -> Tensor:
+    return layout.by_section(torch.cat([torch.linalg.vector_norm(x_pP, dim=1) for x_pP in layout.views(flat)]).double())
+
+
+def _out_of_range(norm: Tensor) -> Tensor:
+    return ~((norm > SAFE_LOW) & (norm < SAFE_HIGH))
 
 
 def _root_sum_square(norm_sn: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipeline.recipe import Recipe
 from pipeline.training.layout import TINY_FACTOR, Block, Layout, scale_
+from pipeline.training.norms import piece_norms
 
 _BETA1, _BETA2 = 0.9, 0.999
 _ALPHA = 0.99
@@ -71,15 +72,37 @@ class Optimizer:
 
         Returns the direction d (in `grad` or in the optimizer's state) and the rate (n,): the update was -rate d.
         """
+        rate_n, _ = self._walk(value, grad, factor_n, 0)
+        return self._state["momentum"] if self._uses_momentum else grad, rate_n
+
+    def measured_update(
+        self, value: Tensor, grad: Tensor, factor_n: Tensor | None, sections: int
+    ) -> tuple[Tensor, Tensor]:
+        """As `update`; norms of the first sections' parameters before it and of what it added to them, (s, n) each."""
+        pieces = sum(section.members for section in self._layout.sections[:sections])
+        rate_n, norms = self._walk(value, grad, factor_n, pieces)
+        norm_sn, moved_sn = (
+            self._layout.by_section(torch.cat(parts)[:pieces])[:sections] for parts in zip(*norms, strict=True)
+        )
+        return norm_sn, moved_sn * rate_n
+
+    def _walk(
+        self, value: Tensor, grad: Tensor, factor_n: Tensor | None, measured: int
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Update block by block; the rate, and norms of parameters and direction in blocks of the first pieces."""
         self._step += 1
         factor_n, rate_n = self._factor_and_rate(grad, factor_n)
         factor_p1 = None if factor_n is None else self._column(factor_n)
         descent_p1 = self._column(-rate_n)
+        norms = []
         for part in self._parts_of(value, grad):
             if factor_p1 is not None:
                 part.grad.mul_(part.block.of(factor_p1))
-            part.value.addcmul_(self._direction(part), part.block.of(descent_p1))
-        return self._state["momentum"] if self._uses_momentum else grad, rate_n
+            direction = self._direction(part)
+            if part.block.first < measured:
+                norms.append((piece_norms(part.value), piece_norms(direction)))
+            part.value.addcmul_(direction, part.block.of(descent_p1))
+        return rate_n, norms
 
     def _direction(self, part: Part) -> Tensor:
         """The direction of a block, whose gradient has been clipped."""

@@ -35,11 +35,13 @@ _COMPACT_FRACTION = 0.1  # of the stack, below which carrying stopped members al
 class Family(Protocol):
     """What the loop asks of a stack of networks; `Network` is one, others can stand beside it.
 
-    `value` and `grad` are flat buffers laid out by `layout`. Rows are indices into the data, (n, B); losses are
-    float64 (n,) means over those rows; both passes leave the gradient of the mean loss in `grad`.
+    `value` and `grad` are flat buffers laid out by `layout`, whose first `num_layers` sections are the hidden layers'
+    weights. Rows are indices into the data, (n, B); losses are float64 (n,) means over those rows; both passes leave
+    the gradient of the mean loss in `grad`, and its norm over all layers (n,), float64, in `grad_norms`.
     """
 
     layout: Layout
+    num_layers: int
     value: Tensor
     grad: Tensor
 
@@ -49,7 +51,7 @@ class Family(Protocol):
 
     def accuracy(self, rows: NDArray[np.int64]) -> Tensor: ...
 
-    def layer_norms(self, flat: Tensor) -> Tensor: ...
+    def grad_norms(self) -> Tensor: ...
 
     def keep(self, members: Sequence[int]) -> None: ...
 
@@ -134,14 +136,16 @@ class _Run:
         else:
             loss_n = self.network.loss_and_gradient(rows_nB)
         network = self.network
-        norm_n = total_norms(network.layout, network.grad)
+        norm_n = network.grad_norms()
         clip_factor_n, factor_n = self.clipping(network.layout, network.grad, norm_n)
         self.log.step(loss_n, norm_n, clip_factor_n)
-        weight_norm_Ln = network.layer_norms(network.value) if probe is not None else None
-        direction, rate_n = self.optimizer.update(network.value, network.grad, factor_n)
-        if probe is not None and weight_norm_Ln is not None:
-            ratio_Ln = log10_magnitude(network.layer_norms(direction) * rate_n) - log10_magnitude(weight_norm_Ln)
-            self.log.update_ratio(probe, ratio_Ln)
+        if probe is None:
+            self.optimizer.update(network.value, network.grad, factor_n)
+        else:
+            weight_norm_Ln, update_norm_Ln = self.optimizer.measured_update(
+                network.value, network.grad, factor_n, network.num_layers
+            )
+            self.log.update_ratio(probe, log10_magnitude(update_norm_Ln) - log10_magnitude(weight_norm_Ln))
 
     def probe_fixed_rows(self, probe: int) -> None:
         """Read loss, accuracy and layer statistics on the probe rows."""

@@ -19,10 +19,13 @@ from tests.bench.whole_line import Place
 SECTION = "profile"
 STEPS = 20  # every operation is recorded with its call stack
 _PRODUCTS = ("aten::bmm", "aten::baddbmm", "aten::baddbmm_", "aten::mm", "aten::addmm", "aten::matmul")
+_NORM = "aten::linalg_vector_norm"
 # the innermost frame that ends or lies so decides
 _BY_FUNCTION = {
     "total_norms": "norms",
+    "_note_other_norms": "norms",
     "section_norms": "statistics",
+    "piece_norms": "statistics",
     "_fetch": "gather",
     "_loss": "loss",
     "accuracy": "accuracy",
@@ -95,4 +98,6 @@ def _purpose(event: Any) -> str:
                 return purpose
         if event.name in _PRODUCTS and "training/" in frame:
             return "matrix products"
+        if event.name == _NORM and "training/network.py" in frame:
+            return "norms"
     return "other operations"
