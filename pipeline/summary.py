@@ -13,10 +13,10 @@ from pipeline.browse import waiting_trials
 from pipeline.errors import GradstabError
 from pipeline.lookup import results_flag
 from pipeline.report.results import Results
-from pipeline.report.stability_map import write_map
 from pipeline.segments import segment_paths
 from pipeline.settings import Settings
 from pipeline.slot_board import read_board
+from pipeline.stability.certificate import Certificate, read_certificate
 from pipeline.storage_url import without_password
 from pipeline.study_folder import StudyFolder
 from pipeline.terminal import Format, interval_rows, print_json, print_pairs, print_rows, say
@@ -35,10 +35,26 @@ def print_status(folder: StudyFolder, settings: Settings, output: Format) -> Non
         "waiting for MLflow": waiting_trials(folder, settings),
         "folder": str(folder.path),
     }
+    stop, certificate = results.study.stop, read_certificate(folder.path)
     if output == "json":
-        print_json({**found, "verdicts": dict(verdicts.most_common())})
+        asked = {} if stop is None else {"certificate": certificate.dump() if certificate is not None else None}
+        print_json({**found, **asked, "verdicts": dict(verdicts.most_common())})
         return
     print_pairs({**found, **{f"  {verdict}": count for verdict, count in verdicts.most_common()}})
+    if stop is not None:
+        click.echo()
+        print_certificate(certificate, stop.error)
+
+
+def print_certificate(certificate: Certificate | None, error: float) -> None:
+    """Whether a study's `stop` is reached, and how each condition stands."""
+    asked = f"stop at {100 * error:.2g} % misclassified"
+    if certificate is None:
+        click.echo(f"{asked}: not certified, no trial was looked at yet")
+        return
+    state = "certified" if certificate.certified else "not certified"
+    rows = [[one.name, "holds" if one.holds else "MISSING", one.sentence] for one in certificate.conditions]
+    print_rows(f"{asked}: {state} after {certificate.num_trials} trials", ["condition", "", "how it stands"], rows)
 
 
 def written_report(results: Results) -> Path | None:
@@ -97,8 +113,6 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
             }
         )
         return
-    picture = results.folder.path / "map.png"
-    has_picture = write_map(results, picture)
     total = sum(verdicts.values())
     rows = [[name, count, f"{100 * count / total:.0f} %"] for name, count in verdicts.most_common()]
     print_rows(f"{results.study.name}: {total} trials", ["verdict", "trials", "share"], rows)
@@ -108,7 +122,6 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
     print_pairs(
         {
             "results": str(results.folder.path),
-            **({"picture": str(picture)} if has_picture else {}),
             **({"report": str(page)} if page is not None else {}),
             "browse": _browse(results, settings),
             **_optuna_dashboard(settings),

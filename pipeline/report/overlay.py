@@ -19,7 +19,7 @@ from pipeline.report.html import Html, element, joined, picture, table
 from pipeline.report.page import document
 from pipeline.report.panels import Layout, layout_of, panel_plane
 from pipeline.report.phase_figure import AXIS_NAMES
-from pipeline.report.report import write_files
+from pipeline.report.report import default_folder, write_files
 from pipeline.report.results import Results
 from pipeline.report.wording import band, percent, volume
 from pipeline.stability.comparison import Comparison, compare, within
@@ -53,7 +53,7 @@ def make_comparison(first: Results, second: Results, folder: Path | None = None)
     """Write the page that compares two studies and return its path; the second is judged by the first's criterion.
 
     Args:
-        folder: by default `report-against-SECOND` in the first study's folder.
+        folder: by default `report-against-SECOND` in the first study's folder, and under another criterion beside it.
 
     Raises:
         UsageError: their spaces do not share their axes, or one has no measured trial.
@@ -62,7 +62,7 @@ def make_comparison(first: Results, second: Results, folder: Path | None = None)
     names = (first.study.name, second.study.name)
     second = Results(second.folder, first.criterion)
     compared = Compared(first, second, compare(first.estimator, second.estimator, names))
-    folder = first.folder.path / f"report-against-{names[1]}" if folder is None else folder
+    folder = default_folder(first, f"report-against-{names[1]}") if folder is None else folder
     png = _figure(compared)
     files = {} if png is None else {"regions.png": png}
     found = compared.comparison

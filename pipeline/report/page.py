@@ -10,6 +10,7 @@ from pipeline.report.axis_ticks import shown
 from pipeline.report.findings import Findings
 from pipeline.report.html import Html, element, joined, picture, table
 from pipeline.report.pictures import Picture
+from pipeline.report.rejudge import changes
 from pipeline.report.wording import (
     RESPONSES,
     answer,
@@ -293,8 +294,7 @@ def _verdicts(findings: Findings) -> Html:
 
 def _repeat(findings: Findings, origin: Origin) -> Html:
     study, criterion = findings.results.study, findings.results.criterion
-    rejudged = criterion != study.criterion
-    options = "".join(f" --criterion {item}" for item in _changes(findings)) if rejudged else ""
+    options = "".join(f" --criterion {item}" for item in changes(study.criterion, criterion))
     commands = [
         f"gradstab run {origin.study_file} --trials {study.budget.trials}   # {origin.study_file}: kept with the data",
         f"gradstab report {study.name}{options}   # this page again, without training",
@@ -311,13 +311,3 @@ def _repeat(findings: Findings, origin: Origin) -> Html:
         ),
         element("p", "Beside this page: the pictures, region.json, trials.csv and trials.parquet."),
     )
-
-
-def _changes(findings: Findings) -> list[str]:
-    """The parts of the criterion that differ from the study's, as they are typed."""
-    before, after = findings.results.study.criterion.model_dump(), findings.results.criterion.model_dump()
-    return [
-        f"{name}={','.join(value) if isinstance(value, tuple) else value}"
-        for name, value in after.items()
-        if value != before[name]
-    ]

@@ -16,8 +16,8 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from pipeline.report.axis_ticks import ticks
-from pipeline.report.figures import STYLES
 from pipeline.report.panels import Panel
+from pipeline.report.verdict_styles import STYLES
 from pipeline.stability.contours import LEVELS
 from pipeline.stability.coordinates import Array
 

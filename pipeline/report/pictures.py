@@ -82,7 +82,7 @@ def _phase_picture(findings: Findings, layout: Layout, judged: Judged) -> Pictur
         caption = (
             f"Probability that {judged.name} lies in band: of the median over seeds, and of one new training. Marks: "
             "measured trials, those in band above. Dashed: where mean-field theory has |R| = "
-            f"{results.criterion.ratio_band:g}."
+            f"{results.criterion.ratio_band:g}{_cut_words(layout)}."
         )
         return Picture(name, png, f"probabilities along {layout.x}", caption)
     columns_of = [coordinates.names.index(layout.x), coordinates.names.index(layout.y)]
@@ -107,7 +107,11 @@ def _phase_picture(findings: Findings, layout: Layout, judged: Judged) -> Pictur
 
 def _cut_words(layout: Layout) -> str:
     words = f", each in the panel of the nearest {layout.cut[0].replace('_', ' ')}" if layout.cut is not None else ""
-    return f"{words}; held where the region is largest: {where(layout.held)}" if layout.held else words
+    if not layout.held:
+        return words
+    return (
+        f"{words}. A slice, not the best over what is not shown: held where the region is largest, {where(layout.held)}"
+    )
 
 
 def _line_panels(findings: Findings, layout: Layout, judged: Judged) -> list[LinePanel]:

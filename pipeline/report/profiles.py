@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pipeline.report.figures import STYLES
 from pipeline.report.results import Results
+from pipeline.report.verdict_styles import STYLES
 from pipeline.stability.coordinates import Array
 from pipeline.stability.criterion import RATIO_LIMIT, VERDICTS
 

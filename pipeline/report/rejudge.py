@@ -11,6 +11,16 @@ from pipeline.stability.criterion import Criterion
 from pipeline.study_faults import sentences
 
 
+def changes(base: Criterion, criterion: Criterion) -> list[str]:
+    """The fields in which a criterion differs from another, as they are typed."""
+    before = base.model_dump()
+    return [
+        f"{name}={','.join(value) if isinstance(value, tuple) else value}"
+        for name, value in criterion.model_dump().items()
+        if value != before[name]
+    ]
+
+
 def rejudged(base: Criterion, changes: Sequence[str]) -> Criterion:
     """The criterion with some of its fields replaced; `responses` may hold several, with commas.
 

@@ -14,6 +14,7 @@ from pipeline.report.findings import Findings, find
 from pipeline.report.interval_table import Row
 from pipeline.report.page import Origin, certificate_words, page
 from pipeline.report.pictures import all_pictures
+from pipeline.report.rejudge import changes
 from pipeline.report.results import Results
 from pipeline.report.wording import predicted, spans, volume, where
 from pipeline.stability.certificate import read_certificate
@@ -29,20 +30,27 @@ def page_of(study_folder: Path) -> Path:
     return study_folder / FOLDER / "index.html"
 
 
+def default_folder(results: Results, name: str = FOLDER) -> Path:
+    """Where a report goes: under another criterion beside that of the study, which is shipped to MLflow."""
+    changed = changes(results.study.criterion, results.criterion)
+    return results.folder.path / "-".join([name, *(item.replace("=", "-").replace(",", "-") for item in changed)])
+
+
 @one_thread
 def make_report(results: Results, folder: Path | None = None) -> Path:
     """Write the report of a study and return the path of its page; nothing is trained, and Optuna is not touched.
 
     Args:
         results: the study, judged by its own criterion or another.
-        folder: where the report goes; `report` in the study's folder by default. Its files are replaced one by one,
-            each at once, the page last; other files stay.
+        folder: where the report goes; by default `report` in the study's folder, and beside it, in a folder named by
+            the criterion, where that is not the study's own. Its files are replaced one by one, each at once, the page
+            last; other files stay.
 
     Raises:
         UsageError: no trial was measured yet.
         StorageError: the folder cannot be written.
     """
-    folder = results.folder.path / FOLDER if folder is None else folder
+    folder = default_folder(results) if folder is None else folder
     certificate = read_certificate(results.folder.path)
     findings = find(results)
     pictures = all_pictures(findings)

@@ -10,13 +10,13 @@ from pipeline.verbs.options import criterion_option, results_option
 @click.command()
 @click.argument("studies", nargs=-1, required=True, metavar="STUDY [OTHER]")
 @criterion_option
-@click.option("--to", metavar="DIR", help="Folder of the report (else `report` in the study's folder).")
+@click.option("--to", metavar="DIR", help="Folder of the report (else in the study's folder).")
 @results_option
 def report(studies: tuple[str, ...], criterion: tuple[str, ...], to: str | None, results: str | None) -> None:
     """Write the report of STUDY, or compare its region with that of OTHER.
 
     One page with its pictures, region.json and the table of trials. Nothing is trained and Optuna is not touched:
-    `--criterion` judges what was measured anew.
+    `--criterion` judges what was measured anew, in a report of its own beside that of the study.
     """
     from pathlib import Path
 

@@ -75,11 +75,12 @@ def test_trials_are_there_as_csv_and_as_parquet(folder, made):
     assert "NaN" not in (made / "region.json").read_text()
 
 
-def test_another_criterion_trains_nothing_and_touches_nothing_but_the_report(folder, tmp_path):
-    before = contents(folder.path)
+def test_another_criterion_trains_nothing_and_leaves_the_report_of_the_study_alone(folder, made):
+    before, shipped = contents(folder.path), contents(made)
     narrow = Results(folder, rejudged(Criterion(), ["ratio_band=0.5", "responses=R"]))
-    page = make_report(narrow, tmp_path / "narrow")
-    assert contents(folder.path) == before
+    page = make_report(narrow)
+    assert (contents(folder.path), contents(made)) == (before, shipped)
+    assert page.parent == folder.path / "report-responses-R-ratio_band-0.5"
     found = json.loads((page.parent / "region.json").read_text())
     assert found["criterion"] == {"responses": ["R"], "ratio_band": 0.5, "target_fraction": 0.5}
     volume = found["regions"]["R"]["volume"]
