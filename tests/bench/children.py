@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +45,16 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run_child(
-    arguments: Sequence[str], folder: Path, caches: Path, watch: Callable[[int], None] | None = None
+    arguments: Sequence[str],
+    folder: Path,
+    caches: Path,
+    watch: Callable[[int], None] | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> Finished:
     """Run `python -m ARGUMENTS` in a folder; `watch` is called with its process number every tenth of a second.
+
+    Args:
+        more: environment of the child, beyond this one's.
 
     Raises:
         RuntimeError: it failed or took longer than LIMIT_S; with the end of what it said.
@@ -59,7 +66,7 @@ def run_child(
         process = subprocess.Popen(
             [sys.executable, "-m", *arguments],
             cwd=folder,
-            env=environment(caches),
+            env={**environment(caches), **(more or {})},
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a group of its own, so that it can be ended with all that it started

@@ -1,4 +1,4 @@
-"""Sleeping packs on a Ray cluster of several raylets of this machine, a process of its own.
+"""Sleeping packs on a Ray cluster of raylets of this machine, a process of its own.
 
 Slots are declared, not real cores: sleeping takes none. Written to FILE: what share of slot-time was busy.
 """
@@ -15,7 +15,7 @@ from unittest import mock
 
 from ray.cluster_utils import Cluster
 
-from pipeline import runner, session
+from pipeline import packing, session
 from pipeline.ports import Slot
 from pipeline.segments import Record, read_segment, segment_paths
 from pipeline.settings import Setting, Settings
@@ -25,6 +25,8 @@ from tests.bench.studies import STUDY_T, changed
 from tests.fakes_work import SleepingWork
 
 PACK_SECONDS = 1.0
+SLOTS_OF_A_RAYLET = 32  # few and large: each costs half a dozen processes, and starts a worker a core at a time
+STORE_BYTES = 200 * 2**20
 
 
 @dataclass(frozen=True)
@@ -36,35 +38,40 @@ class OneSecondTrials:
 
 
 def busy(records: list[Record]) -> dict[str, float]:
-    """Slots seen, packs, their mean seconds, and the share of slot-time from the first start to the last end."""
+    """Slots seen, packs, their mean seconds, and the share of slot-time from each slot's first start to the last end.
+
+    A slot counts from its own first pack, because a machine of few cores starts so many processes one after another.
+    """
     packs = {(record.device, record.started_ms, record.finished_ms) for record in records}
-    slots = {device for device, _, _ in packs}
+    begun: dict[str, int] = {}
+    for slot, started, _ in packs:
+        begun[slot] = min(started, begun.get(slot, started))
+    end = max(finished for _, _, finished in packs)
     spent = sum(finished - started for _, started, finished in packs)
-    window = max(finished for _, _, finished in packs) - min(started for _, started, _ in packs)
     return {
-        "slots": len(slots),
+        "slots": len(begun),
         "packs": len(packs),
         "pack_seconds": spent / len(packs) / 1000,
-        "busy": spent / (window * len(slots)),
+        "busy": spent / sum(end - first for first in begun.values()),
     }
 
 
 def main() -> None:
     """Start the cluster, run the study on it, take both down."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--raylets", type=int, required=True)
-    parser.add_argument("--slots", type=int, required=True, help="of each raylet")
+    parser.add_argument("--slots", type=int, required=True)
     parser.add_argument("--packs", type=int, required=True, help="for each slot")
     parser.add_argument("--uri", required=True)
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
-    root, slots = Path.cwd(), asked.raylets * asked.slots
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": asked.slots})
+    root, raylets = Path.cwd(), -(-asked.slots // SLOTS_OF_A_RAYLET)
+    node = {"num_cpus": asked.slots // raylets, "object_store_memory": STORE_BYTES}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
     try:
-        for _ in range(asked.raylets - 1):
-            cluster.add_node(num_cpus=asked.slots)
-        cluster.wait_for_nodes()
-        study = changed(STUDY_T, trials=slots * asked.packs)
+        for _ in range(raylets - 1):
+            cluster.add_node(**node)
+        cluster.wait_for_nodes(timeout=120)
+        study = changed(STUDY_T, trials=asked.slots * asked.packs)
         study = study.model_copy(update={"tracking": study.tracking.model_copy(update={"children": 0})})
         settings = Settings(
             results=Setting(str(root), "bench"),
@@ -73,14 +80,15 @@ def main() -> None:
             ray_address=Setting(cluster.address, "bench"),
             mlflow_env={},
         )
-        begin = time.monotonic()
+        begin, used = time.monotonic(), time.process_time()
         with (
-            mock.patch.object(runner, "TARGET_SECONDS", PACK_SECONDS),  # packs of one trial, which sleeps a second
+            mock.patch.object(packing, "MAX_PACK_TRIALS", 1),  # which sleeps a second
             mock.patch.object(session, "store_cost_models"),
         ):
-            session.drive(study, settings, source=None, engine="ray", work=OneSecondTrials())
+            session.drive(study, settings, source=None, engine="ray", work=OneSecondTrials(), report=False)
         found = busy([record for path in segment_paths(root / study.name) for record in read_segment(path)])
-        asked.out.write_text(json.dumps({**found, "seconds": time.monotonic() - begin}))
+        spent = {"seconds": time.monotonic() - begin, "driver_cpu_s": time.process_time() - used}
+        asked.out.write_text(json.dumps({**found, **spent}))
     finally:
         cluster.shutdown()  # type: ignore[no-untyped-call]
 

@@ -19,7 +19,7 @@ class Sizes:
         profiled_widths: where the time goes is shown for these.
         training_rounds: repetitions of what takes seconds.
         driver_trials: budgets at which the driver is profiled.
-        raylets, slots_of_a_raylet, packs_of_a_slot: of the cluster that sleeps.
+        slots, packs_of_a_slot: of the clusters that sleep.
     """
 
     rounds: int
@@ -33,8 +33,7 @@ class Sizes:
     profiled_widths: tuple[int, ...]
     training_rounds: int
     driver_trials: tuple[int, ...]
-    raylets: int
-    slots_of_a_raylet: int
+    slots: tuple[int, ...]
     packs_of_a_slot: int
 
 
@@ -50,9 +49,8 @@ DEFAULT = Sizes(
     profiled_widths=(64, 256),
     training_rounds=3,
     driver_trials=(100, 2000),
-    raylets=4,
-    slots_of_a_raylet=16,
-    packs_of_a_slot=12,
+    slots=(1, 2, 4, 8, 16, 64),
+    packs_of_a_slot=20,
 )
 QUICK = Sizes(
     rounds=1,
@@ -66,8 +64,7 @@ QUICK = Sizes(
     profiled_widths=(64,),
     training_rounds=1,
     driver_trials=(100,),
-    raylets=2,
-    slots_of_a_raylet=4,
-    packs_of_a_slot=3,
+    slots=(8,),
+    packs_of_a_slot=5,
 )
 LARGE_DRIVER_TRIALS = 20_000

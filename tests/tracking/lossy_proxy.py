@@ -1,10 +1,11 @@
-"""A proxy before a server that lets one request through and keeps the reply to itself."""
+"""A proxy before a server: it keeps replies to itself, refuses, is slow, or says that the server has failed."""
 
 from __future__ import annotations
 
 import http.client
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
@@ -16,16 +17,26 @@ def free_port() -> int:
 
 
 class LossyProxy:
-    """Forwards to a port of this machine; of the requests whose path ends with `lose`, the reply to one is lost.
+    """Forwards to a port of this machine as badly as it is told to; the attributes may be set at any time.
 
     Args:
         port: where the server is, or will be: until then connections break off without an answer.
+        lose: part of the paths of which one reply is lost, once the server has acted.
         which: the request whose reply is lost, counted from 1 over those that reached the server.
+
+    Attributes:
+        refuses: connections break off, and nothing is forwarded.
+        fails_every: each so many-th request is answered with 500, every second time after the server has acted.
+        delay_s: before a request is forwarded.
+        lost, failed: replies kept, and 500s given.
     """
 
-    def __init__(self, port: int, *, lose: str, which: int) -> None:
-        self.lost = 0
-        self._seen = 0
+    def __init__(self, port: int, *, lose: str = "", which: int = 0) -> None:
+        self.refuses = False
+        self.fails_every = 0
+        self.delay_s = 0.0
+        self.lost = self.failed = 0
+        self._seen = self._requests = 0
         self._lock = threading.Lock()
         proxy = self
 
@@ -33,7 +44,15 @@ class LossyProxy:
             protocol_version = "HTTP/1.1"
 
             def forward(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = self._body()
+                if proxy.refuses:
+                    self.close_connection = True
+                    return
+                time.sleep(proxy.delay_s)
+                failure = proxy._failure()
+                if failure == "before":
+                    self.send_error(500)
+                    return
                 connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
                 try:
                     connection.request(self.command, self.path, body, dict(self.headers))
@@ -44,14 +63,28 @@ class LossyProxy:
                     return
                 finally:
                     connection.close()
-                if self.path.endswith(lose) and proxy._counts(which):
+                if which and lose in self.path and proxy._counts(which):
                     self.close_connection = True
+                    return
+                if failure == "after":
+                    self.send_error(500)
                     return
                 self.send_response(reply.status)
                 self.send_header("Content-Type", reply.getheader("Content-Type", "application/json"))
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
+
+            def _body(self) -> bytes:
+                if self.headers.get("Transfer-Encoding") != "chunked":  # as files are sent
+                    return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                parts = []
+                while size := int(self.rfile.readline().split(b";")[0], 16):
+                    parts.append(self.rfile.read(size))
+                    self.rfile.readline()
+                self.rfile.readline()
+                del self.headers["Transfer-Encoding"]
+                return b"".join(parts)
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = forward
 
@@ -68,6 +101,14 @@ class LossyProxy:
             hit = self._seen == which
             self.lost += hit
             return hit
+
+    def _failure(self) -> str:
+        with self._lock:
+            self._requests += 1
+            if not self.fails_every or self._requests % self.fails_every:
+                return ""
+            self.failed += 1
+            return "before" if self.failed % 2 else "after"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

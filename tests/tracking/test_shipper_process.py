@@ -21,6 +21,7 @@ from pipeline.tracking_job import load_job
 from tests.fakes import make_mixed_records
 from tests.tracking.conftest import MakeFolder
 from tests.tracking.lossy_proxy import LossyProxy, free_port
+from tests.tracking.mlflow_server import start_server
 from tests.tracking.notebook import Held, parent_of, ship, table_of, trials_of
 
 
@@ -101,17 +102,6 @@ def server(make_folder: MakeFolder, tmp_path: Path) -> Iterator[tuple[int, list[
     for process in started:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def start_server(port: int, tmp_path: Path) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{tmp_path / 'mlflow.db'}",
-        "--artifacts-destination", str(tmp_path / "served"),
-    ]  # fmt: skip
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (tmp_path / "server.log").open("wb") as log:
-        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
 
 
 def test_a_server_that_is_away_then_loses_a_reply_gets_every_trial_once(
