@@ -6,6 +6,7 @@ The only module, beside the command line, that knows every room; heavy packages 
 from __future__ import annotations
 
 import math
+import os
 import platform
 import subprocess
 import time
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 Engine = Literal["ray", "serial"]
 
+COMMIT_VARIABLE = "GRADSTAB_GIT_COMMIT"
 FEWEST_TRIALS = 30  # of a report; fewer say little about a region
 JOB_SECONDS = 2.0  # between two notices of progress to the tracker
 SYNC_PATIENCE = 20.0  # seconds that MLflow may make no progress before a run ends without it
@@ -225,7 +227,10 @@ def versions() -> dict[str, str]:
 
 @cache
 def git_commit() -> str | None:
-    """Commit of the code that runs, marked when it has uncommitted changes; None outside a checkout."""
+    """Commit of the code that runs, marked when it has uncommitted changes; None where nobody knows.
+
+    Outside a checkout GRADSTAB_GIT_COMMIT says it: a submitted job is given it, and an image may set it.
+    """
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
@@ -236,7 +241,7 @@ def git_commit() -> str | None:
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return None
+        return os.environ.get(COMMIT_VARIABLE) or None
     return described.stdout.strip()
 
 

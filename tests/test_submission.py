@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.execution import job_entry
+from pipeline.session import git_commit
 from pipeline.settings import Setting, Settings
 from pipeline.space import LogInteger
 from pipeline.study import Study
@@ -108,3 +109,11 @@ def test_a_python_without_the_packages_is_told_in_one_sentence(tmp_path):
     assert done.stderr.startswith("gradstab: the cluster's Python must have ")
     assert done.stderr.count("\n") == 1
     assert "torch" in done.stderr
+
+
+def test_the_commit_of_a_package_without_a_history_is_what_the_environment_says(monkeypatch):
+    monkeypatch.setenv("PATH", "")  # no git, as in an image
+    monkeypatch.setenv("GRADSTAB_GIT_COMMIT", "abc-dirty")
+    assert git_commit.__wrapped__() == "abc-dirty"
+    monkeypatch.delenv("GRADSTAB_GIT_COMMIT")
+    assert git_commit.__wrapped__() is None

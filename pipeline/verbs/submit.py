@@ -71,10 +71,13 @@ def submit(
         say(f"job {job.job_id} runs already: not submitted again")
     else:
         from pipeline.execution.jobs import Job
+        from pipeline.session import COMMIT_VARIABLE, git_commit
         from pipeline.submission import pack_parcel, travelling_settings, write_secrets
 
         job = Job(declared.name, 1 if job is None else job.attempt + 1, "submitted", False, None, "")
         environment, secrets = travelling_settings(find_settings(declared, source, None), os.environ)
+        if commit := git_commit():  # this package travels, its history does not
+            environment[COMMIT_VARIABLE] = commit
         environment["RAY_JOB_STOP_WAIT_TIME_S"] = str(int(drain_seconds() + _STOP_MARGIN))
         flags = [("--trials", trials), ("--seed", seed), ("--name", name), ("--results", results)]
         arguments = [part for flag, value in flags if value is not None for part in (flag, str(value))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import random
 import socket
 import threading
 import time
@@ -26,17 +27,19 @@ class LossyProxy:
 
     Attributes:
         refuses: connections break off, and nothing is forwarded.
-        fails_every: each so many-th request is answered with 500, every second time after the server has acted.
+        failing: share of requests, drawn with a fixed seed, that are answered with 500; every second of those, after
+            the server has acted.
         delay_s: before a request is forwarded.
         lost, failed: replies kept, and 500s given.
     """
 
     def __init__(self, port: int, *, lose: str = "", which: int = 0) -> None:
         self.refuses = False
-        self.fails_every = 0
+        self.failing = 0.0
         self.delay_s = 0.0
         self.lost = self.failed = 0
-        self._seen = self._requests = 0
+        self._seen = 0
+        self._chance = random.Random(20261123)
         self._lock = threading.Lock()
         proxy = self
 
@@ -104,8 +107,7 @@ class LossyProxy:
 
     def _failure(self) -> str:
         with self._lock:
-            self._requests += 1
-            if not self.fails_every or self._requests % self.fails_every:
+            if self._chance.random() >= self.failing:
                 return ""
             self.failed += 1
             return "before" if self.failed % 2 else "after"
