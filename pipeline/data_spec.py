@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from pathlib import Path
 from typing import IO, Annotated, Literal
@@ -52,6 +53,24 @@ class Npz(BaseModel):
 
     type: Literal["npz"] = "npz"
     path: Annotated[Path, Field(description="the npz file")]
+    sha256: Annotated[
+        str | None, Field(pattern="^[0-9a-f]{64}$", description="of the npz file; filled in when the study begins")
+    ] = None
+
+    def identified(self) -> Npz:
+        """This data with its file's hash: the content makes the study, wherever the file lies.
+
+        Raises:
+            DataError: the file cannot be read, or it has another hash than the one that was given.
+        """
+        try:
+            with self.path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DataError(f"data must be in a file that can be read, got {self.path}: {error.strerror}.") from error
+        if self.sha256 not in (None, found):
+            raise DataError(f"{self.path} must be the file with SHA-256 {self.sha256}, got one with {found}.")
+        return self.model_copy(update={"sha256": found})
 
     def shape(self) -> DataShape:
         """Size from the headers, and the labels alone; X is not read.

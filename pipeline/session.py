@@ -131,6 +131,7 @@ def drive(
     folder = StudyFolder.of(settings.results_root(), study.name)
     require_admission(settings.tracking.value or "", settings.mlflow_env)
     with driving(folder, settings, force=force):
+        study = folder.recognised(study)
         folder.adopt(study, source, recover_folder(folder, study, settings, listener.found))
         with (
             closing(open_executor(study, settings, engine, work)) as executor,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from pipeline.data_spec import DataSpec, Digits
+from pipeline.data_spec import DataSpec, Digits, Npz
 from pipeline.errors import StudyError
 from pipeline.recipe import Recipe
 from pipeline.sampler_spec import SamplerSpec, SobolSampler
@@ -136,7 +136,13 @@ class Study(BaseModel):
     def fingerprinted(self) -> dict[str, Any]:
         """The parts that decide which trials there are and what they mean; these may not change between runs."""
         dumped = self.dump()
+        if dumped["data"].get("sha256"):  # the file's content counts, not where it lies
+            del dumped["data"]["path"]
         return {name: dumped[name] for name in FINGERPRINTED}
+
+    def identified(self) -> Study:
+        """This study with its data file known by content. One that began before that was so stays known by the path."""
+        return self.model_copy(update={"data": self.data.identified()}) if isinstance(self.data, Npz) else self
 
     def dump(self) -> dict[str, Any]:
         """The whole study as JSON types, defaults written out; `Study.model_validate` reads it back equal.
@@ -151,6 +157,8 @@ class Study(BaseModel):
             unused = name == "accuracy_every" and self.recipe.accuracy_every is None
             if name in self.space.names() or exclusive or unused:
                 del dumped["recipe"][name]
+        if dumped["data"].get("sha256", "") is None:
+            del dumped["data"]["sha256"]
         return dumped
 
     def fingerprint(self) -> str:

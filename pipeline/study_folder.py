@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.data_spec import Npz
 from pipeline.durable import replace_file
 from pipeline.errors import StorageError, UsageError
 from pipeline.file_lock import held, holder_of
@@ -38,6 +39,11 @@ class StudyFolder:
     def study(self) -> Study:
         """The study as it was declared here last."""
         return Study.model_validate(self._read()["study"])
+
+    def recognised(self, study: Study) -> Study:
+        """The study as this folder knows studies: its data file by content, or by path where it began that way."""
+        data = self._read()["study"].get("data", {}) if self.exists() else {}
+        return study if data.get("type") == "npz" and "sha256" not in data else study.identified()
 
     def study_id(self) -> str:
         """The study's unique id, given when its folder was made."""
@@ -71,7 +77,11 @@ class StudyFolder:
             )
             return
         known = self._read()
-        before = Study.model_validate(known["study"])
+        declared = known["study"]
+        if isinstance(study.data, Npz) and "sha256" in declared.get("data", {}):
+            # where the file lay then, it may be no more
+            declared = {**declared, "data": {**declared["data"], "path": str(study.data.path)}}
+        before = Study.model_validate(declared)
         if before.fingerprint() != study.fingerprint():
             changed = differences(before.fingerprinted(), study.fingerprinted())
             listed = "\n".join(f"  - {line}" for line in changed)
@@ -80,7 +90,7 @@ class StudyFolder:
                 f"the study {study.name!r} must keep its {parts} once it has begun, but these changed:\n{listed}\n"
                 f"Undo the change, or give the new study a name of its own: --name {study.name}-2"
             )
-        if before != study:
+        if before != study or declared != known["study"]:
             self._write(known, study, source)
 
     @contextmanager
