@@ -6,15 +6,10 @@ The only module, beside the command line, that knows every room; heavy packages 
 from __future__ import annotations
 
 import math
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +17,7 @@ from pipeline.calibration import store_cost_models, stored_cost_models
 from pipeline.driving import driving
 from pipeline.lost_folder import recover_folder
 from pipeline.ports import Executor, Tracker, Work
+from pipeline.provenance import git_commit, versions
 from pipeline.report.results import Results
 from pipeline.report_process import ReportProcess
 from pipeline.runner import Limits, Progress, Runner
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
 
 Engine = Literal["ray", "serial"]
 
-COMMIT_VARIABLE = "GRADSTAB_GIT_COMMIT"
 FEWEST_TRIALS = 30  # of a report; fewer say little about a region
 JOB_SECONDS = 2.0  # between two notices of progress to the tracker
 SYNC_PATIENCE = 20.0  # seconds that MLflow may make no progress before a run ends without it
@@ -212,38 +207,6 @@ def tracking_job(folder: StudyFolder, study: Study, settings: Settings, progress
         settings=settings.shown(),
         updated_ms=time.time_ns() // 1_000_000,
     )
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Version of Python and of each package that results depend on."""
-    found = {"python": platform.python_version()}
-    for package in ("gradstab", "torch", "numpy", "scikit-learn", "optuna", "ray", "mlflow"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
-
-
-@cache
-def git_commit() -> str | None:
-    """Commit of the code that runs, marked when it has uncommitted changes; None where nobody knows.
-
-    Outside a checkout GRADSTAB_GIT_COMMIT says it: a submitted job is given it, and an image may set it.
-    """
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return os.environ.get(COMMIT_VARIABLE) or None
-    return described.stdout.strip()
 
 
 def open_searcher(study: Study, settings: Settings, report: Callable[[str], None] = lambda _: None) -> OptunaSearcher:

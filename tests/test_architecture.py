@@ -23,7 +23,7 @@ FLOORS = {
     3: {"training", "search", "execution", "tracking", "report"},
     4: {
         "cli", "verbs", "session", "driving", "lost_folder", "doctor", "removal", "loading", "report_loop", "report_process", "terminal",
-        "browse", "lookup", "summary", "submission", "own_module", "__main__",
+        "browse", "lookup", "provenance", "summary", "submission", "own_module", "__main__",
     },
 }  # fmt: skip
 

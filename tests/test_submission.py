@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.execution import job_entry
-from pipeline.session import git_commit
+from pipeline.provenance import git_commit
 from pipeline.settings import Setting, Settings
 from pipeline.space import LogInteger
 from pipeline.study import Study

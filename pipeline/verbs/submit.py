@@ -71,7 +71,7 @@ def submit(
         say(f"job {job.job_id} runs already: not submitted again")
     else:
         from pipeline.execution.jobs import Job
-        from pipeline.session import COMMIT_VARIABLE, git_commit
+        from pipeline.provenance import COMMIT_VARIABLE, git_commit
         from pipeline.submission import pack_parcel, travelling_settings, write_secrets
 
         job = Job(declared.name, 1 if job is None else job.attempt + 1, "submitted", False, None, "")

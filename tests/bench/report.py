@@ -43,7 +43,7 @@ def machine() -> dict[str, Any]:
     """What a figure depends on beside the commit."""
     import torch
 
-    from pipeline.session import git_commit, versions
+    from pipeline.provenance import git_commit, versions
 
     return {
         "processor": _processor(),

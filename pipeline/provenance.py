@@ -1,0 +1,44 @@
+"""With which code results are made: package versions, and the commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+COMMIT_VARIABLE = "GRADSTAB_GIT_COMMIT"
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Version of Python and of each package that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in ("gradstab", "torch", "numpy", "scikit-learn", "optuna", "ray", "mlflow"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+@cache
+def git_commit() -> str | None:
+    """Commit of the code that runs, marked when it has uncommitted changes; None where nobody knows.
+
+    Outside a checkout GRADSTAB_GIT_COMMIT says it: a submitted job is given it, and an image may set it.
+    """
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return os.environ.get(COMMIT_VARIABLE) or None
+    return described.stdout.strip()
