@@ -419,8 +419,10 @@ class SearcherContract:
             searcher.tell(Telling(proposal.number, 1.0 - abs(ratio_at(proposal)), {"R": 0.5, "verdict": "stable"}))
         study = bench.optuna_study()
         assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+        assert study.metric_names == ["margin"], "plots and optuna-dashboard name the value"
         assert study.best_value == max(1.0 - abs(ratio_at(searcher.proposal(n))) for n in range(8))
         frame = study.trials_dataframe()
+        assert frame["value_margin"].max() == study.best_value
         assert list(frame["params_depth"]) == [searcher.proposal(n).point["depth"] for n in range(8)]
         assert set(frame[f"user_attrs_{ATTRIBUTE_PREFIX}verdict"]) == {"stable"}
         assert set(optuna.importance.get_param_importances(study)) == set(MIXED.names())

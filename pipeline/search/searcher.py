@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
@@ -35,6 +36,7 @@ from pipeline.stability.response_band import ResponseBand
 from pipeline.storage_url import without_password
 
 FINGERPRINT_ATTRIBUTE = "gs.fingerprint"
+METRIC_NAME = "margin"
 _MAX_REASON = 500
 _RETRY = ATTRIBUTE_PREFIX + "retry_of"
 
@@ -111,7 +113,11 @@ class OptunaSearcher:
         # not load_if_exists, which writes a record into a journal at every opening
         if self._name in optuna.get_all_study_names(self._storage):
             return optuna.load_study(study_name=self._name, storage=self._storage, sampler=sampler)
-        return optuna.create_study(storage=self._storage, study_name=self._name, sampler=sampler, direction="maximize")
+        study = optuna.create_study(storage=self._storage, study_name=self._name, sampler=sampler, direction="maximize")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names([METRIC_NAME])  # what plots and optuna-dashboard call the value
+        return study
 
     def _require_same_study(self, fingerprint: str) -> None:
         """Storage may be shared: another person's study of the same name must not be continued by mistake."""
