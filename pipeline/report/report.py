@@ -116,6 +116,7 @@ def _words(row: Row) -> dict[str, str]:
         "where": where(judged.held),
         "region": spans(judged.region),
         "safe": spans(judged.safe),
+        "gradients": spans(row.ratio.region),
         "theory": predicted(row.theory),
     }
 

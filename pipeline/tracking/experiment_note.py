@@ -15,6 +15,8 @@ from pipeline.tracking_job import TrackingJob
 MAX_NOTE = 4900  # MLflow takes 5000 characters
 _MOST_INTERVALS = 24
 _FAILED = "failed"
+_ALL = "all that was searched"  # too wide for a cell
+_GAP = "&emsp;"  # the UI draws no space between the columns of a table
 _COLOURS = (
     "green stable, blue vanishing, vermilion exploding, black diverged, pink untrainable, orange partial, "
     "light blue trained although its gradients are outside the band"
@@ -36,8 +38,10 @@ def experiment_note(
     """Question, answer so far, links to the views, how to read them, and what was set and varied."""
     measured = [row for row in rows if row["verdict"] != _FAILED]
     stable = sum(1 for row in measured if row["verdict"] == "stable")
-    head = f"**{job.question or job.study}** {stable} of {len(measured)} trials are stable"
+    # folded, the UI shows the first line alone, and nothing says what is below
+    head = f"**Unfold (arrow at the right) for the answer.** {stable} of {len(measured)} trials are stable"
     head += f" ({len(measured)} of {job.budget} done)." if len(measured) < job.budget else "."
+    head += f" **{job.question or job.study}**"
     links = " · ".join(f"[{view.name}]({view_fragment(experiment_id, view.id)})" for view in views)
     study = f"[the study's own run]({run_fragment(experiment_id, parent_run_id)})"
     parts = [
@@ -94,21 +98,27 @@ def boundary_trials(rows: Iterable[Row], most: int) -> list[Row]:
 
 def _region_answer(region: Mapping[str, Any], *, certified: bool) -> str:
     """Volume and safe intervals as the last report found them; the words are those of `gradstab region`."""
-    main = next(iter(region["regions"].values()))
+    name, main = next(iter(region["regions"].items()))
     said = (
         f"**Answer after {region['num_trials']} trials.** The region takes {main['volume_words']} of the search space "
         "(90 % interval), "
         f"{'certified' if certified else 'not certified'}. *Safe*: one new training is stable with p > .95; *stable*: "
         "the median over seeds is."
     )
+    keys = {"where": "at", "safe": "safe {}", "region": "stable {}"}
+    if name != "R":  # else the same as stable
+        keys["gradients"] = "gradients alone"
+        said += " *Gradients alone*: those of the untrained network are in their band, whether it then trains or not."
+    keys["theory"] = "theory for R"
     lines = []
     for axis in dict.fromkeys(row["axis"] for row in region["intervals"]):
-        lines += [f"| at | safe {axis} | stable {axis} | theory for R |", "|---|---|---|---|"]
+        lines.append(f"| {' | '.join(title.format(axis) + _GAP for title in keys.values())} |")
+        lines.append("|---" * len(keys) + "|")
         for row in [row for row in region["intervals"] if row["axis"] == axis][:_MOST_INTERVALS]:
-            words = row["words"]
-            lines.append(f"| {words['where']} | {words['safe']} | {words['region']} | {words['theory']} |")
+            where, *cells = (row["words"].get(key, "").replace(_ALL, "all") for key in keys)
+            lines.append(f"| {' | '.join([where + _GAP, *cells])} |")
         lines.append("")
-    return said + "\n\n" + "\n".join(lines).rstrip()
+    return said + "\n\n" + "\n".join(lines) + "\n&nbsp;"
 
 
 def _measured_answer(job: TrackingJob, measured: Sequence[Row]) -> str:

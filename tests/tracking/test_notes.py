@@ -85,6 +85,7 @@ def test_notes_of_a_study_fit_into_a_tag(name: str, count: int) -> None:
 
 def test_the_answer_is_that_of_the_report_once_there_is_one() -> None:
     words = {"where": "activation tanh, depth 24", "region": "0.98 to 1.5", "safe": "1.01 to 1.4", "theory": "0.9 to 2"}
+    words["gradients"] = "all that was searched"
     region = {
         "num_trials": 240,
         "regions": {"R and T": {"volume_words": "31 % (29 % to 33 %)"}},
@@ -95,9 +96,13 @@ def test_the_answer_is_that_of_the_report_once_there_is_one() -> None:
     assert "after 240 trials" in note
     assert "31 % (29 % to 33 %)" in note
     assert ", certified." in note
-    assert "| activation tanh, depth 24 | 1.01 to 1.4 | 0.98 to 1.5 | 0.9 to 2 |" in note
+    assert "| activation tanh, depth 24&emsp; | 1.01 to 1.4 | 0.98 to 1.5 | all | 0.9 to 2 |" in note
     assert len(note) <= 5000
-    assert "not certified" in experiment_note(job, "1", "f" * 32, views(job), [], region)
+    assert note.startswith("**Unfold"), "what a folded note shows must say that there is more"
+    region["regions"] = {"R": {"volume_words": "31 %"}}
+    ratio_alone = experiment_note(job, "1", "f" * 32, views(job), [], region)
+    assert "not certified" in ratio_alone
+    assert "| activation tanh, depth 24&emsp; | 1.01 to 1.4 | 0.98 to 1.5 | 0.9 to 2 |" in ratio_alone
 
 
 def test_the_trials_nearest_the_boundary_come_first() -> None:

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -22,14 +23,17 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from pipeline.report.heat_maps import Canvas, write_heat_maps
+from pipeline.report.report import make_report
+from pipeline.report.results import Results
 from pipeline.segments import Record, write_segment
 from pipeline.stability.criterion import Criterion
 from pipeline.study import Study
+from pipeline.study_folder import StudyFolder
 from pipeline.tracking.links import study_link, ui_command, ui_environment, view_link
 from pipeline.tracking.mlflow_store import prepare_environment
 from pipeline.tracking.shipping_files import load_state
 from pipeline.tracking_job import TrackingJob, save_job
-from tests.fakes import make_record
+from tests.fakes import REFERENCE_LOSS, make_record
 from tests.tracking.lossy_proxy import free_port
 from tests.tracking.notebook import ship
 
@@ -47,13 +51,13 @@ QUESTION = "At which init scale do deep tanh networks train?"
 
 
 def records() -> list[Record]:
-    """60 trials over init scale and depth that explode above 1.5 and vanish below .7."""
+    """60 trials over init scale and depth; at depth 32 they vanish below .78, explode above 1.28, and train between."""
     found = []
     for number in range(60):
         scale = 0.5 * 8 ** ((number * 0.7549) % 1)
         depth = int(2 * 16 ** ((number * 0.5698) % 1))
-        slope = 0.4 * math.log10(scale)
-        loss = 0.3 if abs(slope * depth) < 1 else 2.25
+        slope = 0.3 * math.log10(scale)
+        loss = min(2.25, 0.5 * REFERENCE_LOSS * 10 ** (0.5 * (abs(slope * (depth - 1)) - 1)))
         point = {"depth": depth, "init_scale": scale, "activation": ("tanh", "relu")[number % 2]}
         found.append(make_record(number, point=point, decades_per_layer=slope, final_loss=loss))
     return found
@@ -63,8 +67,8 @@ def records() -> list[Record]:
 def folder(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
     """A shipped study with a report's region and heat maps of two trials."""
     root = tmp_path_factory.mktemp("pages")
-    folder = root / "study"
-    (folder / "report").mkdir(parents=True)
+    folder = root / "pages"
+    folder.mkdir()
     shutil.copy(empty_database, root / "mlflow.db")
     study = Study.model_validate(
         {
@@ -76,25 +80,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Pa
             },
         }
     )  # fmt: skip
+    held = StudyFolder.of(root, "pages")
+    held.adopt(study, None)
     write_segment(folder, 0, records())
-    canvas = Canvas()
+    make_report(Results(held))
     for number in (3, 4):
-        maps = write_heat_maps(records()[number], folder, canvas)
-    shutil.copy(maps / "grad_norm.png", folder / "report" / "phase_R_and_T.png")
-    words = {
-        "where": "activation tanh, depth 32",
-        "region": "0.9 to 1.2",
-        "safe": "0.95 to 1.1",
-        "theory": "0.9 to 1.3",
-    }
-    region = {
-        "num_trials": 60,
-        "regions": {"R and T": {"volume": {"estimate": 0.4, "low": 0.35, "high": 0.45}, "volume_words": "40 %"}},
-        "intervals": [{"axis": "init_scale", "words": words}],
-    }
-    (folder / "report" / "region.json").write_text(json.dumps(region))
+        write_heat_maps(records()[number], folder, Canvas())
     job = TrackingJob(
-        study="pages", study_id="7f3c0a52000040008000000000000001", uri=f"sqlite:///{root / 'mlflow.db'}",
+        study="pages", study_id=held.study_id(), uri=f"sqlite:///{root / 'mlflow.db'}",
         artifact_root=str(root / "artifacts"), question=QUESTION, study_file="study.py", resolved=study.dump(),
         versions={}, criterion=Criterion(), budget=60, counts={"done": 60}, updated_ms=1_700_000_000_000,
     )  # fmt: skip
@@ -180,10 +173,23 @@ def test_the_first_click_lands_on_a_populated_stability_map(
     assert rows[1].startswith("0059 L")
     page.wait_for_function("[...document.images].some(i => i.src.includes('phase_diagram') && i.naturalWidth > 300)")
     keep("map")
+
+
+def test_one_click_answers_which_scale_is_safe_in_the_numbers_of_the_terminal(
+    page: Page, base: str, folder: Path, keep: Callable[[str], None]
+) -> None:
+    command = [sys.executable, "-m", "pipeline", "region", "pages", "--results", str(folder.parent)]
+    place = ["--at", "depth=32", "--at", "activation=tanh", "--format", "json"]
+    terminal = json.loads(subprocess.run([*command, *place], capture_output=True, check=True, timeout=60).stdout)
+    (line,) = terminal["lines"]
+    (safe,), (stable,) = line["safe"], line["region"]
+    page.goto(study_link(base, folder))
+    expect(page.get_by_text("Unfold (arrow at the right) for the answer")).to_be_visible()
     page.locator("[data-component-id='mlflow.experiment.metadata_editor.expand_button']").click()
-    row = page.locator("tr", has_text="activation tanh, depth 32")
-    expect(row).to_contain_text("0.95 to 1.1")
+    cells = page.locator("tr", has_text="activation tanh, depth 32").locator("td").all_inner_texts()
     keep("note")
+    assert 0.75 < safe["low"] < safe["high"] < 1.35
+    assert cells[1:3] == [f"{span['low']:.3g} to {span['high']:.3g}" for span in (safe, stable)]
     link = page.get_by_role("link", name="4 Cliff edge").first.get_attribute("href") or ""
     assert "viewStateShareKey=gradstab-edge" in link
 
