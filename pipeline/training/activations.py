@@ -36,6 +36,8 @@ class Nonlinearity:
         max_slope: the largest |phi'|.
         keeps_z: whether `backward` needs z; otherwise a overwrites z.
         fixes_zero: whether phi(0) = 0, so that padded units stay zero by themselves.
+        nonnegative: whether phi(z) >= 0 everywhere.
+        saturation: marks what is kept as `mark_saturated` does, in fewer passes than from `backward`.
     """
 
     apply: Apply
@@ -43,9 +45,14 @@ class Nonlinearity:
     max_slope: float = 1.0
     keeps_z: bool = False
     fixes_zero: bool = True
+    nonnegative: bool = False
+    saturation: Apply | None = None
 
     def mark_saturated(self, kept: Tensor, out: Tensor) -> None:
         """Write 1 into out where |phi'(z)| is below 1 % of its maximum, 0 elsewhere."""
+        if self.saturation is not None:
+            self.saturation(kept, out)
+            return
         out.fill_(1.0)
         self.backward(out, kept)
         out.abs_().lt_(SATURATION_FRACTION * self.max_slope)
@@ -69,6 +76,10 @@ def _relu_backward(delta: Tensor, a: Tensor) -> None:
     _aten.threshold_backward.grad_input(delta, a, 0, grad_input=delta)
 
 
+def _relu_saturation(a: Tensor, out: Tensor) -> None:
+    torch.le(a, 0, out=out)
+
+
 def _leaky_relu(z: Tensor, out: Tensor) -> None:
     _aten.leaky_relu.out(z, _LEAKY_SLOPE, out=out)
 
@@ -85,12 +96,20 @@ def _tanh_backward(delta: Tensor, a: Tensor) -> None:
     _aten.tanh_backward.grad_input(delta, a, grad_input=delta)
 
 
+def _tanh_saturation(a: Tensor, out: Tensor) -> None:
+    torch.abs(a, out=out).gt_(math.sqrt(1.0 - SATURATION_FRACTION))  # phi' = 1 - a^2
+
+
 def _sigmoid(z: Tensor, out: Tensor) -> None:
     torch.sigmoid(z, out=out)
 
 
 def _sigmoid_backward(delta: Tensor, a: Tensor) -> None:
     _aten.sigmoid_backward.grad_input(delta, a, grad_input=delta)
+
+
+def _sigmoid_saturation(a: Tensor, out: Tensor) -> None:
+    torch.addcmul(a, a, a, value=-1.0, out=out).lt_(SATURATION_FRACTION / 4)  # phi' = a - a^2, at most 1/4
 
 
 def _erf(z: Tensor, out: Tensor) -> None:
@@ -143,14 +162,16 @@ def _softplus_backward(delta: Tensor, z: Tensor) -> None:
 
 NONLINEARITIES: dict[Activation, Nonlinearity] = {
     "linear": Nonlinearity(_linear, _linear_backward),
-    "relu": Nonlinearity(_relu, _relu_backward),
+    "relu": Nonlinearity(_relu, _relu_backward, nonnegative=True, saturation=_relu_saturation),
     "leaky_relu": Nonlinearity(_leaky_relu, _leaky_relu_backward),
-    "tanh": Nonlinearity(_tanh, _tanh_backward),
-    "sigmoid": Nonlinearity(_sigmoid, _sigmoid_backward, max_slope=0.25, fixes_zero=False),
+    "tanh": Nonlinearity(_tanh, _tanh_backward, saturation=_tanh_saturation),
+    "sigmoid": Nonlinearity(
+        _sigmoid, _sigmoid_backward, 0.25, fixes_zero=False, nonnegative=True, saturation=_sigmoid_saturation
+    ),
     "erf": Nonlinearity(_erf, _erf_backward, max_slope=2.0 / math.sqrt(math.pi), keeps_z=True),
     "gelu": Nonlinearity(_gelu, _gelu_backward, max_slope=1.1289041, keeps_z=True),
     "silu": Nonlinearity(_silu, _silu_backward, max_slope=1.0998393, keeps_z=True),
     "selu": Nonlinearity(_selu, _selu_backward, max_slope=_SELU_ALPHA * _SELU_SCALE),
     "elu": Nonlinearity(_elu, _elu_backward),
-    "softplus": Nonlinearity(_softplus, _softplus_backward, keeps_z=True, fixes_zero=False),
+    "softplus": Nonlinearity(_softplus, _softplus_backward, keeps_z=True, fixes_zero=False, nonnegative=True),
 }

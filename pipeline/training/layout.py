@@ -84,6 +84,10 @@ class Layout:
     def _piece_indices(self) -> dict[torch.device, tuple[Tensor, Tensor]]:
         return {}
 
+    @cached_property
+    def _place_indices(self) -> dict[torch.device, Tensor]:
+        return {}
+
     def piece_index(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Section and member of every piece; made once a device."""
         if device not in self._piece_indices:
@@ -101,10 +105,17 @@ class Layout:
 
     def by_section(self, number_p: Tensor) -> Tensor:
         """Numbers of the first pieces as (s, n), s every section; 0 where a member has none, or no number came."""
-        section_p, member_p = (index[: len(number_p)] for index in self.piece_index(number_p.device))
         number_sn = number_p.new_zeros(len(self.sections), self.members)
-        number_sn[section_p, member_p] = number_p
+        place_p = self._places(number_p.device)[: len(number_p)]
+        number_sn.view(-1).index_copy_(0, place_p, number_p)
         return number_sn
+
+    def _places(self, device: torch.device) -> Tensor:
+        """Where each piece stands in a table (s, n); made once a device."""
+        if device not in self._place_indices:
+            section_p, member_p = self.piece_index(device)
+            self._place_indices[device] = section_p * self.members + member_p
+        return self._place_indices[device]
 
     @cached_property
     def _views(self) -> dict[int, tuple[Tensor, list[Tensor]]]:

@@ -56,7 +56,8 @@ class Network:
         self._x_NF, self._y_N = data.tensors(dtype, device)
         self.layout = Layout(len(recipes), _sections(_counts(self._depths), self._widths))
         self.value = _initial_values(self.layout, recipes, seeds, data, self._widths, dtype).to(device)
-        self._fast_sn: Tensor | None = None  # norms of the gradient by section, taken while it was in the cache
+        self._reading: Reading | None = None
+        self._fast_p: Tensor | None = None  # norms of the gradient's pieces, taken while it was in the cache
         self._bind(capacity=padded(max(recipe.batch_size, recipe.probe_samples)))
 
     def loss_and_gradient(self, rows_nB: NDArray[np.int64]) -> Tensor:
@@ -65,14 +66,14 @@ class Network:
 
     def probe(self, rows_nB: NDArray[np.int64]) -> tuple[Tensor, LayerValues]:
         """As `loss_and_gradient`, and reads the layer statistics on the way."""
-        reading = Reading(self._counts, rows_nB.shape[1], self._width, self._phi, self._present_Ln, self.value)
+        reading = self._begun_reading(rows_nB.shape[1])
         loss_n = self._pass(rows_nB, reading)
         depth = self._depths[0]
-        norm_sn = section_norms(self.layout, self.grad, self._fast_sn)
+        norm_sn = section_norms(self.layout, self.grad, self._fast_p)
         values = reading.values(self._plan(padded(rows_nB.shape[1])).views.a, norm_sn[:depth], norm_sn[depth + 1 : -1])
         if bool(reading.exponent_Ln.any()):
             scale_by_power_(self.layout, self.grad, _by_section(reading.exponent_Ln))
-            self._fast_sn = None
+            self._fast_p = None
         return loss_n, values
 
     def accuracy(self, rows: NDArray[np.int64]) -> Tensor:
@@ -90,7 +91,7 @@ class Network:
 
     def grad_norms(self) -> Tensor:
         """Norm of each member's whole gradient as the last backward pass left it (n,), float64."""
-        return total_norms(self.layout, self.grad, self._fast_sn)
+        return total_norms(self.layout, self.grad, self._fast_p)
 
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members only (ascending)."""
@@ -107,10 +108,18 @@ class Network:
         self.num_layers = self._depths[0]
         self.grad = torch.zeros_like(self.value)
         self._norm_p = self.value.new_zeros(sum(section.members for section in self.layout.sections))
-        self._fast_sn = None
+        self._fast_p = None
         keeps_z = self._phi.keeps_z
         self._arena = Arena(self._counts, capacity, self._widths, keeps_z, self.value.dtype, self.value.device)
         self._plans: dict[tuple[int, bool], _Plan] = {}
+        self._reading = None
+
+    def _begun_reading(self, num_rows: int) -> Reading:
+        """A reading on this many rows, in the memory of the last one where they are as many."""
+        if self._reading is None or self._reading.num_rows != num_rows:
+            self._reading = Reading(self._counts, num_rows, self._width, self._phi, self._present_Ln, self.value)
+        self._reading.begin()
+        return self._reading
 
     def _plan(self, rows: int, *, keeps_layers: bool = True) -> _Plan:
         """The views of a pass of this many rows, made once."""
@@ -148,7 +157,7 @@ class Network:
                         leaving_delta=delta[deeper:],
                     )
                 )
-            self._plans[key] = _Plan(views, layers, readout)
+            self._plans[key] = _Plan(views, layers, readout, self._tail_norms())
         return self._plans[key]
 
     def _matrices(self, flat: Tensor) -> list[Tensor]:
@@ -229,18 +238,20 @@ class Network:
             torch.bmm(layer.previous_T, layer.delta, out=layer.weight_grad)
             torch.linalg.vector_norm(layer.weight_grad_pieces, dim=1, out=layer.weight_grad_norm)
             above = layer
-        self._note_other_norms()
+        for part_pP, norm_p in plan.tail_norms:
+            torch.linalg.vector_norm(part_pP, dim=1, out=norm_p)
+        self._fast_p = self._norm_p
 
-    def _note_other_norms(self) -> None:
-        """Norms of the readout's gradient and of the biases', which are small, after those of the hidden weights."""
-        depth = self.num_layers
-        members = [section.members for section in self.layout.sections]
-        # sections of equal size and side by side: the readout's weights, all hidden biases, the readout's bias
+    def _tail_norms(self) -> list[tuple[Tensor, Tensor]]:
+        """The gradient after the hidden weights, pieces of equal size side by side, and where their norms belong."""
+        depth, layout = self.num_layers, self.layout
+        members = [section.members for section in layout.sections]
+        tail = []
         for first, end in ((depth, depth + 1), (depth + 1, 2 * depth + 1), (2 * depth + 1, 2 * depth + 2)):
             pieces, start = sum(members[first:end]), sum(members[:first])
-            part = self.grad[self.layout.starts[first] : self.layout.starts[end]].view(pieces, -1)
-            torch.linalg.vector_norm(part, dim=1, out=self._norm_p[start : start + pieces])
-        self._fast_sn = self.layout.by_section(self._norm_p.double())
+            part = self.grad[layout.starts[first] : layout.starts[end]].view(pieces, -1)
+            tail.append((part, self._norm_p[start : start + pieces]))
+        return tail
 
 
 @dataclass(frozen=True)
@@ -281,6 +292,7 @@ class _Plan:
     views: Views
     layers: list[_Layer]
     readout: _Readout
+    tail_norms: list[tuple[Tensor, Tensor]]
 
 
 def _counts(depths: Sequence[int]) -> list[int]:

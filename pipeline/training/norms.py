@@ -18,8 +18,10 @@ _TOTAL_LOW = 1e-8
 
 
 def exact_norms(x_mP: Tensor) -> Tensor:
-    """Euclidean norms over the last axis, in float64, scaled by the largest element; inf or NaN where elements are."""
-    x_mP = x_mP.double()
+    """Euclidean norms over the last axis, in float64; inf or NaN where elements are."""
+    if x_mP.dtype != torch.float64:
+        wide: Tensor = torch.linalg.vector_norm(x_mP, dim=-1, dtype=torch.float64)  # whose range holds the squares
+        return wide
     largest_m = x_mP.abs().amax(-1)
     scale_m = torch.where((largest_m > 0) & torch.isfinite(largest_m), largest_m, 1.0)
     norm: Tensor = torch.linalg.vector_norm(x_mP / scale_m[..., None], dim=-1) * scale_m
@@ -35,39 +37,43 @@ def piece_norms(x_pP: Tensor) -> Tensor:
     return norm_p
 
 
-def section_norms(layout: Layout, flat: Tensor, fast_sn: Tensor | None = None) -> Tensor:
+def section_norms(layout: Layout, flat: Tensor, fast_p: Tensor | None = None) -> Tensor:
     """Norm of every piece, (s, n) float64, right for any finite elements; 0 where a member has no such section.
 
-    `fast_sn` are the norms as float32 gives them, where they are known already.
+    `fast_p` are the norms as float32 gives them, where they are known already.
     """
-    norm_sn = _fast_norms(layout, flat) if fast_sn is None else fast_sn.clone()
-    unsafe_sn = _out_of_range(norm_sn)
-    for index, unsafe_n in enumerate(unsafe_sn.tolist()):
-        members = [m for m, unsafe in enumerate(unsafe_n[: layout.sections[index].members]) if unsafe]
-        if members:
-            norm_sn[index, members] = exact_norms(layout.section(flat, index)[members])
-    return norm_sn
+    norm_p = _fast_norms(layout, flat) if fast_p is None else fast_p.double()
+    return layout.by_section(_exact_where(_out_of_range(norm_p), layout, flat, norm_p))
 
 
-def total_norms(layout: Layout, flat: Tensor, fast_sn: Tensor | None = None) -> Tensor:
+def total_norms(layout: Layout, flat: Tensor, fast_p: Tensor | None = None) -> Tensor:
     """Norm of each member's whole buffer, shape (n,) in float64, right for any finite elements.
 
-    `fast_sn` are the norms as float32 gives them, where they are known already.
+    `fast_p` are the norms of its pieces as float32 gives them, where they are known already.
     """
-    norm_sn = _fast_norms(layout, flat) if fast_sn is None else fast_sn.clone()
-    total_n = _root_sum_square(norm_sn)
-    unsafe = torch.nonzero(~((total_n > _TOTAL_LOW) & (total_n < SAFE_HIGH)))[:, 0].tolist()
-    for member in unsafe:
-        for index, section in enumerate(layout.sections):
-            if member < section.members:
-                norm_sn[index, member] = exact_norms(layout.section(flat, index)[member])
-    if unsafe:
-        total_n = _root_sum_square(norm_sn)
+    norm_p = _fast_norms(layout, flat) if fast_p is None else fast_p.double()
+    total_n = _root_sum_square(layout.by_section(norm_p))
+    unsafe_n = ~((total_n > _TOTAL_LOW) & (total_n < SAFE_HIGH))
+    if bool(unsafe_n.any()):
+        norm_p = _exact_where(layout.by_piece(unsafe_n), layout, flat, norm_p)
+        total_n = _root_sum_square(layout.by_section(norm_p))
     return total_n
 
 
 def _fast_norms(layout: Layout, flat: Tensor) -> Tensor:
-    return layout.by_section(torch.cat([torch.linalg.vector_norm(x_pP, dim=1) for x_pP in layout.views(flat)]).double())
+    return torch.cat([torch.linalg.vector_norm(x_pP, dim=1) for x_pP in layout.views(flat)]).double()
+
+
+def _exact_where(chosen_p: Tensor, layout: Layout, flat: Tensor, norm_p: Tensor) -> Tensor:
+    """The norms, those of the chosen pieces taken again exactly."""
+    if not bool(chosen_p.any()):
+        return norm_p
+    exact_p = norm_p.clone()
+    for block, part_pP in zip(layout.blocks, layout.views(flat), strict=True):
+        index = torch.nonzero(block.of(chosen_p))[:, 0]
+        if len(index):
+            exact_p[block.first + index] = exact_norms(part_pP[index])
+    return exact_p
 
 
 def _out_of_range(norm: Tensor) -> Tensor:

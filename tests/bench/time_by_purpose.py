@@ -23,7 +23,6 @@ _NORM = "aten::linalg_vector_norm"
 # the innermost frame that ends or lies so decides
 _BY_FUNCTION = {
     "total_norms": "norms",
-    "_note_other_norms": "norms",
     "section_norms": "statistics",
     "piece_norms": "statistics",
     "_fetch": "gather",
