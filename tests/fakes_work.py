@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import psutil
+
 from pipeline.ports import Slot, Work
+from pipeline.training.work import TrainingWork
 from pipeline.trajectory import Trajectory
 from pipeline.trial import Trial
 from tests.fakes import make_trajectory
@@ -98,3 +102,20 @@ class SwitchingWork:
     def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
         chosen = next((self.by_number[t.number] for t in trials if t.number in self.by_number), PlantedWork())
         return chosen.run(trials, slot)
+
+
+@dataclass(frozen=True)
+class StarvingWork:
+    """Training, in a process whose address space may grow by so many bytes during a pack and no more."""
+
+    work: TrainingWork
+    room: int
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        self.work.prepare()  # libraries and data need their memory before
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + self.room, hard))
+        try:
+            return self.work.run(trials, slot)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

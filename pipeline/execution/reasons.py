@@ -8,11 +8,15 @@ _MAX_LENGTH = 300
 # Ray names the kernel's OOM killer as a possible cause of every death; its own killer says these
 _SIGNS_OF_RAYS_OOM_KILLER = ("running low on memory", "memory monitor", "OOM_KILLED", "memory pressure")
 
+_SIGNS_OF_ALLOCATORS = ("can't allocate memory", "not enough memory", "bad_alloc")
+
 
 def reason_of(error: BaseException) -> str:
     """The sentence for an exception that the work raised: `oom: ...`, or its type and message."""
-    # torch's OutOfMemoryError is known by its name, because this room imports no torch
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    # torch's OutOfMemoryError, a GPU's, is known by its name, because this room imports no torch; on a CPU torch raises
+    # a RuntimeError, which its allocator's words tell from others
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if known or any(sign in str(error) for sign in _SIGNS_OF_ALLOCATORS):
         return f"oom: {_first_line(error) or 'memory was exhausted'}"
     return f"{type(error).__name__}: {_first_line(error)}".rstrip(": ")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import psycopg
 import pytest
 from mlflow import MlflowClient
 
-from tests.endtoend.command import Place
+from tests.endtoend.command import Place, values_of
 from tests.search.storages import Server, plain_storage, postgresql_server
 
 pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.faults]
@@ -44,7 +45,7 @@ def told(url: str, name: str) -> dict[int, float | None]:
     return {trial.number: trial.value for trial in trials}
 
 
-def test_optuna_and_mlflow_in_postgresql_restarted_under_way(tmp_path: Path, server: Server) -> None:
+def test_optuna_and_mlflow_in_postgresql_down_for_a_minute_under_way(tmp_path: Path, server: Server) -> None:
     storage, tracking = database(server, "optuna"), database(server, "mlflow")
     place = Place(tmp_path)
     place.write_study(trials=120)
@@ -53,7 +54,7 @@ def test_optuna_and_mlflow_in_postgresql_restarted_under_way(tmp_path: Path, ser
     )
     await_trials(place, 20)
     server.stop()
-    time.sleep(2.0)
+    time.sleep(60.0)
     server.start()
     _, stderr = process.communicate(timeout=200)
     assert process.returncode == 0, stderr
@@ -67,6 +68,49 @@ def test_optuna_and_mlflow_in_postgresql_restarted_under_way(tmp_path: Path, ser
     assert experiment.artifact_location.startswith((tmp_path / "results" / "mlflow" / "artifacts").as_uri())
     children = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'", max_results=5000)
     assert sorted(int(run.data.tags["trial"]) for run in children) == list(range(120))
+
+
+def cut_connections(server: Server, names: tuple[str, ...]) -> int:
+    """End every connection to these databases, whatever it is in the middle of; how many there were."""
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        return len(
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s)", [list(names)]
+            ).fetchall()
+        )
+
+
+def test_connections_cut_again_and_again_lose_and_double_nothing(tmp_path: Path, server: Server) -> None:
+    storage, tracking = database(server, "cut-optuna"), database(server, "cut-mlflow")
+    place, calm = Place(tmp_path / "cut"), Place(tmp_path / "calm")
+    for folder in (place, calm):
+        folder.root.mkdir()
+        folder.write_study(trials=60)
+    undisturbed = calm.run("run", "study", "--engine", "serial", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    environment = {"OPTUNA_STORAGE": storage, "MLFLOW_TRACKING_URI": tracking}
+    process = place.start("run", "study", "--engine", "serial", **environment)
+    await_trials(place, 1)
+    cut = 0
+    chance = random.Random(20261123)
+    while process.poll() is None and cut < 40:
+        cut += cut_connections(server, ("cut-optuna", "cut-mlflow"))
+        time.sleep(chance.uniform(0.0, 0.5))
+    _, stderr = process.communicate(timeout=150)
+    assert process.returncode == 0, stderr
+    assert "Traceback" not in stderr
+    assert cut > 5
+    synced = place.run("sync", "study", **environment)
+    assert synced.returncode == 0, synced.stderr
+    assert values_of(place.records()) == values_of(calm.records())
+    assert sorted(record.number for record in place.records()) == list(range(60))
+    assert told(storage, "study") == {trial.number: trial.value for trial in calm.optuna_trials()}
+    client = MlflowClient(tracking_uri=tracking, registry_uri=tracking)
+    experiment = client.get_experiment_by_name("study")
+    assert experiment is not None
+    children = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'", max_results=5000)
+    assert sorted(int(run.data.tags["trial"]) for run in children) == list(range(60))
+    assert {run.info.status for run in children} == {"FINISHED"}
 
 
 def test_force_takes_a_study_over_from_a_living_driver(tmp_path: Path, server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -12,10 +13,11 @@ import pytest
 
 from pipeline.session import drive
 from pipeline.settings import Setting, Settings
-from pipeline.space import LogInteger, LogReal
+from pipeline.space import Choice, LogInteger, LogReal
 from pipeline.study import Study
+from pipeline.training.work import TrainingWork
 from tests.endtoend.command import Place, assert_exactly_once, values_of
-from tests.fakes_work import PoisonousWork
+from tests.fakes_work import PoisonousWork, StarvingWork
 
 pytestmark = pytest.mark.xdist_group("ray")  # one Ray at a time: two would share two cores
 
@@ -86,6 +88,32 @@ def test_only_the_poisonous_trial_fails(tmp_path, empty_database):
     assert failed.failure is not None
     assert "worker" in failed.failure
     assert not ray_workers(psutil.Process())
+
+
+@pytest.mark.faults
+def test_a_pack_beyond_memory_is_split_and_a_trial_beyond_it_fails_as_that(tmp_path, empty_database):
+    """Real training in real worker processes that may not grow: RLIMIT_AS."""
+    place = Place(tmp_path).with_database(empty_database)
+    study = Study(
+        name="study",
+        question="q",
+        space={"width": Choice((256, 2048)), "init_scale": LogReal(0.5, 4)},
+        recipe={"depth": 8, "steps": 5},
+        budget={"trials": 48},
+        tracking={"children": 0},
+    )
+    work = StarvingWork(TrainingWork(study.data, study.seed), 30 * 2**20)  # one network of width 256 needs 8 MB
+    ended = drive(study, settings_for(tmp_path), source=None, engine="ray", work=work)
+    too_large = {trial.number for trial in place.optuna_trials() if trial.params["width"] == 2048}
+    assert 0 < len(too_large) < 48
+    assert {trial.number for trial in place.optuna_trials() if trial.state.name == "FAIL"} == too_large
+    failures = {record.number: record.failure for record in place.records() if record.failure is not None}
+    assert set(failures) == too_large
+    assert all(reason.startswith("oom: ") for reason in failures.values()), failures
+    assert ended.progress.done == 48
+    entries = [json.loads(line) for line in (place.folder / "attempts.jsonl").read_text().split("\n") if line]
+    split = {number for entry in entries if len(entry["numbers"]) > 1 for number in entry["numbers"]}
+    assert split - too_large, "a pack of trials that fit alone must have been split"
 
 
 def test_ctrl_c_in_the_terminal_drains_ray_too(tmp_path, empty_database):
