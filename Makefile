@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 AUDIT_STAMP := $(VENV)/.installed-audit
+KUBERAY_STAMP := $(VENV)/.installed-kuberay
 TEST_WORKERS ?= 2
 
-.PHONY: help demo test test-cluster science faults soak fuzz bench bench-regions test-containers audit lint format clean
+.PHONY: help demo test test-cluster science faults soak fuzz bench bench-regions test-containers test-kuberay audit lint format clean
 help:  ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -41,6 +42,9 @@ bench-regions: $(STAMP)  ## planted regions: samplers against each other, and cl
 test-containers: $(STAMP)  ## the compose stack for real: studies, faults, the secured variant (needs Docker; minutes)
 	$(BIN)/python -m tests.containers $(CONTAINERS)
 
+test-kuberay: $(KUBERAY_STAMP)  ## the Kubernetes manifest's pods against Kubernetes' published schemas
+	$(BIN)/python -m tests.kuberay_pods
+
 audit: $(AUDIT_STAMP)  ## look every pinned package up in the database of known vulnerabilities
 	$(BIN)/python -m tests.audit_dependencies
 
@@ -70,3 +74,7 @@ $(BENCH_STAMP): $(STAMP)
 $(AUDIT_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[audit]'
 	touch $(AUDIT_STAMP)
+
+$(KUBERAY_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[kuberay]'
+	touch $(KUBERAY_STAMP)
