@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
+from contextlib import nullcontext, redirect_stdout
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.terminal import Format
 
 WATCH_SECONDS = 2.0
+_HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 @click.command()
@@ -26,14 +29,29 @@ def status(study: str, results: str | None, watch: bool, output: Format) -> None
     from pipeline.lookup import find_begun
     from pipeline.summary import print_slots, print_status
 
+    in_place = watch and sys.stdout.isatty()
+    if in_place:
+        click.clear()
     while True:
-        found, settings = find_begun(study, results)
-        if watch and sys.stdout.isatty():
-            click.clear()
-        print_status(found, settings, output)
-        if output == "table":
-            print_slots(found)
+        frame = _Frame()
+        with redirect_stdout(frame) if in_place else nullcontext():
+            found, settings = find_begun(study, results)
+            print_status(found, settings, output)
+            if output == "table":
+                print_slots(found)
+        sys.stdout.write(frame.drawn() if in_place else "")
+        sys.stdout.flush()
         if not watch or found.holder() is None:
             return
-        sys.stdout.flush()
         time.sleep(WATCH_SECONDS)
+
+
+class _Frame(io.StringIO):
+    """One look at a study, collected while the last one still stands: written over it at once, it does not flicker."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def drawn(self) -> str:
+        lines = self.getvalue().splitlines()
+        return _HOME + "".join(f"{line}{_ERASE_LINE}\n" for line in lines) + _ERASE_BELOW
