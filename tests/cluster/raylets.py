@@ -14,11 +14,15 @@ _STORE_BYTES = 100 * 2**20
 
 
 class Raylets:
-    """A head and `workers` further nodes, each of `cpus` declared CPUs."""
+    """A head and `workers` further nodes, each of `cpus` declared CPUs.
 
-    def __init__(self, workers: int, cpus: int) -> None:
+    Args:
+        client_port: where the head takes Ray clients (ray://), if it shall.
+    """
+
+    def __init__(self, workers: int, cpus: int, client_port: int | None = None) -> None:
         self._cpus = cpus
-        head = {"num_cpus": cpus, "object_store_memory": _STORE_BYTES}
+        head = {"num_cpus": cpus, "object_store_memory": _STORE_BYTES, "ray_client_server_port": client_port}
         self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
         self._workers: list[Any] = []
         for _ in range(workers):
@@ -56,9 +60,9 @@ def _title(process: psutil.Process) -> str:
 
 
 @contextmanager
-def raylets(workers: int, cpus: int) -> Iterator[Raylets]:
+def raylets(workers: int, cpus: int, client_port: int | None = None) -> Iterator[Raylets]:
     """A cluster that is taken down in the end, whatever happens; leaves no process."""
-    cluster = Raylets(workers, cpus)
+    cluster = Raylets(workers, cpus, client_port)
     try:
         yield cluster
     finally:

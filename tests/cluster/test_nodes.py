@@ -22,6 +22,7 @@ from pipeline.trial import Trial
 from tests.cluster.raylets import Raylets, raylets
 from tests.endtoend.command import Place, values_of
 from tests.fakes_work import SleepingWork
+from tests.tracking.lossy_proxy import free_port
 
 pytestmark = [
     pytest.mark.faults,
@@ -98,6 +99,17 @@ def test_slots_leave_and_join_with_their_nodes(cluster: Raylets) -> None:
         assert all(result.failure is None for result in used if result.slot.name in joined)
     finally:
         executor.close()
+
+
+def test_a_whole_study_runs_through_ray_client(tmp_path: Path, undisturbed: list[Record]) -> None:
+    place = Place(tmp_path)
+    place.write_study(trials=COMPARED, steps=100)
+    port = free_port()
+    with raylets(0, 2, client_port=port):
+        done = place.run("run", "study", "--address", f"ray://127.0.0.1:{port}", **AWAY)
+    gc.collect()
+    assert done.returncode == 0, done.stderr
+    assert_each_once(place, COMPARED, undisturbed)
 
 
 def test_a_worker_that_hangs_is_killed_and_its_pack_halved(

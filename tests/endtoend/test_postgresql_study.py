@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,11 +31,14 @@ def database(server: Server, name: str) -> str:
     return server.url.replace("/postgres?", f"/{name}?")
 
 
-def await_trials(place: Place, count: int) -> None:
-    deadline = time.monotonic() + 60
-    while len(place.records()) < count and time.monotonic() < deadline:
+def await_trials(place: Place, count: int, process: subprocess.Popen[str]) -> None:
+    """Until so many are on record: PostgreSQL gets MLflow's tables first, which takes its time on a busy machine."""
+    deadline = time.monotonic() + 150
+    while len(place.records()) < count:
+        if time.monotonic() > deadline or process.poll() is not None:
+            process.kill()
+            raise AssertionError(f"{count} trials must be recorded, but: {process.communicate()[1]}")
         time.sleep(0.1)
-    assert len(place.records()) >= count
 
 
 def told(url: str, name: str) -> dict[int, float | None]:
@@ -52,7 +56,7 @@ def test_optuna_and_mlflow_in_postgresql_down_for_a_minute_under_way(tmp_path: P
     process = place.start(
         "run", "study", "--engine", "serial", OPTUNA_STORAGE=storage, MLFLOW_TRACKING_URI=tracking, NO_COLOR="1"
     )
-    await_trials(place, 20)
+    await_trials(place, 20, process)
     server.stop()
     time.sleep(60.0)
     server.start()
@@ -90,7 +94,7 @@ def test_connections_cut_again_and_again_lose_and_double_nothing(tmp_path: Path,
     assert undisturbed.returncode == 0, undisturbed.stderr
     environment = {"OPTUNA_STORAGE": storage, "MLFLOW_TRACKING_URI": tracking}
     process = place.start("run", "study", "--engine", "serial", **environment)
-    await_trials(place, 1)
+    await_trials(place, 1, process)
     cut = 0
     chance = random.Random(20261123)
     while process.poll() is None and cut < 40:
@@ -121,7 +125,7 @@ def test_force_takes_a_study_over_from_a_living_driver(tmp_path: Path, server: S
         place.root.mkdir()
         place.write_study(trials=1200)
     held = first.start("run", "study", "--engine", "serial", **environment)
-    await_trials(first, 5)
+    await_trials(first, 5, held)
     try:
         refused = second.run("run", "study", "--engine", "serial", **environment)
         taken = second.run("run", "study", "--engine", "serial", "--force", "--trials", "30", **environment)
