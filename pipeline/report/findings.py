@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.report.interval_table import EdgeErrors, Row, edge_errors, interval_table
 from pipeline.report.panels import Layout, layout_of
 from pipeline.report.results import Results
+from pipeline.report.trainable_depth import DepthScales, depth_scales
 from pipeline.stability.contributions import Contribution, contributions
 from pipeline.stability.health import Health, check_health
 from pipeline.stability.phase_diagram import Cloud
@@ -39,11 +40,13 @@ class AgainstTheory:
         volume: fraction of the search space that one puts into |R| < R0 and the other does not.
         uncertain: fraction of the space that is expected to be on the wrong side for want of trials.
         edges: errors of the edges along the init scale; None where none can be compared.
+        depth: how many depth scales deep networks train; None where none can be compared.
     """
 
     volume: float
     uncertain: float
     edges: EdgeErrors | None
+    depth: DepthScales | None
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def find(results: Results) -> Findings:
         contributions=contributed,
         layout=layout,
         rows=rows,
-        theory=_against_theory(results, rows),
+        theory=_against_theory(results, rows, layout),
         health=tuple(
             check_health(surrogate, unit_ND, measured.responses[surrogate.band.name])
             for surrogate in results.every_estimator.surrogates
@@ -99,7 +102,7 @@ def find(results: Results) -> Findings:
     )
 
 
-def _against_theory(results: Results, rows: tuple[Row, ...]) -> AgainstTheory:
+def _against_theory(results: Results, rows: tuple[Row, ...], layout: Layout | None) -> AgainstTheory:
     diagram = results.phase_diagram("R")
     assert isinstance(diagram.cells, Cloud)
     cell_MD = diagram.cells.unit_MD[:_CELLS_OF_THEORY]  # a prefix of a cloud is a cloud
@@ -107,5 +110,8 @@ def _against_theory(results: Results, rows: tuple[Row, ...]) -> AgainstTheory:
     predicted_M = np.abs(predicted_field(recipes)) < results.criterion.ratio_band
     measured_M = diagram.p_region[:_CELLS_OF_THEORY] >= 0.5
     return AgainstTheory(
-        float((predicted_M != measured_M).mean()), diagram.misclassified_volume, edge_errors(list(rows))
+        volume=float((predicted_M != measured_M).mean()),
+        uncertain=diagram.misclassified_volume,
+        edges=edge_errors(list(rows)),
+        depth=None if layout is None else depth_scales(results, layout),
     )

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipeline.report.axis_ticks import ticks
-from pipeline.report.phase_figure import AXIS_NAMES, MARKS
+from pipeline.report.phase_figure import AXIS_NAMES, MARKS, TRAINABLE
 from pipeline.stability.coordinates import Array, Coordinates
 
 _LEAST_OF_A_GRID, _MOST_COLUMNS = 4, 4
@@ -30,6 +30,7 @@ class LinePanel:
         p_region_T, p_next_T: what is believed there.
         trial_K: indices of the measured trials on it.
         theory: places where the predicted R enters or leaves its band.
+        trainable: places where the depth is 6 xi_c, along depth under T.
     """
 
     title: str
@@ -38,6 +39,7 @@ class LinePanel:
     p_next_T: Array
     trial_K: NDArray[np.int64]
     theory: Array
+    trainable: Array
 
 
 def line_figure(
@@ -82,6 +84,10 @@ def _draw(axes: Axes, panel: LinePanel, label_N: Sequence[str], unit_N: Array) -
     for place in panel.theory:
         handles["theory"] = axes.axvline(
             place, color="#7A0019", linewidth=1.2, linestyle=(0, (5, 2.5)), label="theory: |R| = R0"
+        )
+    for place in panel.trainable:
+        handles["trainable"] = axes.axvline(
+            place, color="#4B2E83", linewidth=1.2, linestyle=(0, (2, 1.5)), label=TRAINABLE
         )
     labels = np.array([label_N[index] for index in panel.trial_K], dtype=object)
     for label in dict.fromkeys(labels.tolist()):

@@ -19,6 +19,7 @@ from pipeline.space import Choice, Integer, LogInteger, Value
 from pipeline.stability.contours import Boundary, boundaries, contour
 from pipeline.stability.contributions import Contribution
 from pipeline.stability.coordinates import CONDITIONS, Array, Coordinates
+from pipeline.stability.depth_scale_field import log_depth_left
 from pipeline.stability.estimator import Estimator
 from pipeline.stability.phase_diagram import Cloud, PhaseDiagram, Plane, phase_diagram
 from pipeline.stability.theory_field import predicted_field
@@ -83,6 +84,7 @@ class Panel:
         title: what is held, in words.
         trial_K: indices of the measured trials that belong here.
         theory: curves of the predicted R = -R0 and +R0.
+        trainable: curves of depth = 6 xi_c, where T is judged.
     """
 
     title: str
@@ -90,6 +92,7 @@ class Panel:
     boundaries: tuple[Boundary, ...]
     trial_K: NDArray[np.int64]
     theory: tuple[Array, ...]
+    trainable: tuple[Array, ...]
 
     @property
     def plane(self) -> Plane:
@@ -168,6 +171,7 @@ def panels(results: Results, layout: Layout, estimator: Estimator) -> list[Panel
                 boundaries=tuple(boundaries(diagram)),
                 trial_K=trials_near(results, layout, held),
                 theory=_theory(results, cells),
+                trainable=_trainable(results, cells) if judges_depth(estimator) else (),
             )
         )
     return found
@@ -229,3 +233,16 @@ def _theory(results: Results, cells: Plane) -> tuple[Array, ...]:
     ratio_YX = cells.picture(predicted_field(recipes))
     band = results.criterion.ratio_band
     return tuple(curve for edge in (-band, band) for curve in contour(cells.unit_X, cells.unit_Y, ratio_YX, edge))
+
+
+def _trainable(results: Results, cells: Plane) -> tuple[Array, ...]:
+    """Curves of the predicted trainable depth."""
+    recipes = [results.study.resolve(point) for point in cells.coordinates.points(cells.unit_MD)]
+    return contour(cells.unit_X, cells.unit_Y, cells.picture(log_depth_left(recipes)), 0.0)
+
+
+def judges_depth(estimator: Estimator) -> bool:
+    """Whether T is judged over init scale and depth, so that theory has a trainable depth to draw."""
+    axes = estimator.coordinates.space.axes
+    deep = isinstance(axes.get("depth"), Integer | LogInteger)
+    return deep and any(name in axes for name in SCALES) and "T" in [band.name for band in estimator.bands]

@@ -39,6 +39,7 @@ AREAS = {
     "diverged": "#B4B4B4",
 }
 MARKS = {**STYLES, "in band": STYLES["stable"], "untrained": STYLES["untrainable"]}
+TRAINABLE = r"theory: depth = 6 $\xi_c$"
 _FINE = 240
 
 
@@ -98,6 +99,9 @@ def _draw(axes: Axes, panel: Panel, picture: PhasePicture) -> None:
     for curve in panel.theory:
         axes.plot(*curve.T, color="white", linewidth=2.6, alpha=0.7, zorder=4)
         axes.plot(*curve.T, color="#7A0019", linewidth=1.4, linestyle=(0, (5, 2.5)), zorder=5)
+    for curve in panel.trainable:
+        axes.plot(*curve.T, color="white", linewidth=2.6, alpha=0.7, zorder=4)
+        axes.plot(*curve.T, color="#4B2E83", linewidth=1.4, linestyle=(0, (2, 1.5)), zorder=5)
     size = 13 if len(panel.trial_K) < 600 else 6 if len(panel.trial_K) < 2500 else 2.5
     labels = np.array([picture.label_N[index] for index in panel.trial_K], dtype=object)
     for label in dict.fromkeys(labels.tolist()):
@@ -159,6 +163,8 @@ def _legend(picture: PhasePicture) -> list[Line2D | Patch]:
     ]
     if any(panel.theory for panel in picture.panels):
         curves.append(Line2D([], [], color="#7A0019", linewidth=1.4, linestyle=(0, (5, 2.5)), label=picture.theory))
+    if any(panel.trainable for panel in picture.panels):
+        curves.append(Line2D([], [], color="#4B2E83", linewidth=1.4, linestyle=(0, (2, 1.5)), label=TRAINABLE))
     return [*marks, *areas, *curves]
 
 

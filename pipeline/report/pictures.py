@@ -9,12 +9,13 @@ import numpy as np
 
 from pipeline.report.findings import Findings, Judged
 from pipeline.report.line_figure import LinePanel, line_figure
-from pipeline.report.panels import Layout, panels, trials_near, unit_on
+from pipeline.report.panels import Layout, judges_depth, panels, trials_near, unit_on
 from pipeline.report.phase_figure import PhasePicture, phase_figure
 from pipeline.report.profiles import profile_figure, profiles
 from pipeline.report.results import Results
 from pipeline.report.wording import where
 from pipeline.stability.coordinates import Array
+from pipeline.stability.depth_scale_field import log_depth_left
 from pipeline.stability.theory_field import predicted_field
 
 _LINE_STEPS = 257
@@ -100,7 +101,7 @@ def _phase_picture(findings: Findings, layout: Layout, judged: Judged) -> Pictur
         f"phase diagram over {layout.x} and {layout.y} under {judged.name}",
         f"Phase diagram under {judged.name}. Colours: what the median training most probably does. Solid: the boundary "
         "of the region, and thin lines between which it lies with probability .9; dotted: the safe core, in which one "
-        "new training succeeds with p > .95; dashed: mean-field theory of R, not fitted to anything here. Marks: "
+        "new training succeeds with p > .95; dashed: mean-field theory, not fitted to anything here. Marks: "
         f"measured trials{_cut_words(layout)}.",
     )
 
@@ -128,6 +129,9 @@ def _line_panels(findings: Findings, layout: Layout, judged: Judged) -> list[Lin
         near_K = trials_near(findings.results, layout, held)
         recipes = [findings.results.study.resolve(point) for point in coordinates.points(unit_TD)]
         inside_T = np.abs(predicted_field(recipes)) < findings.results.criterion.ratio_band
-        theory = unit_T[1:][inside_T[1:] != inside_T[:-1]]
-        found.append(LinePanel(layout.title(held), unit_T, believed.p_region, believed.p_next, near_K, theory))
+        trains_T = log_depth_left(recipes) > 0 if judges_depth(estimator) else np.zeros(_LINE_STEPS, dtype=bool)
+        theory, trainable = (unit_T[1:][side_T[1:] != side_T[:-1]] for side_T in (inside_T, trains_T))
+        found.append(
+            LinePanel(layout.title(held), unit_T, believed.p_region, believed.p_next, near_K, theory, trainable)
+        )
     return found

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pipeline.report.axis_ticks import shown
 from pipeline.report.findings import Findings
 from pipeline.report.interval_table import Predicted
+from pipeline.report.trainable_depth import DepthScales
 from pipeline.space import Value
 from pipeline.stability.criterion import Criterion
+from pipeline.stability.forecast import TRAINABLE_DEPTH_SCALES
 from pipeline.stability.region import Extent, Region, Volume
 from pipeline.stability.spans import Span
 
@@ -125,7 +127,18 @@ def answer(findings: Findings) -> list[str]:
     if shares:
         sentences.append(f"What decides, as total shares of the variance: {', '.join(shares)}.")
     sentences.append(against_theory(findings))
+    if findings.theory.depth is not None:
+        sentences.append(against_depth_scales(findings.theory.depth))
     return sentences
+
+
+def against_depth_scales(found: DepthScales) -> str:
+    """How deep networks train beside what theory says."""
+    return (
+        f"Along {found.num_lines} lines of one init scale each the median network trains as deep as "
+        f"{found.median:.2g} depth scales xi_c ({found.least:.2g} to {found.most:.2g}), where theory says about "
+        f"{TRAINABLE_DEPTH_SCALES}."
+    )
 
 
 def against_theory(findings: Findings) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +15,18 @@ from click.testing import CliRunner
 
 from pipeline.cli import cli
 from pipeline.errors import StorageError, UsageError
+from pipeline.report.findings import find
 from pipeline.report.rejudge import rejudged
 from pipeline.report.report import make_report
 from pipeline.report.results import Results
 from pipeline.segments import write_segment
 from pipeline.space import Choice, LogInteger, LogReal, Value
 from pipeline.stability.criterion import Criterion
+from pipeline.stability.forecast import scale_forecast
 from pipeline.study_folder import StudyFolder
 from pipeline.summary import written_report
 from tests.fakes import make_mixed_records, make_record
-from tests.report.planted import plant, true_volume
+from tests.report.planted import LAST_TRAINABLE, plant, true_volume
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&</title></style>$\\frac{$ {0} %s"
 
@@ -157,3 +160,15 @@ def test_the_command_says_where_the_page_is(tmp_path):
     assert told.exit_code == 0, told.output
     assert Path(told.output.strip()) == tmp_path / "there" / "index.html"
     assert not (planted.path / "report").exists()
+
+
+def test_a_page_of_trained_depths_says_how_many_depth_scales_they_are(tmp_path):
+    space = {"init_scale": Choice((2.8, 4.0)), "depth": LogInteger(2, 30), "activation": Choice(("relu", "tanh"))}
+    study = plant(tmp_path, trials=120, name="deep", space=space)
+    found = find(Results(study)).theory.depth
+    assert found is not None
+    # of relu, whose lengths grow for ever, theory says nothing
+    scales = [scale_forecast("tanh", scale, 0.0, 10).depth_scale or math.nan for scale in (2.8, 4.0)]
+    expected = sorted(LAST_TRAINABLE / 2 / scale for scale in scales)
+    assert [found.least, found.most] == pytest.approx(expected, rel=0.2)
+    assert found.num_lines == 2
