@@ -25,7 +25,7 @@ EXIT_REFUSED = 3
 _NAMES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 
-def require_admission(uri: str, mlflow_env: Mapping[str, str]) -> None:
+def require_admission(uri: str, mlflow_env: Mapping[str, str] | None = None) -> None:
     """End a command whose MLflow server lets nobody in with our settings; one that is away or slow holds nobody up.
 
     Args:
@@ -37,7 +37,7 @@ def require_admission(uri: str, mlflow_env: Mapping[str, str]) -> None:
     """
     if not uri.startswith(("http://", "https://")):
         return
-    env = {**os.environ, **mlflow_env}
+    env = {**os.environ, **(mlflow_env or {})}
     status = _knock(uri, env)
     if status not in REFUSED:
         return

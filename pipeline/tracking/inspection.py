@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from pipeline.audit import Shipped, ShippedRun
 from pipeline.errors import StorageError
 from pipeline.storage_url import storage_file, without_password
+from pipeline.tracking.admission import require_admission
 from pipeline.tracking.mlflow_store import prepare_environment
 from pipeline.tracking.parent_content import TABLE_NAME
 from pipeline.tracking.retry import sentence
@@ -30,11 +31,13 @@ class Notebook:
     """A study in MLflow, found by its id whatever its experiment is called.
 
     Raises:
+        UsageError: on making it: MLflow's server refuses our credentials.
         StorageError: from every method: MLflow cannot be reached, or will not answer.
     """
 
     def __init__(self, uri: str, study_id: str) -> None:
         prepare_environment()
+        require_admission(uri)
         self._uri, self._study_id = uri, study_id
         # a client that is made for a database which is not there would make it
         path = storage_file(uri)

@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from pipeline.durable import replace_file
 from pipeline.errors import GradstabError, UsageError
 from pipeline.storage_url import without_password
+from pipeline.tracking.admission import require_admission
 from pipeline.tracking.mlflow_store import prepare_environment
 
 _UNREACHABLE = (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError)
@@ -116,4 +117,5 @@ def _fetch(client: MlflowClient, run_id: str, path: str, folder: Path) -> None:
 
 def _client(uri: str) -> MlflowClient:
     prepare_environment()
+    require_admission(uri)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)

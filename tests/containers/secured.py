@@ -49,6 +49,9 @@ def check_secured(stack: Stack) -> None:
     if code:
         sys.exit(f"a study submitted with its token must run, but it ended with {code}:\n{log[-3000:]}")
     print(f"  submitted with its token: 24 trials in {time.monotonic() - began:.0f} s")
+    for verb in ("doctor", "sync", "remove"):
+        command = ("gradstab", verb, "quickstart", *(("--yes",) if verb == "remove" else ()))
+        _refused_inside(stack, f"{verb} without MLflow's user", nobody, command, "MLFLOW_TRACKING_PASSWORD", 2)
     _shown_nowhere(stack, log)
 
 
