@@ -84,7 +84,7 @@ class Panel:
         title: what is held, in words.
         trial_K: indices of the measured trials that belong here.
         theory: curves of the predicted R = -R0 and +R0.
-        trainable: curves of depth = 6 xi_c, where T is judged.
+        trainable: curves of depth = 6 xi_c, where T is judged over init scale and depth.
     """
 
     title: str
@@ -160,6 +160,7 @@ def panels(results: Results, layout: Layout, estimator: Estimator) -> list[Panel
     if layout.y is None:
         raise ValueError("a panel needs a plane of two axes, got a layout of one")
     most = _CELLS if estimator.num_trials <= _MANY_TRIALS else _CELLS_OF_MANY
+    spans_depth = layout.y == "depth" and layout.x in SCALES and judges_depth(estimator)
     found = []
     for held in layout.rest():
         cells = panel_plane(estimator.coordinates, layout.x, layout.y, held, most)
@@ -171,7 +172,7 @@ def panels(results: Results, layout: Layout, estimator: Estimator) -> list[Panel
                 boundaries=tuple(boundaries(diagram)),
                 trial_K=trials_near(results, layout, held),
                 theory=_theory(results, cells),
-                trainable=_trainable(results, cells) if judges_depth(estimator) else (),
+                trainable=_trainable(results, cells) if spans_depth else (),
             )
         )
     return found

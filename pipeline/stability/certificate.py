@@ -186,11 +186,9 @@ def _audit_condition(error: float, audits: Sequence[Audit]) -> Condition:
     looked_at = counted[: len(counted) // LOOK_EVERY * LOOK_EVERY][-NUM_AUDITS:]
     name = "audits"
     if len(looked_at) < NUM_AUDITS:
-        return Condition(
-            name, False, f"{len(counted)} uniform trials were forecast since then; {NUM_AUDITS} are needed."
-            if counted
-            else f"no forecast counts until less than {200 * error:.2g} % is expected to be misclassified.",
-        )  # fmt: skip
+        start = f"less than {200 * error:.2g} % is expected to be misclassified"
+        stands = f"{len(counted)} uniform trials were forecast since {start}; {NUM_AUDITS} are needed."
+        return Condition(name, False, stands if counted else f"no forecast counts until {start}.")
     wrong = sum(audit.wrong for audit in looked_at)
     confident = sum(not UNSURE[0] <= audit.p_region <= UNSURE[1] for audit in looked_at)
     return Condition(
