@@ -44,6 +44,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="smallest sizes: does everything run?")
     parser.add_argument("--large", action="store_true", help="the driver at 20,000 trials too")
     parser.add_argument("--rounds", type=int, help="repetitions of whole runs")
+    parser.add_argument("--slots", type=int, nargs="+", help="sizes of the clusters that sleep (section scale)")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"), help="where the figures go")
     asked = parser.parse_args()
     unknown = set(asked.sections) - set(SECTIONS)
@@ -52,6 +53,8 @@ def main() -> int:
     sizes = QUICK if asked.quick else DEFAULT
     if asked.rounds:
         sizes = replace(sizes, rounds=asked.rounds)
+    if asked.slots:
+        sizes = replace(sizes, slots=tuple(asked.slots))
     if asked.large:
         sizes = replace(sizes, driver_trials=(*sizes.driver_trials, LARGE_DRIVER_TRIALS))
     console = Console(width=220 if not sys.stdout.isatty() else None)

@@ -17,12 +17,12 @@ class Raylets:
     """A head and `workers` further nodes, each of `cpus` declared CPUs.
 
     Args:
-        client_port: where the head takes Ray clients (ray://), if it shall.
+        head: more of the head, as Ray names it: `ray_client_server_port`, `dashboard_port`.
     """
 
-    def __init__(self, workers: int, cpus: int, client_port: int | None = None) -> None:
+    def __init__(self, workers: int, cpus: int, **head: object) -> None:
         self._cpus = cpus
-        head = {"num_cpus": cpus, "object_store_memory": _STORE_BYTES, "ray_client_server_port": client_port}
+        head = {"num_cpus": cpus, "object_store_memory": _STORE_BYTES, **head}
         self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
         self._workers: list[Any] = []
         for _ in range(workers):
@@ -60,9 +60,9 @@ def _title(process: psutil.Process) -> str:
 
 
 @contextmanager
-def raylets(workers: int, cpus: int, client_port: int | None = None) -> Iterator[Raylets]:
+def raylets(workers: int, cpus: int, **head: object) -> Iterator[Raylets]:
     """A cluster that is taken down in the end, whatever happens; leaves no process."""
-    cluster = Raylets(workers, cpus, client_port)
+    cluster = Raylets(workers, cpus, **head)
     try:
         yield cluster
     finally:

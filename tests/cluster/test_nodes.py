@@ -105,7 +105,7 @@ def test_a_whole_study_runs_through_ray_client(tmp_path: Path, undisturbed: list
     place = Place(tmp_path)
     place.write_study(trials=COMPARED, steps=100)
     port = free_port()
-    with raylets(0, 2, client_port=port):
+    with raylets(0, 2, ray_client_server_port=port):
         done = place.run("run", "study", "--address", f"ray://127.0.0.1:{port}", **AWAY)
     gc.collect()
     assert done.returncode == 0, done.stderr

@@ -76,11 +76,15 @@ def test_each_damage_is_named_mended_and_gone(place: Place) -> None:
 
 
 @pytest.mark.faults
-def test_a_damaged_segment_is_set_aside_and_its_trials_are_trained_again(place: Place) -> None:
+@pytest.mark.parametrize("damage", ["flipped", "truncated"])
+def test_a_damaged_segment_is_set_aside_and_its_trials_are_trained_again(place: Place, damage: str) -> None:
     before = values_of(place.records())
     first = segment_paths(place.folder)[0]
     content = bytearray(first.read_bytes())
-    content[len(content) // 2] ^= 1
+    if damage == "flipped":
+        content[len(content) // 2] ^= 1
+    else:
+        del content[-50:]
     first.write_bytes(content)
     found = findings(place)
     assert ("segments", f"{first.name} is truncated or altered", []) in found

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from mlflow import MlflowClient
 
+from pipeline.segments import segment_paths
 from tests.endtoend.command import Place, values_of
 from tests.search.storages import Server, plain_storage, postgresql_server
 
@@ -147,3 +148,35 @@ def test_force_takes_a_study_over_from_a_living_driver(tmp_path: Path, server: S
     done = {trial.number for trial in trials if trial.state.name == "COMPLETE"}
     assert set(range(30)) <= done
     assert {record.number for record in second.records()} >= set(range(30))
+
+
+def test_doctor_and_remove_on_postgresql_touch_no_other_study(tmp_path: Path, server: Server) -> None:
+    storage = database(server, "removed")
+    kept, gone = Place(tmp_path, "kept"), Place(tmp_path, "gone")
+    environment = {"OPTUNA_STORAGE": storage}
+    for place in (kept, gone):
+        place.write_study(trials=8)
+        done = place.run("run", place.name, "--engine", "serial", **environment)
+        assert done.returncode == 0, done.stderr
+    with plain_storage(storage) as plain:  # what a driver leaves that dies between asking and telling
+        optuna.load_study(study_name="gone", storage=plain).ask()
+    assert gone.run("doctor", "gone", **environment).returncode == 0  # a trial in flight is no damage
+    first = segment_paths(gone.folder)[0]
+    first.write_bytes(first.read_bytes()[:-50])
+    damaged = gone.run("doctor", "gone", **environment)
+    assert damaged.returncode == 1
+    assert "truncated or altered" in damaged.stdout
+    gone.run("doctor", "gone", "--repair", **environment)
+    again = gone.run("run", "gone", "--engine", "serial", **environment)
+    assert again.returncode == 0, again.stderr
+    assert gone.run("doctor", "gone", **environment).returncode == 0
+    removed = gone.run("remove", "gone", "--yes", **environment)
+    assert removed.returncode == 0, removed.stderr
+    assert not gone.folder.exists()
+    with plain_storage(storage) as plain:
+        assert [summary.study_name for summary in optuna.get_all_study_summaries(plain)] == ["kept"]
+    with psycopg.connect(storage) as connection:
+        assert connection.execute("SELECT study FROM gradstab_drivers").fetchall() == [("kept",)]
+    assert set(told(storage, "kept")) == set(range(8))
+    assert len(kept.mlflow_runs("trial")) == 8
+    assert [experiment.name for experiment in kept.mlflow().search_experiments()] == ["kept", "Default"]

@@ -1,0 +1,59 @@
+"""`gradstab submit` to a real cluster: the study's data travels, and another folder's submission continues it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cluster.raylets import raylets
+from tests.endtoend.command import Place
+from tests.tracking.lossy_proxy import free_port
+
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.xdist_group("ray"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # Ray's own, when it looks for ports
+]
+STUDY = """
+name: own
+question: Does it go on where it stopped?
+space: {depth: {type: log_integer, low: 2, high: 4}, init_scale: {type: log_real, low: 0.5, high: 4}}
+recipe: {width: 16, steps: 10, batch_size: 32, probe_samples: 64}
+budget: {trials: 6}
+data: {type: npz, path: data/rows.npz}
+"""
+
+
+def test_a_study_with_its_own_data_is_submitted_and_continued_from_another_folder(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows_ND = rng.standard_normal((200, 6))
+    results, port = tmp_path / "results", free_port()
+    commits = []
+    with raylets(0, 2, include_dashboard=True, dashboard_port=port):
+        for name, total in (("first", 6), ("second", 10)):
+            place = Place(tmp_path / name, "own")
+            (place.root / "data").mkdir(parents=True)
+            np.savez(place.root / "data" / "rows.npz", X=rows_ND, y=rows_ND[:, 0] > 0)
+            (place.root / "own.yaml").write_text(STUDY)
+            submit = ["submit", "own", "--follow", "--trials", str(total), "--results", str(results)]
+            environment = {
+                "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{port}",
+                "RAY_ADDRESS": "http://127.0.0.1:9",  # comes second
+                "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+                "GRADSTAB_GIT_COMMIT": "known here",
+            }
+            done = place.run(*submit, "--python", sys.executable, **environment)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert f"job own-{1 + (name == 'second')} submitted" in done.stderr
+            job = json.loads((results / "own" / "tracking.json").read_text())
+            commits.append(job["git_commit"])
+    gc.collect()
+    kept = Place(tmp_path, "own")
+    assert sorted(record.number for record in kept.records()) == list(range(10))
+    assert [trial.state.name for trial in kept.optuna_trials()] == ["COMPLETE"] * 10
+    assert all(commits), "the package's commit is known, though its history does not travel"
