@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline import load_results
 from pipeline.errors import GradstabError, UsageError
+from pipeline.report.findings import find
+from pipeline.report.pictures import all_pictures
 from pipeline.segments import segment_paths
 from pipeline.study import Study
 from pipeline.tracking.reading import split_link
 from pipeline.tracking_job import load_job
 from tests.fakes import make_mixed_records
+from tests.report.planted import plant
 from tests.tracking.conftest import MakeFolder
 from tests.tracking.notebook import ship
 
@@ -48,6 +53,34 @@ def test_results_from_mlflow_alone_are_those_of_the_driver(folder: Path, tmp_pat
         assert there.trials.equals(here.trials)
         assert there.stable_intervals() == here.stable_intervals()
         assert (there.trajectory(7)["log10_delta_norm"] == here.trajectory(7)["log10_delta_norm"]).all()
+
+
+def test_phase_diagram_and_figures_of_another_machine_are_those_of_the_driver(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = plant(tmp_path / "made", trials=60)
+    # without runs of their own: table, diagram and figures need none
+    known = {"study_id": planted.study_id(), "resolved": planted.study().dump(), "children": 0}
+    folder = make_folder(name="driver", study="planted", **known)
+    shutil.copytree(planted.path, folder, dirs_exist_ok=True)
+    ship(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", load_job(folder).uri)
+    here = load_results(folder)
+    table, diagram, figures = here.trials, here.phase_diagram(), all_pictures(find(here))
+    folder.rename(tmp_path / "out of reach")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("GRADSTAB_RESULTS", str(tmp_path / "empty"))
+    there = load_results("planted")
+    assert there.folder.path.is_relative_to(tmp_path / "cache")
+    assert there.trials.equals(table)
+    assert len(table) == 60
+    found = there.phase_diagram()
+    assert np.array_equal(found.cells.unit_MD, diagram.cells.unit_MD)
+    assert np.array_equal(found.p_region, diagram.p_region)
+    assert np.array_equal(found.p_next, diagram.p_next)
+    again = all_pictures(find(there))
+    assert [each.name for each in again] == [each.name for each in figures] != []
+    assert all(one.png == other.png for one, other in zip(again, figures, strict=True)), "figures, byte for byte"
 
 
 def test_what_is_in_the_cache_is_not_fetched_again(folder: Path) -> None:
