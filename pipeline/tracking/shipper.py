@@ -89,6 +89,7 @@ class Shipper:
         self._doubtful: set[int] = set()
         self._unreadable: set[str] = set()
         self._progress_logged = (0, 0.0)  # job's time stamp, monotonic time
+        self._points: dict[str, tuple[int, float]] = {}  # the last of each curve of progress
         self._table_logged = (0, time.monotonic())  # rows, monotonic time
         self._beat = 0.0
         self._refusals = 0
@@ -247,7 +248,10 @@ class Shipper:
         stamp, at = self._progress_logged
         if job.updated_ms != stamp and (last or now - at > PROGRESS_EVERY_S):
             rows, tags = progress_rows(job), progress_tags(job)
+            # a moment later with nothing new would be a second point on the same place
+            rows = [row for row in rows if self._points.get(row.key) != (row.step, row.value)]
             self._retry(lambda: store.log_progress(parent_id, rows, job.updated_ms, tags))
+            self._points.update({row.key: (row.step, row.value) for row in rows})
             self._progress_logged = (job.updated_ms, now)
         num_rows, at = self._table_logged
         if len(self._rows) != num_rows and (last or now - at > TABLE_EVERY_S):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from mlflow import MlflowClient
 
 from pipeline.segments import segment_paths, write_segment
-from pipeline.tracking.shipper import EXIT_WAITING
+from pipeline.tracking.retry import DriverEnd
+from pipeline.tracking.shipper import EXIT_WAITING, Shipper
 from pipeline.tracking.shipping_files import CURSOR_NAME, WaitingCounter, load_cursor, load_state
 from pipeline.tracking_job import load_job, save_job
 from pipeline.trajectory import LAYER_STATISTICS
@@ -58,6 +60,38 @@ def test_the_parent_run_carries_study_progress_and_segments(make_folder: MakeFol
     }
     (segment,) = segment_paths(folder)
     assert {"resolved.json", "trials.json", "study/study.py", f"segments/{segment.name}"} <= artifacts
+
+
+def test_moments_with_nothing_new_add_no_points(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_folder([make_mixed_records(12)])
+    monkeypatch.setattr("pipeline.tracking.shipper.PROGRESS_EVERY_S", 0.0)
+
+    class Moments(DriverEnd):
+        """A driver that writes down three moments: nothing new, one trial less in flight, one more done."""
+
+        news: ClassVar[list[dict[str, object]]] = [
+            {},
+            {"in_flight": (13, 14)},
+            {"counts": {"done": 13, "stable": 2}, "in_flight": (14,)},
+        ]
+
+        def wait(self, seconds: float) -> None:
+            job = load_job(folder)
+            save_job(folder, job.model_copy(update={"updated_ms": job.updated_ms + 2000, **self.news.pop(0)}))
+            if not self.news:
+                self.say_finish(4.0)
+
+    assert Shipper(folder, Moments()).run() == 0
+    client, run_id = client_of(folder), parent_of(folder).info.run_id
+    points = {
+        name: [(row.step, row.value) for row in client.get_metric_history(run_id, f"trials/{name}")]
+        for name in ("done", "stable", "in_flight")
+    }
+    assert points == {
+        "done": [(12, 12), (13, 13)],
+        "stable": [(12, 2), (13, 2)],
+        "in_flight": [(12, 4), (12, 2), (13, 1)],
+    }
 
 
 def test_a_study_stopped_early_does_not_look_as_if_it_ran(make_folder: MakeFolder) -> None:
