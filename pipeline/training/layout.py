@@ -76,7 +76,12 @@ class Layout:
             if last is not None and last.size == section.size and longer:
                 blocks[-1] = Block(last.first, last.pieces + section.members, last.size, last.start)
             else:
-                blocks.append(Block(piece, section.members, section.size, self.starts[index]))
+                most = max(1, _BLOCK_LENGTH // section.size)
+                blocks += [
+                    Block(piece + done, min(most, section.members - done), section.size, start)
+                    for done in range(0, section.members, most)
+                    for start in [self.starts[index] + done * section.size]
+                ]
             piece += section.members
         return tuple(blocks)
 

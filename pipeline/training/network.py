@@ -129,7 +129,7 @@ class Network:
             weights, weight_grads = self._matrices(self.value), self._matrices(self.grad)
             biases, bias_grads = self._vectors(self.value), self._vectors(self.grad)
             readout = _Readout(weights[-1], biases[-1][:, None, :], weight_grads[-1], bias_grads[-1])
-            norms = torch.split(self._norm_p, [section.members for section in self.layout.sections])
+            grad_norms = self._norms_after_layers()
             layers = []
             for layer, (count, deeper) in enumerate(zip(self._counts, [*self._counts[1:], 0], strict=True)):
                 a, delta = views.a[layer], views.deltas[layer]
@@ -143,8 +143,7 @@ class Network:
                         bias=biases[layer][:, None, :],
                         weight_grad=weight_grads[layer],
                         bias_grad=bias_grads[layer],
-                        weight_grad_pieces=weight_grads[layer].flatten(1),
-                        weight_grad_norm=norms[layer],
+                        grad_norms=grad_norms[layer],
                         z=views.z[layer],
                         a=a,
                         delta=delta,
@@ -157,7 +156,7 @@ class Network:
                         leaving_delta=delta[deeper:],
                     )
                 )
-            self._plans[key] = _Plan(views, layers, readout, self._tail_norms())
+            self._plans[key] = _Plan(views, layers, readout)
         return self._plans[key]
 
     def _matrices(self, flat: Tensor) -> list[Tensor]:
@@ -236,22 +235,24 @@ class Network:
                 reading.gradients(index, layer.delta, layer.scratch)
             torch.sum(layer.delta, 1, out=layer.bias_grad)
             torch.bmm(layer.previous_T, layer.delta, out=layer.weight_grad)
-            torch.linalg.vector_norm(layer.weight_grad_pieces, dim=1, out=layer.weight_grad_norm)
+            for part_pP, norm_p in layer.grad_norms:
+                torch.linalg.vector_norm(part_pP, dim=1, out=norm_p)
             above = layer
-        for part_pP, norm_p in plan.tail_norms:
-            torch.linalg.vector_norm(part_pP, dim=1, out=norm_p)
         self._fast_p = self._norm_p
 
-    def _tail_norms(self) -> list[tuple[Tensor, Tensor]]:
-        """The gradient after the hidden weights, pieces of equal size side by side, and where their norms belong."""
-        depth, layout = self.num_layers, self.layout
-        members = [section.members for section in layout.sections]
-        tail = []
-        for first, end in ((depth, depth + 1), (depth + 1, 2 * depth + 1), (2 * depth + 1, 2 * depth + 2)):
-            pieces, start = sum(members[first:end]), sum(members[:first])
-            part = self.grad[layout.starts[first] : layout.starts[end]].view(pieces, -1)
-            tail.append((part, self._norm_p[start : start + pieces]))
-        return tail
+    def _norms_after_layers(self) -> list[list[tuple[Tensor, Tensor]]]:
+        """By layer: blocks of the gradient that are complete once its own is there, and where their norms belong.
+
+        The backward pass goes from the last layer to the first, so the layer that a block begins in completes it;
+        biases never share a block with weights, whose pieces are larger.
+        """
+        section_p, _ = self.layout.piece_index(self.value.device)
+        after: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(self.num_layers)]
+        for block in self.layout.blocks:
+            section = int(section_p[block.first])
+            layer = section if section < self.num_layers else 0  # all that is no hidden weight: after the last one
+            after[layer].append((block.view(self.grad), block.of(self._norm_p)))
+        return after
 
 
 @dataclass(frozen=True)
@@ -273,8 +274,7 @@ class _Layer:
     bias: Tensor
     weight_grad: Tensor
     bias_grad: Tensor
-    weight_grad_pieces: Tensor
-    weight_grad_norm: Tensor
+    grad_norms: list[tuple[Tensor, Tensor]]
     z: Tensor
     a: Tensor
     delta: Tensor
@@ -292,7 +292,6 @@ class _Plan:
     views: Views
     layers: list[_Layer]
     readout: _Readout
-    tail_norms: list[tuple[Tensor, Tensor]]
 
 
 def _counts(depths: Sequence[int]) -> list[int]:
