@@ -41,7 +41,7 @@ def find_begun(given: str, results: str | None) -> tuple[StudyFolder, Settings]:
         UsageError: there is no such study, or it has not begun.
     """
     folder = _folder_named(given, results)
-    study, source = (folder.study(), None) if folder is not None else find_study(given, results)
+    study, source = (folder.study(), None) if folder is not None else _declared(given, results)
     settings = find_settings(study, source, results)
     found = StudyFolder.of(settings.results_root(), study.name)
     if not found.exists():
@@ -49,6 +49,21 @@ def find_begun(given: str, results: str | None) -> tuple[StudyFolder, Settings]:
             f"the study {study.name!r} must have begun, but {settings.results_root()} has none: gradstab run {given}"
         )
     return found, settings
+
+
+def _declared(given: str, results: str | None) -> tuple[Study, Path | None]:
+    """The study of a file, told apart from a name that nothing has."""
+    try:
+        find_study_file(given)
+    except UsageError as error:
+        if Path(given).suffix or "/" in given or Path(given).exists():
+            raise
+        root = results_setting(results).value or "."
+        raise UsageError(
+            f"STUDY must be a study with results in {root} or a study file, got {given!r}: "
+            "gradstab list shows those that are there, --results looks elsewhere"
+        ) from error
+    return find_study(given, results)
 
 
 def results_flag(settings: Settings) -> str:

@@ -242,6 +242,7 @@ def test_an_unreachable_mlflow_loses_nothing_and_sync_ships_later(place):
     ("arguments", "code", "parts"),
     [
         (["run", "nothing"], 2, ["STUDY must be a study file", "'nothing'"]),
+        (["ui", "nothing"], 2, ["STUDY must be a study with results in", "'nothing'"]),
         (["status", "nothing"], 2, ["'nothing'"]),
         (["status", "study"], 2, ["must have begun"]),
         (["sync", "study"], 2, ["must have begun"]),
