@@ -80,10 +80,11 @@ def _phase_picture(findings: Findings, layout: Layout, judged: Judged) -> Pictur
         lines = _line_panels(findings, layout, judged)
         column_N = unit_ND[:, coordinates.names.index(layout.x)]
         png = line_figure(coordinates, layout.x, lines, label_N, column_N, title)
+        depth_words = ", and a depth of 6 xi_c" if judges_depth(estimator) else ""
         caption = (
             f"Probability that {judged.name} lies in band: of the median over seeds, and of one new training. Marks: "
             "measured trials, those in band above. Dashed: where mean-field theory has |R| = "
-            f"{results.criterion.ratio_band:g}{_cut_words(layout)}."
+            f"{results.criterion.ratio_band:g}{depth_words}{_cut_words(layout)}."
         )
         return Picture(name, png, f"probabilities along {layout.x}", caption)
     columns_of = [coordinates.names.index(layout.x), coordinates.names.index(layout.y)]
