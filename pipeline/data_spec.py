@@ -56,9 +56,13 @@ class Npz(BaseModel):
     sha256: Annotated[
         str | None, Field(pattern="^[0-9a-f]{64}$", description="of the npz file; filled in when the study begins")
     ] = None
+    known_shape: Annotated[
+        tuple[int, int, int] | None,
+        Field(description="rows, features, classes; filled in when the study begins: results outlive their data"),
+    ] = None
 
     def identified(self) -> Npz:
-        """This data with its file's hash: the content makes the study, wherever the file lies.
+        """This data with its file's hash and size: the content makes the study, wherever the file lies.
 
         Raises:
             DataError: the file cannot be read, or it has another hash than the one that was given.
@@ -70,14 +74,19 @@ class Npz(BaseModel):
             raise DataError(f"data must be in a file that can be read, got {self.path}: {error.strerror}.") from error
         if self.sha256 not in (None, found):
             raise DataError(f"{self.path} must be the file with SHA-256 {self.sha256}, got one with {found}.")
-        return self.model_copy(update={"sha256": found})
+        shape = self.shape()
+        known = (shape.num_rows, shape.num_features, shape.num_classes)
+        return self.model_copy(update={"sha256": found, "known_shape": known})
 
     def shape(self) -> DataShape:
-        """Size from the headers, and the labels alone; X is not read.
+        """Size from the headers, and the labels alone; X is not read. Of a file that is gone: as it was known.
 
         Raises:
             DataError: there is no such file, it holds no X and y, or their shapes do not fit each other.
         """
+        if self.known_shape is not None and not self.path.exists():
+            rows, features, classes = self.known_shape
+            return DataShape(num_rows=rows, num_features=features, num_classes=classes)
         try:
             with zipfile.ZipFile(self.path) as archive:
                 x_shape = _member_shape(archive, "X")

@@ -137,7 +137,7 @@ class Study(BaseModel):
         """The parts that decide which trials there are and what they mean; these may not change between runs."""
         dumped = self.dump()
         if dumped["data"].get("sha256"):  # the file's content counts, not where it lies
-            del dumped["data"]["path"]
+            dumped["data"] = {"type": dumped["data"]["type"], "sha256": dumped["data"]["sha256"]}
         return {name: dumped[name] for name in FINGERPRINTED}
 
     def identified(self) -> Study:
@@ -157,8 +157,7 @@ class Study(BaseModel):
             unused = name == "accuracy_every" and self.recipe.accuracy_every is None
             if name in self.space.names() or exclusive or unused:
                 del dumped["recipe"][name]
-        if dumped["data"].get("sha256", "") is None:
-            del dumped["data"]["sha256"]
+        dumped["data"] = {name: value for name, value in dumped["data"].items() if value is not None}
         return dumped
 
     def fingerprint(self) -> str:

@@ -81,3 +81,16 @@ def test_a_hash_that_a_person_gives_is_held_against_the_file(tmp_path):
         study(path, sha256="0" * 64).identified()
     with pytest.raises(DataError, match="data must be in a file that can be read"):
         Npz(path=tmp_path / "none.npz").identified()
+
+
+def test_what_was_measured_can_be_read_when_the_data_is_gone(tmp_path):
+    path = saved(tmp_path / "job")
+    folder = StudyFolder.of(tmp_path, "s")
+    adopted(folder, study(path))
+    before = folder.study()
+    path.unlink()
+    assert folder.study() == before
+    assert folder.study().data.shape() == before.data.shape()
+    assert (before.data.shape().num_rows, before.data.shape().num_classes) == (200, 2)
+    with pytest.raises(DataError, match="data must be in a file that can be read"):  # but not trained on
+        folder.study().identified()
