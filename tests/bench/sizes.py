@@ -42,14 +42,14 @@ DEFAULT = Sizes(
     peer_trials=5,
     peer_second_trials=3,
     peer_widths=(256,),
-    ours_trials=400,
-    full_trials=120,
+    ours_trials=1000,
+    full_trials=100,
     second_trials=100,
     bare_trials={32: 6, 64: 6, 128: 6, 256: 3, 512: 3, 1024: 1},
     profiled_widths=(64, 256),
     training_rounds=3,
     driver_trials=(100, 2000),
-    slots=(1, 2, 4, 8, 16, 64),
+    slots=(64,),
     packs_of_a_slot=20,
 )
 QUICK = Sizes(

@@ -26,7 +26,6 @@ from tests.bench.whole_line import Place
 
 SPEED_GOALS = {32: ">= 8x", 64: ">= 6x", 128: ">= 3x", 256: ">= 1.6x", 512: ">= 1.1x", 1024: ">= 1x"}
 PEAK_GOALS = {64: ">= .6", 128: ">= .6", 256: ">= .8", 512: ">= .8"}
-SHORTER = {512: {"steps": 40}, 1024: {"steps": 40}}  # for the bare loop and us: a whole training takes many seconds
 DEEP_AT_1024 = 4  # hidden layers, as a person would have at that width
 PEAK_SECONDS = 0.3
 SLOT = Slot("cpu-0")
@@ -115,20 +114,19 @@ def training(place: Place, sizes: Sizes) -> list[Row]:
 
 
 def _at_width(width: int, num_bare: int, rounds: int) -> list[Row]:
-    study = changed(STUDY_T, width=width, **SHORTER.get(width, {}))
+    study = changed(STUDY_T, width=width)
     bare_trials, packs = _work_at(study, num_bare)
     ours = [trial for pack in packs for trial in pack]
     with FlopCounterMode(display=False) as counter:
         for pack in packs:
             run_pack(study, pack)
     gflop = counter.get_total_flops() / 1e9
-    share = study.recipe.steps / STUDY_T.recipe.steps  # a shorter training counts for that part of a trial
     bare, rate, peak, done = [], [], [], []
     for _ in range(rounds):
-        bare.append(share * num_bare / run_bare(study, bare_trials))
+        bare.append(num_bare / run_bare(study, bare_trials))
         peak.append(bmm_peak(len(packs[0]), study.recipe.batch_size, width))
         seconds = sum(run_pack(study, pack) for pack in packs)
-        rate.append(share * len(ours) / seconds)
+        rate.append(len(ours) / seconds)
         done.append(gflop / seconds)
     depth = f"{DEEP_AT_1024} hidden layers" if width == 1024 else "study T's depths"
     packed = f"{len(packs)} pack{'s' if len(packs) > 1 else ''} of {len(packs[0])}, {depth}, {study.recipe.steps} steps"
