@@ -129,7 +129,7 @@ def drive(
         study = folder.recognised(study)
         folder.adopt(study, source, recover_folder(folder, study, settings, listener.found))
         with (
-            closing(open_executor(study, settings, engine, work)) as executor,
+            closing(open_executor(study, settings, engine, work, listener.found)) as executor,
             closing(open_searcher(study, settings, listener.found)) as searcher,
         ):
             num_slots = len(executor.slots)
@@ -227,8 +227,10 @@ def open_searcher(study: Study, settings: Settings, report: Callable[[str], None
     )
 
 
-def open_executor(study: Study, settings: Settings, engine: Engine, work: Work | None = None) -> Executor:
-    """Slots to work on: in this process, or Ray's."""
+def open_executor(
+    study: Study, settings: Settings, engine: Engine, work: Work | None, report: Callable[[str], None]
+) -> Executor:
+    """Slots to work on: in this process, or Ray's; `report` hears where a cluster's dashboard is."""
     if work is None:
         from pipeline.training.work import TrainingWork
 
@@ -246,6 +248,7 @@ def open_executor(study: Study, settings: Settings, engine: Engine, work: Work |
         address=settings.ray_address.value,
         device=wanted.device,
         gpu_share=wanted.gpu_share,
+        report=report,
     )
 
 

@@ -99,6 +99,9 @@ class Cluster:
         address: of a running Ray cluster ("auto" finds one here); None starts Ray in this process. The environment's
             RAY_ADDRESS is not read.
 
+    Attributes:
+        dashboard: URL of the cluster's dashboard; empty where there is none.
+
     Raises:
         ExecutionError: the cluster cannot be reached, or does not fit.
     """
@@ -107,9 +110,10 @@ class Cluster:
         self._owns_ray = not ray.is_initialized()
         self._remote = address is not None
         self._asked = False
+        self.dashboard = ""
         if self._owns_ray:
             with _signals_kept():
-                _connect(address, demand)
+                self.dashboard = _connect(address, demand)
         self._head = _head_of(address) if self._remote else None
         self._looked = time.monotonic()
         self._answered = self._looked if self._remote else math.inf
@@ -173,7 +177,8 @@ def _head_of(address: str | None) -> str:
     return str(ray.get_runtime_context().gcs_address)
 
 
-def _connect(address: str | None, demand: Demand) -> None:
+def _connect(address: str | None, demand: Demand) -> str:
+    """Join the cluster at an address, or start Ray here; the dashboard's URL where there is one."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address is not None:
         if RAY_JOB_CONFIG_JSON_ENV_VAR not in os.environ:  # a submitted job has brought this package
@@ -181,10 +186,10 @@ def _connect(address: str | None, demand: Demand) -> None:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # else each refused attempt is a line of its own
         try:
             knock(address)
-            ray.init(address=address, **quiet)
+            joined = ray.init(address=address, **quiet)
         except (ConnectionError, OSError, RayError, RuntimeError, ValueError) as error:
             raise ExecutionError(_not_taken(address, error)) from None
-        return
+        return f"http://{joined.dashboard_url}" if joined.dashboard_url else ""
     with _loopback_only():
         ray.init(
             address="local",  # never a cluster that happens to be in RAY_ADDRESS
@@ -194,6 +199,7 @@ def _connect(address: str | None, demand: Demand) -> None:
             _node_ip_address="127.0.0.1",
             **quiet,
         )
+    return ""
 
 
 def _not_taken(address: str, error: Exception) -> str:

@@ -10,7 +10,7 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ class RayExecutor:
         device: "cpu", "gpu", or "any" for both side by side; `num_slots` counts CPU slots unless it is "gpu".
         gpu_share: part of a GPU that a slot takes; every GPU found is cut into such slots.
         threads: of a CPU slot.
+        report: hears where the dashboard of a cluster is.
 
     Raises:
         ExecutionError: the cluster cannot be reached, or (on the first look at `slots` or `idle`) it gave no worker
@@ -79,6 +80,7 @@ class RayExecutor:
         device: Device = "any",
         gpu_share: float = 1.0,
         threads: int = 1,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._demand = Demand(num_slots, device, gpu_share, threads)
         self._work = work
@@ -91,6 +93,8 @@ class RayExecutor:
         self._later: list[tuple[float, _Seat]] = []  # seats whose worker did not start, and when to try again
         self._awaited = False
         self._cluster = Cluster(address, self._demand)
+        if self._cluster.dashboard:
+            report(f"Ray dashboard: {self._cluster.dashboard}")
         try:
             self._welcome(self._cluster.nodes())
         except BaseException:

@@ -104,11 +104,12 @@ def test_slots_leave_and_join_with_their_nodes(cluster: Raylets) -> None:
 def test_a_whole_study_runs_through_ray_client(tmp_path: Path, undisturbed: list[Record]) -> None:
     place = Place(tmp_path)
     place.write_study(trials=COMPARED, steps=100)
-    port = free_port()
-    with raylets(0, 2, ray_client_server_port=port):
+    port, dashboard = free_port(), free_port()
+    with raylets(0, 2, ray_client_server_port=port, include_dashboard=True, dashboard_port=dashboard):
         done = place.run("run", "study", "--address", f"ray://127.0.0.1:{port}", **AWAY)
     gc.collect()
     assert done.returncode == 0, done.stderr
+    assert f"Ray dashboard: http://127.0.0.1:{dashboard}\n" in done.stderr
     assert_each_once(place, COMPARED, undisturbed)
 
 
