@@ -26,7 +26,7 @@ PackKey = tuple[object, ...]
 
 LANE = 16  # floats in a vector register: shapes are padded to it so that results do not depend on the pack
 _BYTES = {"float32": 4, "float64": 8}
-_OPTIMIZER_STATES = {"sgd": 0, "adam": 2, "adamw": 2, "rmsprop": 2}
+_OPTIMIZER_STATES = {"sgd": 0, "adam": 2, "adamw": 2, "rmsprop": 1}
 _TAKES_MOMENTUM = ("sgd", "rmsprop")
 _KEEPS_PREACTIVATIONS = ("erf", "gelu", "silu", "softplus")  # whose derivative does not follow from the activation
 _DEAR_ACTIVATIONS = (*_KEEPS_PREACTIVATIONS, "elu", "selu")
