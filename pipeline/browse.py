@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pipeline.errors import GradstabError
 from pipeline.settings import Settings
@@ -75,7 +77,7 @@ def serve_ui(settings: Settings, folder: StudyFolder | None, first_port: int, pa
     command = ui_command(artifacts if uri.startswith(("sqlite:", "postgresql")) else None, port)
     environment = {**os.environ, **settings.mlflow_env, **ui_environment(uri)}
     base = f"http://127.0.0.1:{port}"
-    with subprocess.Popen(command, env=environment, stdout=sys.stderr) as process:
+    with _interruptible(), subprocess.Popen(command, env=environment, stdout=sys.stderr) as process:
         try:
             _await(base, process)
             print(link(base), flush=True)
@@ -87,6 +89,18 @@ def serve_ui(settings: Settings, folder: StudyFolder | None, first_port: int, pa
                 process.terminate()
     if process.returncode not in (0, -15, 130):
         raise GradstabError(f"the MLflow UI must keep running, but it ended with exit code {process.returncode}")
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends the server as Ctrl-C does, and so does SIGINT where the `&` of a script has left it ignored."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def free_port(first: int) -> int:

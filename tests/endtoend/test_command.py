@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sqlite3
@@ -9,10 +10,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 
 import pytest
 
 from tests.endtoend.command import Place, assert_exactly_once, values_of
+from tests.tracking.lossy_proxy import free_port
 
 
 @pytest.fixture
@@ -202,10 +205,25 @@ def test_a_second_ctrl_c_exits_at_once_and_the_study_continues(place):
     assert sorted(record.number for record in place.records()) == list(range(len(place.records())))
 
 
-def test_ui_serves_the_right_store_and_prints_the_link(place):
+@contextlib.contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """As a shell without job control ignores them for what a script starts with `&`."""
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.parametrize(
+    ("around", "end"),
+    [(contextlib.nullcontext, signal.SIGINT), (interrupts_ignored, signal.SIGINT), (interrupts_ignored, signal.SIGTERM)],
+)
+def test_ui_serves_the_right_store_prints_the_link_and_leaves_no_server(place, around, end):
     place.write_study(trials=2)
     place.run("run", "study", "--engine", "serial")
-    process = place.start("ui", "study", "--port", "5170")
+    with around():
+        process = place.start("ui", "study", "--port", str(free_port()))
     assert process.stdout is not None
     try:
         link = process.stdout.readline().strip()
@@ -219,9 +237,12 @@ def test_ui_serves_the_right_store_and_prints_the_link(place):
             runs = json.load(answer)["runs"]
         assert sorted(run["info"]["run_name"][:4] for run in runs) == ["0000", "0001"]
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(end)
         _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0
     assert "Traceback" not in stderr, stderr
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"{base}/health", timeout=5)
 
 
 def test_an_unreachable_mlflow_loses_nothing_and_sync_ships_later(place):
