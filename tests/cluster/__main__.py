@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from pipeline.segments import segment_numbers, segment_paths
-from tests.cluster.audit import busy, equal_values, exactly_once, told
+from tests.cluster.audit import busy, equal_values, exactly_once, told, verdict
 from tests.cluster.raylets import Raylets, raylets
 from tests.endtoend.command import Place
 
@@ -74,10 +73,7 @@ def main() -> None:
         children = parallel.mlflow_runs("trial")
         faults += exactly_once((int(run.data.tags["trial"]) for run in children), trials, "MLflow")
         slots, share = busy(records)
-    print(f"{trials} trials, {slots} slots seen, {100 * share:.0f} % of their time busy; {len(faults)} faults")
-    for fault in faults:
-        print(f"  {fault}")
-    sys.exit(bool(faults))
+    verdict(f"{trials} trials, {slots} slots seen, {100 * share:.0f} % of their time busy", faults)
 
 
 if __name__ == "__main__":

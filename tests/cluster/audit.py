@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from pipeline.segments import Record
 from tests.endtoend.command import values_of
@@ -50,3 +51,11 @@ def busy(records: Sequence[Record]) -> tuple[int, float]:
         own = [(started, finished) for device, started, finished in packs if device == slot]
         present += max(finished for _, finished in own) - min(started for started, _ in own)
     return len(slots), spent / present if present else 0.0
+
+
+def verdict(summary: str, faults: Sequence[str]) -> NoReturn:
+    """Print what was seen and each fault, and exit: 1 where there is one."""
+    print(f"{summary}; {len(faults)} faults")
+    for fault in faults:
+        print(f"  {fault}")
+    sys.exit(bool(faults))

@@ -12,7 +12,6 @@ import argparse
 import random
 import secrets
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -22,7 +21,7 @@ import psutil
 import ray
 
 from pipeline.segments import segment_paths
-from tests.cluster.audit import equal_values, exactly_once, told
+from tests.cluster.audit import equal_values, exactly_once, told, verdict
 from tests.cluster.raylets import raylets
 from tests.endtoend.command import Place
 from tests.search.storages import postgresql_server
@@ -135,15 +134,12 @@ def main() -> None:
                 total, rounds = total + TRIALS_A_ROUND, rounds + 1
                 faults += one_round(stage, chance, total, done, codes)
                 elapsed = (time.monotonic() - begin) / 60
-                print(f"{elapsed:5.1f} min  {total} trials, {sum(done.values())} faults", flush=True)
+                print(f"{elapsed:5.1f} min  {total} trials, {sum(done.values())} disturbances", flush=True)
             faults += audit(stage, total)
         finally:
             stage.close()
-    print(f"{total} trials in {rounds} rounds, {sum(done.values())} faults: {dict(done)}")
-    print(f"exit codes of the driver: {dict(codes)}; seed {seed}; {len(faults)} found wrong")
-    for fault in faults:
-        print(f"  {fault}")
-    sys.exit(bool(faults))
+    print(f"{total} trials in {rounds} rounds, {sum(done.values())} disturbances: {dict(done)}")
+    verdict(f"exit codes of the driver: {dict(codes)}; seed {seed}", faults)
 
 
 if __name__ == "__main__":
