@@ -217,7 +217,11 @@ def interrupts_ignored() -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("around", "end"),
-    [(contextlib.nullcontext, signal.SIGINT), (interrupts_ignored, signal.SIGINT), (interrupts_ignored, signal.SIGTERM)],
+    [
+        (contextlib.nullcontext, signal.SIGINT),
+        (interrupts_ignored, signal.SIGINT),
+        (interrupts_ignored, signal.SIGTERM),
+    ],
 )
 def test_ui_serves_the_right_store_prints_the_link_and_leaves_no_server(place, around, end):
     place.write_study(trials=2)
