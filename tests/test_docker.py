@@ -18,6 +18,8 @@ import pytest
 import ray
 import yaml
 
+from pipeline.provenance import COMMIT_VARIABLE
+
 ROOT = Path(__file__).parent.parent
 DOCKER = ROOT / "docker"
 COMPOSE = ["compose.yaml", "compose.secured.yaml"]
@@ -95,7 +97,8 @@ def test_example_env_names_every_variable_and_holds_no_secret():
     example = (DOCKER / "example.env").read_text()
     given = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE))
     wanted = {name for file in COMPOSE for name in re.findall(r"\$\{([A-Z_]+)", (DOCKER / file).read_text())}
-    assert wanted - {"GRADSTAB_TAG"} <= set(given)
+    said_for_one_build = {"GRADSTAB_TAG", "GRADSTAB_GIT_COMMIT"}
+    assert wanted - said_for_one_build <= set(given)
     assert {name: value for name, value in given.items() if SECRET.search(name) and value} == {}
     assert "/docker/.env" in (ROOT / ".gitignore").read_text().splitlines()
 
@@ -154,6 +157,17 @@ def test_images_are_pinned_run_as_nobody_in_particular_and_keep_packages_below_t
         assert "--constraint constraints.txt" in " ".join(rest for _, rest in stages()[name])
         copied = [rest for word, rest in stages()[name] if word == "COPY"]
         assert all("--from=requirements" in rest for rest in copied), "packages must not depend on the source"
+
+
+def test_images_know_their_commit_and_a_new_one_rebuilds_nothing():
+    for name, keeps in (("worker", {"ENV", "LABEL"}), ("server", {"LABEL"})):
+        steps = stages()[name]
+        told = steps.index(("ARG", COMMIT_VARIABLE))
+        value = f"${{{COMMIT_VARIABLE}}}"
+        named = {"ENV": f"{COMMIT_VARIABLE}={value}", "LABEL": f"org.opencontainers.image.revision={value}"}
+        assert set(steps[told + 1 :]) == {(word, named[word]) for word in keeps}
+    for name in ("head", "worker", "mlflow"):
+        assert services()[name]["build"]["args"][COMMIT_VARIABLE] == f"${{{COMMIT_VARIABLE}-}}"
 
 
 def test_requirements_of_an_image_are_those_of_the_project():

@@ -76,8 +76,8 @@ def submit(
 
         job = Job(declared.name, 1 if job is None else job.attempt + 1, "submitted", False, None, "")
         environment, secrets = travelling_settings(find_settings(declared, source, None), os.environ)
-        if commit := git_commit():  # this package travels, its history does not
-            environment[COMMIT_VARIABLE] = commit
+        # this package travels, its history does not; the image's commit is not ours
+        environment[COMMIT_VARIABLE] = git_commit() or ""
         environment["RAY_JOB_STOP_WAIT_TIME_S"] = str(int(drain_seconds() + _STOP_MARGIN))
         flags = [("--trials", trials), ("--seed", seed), ("--name", name), ("--results", results)]
         arguments = [part for flag, value in flags if value is not None for part in (flag, str(value))]

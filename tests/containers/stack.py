@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.provenance import COMMIT_VARIABLE, git_commit
+
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = "gradstab-test"
 SECRET_NAMES = ("POSTGRES_PASSWORD", "MLFLOW_PASSWORD", "MLFLOW_SECRET_KEY", "RAY_AUTH_TOKEN")
@@ -31,13 +33,22 @@ def run(*command: str, check: bool = True, **options: Any) -> Process:
 
 
 def build() -> None:
-    """Both images from this checkout; TORCH_INDEX and WHEELS (a folder) of the environment say where torch is from."""
+    """Both images from this checkout, whose commit they then know.
+
+    TORCH_INDEX and WHEELS (a folder) of the environment say where torch is from.
+    """
     extra = [f"--build-arg=TORCH_INDEX={os.environ['TORCH_INDEX']}"] if "TORCH_INDEX" in os.environ else []
     if os.environ.get("WHEELS"):
         extra.append(f"--build-context=wheels={os.environ['WHEELS']}")
+    commit = git_commit() or ""
+    extra.append(f"--build-arg={COMMIT_VARIABLE}={commit}")
     for target in ("server", "worker"):
         command = ["docker", "buildx", "build", "--quiet", "--load", "--file=docker/Dockerfile", f"--target={target}"]
         run(*command, *extra, f"--tag=gradstab-{target}:local", ".", cwd=ROOT)
+    asked = ("python", "-c", "from pipeline.provenance import git_commit; print(git_commit() or '')")
+    known = run("docker", "run", "--rm", "gradstab-worker:local", *asked).stdout.strip()
+    if known != commit:
+        sys.exit(f"the image must know its commit {commit!r}, but a run from it says {known!r}")
 
 
 class Command:
