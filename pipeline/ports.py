@@ -57,6 +57,15 @@ class SlowToStart(Protocol):
         ...
 
 
+@runtime_checkable
+class Particular(Protocol):
+    """Work that not every slot is good for, and that can tell before its first pack."""
+
+    def obstacle(self, slot: Slot) -> str | None:
+        """What keeps this process from working on the slot, in a few words; None where nothing does."""
+        ...
+
+
 @dataclass(frozen=True)
 class PackResult:
     """How a pack ended: with trajectories, or with the reason why the machine failed."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline.calibration import store_cost_models, stored_cost_models
 from pipeline.driving import driving
+from pipeline.errors import UsageError
 from pipeline.lost_folder import recover_folder
 from pipeline.ports import Executor, Tracker, Work
 from pipeline.provenance import git_commit, versions
@@ -132,7 +133,9 @@ def drive(
             closing(open_executor(study, settings, engine, work, listener.found)) as executor,
             closing(open_searcher(study, settings, listener.found)) as searcher,
         ):
-            num_slots = len(executor.slots)
+            num_slots = (
+                len(executor.slots) or study.resources.slots or 1
+            )  # none yet where an autoscaler is to bring them
             # not sooner: its start takes seconds of a core, and the workers' comes first
             tracker = start_tracker(folder, study, settings)
             remaker = ReportProcess(folder.path, FEWEST_TRIALS if report else math.inf)
@@ -238,6 +241,11 @@ def open_executor(
     if engine == "serial":
         from pipeline.execution.serial_executor import SerialExecutor
 
+        if study.resources.device == "gpu":
+            raise UsageError(
+                "the engine must be Ray where resources.device is gpu, got serial, which trains on a CPU: "
+                "leave --engine out, or set resources.device to any"
+            )
         return SerialExecutor(work)
     from pipeline.execution.ray_executor import RayExecutor
 

@@ -12,15 +12,17 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
-from pipeline.ports import Slot, Work
+from pipeline.ports import Kind, Slot, Work
 from pipeline.training.work import TrainingWork
 from pipeline.trajectory import Trajectory
 from pipeline.trial import Trial
 from tests.fakes import make_trajectory
 
+OUT_OF_GPU_MEMORY = "CUDA out of memory. Tried to allocate 20.00 GiB."
 EDGE_SCALE = 1.4  # R = 0 here; a decade per hidden layer and factor e of the init scale away from it
 
 
@@ -50,6 +52,40 @@ class SleepingWork:
 
     def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
         time.sleep(self.seconds * len(trials))
+        return PlantedWork().run(trials, slot)
+
+
+@dataclass(frozen=True)
+class PacedWork:
+    """Planted results after a time a trial that the kind of slot decides: a GPU where there is none."""
+
+    seconds: dict[Kind, float]
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        return SleepingWork(self.seconds[slot.kind]).run(trials, slot)
+
+
+@dataclass(frozen=True)
+class GpuWork:
+    """Exhausts a GPU's memory when it meets one of the numbers there, or has an obstacle on every GPU.
+
+    Notes the process of each pack in a file of `folder` that has the slot's name.
+    """
+
+    folder: Path
+    too_large: frozenset[int] = frozenset()
+    in_the_way: str | None = None
+
+    def obstacle(self, slot: Slot) -> str | None:
+        return self.in_the_way if slot.kind == "cuda" else None
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        with (self.folder / slot.name).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if slot.kind == "cuda" and any(trial.number in self.too_large for trial in trials):
+            import torch
+
+            raise torch.OutOfMemoryError(OUT_OF_GPU_MEMORY)
         return PlantedWork().run(trials, slot)
 
 

@@ -77,6 +77,19 @@ class Demand:
         """Whether a slot counts against `slots`."""
         return (slot.kind == "cuda") == (self.device == "gpu")
 
+    def unmet(self, remote: bool) -> str:
+        """The sentence for a machine, or a cluster, that has no slot of this kind."""
+        what = {"gpu": "GPU", "cpu": "CPU", "any": "CPU or GPU"}[self.device]
+        if not remote:
+            return f"this machine must have a {what}, but Ray finds none: name a cluster (--address) or another device"
+        if self.slots is None:
+            remedy = "start a worker node with one, or set resources.slots, which is what an autoscaler is asked for"
+        else:
+            remedy = (
+                f"{self.slots} were asked for and none joined: start a worker node, or see what the autoscaler says"
+            )
+        return f"the Ray cluster must offer at least one {what}, but it has none: {remedy}"
+
     def bundles(self) -> list[dict[str, float]]:
         """What the autoscaler is asked for: a bundle a slot."""
         bundle = {"GPU": self.gpu_share} if self.device == "gpu" else {"CPU": float(self.threads)}
@@ -101,6 +114,8 @@ class Cluster:
 
     Attributes:
         dashboard: URL of the cluster's dashboard; empty where there is none.
+        remote: whether nodes may join and leave.
+        asked: whether an autoscaler, if there is one, was asked for slots.
 
     Raises:
         ExecutionError: the cluster cannot be reached, or does not fit.
@@ -108,19 +123,19 @@ class Cluster:
 
     def __init__(self, address: str | None, demand: Demand) -> None:
         self._owns_ray = not ray.is_initialized()
-        self._remote = address is not None
-        self._asked = False
+        self.remote = address is not None
+        self.asked = False
         self.dashboard = ""
         if self._owns_ray:
             with _signals_kept():
                 self.dashboard = _connect(address, demand)
-        self._head = _head_of(address) if self._remote else None
+        self._head = _head_of(address) if self.remote else None
         self._looked = time.monotonic()
-        self._answered = self._looked if self._remote else math.inf
+        self._answered = self._looked if self.remote else math.inf
         self._nodes = self._alive()
-        if self._remote and demand.slots is not None:
+        if self.remote and demand.slots is not None:
             request_resources(bundles=demand.bundles())
-            self._asked = True
+            self.asked = True
 
     def nodes(self, *, now: bool = False) -> list[Node]:
         """Nodes that are alive, as of the last few seconds or `now`.
@@ -128,7 +143,7 @@ class Cluster:
         Raises:
             ClusterLostError: the head has not answered for a while.
         """
-        if self._remote and (now or time.monotonic() - self._looked > _LOOK_SECONDS):
+        if self.remote and (now or time.monotonic() - self._looked > _LOOK_SECONDS):
             self._looked = time.monotonic()
             if self._head_answers():
                 self._nodes = self._alive()
@@ -138,9 +153,9 @@ class Cluster:
         """Let go of what was asked for, and of Ray where it was started or joined here."""
         if not self.reachable():
             return
-        if self._asked:
+        if self.asked:
             request_resources(bundles=[])
-            self._asked = False
+            self.asked = False
         if self._owns_ray:
             ray.shutdown()
 

@@ -27,11 +27,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipeline.errors import GradstabError
 from pipeline.execution.ray_worker import Worker
 from pipeline.execution.reasons import hang_of, loss_of, node_loss_of, reason_of
-from pipeline.ports import Device, PackResult, Slot, SlowToStart, Work
+from pipeline.ports import Device, PackResult, Particular, Slot, SlowToStart, Work
 from pipeline.trial import Trial
 
 _START_SECONDS = 60.0
 _RETRY_SECONDS = 10.0  # until a worker that did not start is tried again
+_JOIN_SECONDS = 900.0  # that an autoscaler may take to bring the first node: clouds take minutes, queues longer
 
 
 @dataclass
@@ -63,11 +64,13 @@ class RayExecutor:
         device: "cpu", "gpu", or "any" for both side by side; `num_slots` counts CPU slots unless it is "gpu".
         gpu_share: part of a GPU that a slot takes; every GPU found is cut into such slots.
         threads: of a CPU slot.
-        report: hears where the dashboard of a cluster is.
+        report: hears where the dashboard of a cluster is, and in sentences which slots cannot be used and why.
+
+    Slots on which Particular work meets an obstacle are left out; the others go on.
 
     Raises:
         ExecutionError: the cluster cannot be reached, or (on the first look at `slots` or `idle`) it gave no worker
-            within a minute.
+            within a minute; where an autoscaler was asked for slots, later, when none came in a quarter of an hour.
         ClusterLostError: later, when the cluster's head is gone.
     """
 
@@ -84,6 +87,8 @@ class RayExecutor:
     ) -> None:
         self._demand = Demand(num_slots, device, gpu_share, threads)
         self._work = work
+        self._report = report
+        self._reported: set[str] = set()
         self._numbers = {"cpu": itertools.count(), "cuda": itertools.count()}
         self._flights: dict[Any, _Flight] = {}
         self._starting: dict[Any, _Seat] = {}
@@ -92,6 +97,7 @@ class RayExecutor:
         self._known: set[str] = set()  # ids of nodes whose slots are taken
         self._later: list[tuple[float, _Seat]] = []  # seats whose worker did not start, and when to try again
         self._awaited = False
+        self._join_by = time.monotonic() + _JOIN_SECONDS
         self._cluster = Cluster(address, self._demand)
         if self._cluster.dashboard:
             report(f"Ray dashboard: {self._cluster.dashboard}")
@@ -140,7 +146,8 @@ class RayExecutor:
         """Packs that ended: as soon as there is one, or none after `timeout` seconds."""
         self._follow_nodes()
         if not self._flights:
-            if not self._seats:  # all nodes are gone: wait for one to join
+            if not self._seats:  # all nodes are gone, or none has come yet: wait for one to join
+                self._require_hope()
                 time.sleep(timeout)
             return []
         flying = list(self._flights)
@@ -172,6 +179,9 @@ class RayExecutor:
                 self._idle.append(seat)
                 raise cause from None
             failure = reason_of(cause)
+            if seat.slot.kind == "cuda":  # which may be of no more use to this process, and its memory to others
+                self._restart(seat)
+                return PackResult(flight.trials, seat.slot, started_ms, finished_ms, None, failure)
         except Exception as error:  # Ray's own errors, and results that cannot be read: the worker is not to be trusted
             if self._gone(seat):
                 return PackResult(flight.trials, seat.slot, started_ms, finished_ms, None, node_loss_of(seat.node.name))
@@ -222,7 +232,7 @@ class RayExecutor:
         self._later = [(at, seat) for at, seat in self._later if seat not in due]
         for seat in due:
             seat.actor = self._started(seat.slot, seat.node)
-            self._starting[seat.actor.ready.remote()] = seat
+            self._begin(seat)
         if self._starting and self._awaited:
             ready, _ = ray.wait(list(self._starting), num_returns=len(self._starting), timeout=0)
             self._seat_ready(ready)
@@ -239,7 +249,7 @@ class RayExecutor:
             for slot in self._demand.on(node.resources, taken):
                 named = replace(slot, name=f"{slot.kind}-{next(self._numbers[slot.kind])}", node=node.name)
                 seat = _Seat(named, node, self._started(named, node))
-                self._starting[seat.actor.ready.remote()] = seat
+                self._begin(seat)
                 if isinstance(self._work, SlowToStart):
                     seat.actor.prepare.remote()  # nobody waits for it but the first pack, which meets its errors again
 
@@ -251,7 +261,11 @@ class RayExecutor:
         """Replace a worker whose end may take its time: the seat is taken again once the new one stands."""
         self._replace(seat)
         self._seats = [other for other in self._seats if other is not seat]
-        self._starting[seat.actor.ready.remote()] = seat
+        self._begin(seat)
+
+    def _begin(self, seat: _Seat) -> None:
+        """Let a new actor stand up, and say what keeps it from its slot if anything does."""
+        self._starting[seat.actor.ready.remote(isinstance(self._work, Particular))] = seat
 
     def _started(self, slot: Slot, node: Node) -> Any:
         on_gpu = slot.kind == "cuda"
@@ -266,29 +280,58 @@ class RayExecutor:
         """At first, wait until the workers stand, a minute at most; those of a busy cluster may come later."""
         if self._awaited:
             return
-        if not self._starting:
-            what = "GPU" if self._demand.device == "gpu" else "CPU" if self._demand.device == "cpu" else "CPU or GPU"
-            raise ExecutionError(
-                f"Ray must offer at least one {what}, but its cluster has none: start a worker node with one"
-            )
-        ready, _ = ray.wait(list(self._starting), num_returns=len(self._starting), timeout=_START_SECONDS)
+        if not self._starting and not self._cluster.asked:
+            raise ExecutionError(self._demand.unmet(self._cluster.remote))
+        starting = list(self._starting)
+        ready, _ = ray.wait(starting, num_returns=len(starting), timeout=_START_SECONDS) if starting else ([], [])
         self._awaited = True
-        reason = self._seat_ready(ready) or f"none was free within {_START_SECONDS:.0f} s"
-        if not self._seats:
-            raise ExecutionError(f"a worker must start on Ray, but: {reason}")
+        reason = self._seat_ready(ready)
+        if self._seats:
+            return
+        if not self._cluster.asked or (starting and not self._starting and not self._later):
+            reason = reason or f"no slot was free within {_START_SECONDS:.0f} s"
+            raise ExecutionError(f"a worker must start on Ray, but {reason}")
+        self._say(f"{self._demand.slots} slots were asked for and none is there yet: the run begins with the first")
+
+    def _require_hope(self) -> None:
+        """See whether a slot may still come, where there is none.
+
+        Raises:
+            ExecutionError: none will.
+        """
+        if self._starting or self._later:
+            return
+        if not self._cluster.remote:
+            raise ExecutionError("a slot must be left to train on, but none is: see above why, and run again")
+        if time.monotonic() > self._join_by:
+            raise ExecutionError(self._demand.unmet(remote=True))
 
     def _seat_ready(self, ready: Sequence[Any]) -> str | None:
-        """Let workers take packs; why the last one that failed to start did so."""
+        """Let workers take packs; why the last one that cannot is none, as the end of a sentence."""
         reason = None
         for pending in ready:
             seat = self._starting.pop(pending)
+            kind = "GPU" if seat.slot.kind == "cuda" else "CPU"
             try:
-                ray.get(pending)
+                obstacle = ray.get(pending)
             except RayError as error:
-                reason = str(error).strip().splitlines()[-1]
+                reason = f"node {seat.node.name} starts none on a {kind}: {str(error).strip().splitlines()[-1]}"
                 self._later.append((time.monotonic() + _RETRY_SECONDS, seat))
+                self._say(f"a worker must start on every slot, but {reason}; tried again every {_RETRY_SECONDS:.0f} s")
                 continue
+            if obstacle is not None:
+                ray.kill(seat.actor, no_restart=True)
+                reason = f"node {seat.node.name} cannot train on its {kind}: {obstacle}"
+                self._say(f"{reason}; its {kind} slots are left out until that is mended and the study runs again")
+                continue
+            self._join_by = math.inf  # nodes that have come may go and come again
             self._seats.append(seat)
             self._idle.append(seat)
         self._seats.sort(key=lambda seat: (seat.slot.kind != "cuda", int(seat.slot.name.rpartition("-")[2])))
         return reason
+
+    def _say(self, sentence: str) -> None:
+        """Report once: the slots of a node, and every new try, meet the same."""
+        if sentence not in self._reported:
+            self._reported.add(sentence)
+            self._report(sentence)

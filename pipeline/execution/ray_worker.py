@@ -36,8 +36,9 @@ class Worker:
         self._slot: Slot
         self._work, self._slot = pickle.loads(pickled)
 
-    def ready(self) -> None:
-        """Returns once the actor stands."""
+    def ready(self, particular: bool) -> str | None:
+        """Returns once the actor stands: what keeps a Particular work from its slot, if anything does."""
+        return self._work.obstacle(self._slot) if particular else None  # type: ignore[attr-defined]
 
     def prepare(self) -> None:
         """Spends the time until the first pack on what it needs."""

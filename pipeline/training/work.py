@@ -37,6 +37,19 @@ class TrainingWork:
         import_module("pipeline.training.trainer")
         _loaded(self.data, self.study_seed)
 
+    def obstacle(self, slot: Slot) -> str | None:
+        """What keeps torch from the slot's GPU: it is tried, since one that is listed may be of no use all the same."""
+        if slot.kind == "cpu":
+            return None
+        _ask_for_huge_pages()
+        try:
+            import torch
+
+            torch.zeros(1, device=slot.kind).item()
+        except Exception as error:  # of any kind: no CUDA in torch, no driver, no free memory, no code for this GPU
+            return str(error).strip().partition("\n")[0] or type(error).__name__
+        return None
+
     def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
         """One trajectory per trial, in order.
 

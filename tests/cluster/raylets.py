@@ -29,9 +29,10 @@ class Raylets:
             self.add()
         self.address = str(self._cluster.address)
 
-    def add(self) -> None:
-        """A node joins."""
-        node = self._cluster.add_node(num_cpus=self._cpus, object_store_memory=_STORE_BYTES, wait=False)
+    def add(self, **more: object) -> None:
+        """A node joins; `more` of it as Ray names it: `num_gpus`, which are declared and need not exist, `node_name`."""
+        wanted = {"num_cpus": self._cpus, "object_store_memory": _STORE_BYTES, "wait": False, **more}
+        node = self._cluster.add_node(**wanted)
         self._workers.append(node)
 
     def kill(self, which: int = 0) -> None:

@@ -1,0 +1,35 @@
+"""A study whose trials sleep, driven on a cluster in a process of its own, so that others can look at it.
+
+    python -m tests.cluster.paced STUDY.yaml ADDRESS cpu=.2 cuda=.02
+
+Prints what a person would be told. The results folder is the environment's.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pipeline.errors import GradstabError
+from pipeline.lookup import find_settings, find_study
+from pipeline.ports import KINDS
+from pipeline.session import Listener, drive
+from tests.fakes_work import PacedWork
+
+
+def main() -> None:
+    source, address, *paces = sys.argv[1:]
+    seconds = dict(pace.split("=") for pace in paces)
+    study, _ = find_study(source, None, (), name=None, seed=None)
+    settings = find_settings(study, Path(source), None, address=address)
+    work = PacedWork({kind: float(seconds[kind]) for kind in KINDS})
+    listener = Listener(found=lambda sentence: print(sentence, flush=True))
+    try:
+        drive(study, settings, source=None, engine="ray", listener=listener, work=work, report=False)
+    except GradstabError as error:
+        print(error)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
