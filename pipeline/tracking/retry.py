@@ -124,4 +124,11 @@ def sentence(error: Exception) -> str:
             "MLflow must be given a user and password that it knows, but it refuses ours: set "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         )
-    return re.sub(r"//[^/@\s]*:[^/@\s]*@", "//***@", first)[:300]
+    first = re.sub(r"//[^/@\s]*:[^/@\s]*@", "//***@", first)
+    asked = re.match(r"API request to (\S+?)/(?:ajax-)?api/\S* failed with exception (.*)", first)
+    if asked is None:
+        return first[:300]
+    place, cause = asked.groups()
+    reason = re.search(r"\[Errno -?\d+\] ([^'\")\]]+)|timed out", cause)
+    came = cause[:150] if reason is None else reason.group(1) or reason.group(0)
+    return f"MLflow does not answer at {place} ({came}): is the address right, and the server up?"

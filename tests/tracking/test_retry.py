@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import socket
 import time
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
+from pipeline.tracking.mlflow_store import prepare_environment
 from pipeline.tracking.retry import DriverEnd, GaveUpError, Retry, sentence
 
 
@@ -61,3 +65,17 @@ def test_a_sentence_holds_no_password() -> None:
 def test_a_refused_user_is_told_which_variables_to_set() -> None:
     error = OSError("API request to endpoint /api/2.0/mlflow/runs/create failed with error code 401 != 200. Response")
     assert "MLFLOW_TRACKING_PASSWORD" in sentence(error)
+
+
+@pytest.mark.parametrize(("place", "reason"), [("127.0.0.1", "Connection refused"), ("no.such.invalid", "not known")])
+def test_a_server_that_is_not_there_is_said_in_words(place: str, reason: str) -> None:
+    prepare_environment()
+    with socket.socket() as taken:  # bound and not listening: whoever connects is refused
+        taken.bind(("127.0.0.1", 0))
+        uri = f"http://{place}:{taken.getsockname()[1]}"
+        with pytest.raises(MlflowException) as caught:
+            MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments(max_results=1)
+    said = sentence(caught.value)
+    assert said.startswith(f"MLflow does not answer at {uri} (")
+    assert reason in said
+    assert "HTTPConnection" not in said
