@@ -77,17 +77,22 @@ def serve_ui(settings: Settings, folder: StudyFolder | None, first_port: int, pa
     command = ui_command(artifacts if uri.startswith(("sqlite:", "postgresql")) else None, port)
     environment = {**os.environ, **settings.mlflow_env, **ui_environment(uri)}
     base = f"http://127.0.0.1:{port}"
-    with _interruptible(), subprocess.Popen(command, env=environment, stdout=sys.stderr) as process:
+    # -P: what lies in the working directory must not stand in for an installed package
+    leashed = [sys.executable, "-P", "-m", "pipeline.leash", *command]
+    with (
+        _interruptible(),
+        subprocess.Popen(leashed, env=environment, stdin=subprocess.PIPE, stdout=sys.stderr) as process,
+    ):
+        assert process.stdin is not None
         try:
             _await(base, process)
             print(link(base), flush=True)
             process.wait()
         except KeyboardInterrupt:
-            process.terminate()
+            pass
         finally:
-            if process.poll() is None:
-                process.terminate()
-    if process.returncode not in (0, -15, 130):
+            process.stdin.close()
+    if process.returncode != 0:
         raise GradstabError(f"the MLflow UI must keep running, but it ended with exit code {process.returncode}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 
@@ -11,7 +12,7 @@ import click
 from pipeline.errors import GradstabError
 from pipeline.verbs.check import check
 from pipeline.verbs.doctor import doctor
-from pipeline.verbs.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STORAGE
+from pipeline.verbs.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STORAGE, EXIT_USAGE
 from pipeline.verbs.list_studies import list_studies
 from pipeline.verbs.region import region
 from pipeline.verbs.remove import remove
@@ -24,10 +25,13 @@ from pipeline.verbs.theory import theory
 from pipeline.verbs.ui import ui
 
 _DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+_REFUSED_PATHS = {errno.EACCES: EXIT_STORAGE, errno.EPERM: EXIT_STORAGE, errno.ENAMETOOLONG: EXIT_USAGE}
 
 
 def main() -> None:
     """Run the command line; errors that a person can mend end in one sentence and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a question in Greek must not end a terminal in Latin
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         cli.main(standalone_mode=False, prog_name="gradstab")
     except click.exceptions.Exit as end:
@@ -45,6 +49,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILED)
     except OSError as error:
+        if error.errno in _REFUSED_PATHS and error.filename is not None:
+            click.echo(f"gradstab: {error.filename} must be a path open to this user: {error.strerror}", err=True)
+            sys.exit(_REFUSED_PATHS[error.errno])
         if error.errno not in _DISK_TROUBLE:
             raise
         click.echo(f"gradstab: the disk must take what is written, but: {error}. Results so far are safe.", err=True)

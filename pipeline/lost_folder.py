@@ -31,6 +31,7 @@ def recover_folder(folder: StudyFolder, study: Study, settings: Settings, say: C
         capture_output=True,
         text=True,
         check=False,
+        process_group=0,  # out of reach of a Ctrl-C: cut off, it would pass for an MLflow that cannot be asked
     )
     if asked.returncode != 0:
         reason = (asked.stderr.strip().splitlines() or ["it ended without a word"])[-1]

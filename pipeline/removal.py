@@ -22,9 +22,8 @@ def belongings(folder: StudyFolder, settings: Settings) -> list[tuple[str, str, 
     Raises:
         StorageError: MLflow cannot be asked; nothing was removed.
     """
-    size = sum(path.stat().st_size for path in folder.path.rglob("*") if path.is_file())
     url = settings.storage.value or ""
-    rows = [("results folder", str(folder.path), f"{folder.num_recorded()} trials, {size} bytes")]
+    rows = [("results folder", str(folder.path), f"{folder.num_recorded()} trials, {folder.num_bytes()} bytes")]
     if not _inside(folder, url):
         rows.append(("Optuna study", f"{folder.path.name} in {without_password(url)}", "all its trials"))
     for name, count in _notebook(folder, settings).describe():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UsageError
-from pipeline.storage_url import without_password
+from pipeline.storage_url import anchored, without_password
 from pipeline.study import Study
 
 ENV_FILE = "mlflow.env"
@@ -69,20 +69,21 @@ def resolve_settings(
     """Every setting by the order of precedence."""
     results = results_setting(results_flag)
     root = Path(results.value or ".")
-    env_path, env = read_env_file([study_folder, Path.cwd()])
+    here = Path.cwd()
+    env_path, env = read_env_file([study_folder, here])
     origin = f"{ENV_FILE} in {env_path.parent}" if env_path else ENV_FILE
     default_storage = f"journal:{root / study.name / 'optuna.journal'}" if study else None
     return Settings(
         results=results,
         tracking=_first(
-            ("MLFLOW_TRACKING_URI", os.environ.get("MLFLOW_TRACKING_URI")),
-            (origin, env.get("MLFLOW_TRACKING_URI")),
-            ("study file", study.tracking.uri if study else None),
+            ("MLFLOW_TRACKING_URI", anchored(os.environ.get("MLFLOW_TRACKING_URI", ""), here)),
+            (origin, anchored(env.get("MLFLOW_TRACKING_URI", ""), env_path.parent if env_path else here)),
+            ("study file", anchored(study.tracking.uri or "", here) if study else None),
             ("default", f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"),
         ),
         storage=_first(
-            ("OPTUNA_STORAGE", os.environ.get("OPTUNA_STORAGE")),
-            ("study file", study.storage if study else None),
+            ("OPTUNA_STORAGE", anchored(os.environ.get("OPTUNA_STORAGE", ""), here)),
+            ("study file", anchored(study.storage or "", here) if study else None),
             ("default", default_storage),
         ),
         ray_address=_first(

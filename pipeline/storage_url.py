@@ -20,6 +20,18 @@ def storage_file(url: str) -> Path | None:
     return None
 
 
+def anchored(url: str, folder: Path) -> str:
+    """The URL with a relative path in it taken from a folder, so that it means one file wherever the command is called.
+
+    As SQLAlchemy, a database ``:memory:`` is no file.
+    """
+    for scheme in _FILES:
+        path = url.removeprefix(scheme)
+        if url.startswith(scheme) and path not in ("", ":memory:"):
+            return f"{scheme}{folder / path}"
+    return url
+
+
 def postgresql_url(url: str) -> str | None:
     """The URL of a PostgreSQL database as libpq reads it; None for another storage."""
     scheme, _, rest = url.partition("://")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import runpy
+import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from pydantic import ValidationError
 
 from pipeline.errors import StudyError, UsageError
 from pipeline.plain_yaml import load_yaml
+from pipeline.storage_url import anchored
 from pipeline.study import Study
 from pipeline.study_faults import plain, sentences, short
 
@@ -71,11 +74,18 @@ def changed(tree: object, overrides: Sequence[str], source: str, **replaced: obj
 
 
 def _anchored(tree: object, folder: Path) -> object:
-    """The tree with a relative path of its data taken from the study's folder, wherever the command was called."""
-    data = tree.get("data") if isinstance(tree, Mapping) else None
-    if not isinstance(tree, Mapping) or not isinstance(data, Mapping) or not isinstance(data.get("path"), str):
+    """The tree with relative paths (data, storage, tracking) taken from the study's folder, wherever it is called."""
+    if not isinstance(tree, Mapping):
         return tree
-    return {**tree, "data": {**data, "path": str(folder / data["path"])}}
+    placed = dict(tree)
+    data, tracking = tree.get("data"), tree.get("tracking")
+    if isinstance(data, Mapping) and isinstance(data.get("path"), str):
+        placed["data"] = {**data, "path": str(folder / data["path"])}
+    if isinstance(tracking, Mapping) and isinstance(tracking.get("uri"), str):
+        placed["tracking"] = {**tracking, "uri": anchored(tracking["uri"], folder)}
+    if isinstance(tree.get("storage"), str):
+        placed["storage"] = anchored(tree["storage"], folder)
+    return placed
 
 
 def _load_yaml(path: Path) -> object:
@@ -89,7 +99,8 @@ def _load_yaml(path: Path) -> object:
 def _load_python(path: Path) -> Study:
     _read(path)
     try:
-        with contextlib.chdir(path.parent):  # a relative path in a study is meant from where the study lies
+        # a relative path in a study is meant from where the study lies; what it prints is no data
+        with contextlib.chdir(path.parent), _siblings_importable(path.parent), contextlib.redirect_stdout(sys.stderr):
             study = runpy.run_path(str(path)).get("STUDY")
     except StudyError:
         raise
@@ -102,6 +113,22 @@ def _load_python(path: Path) -> Study:
     if not isinstance(study, Study):
         raise UsageError(f"{path.name} must define STUDY = Study(...), got {type(study).__name__}")
     return study
+
+
+@contextlib.contextmanager
+def _siblings_importable(folder: Path) -> Iterator[None]:
+    """A study may import what lies beside it, which stands in for no installed package and for no other study's."""
+    known, entry = set(sys.modules), str(folder)
+    sys.path.append(entry)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)
+        for name in set(sys.modules) - known:
+            origin = getattr(sys.modules[name].__spec__, "origin", None) or ""
+            if Path(origin) in (folder / f"{name}.py", folder / name / "__init__.py"):
+                del sys.modules[name]
 
 
 def _read(path: Path) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,15 @@ class StudyFolder:
         """Who drives the study now, in words; None if nobody does."""
         return holder_of(self.lock_file)
 
+    def num_bytes(self) -> int:
+        """Size on disk, of a folder that may be written to meanwhile."""
+        total = 0
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    total += (Path(folder) / name).stat().st_size
+        return total
+
     def num_recorded(self) -> int:
         """How many trials are on record, from the heads of the segments."""
         return len({number for path in segment_paths(self.path) for number in segment_numbers(path)})
@@ -109,6 +119,8 @@ class StudyFolder:
             content: dict[str, Any] = json.loads(self.declaration.read_text())
         except FileNotFoundError:
             raise UsageError(f"there must be a study {self.path.name!r} in {self.path.parent}, got none") from None
+        except OSError as error:
+            raise StorageError(f"{self.declaration} must be readable by this user, but: {error.strerror}") from None
         except ValueError as error:
             raise StorageError(f"{self.declaration} must be JSON as gradstab wrote it, but: {error}") from None
         if content.get("schema_version") != SCHEMA_VERSION:
@@ -125,7 +137,7 @@ class StudyFolder:
             for older in self.path.glob("declared.*"):
                 if older != copy:
                     older.unlink()
-            replace_file(copy, source.read_text(), durable=True)
+            replace_file(copy, source.read_text(encoding="utf-8"), durable=True)
         replace_file(self.declaration, json.dumps(content, indent=2), durable=True)
 
 

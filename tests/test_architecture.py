@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "pipeline"
 
 FLOORS = {
     0: {
-        "space", "recipe", "trajectory", "packing", "data_spec", "sampler_spec", "errors", "kill_points", "durable",
+        "space", "recipe", "trajectory", "packing", "data_spec", "sampler_spec", "errors", "kill_points", "leash", "durable",
         "file_lock", "storage_url",
     },
     1: {"stability"},

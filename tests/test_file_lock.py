@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -100,3 +101,13 @@ def test_a_file_cannot_be_taken_over_and_optuna_and_mlflow_need_two_databases(tm
     refusal = pytest.raises(UsageError, match=r"must be two databases, got postgresql://me:\*\*\*@h/db")
     with refusal, driving(folder, settings(tmp_path, "postgresql://me:x@h/db", "postgresql://other:y@h/db")):
         pass
+
+
+def test_a_glance_at_who_holds_the_lock_refuses_nobody(tmp_path):
+    path = tmp_path / "lock"
+    path.touch()
+    with path.open() as glance:
+        fcntl.flock(glance, fcntl.LOCK_SH)
+        threading.Timer(0.05, lambda: fcntl.flock(glance, fcntl.LOCK_UN)).start()
+        with held(path, "it"):
+            pass

@@ -8,6 +8,7 @@ from pipeline.settings import read_env_file, resolve_settings
 from pipeline.space import LogInteger
 from pipeline.storage_url import same_database, without_password
 from pipeline.study import Study
+from pipeline.study_file import load_study_file
 
 
 @pytest.fixture(autouse=True)
@@ -56,13 +57,13 @@ def test_results_flag_before_environment_and_both_absolute(tmp_path, monkeypatch
 
 
 def test_storage_and_ray_address_from_environment_then_study(monkeypatch):
-    declared = study(storage="sqlite:///x.db", resources={"address": "auto"})
+    declared = study(storage="sqlite:////x.db", resources={"address": "auto"})
     found = resolve_settings(declared, None, None)
-    assert (found.storage.value, found.ray_address.value) == ("sqlite:///x.db", "auto")
-    monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:///y.db")
+    assert (found.storage.value, found.ray_address.value) == ("sqlite:////x.db", "auto")
+    monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:////y.db")
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     found = resolve_settings(declared, None, None)
-    assert (found.storage.value, found.ray_address.value) == ("sqlite:///y.db", "10.0.0.1:6379")
+    assert (found.storage.value, found.ray_address.value) == ("sqlite:////y.db", "10.0.0.1:6379")
 
 
 def test_mlflow_env_is_found_above_and_only_mlflow_names_count(tmp_path):
@@ -109,3 +110,27 @@ def test_passwords_are_not_shown(url, shown):
 )
 def test_whether_storage_and_tracking_are_one_database(one, other, same):
     assert same_database(one, other) is same
+
+
+def test_a_relative_file_is_one_file_wherever_the_command_is_called(tmp_path, monkeypatch):
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    for folder in (project, elsewhere):
+        folder.mkdir()
+    (project / "mlflow.env").write_text("MLFLOW_TRACKING_URI=sqlite:///from_env_file.db\n")
+    (project / "s.yaml").write_text(
+        "name: s\nquestion: q\nspace: {depth: {type: log_integer, low: 2, high: 4}}\nbudget: {trials: 1}\n"
+        "storage: journal:deep/s.journal\ntracking: {uri: 'sqlite:///s.db'}\n"
+    )
+    monkeypatch.chdir(elsewhere)
+    declared = load_study_file(project / "s.yaml")
+    assert (declared.storage, declared.tracking.uri) == (
+        f"journal:{project}/deep/s.journal",
+        f"sqlite:///{project}/s.db",
+    )
+    settings = resolve_settings(declared, project, None)
+    assert settings.tracking.value == f"sqlite:///{project}/from_env_file.db"
+    assert settings.storage.value == f"journal:{project}/deep/s.journal"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mine.db")
+    monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:///mine.db")
+    settings = resolve_settings(declared, project, None)
+    assert settings.tracking.value == settings.storage.value == f"sqlite:///{elsewhere}/mine.db"

@@ -158,3 +158,17 @@ def test_a_relative_data_path_is_meant_from_the_study_s_folder(tmp_path, monkeyp
     study = load_study_file(write(folder, text, name))
     assert study.data.shape().num_rows == 80
     assert study.dump()["data"]["path"] == str(folder / "mine.npz")
+
+
+def test_a_python_study_may_import_what_lies_beside_it_and_print(tmp_path, capsys):
+    text = "from axes import SPACE\nfrom pipeline import Study\nSTUDY = Study(name='s', question='q', space=SPACE, budget={'trials': 1})\n"
+    for folder, high in (("one", 4), ("two", 8)):
+        (tmp_path / folder).mkdir()
+        axes = f"from pipeline.space import LogInteger\nSPACE = {{'depth': LogInteger(2, {high})}}\nprint('said')\n"
+        write(tmp_path / folder, axes, "axes.py")
+        study = load_study_file(write(tmp_path / folder, text, "study.py"))
+        assert study.space.axes["depth"] == LogInteger(2, high), "another study's module of the same name"
+    assert capsys.readouterr() == ("", "said\nsaid\n"), "stdout is for data"
+    write(tmp_path / "one", "raise RuntimeError('not the installed one')", "optuna.py")
+    write(tmp_path / "one", "import optuna\nfrom pipeline import Study\n" + text, "study.py")
+    assert load_study_file(tmp_path / "one" / "study.py").name == "s"

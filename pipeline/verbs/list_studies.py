@@ -18,16 +18,20 @@ if TYPE_CHECKING:
 @format_option
 def list_studies(results: str | None, output: Format) -> None:
     """List studies, their progress and size on disk."""
+    from pipeline.errors import GradstabError
     from pipeline.settings import results_setting
     from pipeline.study_folder import study_folders
-    from pipeline.terminal import print_json, print_rows, size
+    from pipeline.terminal import print_json, print_rows, say, size
 
     root = Path(results_setting(results).value or ".")
     rows: list[tuple[str, int, int, int, str]] = []
     for folder in study_folders(root):
-        bytes_on_disk = sum(path.stat().st_size for path in folder.path.rglob("*") if path.is_file())
-        study = folder.study()
-        rows.append((study.name, folder.num_recorded(), study.budget.trials, bytes_on_disk, study.question))
+        try:
+            study = folder.study()
+        except GradstabError as error:  # it must not hide the others
+            say(str(error))
+            continue
+        rows.append((study.name, folder.num_recorded(), study.budget.trials, folder.num_bytes(), study.question))
     if output == "json":
         names = ("name", "done", "trials", "bytes", "question")
         print_json([dict(zip(names, row, strict=True)) for row in rows])
