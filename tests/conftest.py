@@ -8,11 +8,22 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_limits
 
+from pipeline import calibration
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
     """Linear algebra on one thread: there is a worker of pytest on each core, and waiting threads spin."""
     with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_calibration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The machine's own must neither size the tests' packs nor learn from fakes how fast it is."""
+    path = tmp_path_factory.mktemp("calibration") / "calibration.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibration, "calibration_path", lambda: path)
         yield
 
 

@@ -91,5 +91,5 @@ def test_it_ends_with_its_driver(folder: Path) -> None:
     assert process.stdin is not None
     time.sleep(1.0)
     process.stdin.close()
-    assert process.wait(30) == 0
+    assert process.wait(150) == 0
     assert not (folder / "report").exists()

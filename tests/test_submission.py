@@ -63,7 +63,7 @@ def run_entry(folder: Path, environment: dict[str, str]) -> subprocess.Completed
     command = [sys.executable, Path(job_entry.__file__).name, "run", "a study.yaml"]
     # -I would hide the folder: PYTHONPATH is how Ray puts it on a job's path
     kept = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(folder), **environment}
-    return subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True, timeout=150, check=False)
 
 
 def test_the_job_sees_its_settings_and_leaves_no_secret_behind(tmp_path):
@@ -104,7 +104,7 @@ def test_a_python_without_the_packages_is_told_in_one_sentence(tmp_path):
     script = tmp_path / "entry.py"
     script.write_text(Path(job_entry.__file__).read_text())
     bare = [sys.executable, "-S", str(script), "run", "study.yaml"]
-    done = subprocess.run(bare, env={"PATH": ""}, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(bare, env={"PATH": ""}, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("gradstab: the cluster's Python must have ")
     assert done.stderr.count("\n") == 1

@@ -25,7 +25,7 @@ PACK = tuple(Trial(number, {}, Recipe(depth=2, steps=2), number) for number in r
 FIRST, SECOND, GPU = Slot("cpu-0", node="node-a"), Slot("cpu-1", node="node-b"), Slot("cuda-0", "cuda", node="node-b")
 
 
-def read_until(terminal: int, there: Callable[[str], bool], seconds: float = 60.0) -> str:
+def read_until(terminal: int, there: Callable[[str], bool], seconds: float = 100.0) -> str:
     shown = b""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not there(shown.decode(errors="replace")):
@@ -65,7 +65,7 @@ def test_slots_are_shown_by_node_and_kind_and_redrawn_in_place(tmp_path: Path) -
             thread.join()
     last = read_until(driver, lambda _: False)
     os.close(driver)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=150) == 0
     _, *frames = (shown + later + last).split("\x1b[H")
     frames = [frame for frame in frames if frame.strip()]
     assert len(frames) >= 3

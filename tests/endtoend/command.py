@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from pipeline.segments import Record, read_segment, segment_paths
+
+PATIENCE = 150.0  # seconds, for what a busy machine takes its time with; nothing waits for it where all is well
 
 STUDY = """
 name: {name}
@@ -67,8 +71,17 @@ class Place:
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         process = self.start(*arguments, **environment)
-        stdout, stderr = process.communicate(timeout=180)
+        stdout, stderr = finished(process)
         return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+    def await_segment(self, process: subprocess.Popen[str]) -> None:
+        """Until a running study has something on record."""
+        deadline = time.monotonic() + PATIENCE
+        while not list(self.folder.glob("segment-*")):
+            if process.poll() is not None or time.monotonic() > deadline:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise AssertionError(f"a trial must be recorded, but: {process.communicate()[1]}")
+            time.sleep(0.05)
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "GRADSTAB_"))}
@@ -100,6 +113,16 @@ class Place:
         path = self.mlflow().download_artifacts(parent.info.run_id, "trials.json", str(into))
         content = json.loads(Path(path).read_text())
         return {name: [row[i] for row in content["data"]] for i, name in enumerate(content["columns"])}
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a command wrote to stdout and stderr until it ended; one that does not end is killed and fails the test."""
+    try:
+        return process.communicate(timeout=PATIENCE)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def values_of(records: list[Record]) -> dict[int, tuple[Any, ...]]:

@@ -8,13 +8,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
-from tests.endtoend.command import Place, assert_exactly_once, values_of
+from tests.endtoend.command import PATIENCE, Place, assert_exactly_once, finished, values_of
 from tests.tracking.lossy_proxy import free_port
 
 
@@ -152,12 +151,10 @@ def test_what_may_change_between_runs(place):
 
 
 def test_two_runs_at_once_the_second_says_who_holds_it(place):
-    place.write_study(trials=4000)
+    place.write_study(trials=40_000)  # more than it comes to before it is killed
     first = place.start("run", "study", "--engine", "serial")
     try:
-        deadline = time.monotonic() + 30
-        while not list(place.folder.glob("segment-*")) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        place.await_segment(first)
         second = place.run("run", "study", "--engine", "serial")
         assert second.returncode == 1
         assert_one_clear_sentence(second.stderr, f"process {first.pid} on ", "holds it")
@@ -171,11 +168,9 @@ def test_two_runs_at_once_the_second_says_who_holds_it(place):
 def test_ctrl_c_lets_trials_in_flight_finish_and_the_study_continues(place):
     place.write_study(trials=4000)
     process = place.start("run", "study", "--engine", "serial")
-    deadline = time.monotonic() + 30
-    while not list(place.folder.glob("segment-*")) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    place.await_segment(process)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=90)
+    _, stderr = finished(process)
     assert process.returncode == 130
     assert_one_clear_sentence(stderr, "stopping: trials in flight finish")
     recorded = len(place.records())
@@ -188,16 +183,17 @@ def test_ctrl_c_lets_trials_in_flight_finish_and_the_study_continues(place):
 
 
 def test_a_second_ctrl_c_exits_at_once_and_the_study_continues(place):
-    place.write_study(trials=4000, steps=400)
+    place.write_study(trials=4000, steps=4000)
     process = place.start("run", "study", "--engine", "serial")
-    deadline = time.monotonic() + 30
-    while not list(place.folder.glob("segment-*")) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    place.await_segment(process)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.2)
+    assert process.stderr is not None
+    while "stopping: " not in process.stderr.readline():
+        assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = finished(process)
     assert process.returncode == 130
+    assert stderr.endswith("stopped\n"), "it drained after the second Ctrl-C"
     assert "Traceback" not in stderr
     total = len(place.records()) + 3
     done = place.run("run", "study", "--engine", "serial", "--trials", str(total))
@@ -237,12 +233,12 @@ def test_ui_serves_the_right_store_prints_the_link_and_leaves_no_server(place, a
         request = urllib.request.Request(
             f"{base}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             runs = json.load(answer)["runs"]
         assert sorted(run["info"]["run_name"][:4] for run in runs) == ["0000", "0001"]
     finally:
         process.send_signal(end)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = finished(process)
     assert process.returncode == 0
     assert "Traceback" not in stderr, stderr
     with pytest.raises(OSError, match="refused"):

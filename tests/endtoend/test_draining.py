@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import signal
-import time
 
 import pytest
 
-from tests.endtoend.command import Place
+from tests.endtoend.command import Place, finished
 
 pytestmark = pytest.mark.xdist_group("kills")
 
@@ -17,11 +16,9 @@ def test_sigterm_drains_within_its_grace_and_everything_that_ended_is_recorded(t
     place = Place(tmp_path).with_database(empty_database)
     place.write_study(trials=4000, steps=60)
     process = place.start("run", "study", "--engine", "serial", "--no-report", GRADSTAB_DRAIN_SECONDS=grace)
-    while not list(place.folder.glob("segment-*")):
-        assert process.poll() is None
-        time.sleep(0.05)
+    place.await_segment(process)
     process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = finished(process)
     assert process.returncode == 130, stderr
     assert f"stopping within {grace} s" in stderr
     assert "Traceback" not in stderr

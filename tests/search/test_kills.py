@@ -44,7 +44,7 @@ def drive_and_kill(url: str, sampler: str, kill_at: str) -> None:
         env={**os.environ, "GRADSTAB_KILL_AT": kill_at, "PYTHONPATH": str(root)},
         cwd=root,
         check=False,
-        timeout=60,
+        timeout=150,
     )
     assert done.returncode == -signal.SIGKILL
 

@@ -216,8 +216,8 @@ def test_the_lock_is_kept_by_the_server_until_the_lost_connection_ends(drivers: 
 
         assert lost is not None
         kept.execute("SELECT pg_advisory_lock(%s)", [_key(drivers.name, epoch)])
-        threading.Timer(1.0, lambda: kept.execute("SELECT pg_advisory_unlock_all()")).start()
         begin = time.monotonic()
+        threading.Timer(1.0, lambda: kept.execute("SELECT pg_advisory_unlock_all()")).start()
         first.tell(Telling(0, 0.5))
         assert time.monotonic() - begin > 0.9
     assert "the server still keeps the lock" in drivers.said[0]
@@ -242,7 +242,7 @@ def test_a_commit_under_way_is_waited_for_by_the_one_who_takes_over(drivers: Dri
     engine = first._storage._backend.engine  # type: ignore[attr-defined]
     event.listen(engine, "commit", slow, once=True)
     first._study.set_user_attr("mine", 1)  # one transaction
-    taker.join(timeout=20)
+    taker.join(timeout=120)
     assert order == ["committed", "taken over"]
 
 

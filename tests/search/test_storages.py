@@ -64,7 +64,7 @@ def test_the_lock_of_a_killed_writer_does_not_hold_up_the_next_run(tmp_path: Pat
     (tmp_path / "journal.log.lock").symlink_to(path)
     begin = time.monotonic()
     assert [p.number for p in make_searcher(f"journal:{path}").ask(1)] == [1]
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 25, "Optuna itself waits 30 s for it"
 
 
 def test_a_full_disk_is_said_in_one_sentence_and_the_study_goes_on_after_it(tmp_path: Path) -> None:

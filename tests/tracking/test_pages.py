@@ -106,7 +106,7 @@ def base(folder: Path) -> Iterator[str]:
         command = ui_command(str(folder.parent / "artifacts"), port)
         server = subprocess.Popen(command, env={**os.environ, **ui_environment(uri)}, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 150
     try:
         while True:
             try:

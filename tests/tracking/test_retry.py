@@ -48,7 +48,7 @@ def test_patience_is_counted_from_the_last_progress() -> None:
     begin = time.monotonic()
     with pytest.raises(GaveUpError):
         Retry(driver, (OSError,), lambda _: None)(Store(away=1000).call)
-    assert 0.5 < time.monotonic() - begin < 5
+    assert 0.5 < time.monotonic() - begin < 60, "a thousand tries would take minutes"
     assert driver.patience == 0.6
 
 

@@ -29,7 +29,7 @@ def run_shipper(folder: Path, said: str = "finish 20\n", kill_at: str | None = N
     """The exit code of a shipper whose driver says one thing and hangs up."""
     environment = os.environ | ({} if kill_at is None else {VARIABLE: kill_at})
     command = [sys.executable, "-m", "pipeline.tracking.shipper", "--folder", str(folder)]
-    return subprocess.run(command, input=said.encode(), env=environment, check=False, timeout=60).returncode
+    return subprocess.run(command, input=said.encode(), env=environment, check=False, timeout=150).returncode
 
 
 def without_ids(trials: dict[int, Held]) -> dict[int, tuple[object, ...]]:
@@ -79,7 +79,7 @@ def test_a_shipper_that_dies_is_started_again_and_one_whose_driver_dies_ends(mak
         assert sorted(trials_of(folder)) == list(range(6))
         assert process._process.stdin is not None
         process._process.stdin.close()  # what a killed driver leaves
-        assert process._process.wait(timeout=60) == 0
+        assert process._process.wait(timeout=150) == 0
         assert parent_of(folder).info.status == "KILLED"
     finally:
         process._process.kill()
@@ -114,7 +114,7 @@ def test_a_server_that_is_away_then_loses_a_reply_gets_every_trial_once(
         folder = make_folder([records], uri=uri, artifact_root=None, budget=6)
         begin = time.monotonic()
         assert ship(folder, patience=1.0) == EXIT_WAITING
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() - begin < 60
         assert load_state(folder).last_error is not None
         assert not load_cursor(folder, uri).shipped
 
