@@ -118,17 +118,21 @@ def _load_python(path: Path) -> Study:
 @contextlib.contextmanager
 def _siblings_importable(folder: Path) -> Iterator[None]:
     """A study may import what lies beside it, which stands in for no installed package and for no other study's."""
-    known, entry = set(sys.modules), str(folder)
+    known, entry, found = set(sys.modules), str(folder), list[str]()
     sys.path.append(entry)
     importlib.invalidate_caches()
     try:
         yield
     finally:
         sys.path.remove(entry)
-        for name in set(sys.modules) - known:
-            origin = getattr(sys.modules[name].__spec__, "origin", None) or ""
-            if Path(origin) in (folder / f"{name}.py", folder / name / "__init__.py"):
-                del sys.modules[name]
+        new = set(sys.modules) - known
+        for name in new:
+            top = name.partition(".")[0]
+            origin = getattr(sys.modules[top].__spec__, "origin", None) if top in new else None
+            if Path(origin or "") in (folder / f"{top}.py", folder / top / "__init__.py"):
+                found.append(name)
+        for name in found:
+            del sys.modules[name]
 
 
 def _read(path: Path) -> str:

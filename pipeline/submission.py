@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 from collections.abc import Mapping
@@ -22,7 +23,8 @@ _SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "USERNAME", "KEY")
 def pack_parcel(study: Study, source: Path | None, folder: Path) -> str:
     """Fill `folder` with what the job runs in; returns the name of the study file in it.
 
-    A data file in the study file's folder, or below it, travels; any other path must be one that the cluster sees.
+    A data file in the study file's folder, or below it, travels, and so do modules there that a Python study imports;
+    any other path must be one that the cluster sees.
     """
     shutil.copy(job_entry.__file__, folder)
     if source is None:
@@ -32,6 +34,10 @@ def pack_parcel(study: Study, source: Path | None, folder: Path) -> str:
         return f"{study.name}.yaml"
     shutil.copy(source, folder)
     here = source.parent
+    for beside in _imported_siblings(source):
+        copied = folder / beside.relative_to(here)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(beside, copied)
     if isinstance(study.data, Npz) and study.data.path.is_relative_to(here):
         beside = folder / study.data.path.relative_to(here)
         beside.parent.mkdir(parents=True, exist_ok=True)
@@ -66,6 +72,22 @@ def write_secrets(variables: Mapping[str, str], attempt: int, folder: Path) -> N
         path = folder / job_entry.SECRETS
         path.touch(mode=0o600)
         path.write_text(json.dumps({"variables": dict(variables), "attempt": attempt}))
+
+
+def _imported_siblings(source: Path) -> set[Path]:
+    """Python files in the source's folder that it imports, and those that they import; all of a package's."""
+    here, found, unread = source.parent, {source}, [source] if source.suffix == ".py" else []
+    while unread:
+        tree = ast.parse(unread.pop().read_bytes())
+        names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        names += [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+        for top in {name.partition(".")[0] for name in names} - {__package__}:  # this package travels by itself
+            package = here / top
+            files = package.rglob("*.py") if (package / "__init__.py").is_file() else [here / f"{top}.py"]
+            new = {file for file in files if file.is_file()} - found
+            found |= new
+            unread += new
+    return found - {source}
 
 
 def _names_this_machine(value: str) -> bool:
