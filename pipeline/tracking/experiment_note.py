@@ -50,8 +50,9 @@ def experiment_note(
         _measured_answer(job, measured) if region is None else _region_answer(region, certified=certified),
         f"**How to read.** A run is one training of one network; its colour is the verdict: {_COLOURS}. "
         "R is the gradient ratio in decades: log10 of the gradient norm at layer 1 over that at the last layer, before "
-        "training. Charts draw the runs that are loaded (100 at a time; *Load more* at the end of the list); the phase "
-        "diagram is drawn from all. Depth profiles have the layer on x, training curves the optimizer step.",
+        "training; tail_loss is the final loss, the mean of the last 20 steps, and - after a divergence. Charts draw "
+        "the runs that are loaded (100 at a time; *Load more* at the end of the list); the phase diagram is drawn from "
+        "all. Depth profiles have the layer on x, training curves the optimizer step.",
         f"**Axes.** {_axes(job)}",
         f"**Recipe.** {_recipe(job)}",
         f"**Criterion.** {_criterion(job)}",

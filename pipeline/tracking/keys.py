@@ -32,7 +32,7 @@ TRIAL_METRICS: tuple[Key, ...] = (
     Key("margin", "bands", "signed distance to the nearest edge of the bands; above 0 is stable"),
     Key("edge_distance", "bands", "its absolute value: small at the cliff edge"),
     Key("stable", "0 or 1", "whether the verdict is stable"),
-    Key("tail_loss", "nats", "mean loss of the last 20 steps; absent after a divergence"),
+    Key("tail_loss", "nats", "final loss: mean of the last 20 steps; absent after a divergence"),
     Key("loss_init", "nats", "loss of the probed batch before training"),
     Key("loss_end", "nats", "the same at the end"),
     Key("accuracy_init", "1", "accuracy on 512 training rows before training"),

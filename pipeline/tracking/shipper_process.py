@@ -38,6 +38,7 @@ class ShipperProcess:
         self._deaths = 0
         self._shipped_at_death = -1
         self._start_after = 0.0
+        self._begun_ms = time.time_ns() // 1_000_000
         self._process = self._start()
 
     def notify(self) -> None:
@@ -53,8 +54,9 @@ class ShipperProcess:
         return self._counter.waiting(self._uri)
 
     def last_error(self) -> str | None:
-        """One sentence on what is in the way, or None."""
-        return load_state(self._folder).last_error
+        """One sentence on what is in the way, or None; what an earlier tracker left behind is not meant."""
+        state = load_state(self._folder)
+        return state.last_error if state.updated_ms > self._begun_ms else None
 
     def close(self, patience: float) -> int:
         """Have the rest shipped, giving up after `patience` seconds without progress; how many trials still wait."""

@@ -16,7 +16,7 @@ from pipeline.kill_points import VARIABLE
 from pipeline.segments import segment_paths, write_segment
 from pipeline.tracking.shipper import EXIT_WAITING
 from pipeline.tracking.shipper_process import ShipperProcess
-from pipeline.tracking.shipping_files import load_cursor, load_state
+from pipeline.tracking.shipping_files import ShipperState, load_cursor, load_state, save_state
 from pipeline.tracking_job import load_job
 from tests.fakes import make_mixed_records
 from tests.tracking.conftest import MakeFolder
@@ -133,3 +133,11 @@ def test_a_server_that_is_away_then_loses_a_reply_gets_every_trial_once(
     assert ship(twin) == 0
     rows = {number: held.rows for number, held in trials_of(twin).items()}
     assert {number: held.rows for number, held in trials.items()} == rows
+
+
+def test_what_stood_in_the_way_of_an_earlier_shipper_is_no_reason_to_give_up_now(make_folder: MakeFolder) -> None:
+    folder = make_folder([make_mixed_records(1)])
+    save_state(folder, ShipperState(last_error="the server of yesterday is away"))
+    process = ShipperProcess(folder)
+    assert process.last_error() is None
+    process.close(0.0)
