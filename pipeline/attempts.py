@@ -13,7 +13,8 @@ LOSSES_BEFORE_HALVING = 2
 LOSSES_ALONE = 2
 NODE_LOST = "node lost: "  # how the reason begins where a whole machine went: seldom the fault of what it trained
 NODE_LOSSES_FORGIVEN = 3
-SPLIT_AT_ONCE = ("oom: ", "hang: ")  # reasons that the same pack would meet again
+OUT_OF_MEMORY = "oom: "  # how the reason begins where memory ran out
+SPLIT_AT_ONCE = (OUT_OF_MEMORY, "hang: ")  # reasons that the same pack would meet again
 
 
 @dataclass

@@ -6,8 +6,9 @@ step loop form the pack key; everything else may differ between the members of a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.recipe import NUM_ACCURACY_ROWS, Recipe, probe_steps, reads_accuracy
 
@@ -134,15 +135,17 @@ def result_bytes(recipe: Recipe) -> int:
 
 @dataclass(frozen=True)
 class CostModel:
-    """Seconds that a training takes on one slot, from a measured rate of `operations`.
+    """Seconds that a training takes on one slot, from a measured rate of `operations`; memory as far as it showed.
 
     Args:
         gflops: rate by width in 1e9 operations a second, as (width, rate) pairs in ascending width.
         measured: whether the rates were measured on this machine; if not, estimates are rough.
+        most_bytes: of a pack, by `pack_bytes`: less than what a slot's memory turned out not to hold.
     """
 
     gflops: tuple[tuple[int, float], ...] = ((32, 20.0), (64, 35.0), (128, 50.0), (256, 55.0), (512, 55.0))
     measured: bool = False
+    most_bytes: float = math.inf
 
     def rate(self, width: int) -> float:
         """Operations a second at a width: that of the nearest width known (in log)."""
@@ -156,11 +159,16 @@ class CostModel:
         known = dict(self.gflops) if self.measured else {}
         gflops = rate / 1e9
         known[width] = 0.5 * (known[width] + gflops) if width in known else gflops
-        return CostModel(tuple(sorted(known.items())), measured=True)
+        return replace(self, gflops=tuple(sorted(known.items())), measured=True)
+
+    def exhausted(self, recipes: Sequence[Recipe], shape: DataShape) -> CostModel:
+        """The model after a pack ran out of memory: others may be as large as its half."""
+        half = pack_bytes(recipes[: max(1, len(recipes) // 2)], shape)
+        return replace(self, most_bytes=min(self.most_bytes, half))
 
 
 def pack_length(
-    recipes: Sequence[Recipe], shape: DataShape, cost: CostModel, target_seconds: float, max_bytes: int
+    recipes: Sequence[Recipe], shape: DataShape, cost: CostModel, target_seconds: float, max_bytes: float
 ) -> int:
     """How many of the recipes, taken from the front, make one pack: one key, about `target_seconds`, within memory.
 
@@ -168,7 +176,7 @@ def pack_length(
     """
     key = pack_key(recipes[0])
     memory = _PackMemory(shape)
-    seconds = 0.0
+    seconds, max_bytes = 0.0, min(max_bytes, cost.most_bytes)
     for count, recipe in enumerate(recipes[:MAX_PACK_TRIALS]):
         seconds += cost.seconds(recipe, shape)
         num_bytes = memory.add(recipe)

@@ -1,9 +1,10 @@
-"""How fast each kind of slot is, as its packs show: what sizes packs, and tells a slow pack from a hanging worker."""
+"""What each kind of slot can do, as its packs show: what sizes packs, and tells a slow pack from a hanging worker."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pipeline.attempts import OUT_OF_MEMORY
 from pipeline.packing import CostModel, DataShape, operations
 from pipeline.ports import Kind, PackResult
 from pipeline.trial import Trial
@@ -19,6 +20,7 @@ class Speeds:
     def __init__(self, shape: DataShape, known: Mapping[Kind, CostModel]) -> None:
         self._shape = shape
         self._warm: set[str] = set()  # slots whose worker has run a pack
+        self._too_large: set[int] = set()  # trials whose packs ran out of memory
         self.costs = dict(known)
 
     def of(self, kind: Kind) -> CostModel:
@@ -26,9 +28,10 @@ class Speeds:
         return self.costs.get(kind, CostModel())
 
     def learn(self, result: PackResult) -> None:
-        """Take a pack's rate into the model of its slot's kind."""
+        """Take a pack's rate into the model of its slot's kind, or that it was too large."""
         if result.trajectories is None:
             self._warm.discard(result.slot.name)
+            self._learn_size(result)
             return
         seconds = (result.finished_ms - result.started_ms) / 1000
         if result.slot.name not in self._warm:
@@ -37,6 +40,15 @@ class Speeds:
             work = sum(operations(trial.recipe, self._shape) for trial in result.trials)
             kind = result.slot.kind
             self.costs[kind] = self.of(kind).updated(result.trials[0].recipe.width, work / seconds)
+
+    def _learn_size(self, result: PackResult) -> None:
+        """Make new packs smaller than one that ran out of memory: the parts it is split into say no more than it did,
+        since a single trial among them may be what needs too much."""
+        numbers = {trial.number for trial in result.trials}
+        if (result.failure or "").startswith(OUT_OF_MEMORY) and not numbers & self._too_large:
+            kind = result.slot.kind
+            self.costs[kind] = self.of(kind).exhausted([trial.recipe for trial in result.trials], self._shape)
+            self._too_large |= numbers
 
     def patience(self, pack: Sequence[Trial], kind: Kind, least: float, tries: int) -> float:
         """Seconds after which a pack's worker counts as hanging: far beyond what is expected, twice that each try."""

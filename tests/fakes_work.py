@@ -90,6 +90,18 @@ class GpuWork:
 
 
 @dataclass(frozen=True)
+class NarrowWork:
+    """Has memory for packs of so many trials."""
+
+    most: int
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        if len(trials) > self.most:
+            raise MemoryError
+        return PlantedWork().run(trials, slot)
+
+
+@dataclass(frozen=True)
 class PoisonousWork:
     """Kills its process with SIGKILL when it meets one of the numbers: only where the process is a worker's."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pipeline.search.searcher import OptunaSearcher
 from pipeline.segments import Record, read_segment, segment_paths
 from pipeline.space import Choice, LogInteger, LogReal
 from pipeline.study import Study
-from tests.fakes_work import PlantedWork, RaisingWork
+from tests.fakes_work import NarrowWork, PlantedWork, RaisingWork
 
 
 class NoTracker:
@@ -295,3 +296,14 @@ def test_failed_trials_are_tried_again_under_new_numbers_linked_to_the_old(tmp_p
     points = [tuple(record.point.items()) for path in segment_paths(undisturbed) for record in read_segment(path)]
     mine = [tuple(record.point.items()) for path in segment_paths(tmp_path) for record in read_segment(path) if record.retry_of is None]  # fmt: skip
     assert sorted(mine) == sorted(points)
+
+
+def test_a_pack_that_exhausts_memory_is_split_and_later_ones_are_smaller(tmp_path):
+    study = declare(space={"init_scale": LogReal(0.5, 4)}, budget={"trials": 500})
+    progress = run(study, tmp_path, NarrowWork(10))
+    assert (progress.done, progress.failed) == (500, 0)
+    lines = (tmp_path / "attempts.jsonl").read_text().split("\n")
+    losses = [json.loads(line)["numbers"] for line in lines if line]
+    assert len(losses[0]) > 20
+    # every new pack is at most half as large as the last one that did not fit: 1 + 1/2 + 1/4 + ... of the first
+    assert len({number for numbers in losses for number in numbers}) <= 2 * len(losses[0])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 
-from pipeline.packing import CostModel, operations
-from pipeline.ports import PackResult, Slot
+from pipeline.packing import CostModel, operations, pack_length
+from pipeline.ports import Kind, PackResult, Slot
 from pipeline.recipe import Recipe
 from pipeline.speeds import Speeds
 from pipeline.study import Study
@@ -59,3 +60,25 @@ def test_patience_is_the_floor_for_short_packs_and_a_multiple_of_what_long_ones_
     assert speeds.patience(pack, "cpu", 120.0, 2) == pytest.approx(8000)
     quick = Speeds(shape, {"cpu": CostModel(((RECIPE.width, 1e6),), measured=True)})
     assert quick.patience(pack, "cpu", 120.0, 0) == 120.0
+
+
+def test_memory_that_ran_out_halves_new_packs_of_that_kind_and_the_parts_of_one_pack_do_not():
+    shape = shape_of(declare())
+    speeds, slot = Speeds(shape, {}), Slot("cuda-0", "cuda")
+
+    def most(kind: Kind) -> int:
+        return pack_length([RECIPE] * 64, shape, speeds.of(kind), math.inf, 2**40)
+
+    def runs_out(numbers: range) -> None:
+        trials = tuple(Trial(number, {}, RECIPE, number) for number in numbers)
+        speeds.learn(PackResult(trials, slot, 0, 1, failure="oom: CUDA out of memory"))
+
+    runs_out(range(64))
+    assert (most("cuda"), most("cpu")) == (32, 64)
+    for part in (range(32), range(16), range(1), range(1)):
+        runs_out(part)
+    assert most("cuda") == 32
+    runs_out(range(100, 132))
+    assert most("cuda") == 16
+    speeds.learn(PackResult((Trial(200, {}, RECIPE, 0),), slot, 0, 1, failure="worker lost: it died"))
+    assert most("cuda") == 16
