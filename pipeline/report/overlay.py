@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 
 from pipeline.report.axis_ticks import ticks
 from pipeline.report.html import Html, element, joined, picture, table
-from pipeline.report.page import document
+from pipeline.report.page import criterion_options, document
 from pipeline.report.panels import Layout, layout_of, panel_plane
 from pipeline.report.phase_figure import AXIS_NAMES
 from pipeline.report.report import default_folder, write_files
@@ -135,7 +135,7 @@ def _page(compared: Compared, png: bytes | None) -> str:
         ),
         element("h2", "What differs in their declarations"),
         element("pre", "\n".join(changed) or "nothing"),
-        element("p", f"To repeat it: gradstab report {a.study.name} {b.study.name}"),
+        element("p", f"To repeat it: gradstab report {a.study.name} {b.study.name}{criterion_options(a)}"),
     ]
     return document(f"{a.study.name} against {b.study.name}", joined(*parts))
 

@@ -11,6 +11,7 @@ from pipeline.report.findings import Findings
 from pipeline.report.html import Html, element, joined, picture, table
 from pipeline.report.pictures import Picture
 from pipeline.report.rejudge import changes
+from pipeline.report.results import Results
 from pipeline.report.wording import (
     RESPONSES,
     answer,
@@ -26,6 +27,7 @@ from pipeline.stability.certificate import Certificate
 from pipeline.stability.coordinates import idle
 
 NO_STOP = "not certified: the study has no stop condition."
+OTHER_CRITERION = "not certified: a certificate speaks of the study's own criterion, and this report has another."
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -105,14 +107,21 @@ def document(title: str, body: Html) -> str:
     return "<!doctype html>\n" + element("html", head, element("body", body), lang="en")
 
 
-def certificate_words(certificate: Certificate | None) -> str:
+def certificate_words(results: Results, certificate: Certificate | None) -> str:
     """Whether the region is certified, and which condition failed."""
+    if results.criterion != results.study.criterion:
+        return OTHER_CRITERION
     if certificate is None:
         return NO_STOP
     if certificate.certified:
         return f"certified: at most {percent(certificate.error)} of the space is misclassified."
     failed = [f"{condition.name}: {condition.sentence}" for condition in certificate.conditions if not condition.holds]
     return f"not certified. {' '.join(failed)}"
+
+
+def criterion_options(results: Results) -> str:
+    """What must be typed behind a command for this criterion; nothing where it is the study's own."""
+    return "".join(f" --criterion {item}" for item in changes(results.study.criterion, results.criterion))
 
 
 def _opening(findings: Findings, certificate: Certificate | None) -> Html:
@@ -125,7 +134,7 @@ def _opening(findings: Findings, certificate: Certificate | None) -> Html:
         parts += [element("div", "predicted before the run", class_="label"), element("p", study.prediction)]
     parts += [
         element("div", element("div", "answer", class_="label"), *_paragraphs(answer(findings)), class_="answer"),
-        element("div", element("p", _capital(certificate_words(certificate))), class_="verdict"),
+        element("div", element("p", _capital(certificate_words(findings.results, certificate))), class_="verdict"),
     ]
     return joined(*parts)
 
@@ -252,7 +261,7 @@ def _trust(findings: Findings, certificate: Certificate | None) -> Html:
     head = ["response", "noise fitted", "noise of replicates", "agree within 2", "90 % intervals hold"]
     parts = [
         element("h2", "How far to trust this"),
-        element("p", _capital(certificate_words(certificate))),
+        element("p", _capital(certificate_words(findings.results, certificate))),
         table(
             [*head, "log score against base rate", "n"],
             rows,
@@ -293,8 +302,7 @@ def _verdicts(findings: Findings) -> Html:
 
 
 def _repeat(findings: Findings, origin: Origin) -> Html:
-    study, criterion = findings.results.study, findings.results.criterion
-    options = "".join(f" --criterion {item}" for item in changes(study.criterion, criterion))
+    study, options = findings.results.study, criterion_options(findings.results)
     commands = [
         f"gradstab run {origin.study_file} --trials {study.budget.trials}   # {origin.study_file}: kept with the data",
         f"gradstab report {study.name}{options}   # this page again, without training",

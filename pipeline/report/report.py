@@ -51,13 +51,15 @@ def make_report(results: Results, folder: Path | None = None) -> Path:
         StorageError: the folder cannot be written.
     """
     folder = default_folder(results) if folder is None else folder
-    certificate = read_certificate(results.folder.path)
+    # forecasts were held to the study's own bands: of others it certifies nothing
+    own = results.criterion == results.study.criterion
+    certificate = read_certificate(results.folder.path) if own else None
     findings = find(results)
     pictures = all_pictures(findings)
     html = page(findings, pictures, certificate, _origin(results))
     files: dict[str, bytes] = {each.name: each.png for each in pictures}
     files["region.json"] = json.dumps(
-        region_data(findings) | {"certificate": certificate_words(certificate)}, indent=1, default=str
+        region_data(findings) | {"certificate": certificate_words(results, certificate)}, indent=1, default=str
     ).encode()
     files["trials.csv"] = results.trials.to_csv().encode()
     files["trials.parquet"] = results.trials.to_parquet()

@@ -21,6 +21,7 @@ from pipeline.report.report import make_report
 from pipeline.report.results import Results
 from pipeline.segments import write_segment
 from pipeline.space import Choice, LogInteger, LogReal, Value
+from pipeline.stability.certificate import Certificate, write_certificate
 from pipeline.stability.criterion import Criterion
 from pipeline.stability.forecast import scale_forecast
 from pipeline.study_folder import StudyFolder
@@ -90,6 +91,16 @@ def test_another_criterion_trains_nothing_and_leaves_the_report_of_the_study_alo
     assert volume["low"] - 0.01 <= true_volume(folder, "R", ratio_band=0.5) <= volume["high"] + 0.01
     assert "--criterion ratio_band=0.5" in page.read_text()
     assert "--criterion responses=R" in page.read_text()
+
+
+def test_only_the_criterion_that_was_audited_is_certified(tmp_path):
+    study = plant(tmp_path, trials=30, stop={"error": 0.1})
+    write_certificate(study.path, Certificate(True, 0.1, 0.05, 30, ()))
+    for change, words in (((), "certified: at most 10 %"), (["ratio_band=0.5"], "not certified: a certificate")):
+        page = make_report(Results(study, rejudged(Criterion(), change)))
+        assert json.loads((page.parent / "region.json").read_text())["certificate"].startswith(words)
+        assert page.read_text().count(words.capitalize()) == 2
+        assert ("Conditions of the certificate" in page.read_text()) == (change == ())
 
 
 def test_the_same_study_gives_the_same_region_again(folder, made, tmp_path):
