@@ -30,6 +30,7 @@ from pipeline.stability.scalar_functions import Array, ScalarFunction, as_functi
 GRID_STEP = 0.05
 ROUNDING = 1e-9  # a relative growth q'/q - 1 below this may be error of the tables
 _BISECTIONS = 60
+_NEARLY_ONE = tuple(1 - 10.0**-digits for digits in range(7, 0, -1))  # correlations below which a fixed one is sought
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,13 @@ def correlation_fixed_point(
     def excess(correlation: float) -> float:
         return correlation_map(function, init_scale, bias_scale, q, correlation) - correlation
 
-    # by symmetry an odd activation without biases leaves orthogonal inputs orthogonal
-    fixed = 0.0 if excess(0.0) <= 1e-14 else float(brentq(excess, 0.0, 1 - 1e-7, xtol=1e-13))
+    fixed = 0.0
+    if excess(0.0) > 1e-14:  # by symmetry an odd activation without biases leaves orthogonal inputs orthogonal
+        # near 1 the excess may be all error of the integral, beyond a kink far from 0 more than elsewhere
+        below = next((end for end in _NEARLY_ONE if excess(end) < 0), None)
+        if below is None:  # so near criticality that it cannot be told from 1
+            return CorrelationFixedPoint(1.0, slope_at_one)
+        fixed = float(brentq(excess, 0.0, below, xtol=1e-13))
     return CorrelationFixedPoint(fixed, correlation_slope(function, init_scale, q, fixed))
 
 

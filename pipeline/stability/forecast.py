@@ -154,7 +154,7 @@ def sentences(found: Forecast) -> list[str]:
             said.append(f"At {scale.init_scale:.5g} every length is kept as it is: none is a fixed point of its own.")
     if found.depth > 1 and None in (found.band.lower, found.band.upper):
         said.append("Where an edge of the band is missing, no init scale between .01 and 1000 gives that R.")
-    return said
+    return list(dict.fromkeys(said))  # the scale asked for may be one of the band's but for rounding
 
 
 def _integration_error(function: ScalarFunction, scales: Sequence[float], bias_scale: float, depth: int) -> float:

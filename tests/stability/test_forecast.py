@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from pipeline.cli import cli
 from pipeline.stability import forecast as forecasts
+from pipeline.stability.scalar_functions import ScalarFunction
 
 
 def run(*arguments: str) -> str:
@@ -71,3 +72,28 @@ def test_an_edge_that_is_not_to_be_had_is_said():
 @pytest.mark.parametrize("arguments", [("--bias-scale", "nan"), ("--depth", "0"), ("--init-scale", "-1")])
 def test_impossible_settings_are_refused(arguments):
     assert CliRunner().invoke(cli, ["theory", *arguments]).exit_code == 2
+
+
+RELU_6 = ScalarFunction(
+    "relu6", lambda u: np.clip(u, 0, 6), lambda u: np.where((u > 0) & (u < 6), 1.0, 0.0), kinks=(6.0,)
+)
+
+
+def test_the_fixed_correlation_behind_a_kink_far_from_zero_is_one_by_plain_sums_too():
+    found = forecasts.scale_forecast(RELU_6, 1.75, 0.0, 20)
+    assert found.correlation is not None
+    assert 0.5 < found.correlation < 0.995
+    z = np.linspace(-8, 8, 1201)
+    density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
+    u = math.sqrt(found.settled_length) * z
+    v = math.sqrt(found.settled_length) * (
+        found.correlation * z[:, None] + math.sqrt(1 - found.correlation**2) * z[None]
+    )
+    product = RELU_6.phi(u)[:, None] * RELU_6.phi(v) * density[:, None] * density[None]
+    assert 1.75**2 * product.sum() / found.settled_length == pytest.approx(found.correlation, abs=1e-4)
+
+
+def test_a_network_next_to_criticality_trains_at_any_depth():
+    depth_scale = forecasts.scale_forecast(RELU_6, 1.41423, 0.0, 20).depth_scale
+    assert depth_scale is not None
+    assert depth_scale > 1000
