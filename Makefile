@@ -25,7 +25,7 @@ science: $(STAMP)  ## measure every claim of theory that trials can show, as one
 	$(BIN)/python -m tests.science $(SCIENCE)
 
 faults: $(STAMP)  ## whole studies under failing servers, disks and machines (minutes)
-	$(BIN)/python -m pytest -m faults tests
+	$(BIN)/python -m pytest -m faults --timeout 900 tests
 
 soak: $(STAMP)  ## a study under MINUTES of random faults, then an exact audit (SEED repeats the schedule)
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))

@@ -2,8 +2,8 @@
 
 The tables below are `RayClusterSpec`, `HeadGroupSpec`, `WorkerGroupSpec`, `AutoscalerOptions` and `RayJobSpec` of
 KubeRay's API ray.io/v1, copied from the operator's Go types (ray-operator/apis/ray/v1), from which its CRDs are generated.
-Those of the autoscaler and of a job were read against the CRD that the operator's chart installs. Pod templates are
-Kubernetes' own: `make test-kuberay` checks them.
+They were read against the CRDs that the operator's chart installs, in an old and a new version: what is required, and the
+type of every field that the manifest sets. Pod templates are Kubernetes' own: `make test-kuberay` checks them.
 """
 
 from __future__ import annotations

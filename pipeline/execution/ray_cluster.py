@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ from pipeline.ports import Device, Slot
 _OBJECT_STORE_BYTES = 512 * 2**20  # results of a few packs; Ray would reserve 30 % of the machine
 _LOOK_SECONDS = 2.0  # between two looks at which nodes there are
 _HEAD_PATIENCE = 20.0  # seconds that the head may not answer: one that is restarted comes back within
+_RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"
+_RAY_PATIENCE = 600  # seconds after which Ray ends a process that waits for a dead head: time for our own end
 
 
 class ExecutionError(GradstabError):
@@ -145,8 +148,7 @@ class Cluster:
         """
         if self.remote and (now or time.monotonic() - self._looked > _LOOK_SECONDS):
             self._looked = time.monotonic()
-            if self._head_answers():
-                self._nodes = self._alive()
+            self._nodes = self._asked_head() or self._nodes
         return self._nodes
 
     def close(self) -> None:
@@ -163,19 +165,23 @@ class Cluster:
         """Whether Ray may be called: it would wait for a head that is gone, and then end this process."""
         return time.monotonic() - self._answered <= _HEAD_PATIENCE
 
-    def _head_answers(self) -> bool:
-        """Whether the head's port takes a connection; Ray's own calls would hang on a dead one and end the process."""
+    def _asked_head(self) -> list[Node] | None:
+        """Nodes that are alive; None while the head does not answer.
+
+        Ray's own calls hang on a head that is dead, also on one that dies as it is asked.
+        """
         try:
             knock(self._head or "")
+            alive = _within(_HEAD_PATIENCE, self._alive)
         except OSError as error:
             if time.monotonic() - self._answered > _HEAD_PATIENCE:
                 raise ClusterLostError(
                     f"the head of the Ray cluster at {self._head} must answer, but: {error}. Results so far are safe: "
                     "start the cluster and run again"
                 ) from None
-            return False
+            return None
         self._answered = time.monotonic()
-        return True
+        return alive
 
     @staticmethod
     def _alive() -> list[Node]:
@@ -184,6 +190,23 @@ class Cluster:
             for node in ray.nodes()  # type: ignore[no-untyped-call]
             if node["Alive"]
         ]
+
+
+def _within(seconds: float, ask: Callable[[], list[Node]]) -> list[Node]:
+    """What `ask` returns; a TimeoutError when it takes longer, and then its thread ends with the process."""
+    answer: Future[list[Node]] = Future()
+
+    def put() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=put, daemon=True, name="nodes").start()
+    try:
+        return answer.result(seconds)
+    except TimeoutError:
+        raise TimeoutError(f"it said nothing for {seconds:.0f} s") from None
 
 
 def _head_of(address: str | None) -> str:
@@ -201,7 +224,8 @@ def _connect(address: str | None, demand: Demand) -> str:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # else each refused attempt is a line of its own
         try:
             knock(address)
-            joined = ray.init(address=address, **quiet)
+            with _ray_patient():
+                joined = ray.init(address=address, **quiet)
         except (ConnectionError, OSError, RayError, RuntimeError, ValueError) as error:
             raise ExecutionError(_not_taken(address, error)) from None
         return f"http://{joined.dashboard_url}" if joined.dashboard_url else ""
@@ -245,6 +269,22 @@ def _signals_kept() -> Iterator[None]:
         for number, handler in handlers.items():
             if handler is not None:  # else it was set outside Python
                 signal.signal(number, handler)
+
+
+@contextmanager
+def _ray_patient() -> Iterator[None]:
+    """Ray joined here leaves it to `Cluster` to notice a dead head, and does not end this process after a minute.
+
+    Processes that are started later do not inherit that: Ray's own must end without a head.
+    """
+    if _RECONNECT in os.environ:
+        yield
+        return
+    os.environ[_RECONNECT] = str(_RAY_PATIENCE)
+    try:
+        yield
+    finally:
+        del os.environ[_RECONNECT]
 
 
 @contextmanager

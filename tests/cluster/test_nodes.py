@@ -12,8 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import ray
 
 from pipeline.attempts import NODE_LOST
+from pipeline.execution.ray_cluster import ClusterLostError
 from pipeline.execution.ray_executor import RayExecutor
 from pipeline.ports import PackResult
 from pipeline.recipe import Recipe
@@ -135,6 +137,25 @@ def test_a_worker_that_hangs_is_killed_and_its_pack_halved(
     assert_each_once(place, trials, undisturbed)
 
 
+def head_of() -> psutil.Process:
+    (found,) = [child for child in psutil.Process().children(recursive=True) if child.name() == "gcs_server"]
+    return found
+
+
+def test_a_head_that_takes_connections_and_says_nothing_is_lost_in_one_sentence(cluster: Raylets) -> None:
+    executor = RayExecutor(SleepingWork(0.5), address=cluster.address)
+    head = head_of()
+    try:
+        drive(executor, bool, 60)
+        head.suspend()
+        with pytest.raises(ClusterLostError, match="but: it said nothing for 20 s"):
+            drive(executor, lambda _: False, 90)
+    finally:
+        head.resume()
+        executor.close()
+        ray.shutdown()
+
+
 def test_a_head_that_goes_ends_the_run_in_one_sentence_and_the_next_cluster_finishes_it(
     tmp_path: Path, cluster: Raylets, undisturbed: list[Record]
 ) -> None:
@@ -142,8 +163,7 @@ def test_a_head_that_goes_ends_the_run_in_one_sentence_and_the_next_cluster_fini
     place.write_study(trials=1_000_000, steps=100)
     process = place.start("run", "study", "--address", cluster.address, **AWAY)
     await_that(lambda: segment_paths(place.folder))
-    (head,) = [child for child in psutil.Process().children(recursive=True) if child.name() == "gcs_server"]
-    head.kill()
+    head_of().kill()
     _, stderr = process.communicate(timeout=150)
     assert process.returncode == 4, stderr
     assert "Traceback" not in stderr
