@@ -213,8 +213,8 @@ class Runner:
         if not queued:
             return target
         left = self._left() + sum(map(len, self._pending.values()))
-        typical = sum(cost.seconds(trial.recipe, self._shape) for trial in queued) / len(queued)
-        return min(target, max(left * typical / (2 * max(1, len(self._executor.slots))), 0.1 * target))
+        seconds_left = self.speeds.together(queued, left, self._executor.slots)
+        return min(target, max(seconds_left / 2, 0.1 * target))
 
     def _left(self) -> int:
         """Trials that may still be asked for."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from pipeline.attempts import OUT_OF_MEMORY
 from pipeline.packing import CostModel, DataShape, operations
-from pipeline.ports import Kind, PackResult
+from pipeline.ports import Kind, PackResult, Slot
 from pipeline.trial import Trial
 
 OVERDUE_TIMES = 20.0  # what a pack should take, before its worker counts as hanging
@@ -49,6 +50,15 @@ class Speeds:
             kind = result.slot.kind
             self.costs[kind] = self.of(kind).exhausted([trial.recipe for trial in result.trials], self._shape)
             self._too_large |= numbers
+
+    def together(self, trials: Sequence[Trial], count: int, slots: Sequence[Slot]) -> float:
+        """Seconds that all slots take for `count` trials like these, each doing what it is fast enough for."""
+        kinds: Counter[Kind] = Counter([slot.kind for slot in slots] or ["cpu"])
+        rate = 0.0
+        for kind, number in kinds.items():
+            cost = self.of(kind)
+            rate += number * len(trials) / sum(cost.seconds(trial.recipe, self._shape) for trial in trials)
+        return count / rate
 
     def patience(self, pack: Sequence[Trial], kind: Kind, least: float, tries: int) -> float:
         """Seconds after which a pack's worker counts as hanging: far beyond what is expected, twice that each try."""

@@ -82,3 +82,16 @@ def test_memory_that_ran_out_halves_new_packs_of_that_kind_and_the_parts_of_one_
     assert most("cuda") == 16
     speeds.learn(PackResult((Trial(200, {}, RECIPE, 0),), slot, 0, 1, failure="worker lost: it died"))
     assert most("cuda") == 16
+
+
+def test_slots_of_unequal_speed_finish_together_when_each_does_its_share():
+    shape = shape_of(declare())
+
+    def taking(seconds: float) -> CostModel:
+        return CostModel(((RECIPE.width, operations(RECIPE, shape) / seconds / 1e9),), measured=True)
+
+    speeds, trials = Speeds(shape, {"cpu": taking(0.2), "cuda": taking(0.02)}), [Trial(0, {}, RECIPE, 0)] * 3
+    cpu, gpu = Slot("cpu-0"), Slot("cuda-0", "cuda")
+    assert speeds.together(trials, 100, []) == pytest.approx(20)
+    assert speeds.together(trials, 100, [cpu, cpu]) == pytest.approx(10)
+    assert speeds.together(trials, 110, [cpu, cpu, gpu, gpu]) == pytest.approx(1)  # 5 + 5 + 50 + 50 trials

@@ -60,7 +60,7 @@ def packs_by_kind(place: Place) -> dict[str, dict[str, list[int]]]:
 
 def test_each_kind_pulls_packs_of_its_own_size_and_status_shows_both(tmp_path: Path, mixed: Raylets) -> None:
     place, trials = Place(tmp_path), 4000
-    place.write_study(trials=trials, steps=300, more="resources: {gpu_share: 0.5}\n")
+    place.write_study(trials=trials, steps=600, more="resources: {gpu_share: 0.5}\n")
     command = [sys.executable, "-m", "tests.cluster.paced", "study.yaml", mixed.address]
     command += [f"{kind}={seconds}" for kind, seconds in PACE.items()]
     process = subprocess.Popen(command, cwd=tmp_path, env={**place.environment(), **AWAY}, stdout=subprocess.PIPE)
