@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline.packing import CostModel
 from pipeline.ports import PackResult, Slot
 from pipeline.runner import Limits, Runner
 from pipeline.search.searcher import OptunaSearcher
-from pipeline.segments import read_segment, segment_paths
+from pipeline.segments import read_segment, segment_index, segment_paths, write_segment
+from pipeline.trajectory import Trajectory
 from pipeline.trial import Trial
 from tests.fakes_work import PlantedWork
-from tests.test_runner import NoTracker, assert_complete, declare, run
+from tests.test_runner import NoTracker, assert_complete, declare, recorded, run, stored
 
 
 class TwoSlots:
@@ -91,3 +93,52 @@ def test_what_was_asked_for_beyond_a_smaller_budget_waits_for_a_larger_one(tmp_p
     assert sorted(numbers) == list(range(asked - 8))
     assert run(declare(budget={"trials": asked + 8}), tmp_path).new == 16
     assert_complete(declare(budget={"trials": asked + 8}), tmp_path)
+
+
+class WrittenDown:
+    """Planted, but for one ill number; notes every pack that it was handed."""
+
+    def __init__(self, ill: int) -> None:
+        self._ill = ill
+        self.packs: list[list[int]] = []
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        self.packs.append([trial.number for trial in trials])
+        if self._ill in self.packs[-1]:
+            raise RuntimeError("ill")
+        return PlantedWork().run(trials, slot)
+
+
+def test_a_pack_in_trouble_goes_again_at_once_then_in_halves_of_its_own(tmp_path):
+    work = WrittenDown(ill=1)
+    study = declare(budget={"trials": 400})
+    run(study, tmp_path, work)
+    assert_complete(study, tmp_path)
+    first = work.packs[0]
+    assert len(first) > 4
+    # before each loss is on the books, the free slot has gone on with a pack that was in store
+    assert work.packs[:5:2] == [first, first, first[: len(first) // 2]]
+    assert work.packs.count([1]) == 2
+    assert all(set(pack) <= set(first) for pack in work.packs if 1 in pack), (
+        "no neighbour of another pack is endangered"
+    )
+
+
+def test_of_two_records_of_a_number_the_first_counts(tmp_path):
+    study = declare()
+    assert run(study, tmp_path).done == 40
+    told = {trial.number: trial.value for trial in stored(study, tmp_path)}
+    again = recorded(tmp_path)
+    write_segment(tmp_path, 98, again[:20])
+    write_segment(tmp_path, 99, [replace(record, trajectory=None, failure="lost") for record in again[20:]])
+    progress = run(study, tmp_path)
+    assert (progress.done, progress.failed, progress.new) == (40, 0, 0)
+    assert {trial.number: trial.value for trial in stored(study, tmp_path)} == told
+
+
+def test_segments_of_later_runs_come_after_those_of_earlier_ones(tmp_path):
+    for trials in (8, 16, 24):
+        run(declare(budget={"trials": trials}), tmp_path)
+    indices = [segment_index(path) for path in segment_paths(tmp_path)]
+    assert indices == list(range(len(indices)))
+    assert [record.number for record in recorded(tmp_path)] == list(range(24))
