@@ -16,6 +16,9 @@ import pytest
 from tests.endtoend.command import PATIENCE, Place, assert_exactly_once, finished, values_of
 from tests.tracking.lossy_proxy import free_port
 
+# nothing is shipped there, which on a busy machine takes longer than what a test is about
+AWAY = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+
 
 @pytest.fixture
 def place(tmp_path, empty_database) -> Place:
@@ -167,7 +170,7 @@ def test_two_runs_at_once_the_second_says_who_holds_it(place):
 
 def test_ctrl_c_lets_trials_in_flight_finish_and_the_study_continues(place):
     place.write_study(trials=4000)
-    process = place.start("run", "study", "--engine", "serial")
+    process = place.start("run", "study", "--engine", "serial", **AWAY)
     place.await_segment(process)
     process.send_signal(signal.SIGINT)
     _, stderr = finished(process)
@@ -177,14 +180,14 @@ def test_ctrl_c_lets_trials_in_flight_finish_and_the_study_continues(place):
     assert 0 < recorded < 4000
     assert {trial.state.name for trial in place.optuna_trials()[:recorded]} == {"COMPLETE"}
     total = recorded + 5
-    done = place.run("run", "study", "--engine", "serial", "--trials", str(total))
+    done = place.run("run", "study", "--engine", "serial", "--trials", str(total), **AWAY)
     assert done.returncode == 0, done.stderr
     assert f"{recorded} of {total} done" in done.stderr
 
 
 def test_a_second_ctrl_c_exits_at_once_and_the_study_continues(place):
-    place.write_study(trials=4000, steps=4000)
-    process = place.start("run", "study", "--engine", "serial")
+    place.write_study(trials=4000, steps=1000)
+    process = place.start("run", "study", "--engine", "serial", **AWAY)
     place.await_segment(process)
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
@@ -196,7 +199,7 @@ def test_a_second_ctrl_c_exits_at_once_and_the_study_continues(place):
     assert stderr.endswith("stopped\n"), "it drained after the second Ctrl-C"
     assert "Traceback" not in stderr
     total = len(place.records()) + 3
-    done = place.run("run", "study", "--engine", "serial", "--trials", str(total))
+    done = place.run("run", "study", "--engine", "serial", "--trials", str(total), **AWAY)
     assert done.returncode == 0, done.stderr
     assert sorted(record.number for record in place.records()) == list(range(len(place.records())))
 
@@ -247,11 +250,10 @@ def test_ui_serves_the_right_store_prints_the_link_and_leaves_no_server(place, a
 
 def test_an_unreachable_mlflow_loses_nothing_and_sync_ships_later(place):
     place.write_study(trials=8)
-    away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
-    done = place.run("run", "study", "--engine", "serial", **away)
+    done = place.run("run", "study", "--engine", "serial", **AWAY)
     assert done.returncode == 0, done.stderr
     assert_one_clear_sentence(done.stderr, "8 trials wait: gradstab sync study")
-    still = place.run("sync", "study", **away)
+    still = place.run("sync", "study", **AWAY)
     assert still.returncode == 4
     assert_one_clear_sentence(still.stderr, "8 trials still wait", "http://127.0.0.1:9")
     later = place.run("sync", "study")
