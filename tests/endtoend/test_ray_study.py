@@ -16,7 +16,7 @@ from pipeline.settings import Setting, Settings
 from pipeline.space import Choice, LogInteger, LogReal
 from pipeline.study import Study
 from pipeline.training.work import TrainingWork
-from tests.endtoend.command import Place, assert_exactly_once, values_of
+from tests.endtoend.command import PATIENCE, Place, assert_exactly_once, finished, values_of
 from tests.fakes_work import PoisonousWork, StarvingWork
 
 pytestmark = pytest.mark.xdist_group("ray")  # one Ray at a time: two would share two cores
@@ -52,7 +52,7 @@ def test_killed_workers_are_replaced_and_values_equal_the_serial_engine_s(tmp_pa
     process = parallel.start("run", "study")
     driver = psutil.Process(process.pid)
     killed = 0
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while killed < 2 and time.monotonic() < deadline and process.poll() is None:
         recorded = len(list(parallel.folder.glob("segment-*")))
         workers = ray_workers(driver) if recorded > killed else []
@@ -60,7 +60,7 @@ def test_killed_workers_are_replaced_and_values_equal_the_serial_engine_s(tmp_pa
             workers[0].send_signal(signal.SIGKILL)
             killed += 1
         time.sleep(0.02)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = finished(process)
     assert killed == 2, stderr
     assert process.returncode == 0, stderr
     assert_exactly_once(parallel, 240)
@@ -87,7 +87,10 @@ def test_only_the_poisonous_trial_fails(tmp_path, empty_database):
     assert failed.number == 13
     assert failed.failure is not None
     assert "worker" in failed.failure
-    assert not ray_workers(psutil.Process())
+    deadline = time.monotonic() + PATIENCE
+    while ray_workers(psutil.Process()):  # Ray kills them and does not wait
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.faults
@@ -121,11 +124,9 @@ def test_ctrl_c_in_the_terminal_drains_ray_too(tmp_path, empty_database):
     place = Place(tmp_path).with_database(empty_database)
     place.write_study(trials=4000, steps=60)
     process = place.start("run", "study")
-    deadline = time.monotonic() + 60
-    while not list(place.folder.glob("segment-*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    place.await_segment(process)
     os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=90)
+    _, stderr = finished(process)
     assert process.returncode == 130, stderr
     assert "failed" not in stderr
     recorded = len(place.records())

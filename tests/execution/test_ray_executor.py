@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.execution.ray_cluster import Demand, ExecutionError, _connect
 from pipeline.execution.ray_executor import RayExecutor
-from pipeline.ports import Slot
+from pipeline.ports import PackResult, Slot
 from pipeline.recipe import Recipe
 from pipeline.trajectory import Trajectory
 from pipeline.trial import Trial
@@ -25,6 +25,7 @@ from tests.fakes_work import HangingWork, PlantedWork
 
 ROOT = Path(__file__).parent.parent.parent
 HANGS, LOOKS = 1, 2
+PATIENCE = 150.0  # seconds, for what a busy machine takes its time with
 
 pytestmark = pytest.mark.xdist_group("ray")  # tests share an executor, whose slots they count
 
@@ -44,22 +45,23 @@ def make_trial(number: int) -> Trial:
 
 def look(executor: RayExecutor) -> Any:
     executor.submit([make_trial(LOOKS)])
-    (result,) = executor.wait(60)
+    (result,) = executor.wait(PATIENCE)
     assert result.failure is not None
     return json.loads(result.failure.removeprefix("LookupError: "))
 
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[RayExecutor]:
+    others = {*psutil.Process().children(recursive=True)}  # of tests that this process ran before
     os.environ["RAY_ADDRESS"] = "192.0.2.1:6379"  # a cluster that does not exist: it must not be asked
     executor = RayExecutor(LookingWork(), 2)
     del os.environ["RAY_ADDRESS"]
-    family = psutil.Process().children(recursive=True)
+    family = [child for child in psutil.Process().children(recursive=True) if child not in others]
     assert len(family) > 3
     yield executor
     executor.submit([make_trial(HANGS)])
     executor.close()
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE)
     assert alive == []
 
 
@@ -84,17 +86,34 @@ def test_a_worker_killed_while_it_waits_costs_no_slot(executor: RayExecutor) -> 
     free = executor.idle()
     pid = look(executor)[0]
     os.kill(pid, signal.SIGKILL)
-    time.sleep(0.5)
     seen: set[int] = set()
-    for _ in range(2 * free + 2):  # idle slots take turns, and the dead worker's may lose what meets it
+    deadline = time.monotonic() + PATIENCE
+    while len(seen) < free:  # idle slots take turns, and the dead worker's may lose what meets it
+        assert time.monotonic() < deadline
         executor.submit([make_trial(LOOKS)])
-        (result,) = executor.wait(60)
+        (result,) = executor.wait(PATIENCE)
+        while executor.idle() < free:  # Ray knew of the death later than we did: the seat waits for its new worker
+            assert time.monotonic() < deadline
+            assert executor.wait(0.1) == []
         assert executor.idle() == free
         assert result.failure is not None
         if result.failure.startswith("LookupError: "):
             seen.add(json.loads(result.failure.removeprefix("LookupError: "))[0])
     assert pid not in seen
-    assert len(seen) == free
+
+
+def test_a_pack_that_says_nothing_for_too_long_has_failed_and_its_slot_comes_back(executor: RayExecutor) -> None:
+    free = executor.idle()
+    executor.submit([make_trial(HANGS)], seconds=0.5)
+    results: list[PackResult] = []
+    deadline = time.monotonic() + PATIENCE
+    while not results or executor.idle() < free:
+        assert time.monotonic() < deadline
+        results += executor.wait(0.2)
+    (result,) = results
+    assert result.failure is not None
+    assert result.failure.startswith("hang: ")
+    assert look(executor)[0] != os.getpid()
 
 
 def test_everything_listens_on_loopback_only(executor: RayExecutor) -> None:
@@ -102,11 +121,18 @@ def test_everything_listens_on_loopback_only(executor: RayExecutor) -> None:
     listening = [
         connection.laddr.ip.removeprefix("::ffff:")
         for process in [me, *me.children(recursive=True)]
-        for connection in process.net_connections(kind="inet")
+        for connection in connections(process)
         if connection.status == psutil.CONN_LISTEN
     ]
     assert len(listening) > 3
     assert set(listening) == {"127.0.0.1"}
+
+
+def connections(process: psutil.Process) -> list[Any]:
+    try:
+        return list(process.net_connections(kind="inet"))
+    except psutil.NoSuchProcess:  # a worker that an earlier test has lost
+        return []
 
 
 DRIVER = """
@@ -122,9 +148,9 @@ executor = RayExecutor(SwitchingWork({1: SleepingWork(1.5), 2: PoisonousWork(fro
 executor.submit([make_trial(1)])
 time.sleep(0.3)
 os.killpg(0, signal.SIGINT)
-results = executor.wait(30)
+results = executor.wait(90)
 executor.submit([make_trial(2)])
-results += executor.wait(30)
+results += executor.wait(90)
 time.sleep(0.5)
 print(len(interrupts), *(r.failure is None for r in results), *(p.pid for p in psutil.Process().children(True)))
 sys.stdout.flush()
@@ -147,7 +173,7 @@ def test_a_ctrl_c_spares_workers_a_foreign_folder_hides_nothing_and_nobody_survi
         start_new_session=True,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == (0 if ending == "closed" else -signal.SIGKILL), done.stderr
@@ -155,12 +181,11 @@ def test_a_ctrl_c_spares_workers_a_foreign_folder_hides_nothing_and_nobody_survi
     num_interrupts, slept, poisoned, *pids = done.stdout.split()
     assert (num_interrupts, slept, poisoned) == ("1", "True", "False")
     # Ray's two agents of a killed driver go last, when they have given up on its control store after a minute
-    waited = 10 if ending == "closed" else 45
-    assert workers_left([int(pid) for pid in pids], waited) == []
+    assert workers_left([int(pid) for pid in pids]) == []
 
 
-def workers_left(pids: list[int], seconds: float) -> list[str]:
-    end = time.monotonic() + seconds
+def workers_left(pids: list[int]) -> list[str]:
+    end = time.monotonic() + PATIENCE / 2
     while True:
         left = [name for pid in pids if (name := name_of(pid)) and "Agent" not in name and "ray::D" not in name]
         if not left or time.monotonic() > end:
@@ -181,7 +206,7 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(address: str) -> None:
     with pytest.raises(ExecutionError, match=f"a Ray cluster must answer at '{address}', but: .*refused") as caught:
         _connect(address, Demand())
     assert "\n" not in str(caught.value)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30, "Ray's own client waits a minute and more"
 
 
 def test_the_serial_engine_imports_no_ray() -> None:
