@@ -25,6 +25,7 @@ class TwoSlots:
         self._folder = folder
         self._packs: list[tuple[Trial, ...]] = []
         self.recorded_at: list[int] = []
+        self.patience: list[float] = []
 
     def idle(self) -> int:
         return 2 - len(self._packs)
@@ -33,6 +34,7 @@ class TwoSlots:
         return self.slots[len(self._packs)]
 
     def submit(self, trials: Sequence[Trial], seconds: float = math.inf) -> None:
+        self.patience.append(seconds)
         self.recorded_at.append(len(segment_paths(self._folder)))
         self._packs.append(tuple(trials))
 
@@ -66,6 +68,9 @@ def test_slots_go_on_before_the_results_of_their_packs_are_kept(tmp_path):
     runner.recover()
     runner.run()
     assert_complete(study, tmp_path)
+    assert all(study.resources.pack_seconds <= seconds < math.inf for seconds in executor.patience), (
+        "else none can hang"
+    )
     # the third and fourth pack start while nothing is on record, the fifth when two packs are at most
     assert executor.recorded_at[:4] == [0, 0, 0, 0]
     assert executor.recorded_at[4] <= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import provenance
 from pipeline.execution import job_entry
 from pipeline.provenance import git_commit
 from pipeline.settings import Setting, Settings
@@ -135,3 +137,18 @@ def test_the_commit_of_a_package_without_a_history_is_what_the_environment_says(
     assert git_commit.__wrapped__() == "abc-dirty"
     monkeypatch.delenv("GRADSTAB_GIT_COMMIT")
     assert git_commit.__wrapped__() is None
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git on this machine")
+def test_a_package_installed_within_a_persons_own_checkout_does_not_pass_for_it(tmp_path, monkeypatch):
+    commit = ["-c", "user.name=me", "-c", "user.email=me@here", "commit", "--quiet", "--allow-empty", "--message=mine"]
+    for arguments in (["init", "--quiet"], commit):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    installed = tmp_path / ".venv" / "provenance.py"
+    installed.parent.mkdir()
+    shutil.copy(provenance.__file__, installed)
+    monkeypatch.setattr(provenance, "__file__", str(installed))
+    monkeypatch.delenv("GRADSTAB_GIT_COMMIT", raising=False)
+    assert git_commit.__wrapped__() is None
+    subprocess.run(["git", "add", str(installed)], cwd=tmp_path, check=True)
+    assert str(git_commit.__wrapped__()).endswith("-dirty")
