@@ -17,6 +17,7 @@ from pipeline.stability.fitting import fit_surrogate
 from pipeline.stability.region_model import Measured, RegionModel, identities
 from pipeline.stability.response_band import ResponseBand
 from pipeline.stability.start_up import num_start_up, start_up_points
+from pipeline.stability.surrogate import Posterior
 from tests import problems
 
 BANDS = (problems.RATIO,)
@@ -68,6 +69,19 @@ def test_the_straddle_is_highest_where_an_edge_may_be():
     ]
     np.testing.assert_allclose(straddle(surrogate, posterior), expected)
     np.testing.assert_allclose(acquisition([surrogate], [posterior]), expected)  # without others nothing is weighed
+
+
+def test_far_from_all_edges_too_a_point_counts_for_less_where_the_others_are_out_of_band():
+    coordinates = Coordinates(SearchSpace.model_validate({"init_scale": LogReal(0.5, 4)}))
+    unit_ND = coordinates.sobol(3, 0)
+    ratio, trained = (
+        fit_surrogate(coordinates, unit_ND, unit_ND[:, 0], band) for band in (problems.RATIO, problems.BELOW_ZERO)
+    )
+    sd_C = np.full(2, 0.01)
+    in_band, edge = Posterior(np.zeros(2), sd_C), float(ratio.warp(1.0))
+    trained_and_not = Posterior(np.array([-3.0, 3.0]), sd_C)
+    found = acquisition([ratio, trained], [in_band, trained_and_not])
+    assert found == pytest.approx([1.96 * 0.01 - edge, 1.96 * 0.01 - 3])
 
 
 def test_an_edge_counts_only_where_the_other_responses_are_in_band():

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from pipeline.errors import UsageError
 from pipeline.space import Choice, Integer, LogInteger, LogReal, SearchSpace
 from pipeline.stability.coordinates import Coordinates
-from pipeline.stability.estimator import fit_estimator
+from pipeline.stability.estimator import beyond, fit_estimator
+from pipeline.stability.kernel import HyperParameters
 from pipeline.stability.phase_diagram import cloud, nearest_pairs, phase_diagram, plane
+from pipeline.stability.response_band import ResponseBand
+from pipeline.stability.surrogate import Posterior
 from tests import problems
 
 MIXED = Coordinates(
@@ -114,3 +119,27 @@ def test_every_value_of_a_small_space_is_a_cell():
     coordinates = Coordinates(SearchSpace.model_validate({"depth": Integer(2, 6), "clip": Choice((False, True))}))
     points = coordinates.points(cloud(coordinates, 8).unit_MD)
     assert len({tuple(point.items()) for point in points}) == 10
+
+
+def test_a_side_that_two_responses_have_is_reached_by_either():
+    space = SearchSpace.model_validate({"init_scale": LogReal(0.5, 8.0)})
+    points = [{"init_scale": 0.5 * 16**u} for u in np.linspace(0, 1, 9).tolist()]
+    at_start, worst = np.linspace(-2, 2, 9), np.linspace(-1, 3, 9)
+    bands = [problems.RATIO, ResponseBand("R_worst", -1.0, 1.0, 1.0, "vanishing", "exploding")]
+    found = fit_estimator(space, points, {"R": at_start, "R_worst": worst}, bands)
+    apart = [found.only(name).at(points).p_exploding for name in ("R", "R_worst")]
+    assert (np.abs(apart[0] - apart[1]) > 0.5).any()
+    np.testing.assert_allclose(found.at(points).p_exploding, 1 - (1 - apart[0]) * (1 - apart[1]))
+
+
+def test_one_new_training_scatters_around_the_median_as_unwarped_responses_do():
+    """The median is known to be .888; with a spread of .05 it is 2.24 standard deviations inside the edge at 1."""
+    points = [{"init_scale": 0.5 * 16**u} for u in np.linspace(0, 1, 9).tolist()]
+    space = SearchSpace.model_validate({"init_scale": LogReal(0.5, 8.0)})
+    (surrogate,) = fit_estimator(space, points, {"R": np.linspace(-2, 2, 9)}, [problems.RATIO]).surrogates
+    surrogate = replace(surrogate, hyper=HyperParameters(surrogate.hyper.length_scale_D, 1.0, 0.05))
+    known = Posterior(surrogate.warp([0.888]), np.zeros(1))
+    below, above = beyond(surrogate, known, noisy=True)
+    assert above[0] == pytest.approx(float(ndtr(-0.112 / 0.05)), rel=0.25)
+    assert below[0] < 1e-12
+    assert beyond(surrogate, known, noisy=False)[1][0] == 0
