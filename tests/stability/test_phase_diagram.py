@@ -124,7 +124,7 @@ def test_every_value_of_a_small_space_is_a_cell():
 def test_a_side_that_two_responses_have_is_reached_by_either():
     space = SearchSpace.model_validate({"init_scale": LogReal(0.5, 8.0)})
     points = [{"init_scale": 0.5 * 16**u} for u in np.linspace(0, 1, 9).tolist()]
-    at_start, worst = np.linspace(-2, 2, 9), np.linspace(-1, 3, 9)
+    at_start, worst = np.linspace(-2, 2, 9), np.linspace(2, -2, 9)
     bands = [problems.RATIO, ResponseBand("R_worst", -1.0, 1.0, 1.0, "vanishing", "exploding")]
     found = fit_estimator(space, points, {"R": at_start, "R_worst": worst}, bands)
     apart = [found.only(name).at(points).p_exploding for name in ("R", "R_worst")]

@@ -110,10 +110,10 @@ def test_powers_of_two_beyond_the_range_of_float32_are_exact():
     assert torch.equal(flat, torch.full_like(flat, 1.2345) * 2.0**-100)
 
 
-@pytest.mark.parametrize("decades", range(-37, 37, 2))
-def test_total_norms_are_right_where_squares_lose_their_last_digits_too(decades: int):
+@pytest.mark.parametrize("decades", [-30, -23, -22.5, -22, -21.5, -20, 0, 18.5, 19.5, 30])
+def test_total_norms_are_right_where_squares_lose_their_last_digits_too(decades: float):
     """Between what float32 can square and what it squares to 0 or inf lie norms that are wrong and look well."""
     flat = (torch.rand(LAYOUT.length, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.5).float()
     flat = (flat.double() * 10.0**decades).float()
     expected = [math.sqrt(sum(float((p.double() ** 2).sum()) for p in _pieces(flat, member))) for member in range(4)]
-    assert total_norms(LAYOUT, flat).tolist() == pytest.approx(expected, rel=1e-5)
+    assert total_norms(LAYOUT, flat).tolist() == pytest.approx(expected, rel=1e-5, abs=0)

@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline.data_spec import DataError
 from pipeline.recipe import ACTIVATIONS, Recipe, probe_steps
 from pipeline.training.layout import Layout, Section
+from pipeline.training.log import StackLog
 from pipeline.training.network import Network
 from pipeline.training.trainer import train
 from pipeline.trajectory import STATISTICS, Trajectory
@@ -199,3 +200,15 @@ def test_another_family_goes_through_the_same_loop(digits):
         shrink = (1 - recipe.learning_rate) ** (2 * np.arange(5))
         np.testing.assert_allclose(trajectory["loss"], 16 * shrink, rtol=1e-5)
         assert trajectory["log10_update_ratio"][0, 0] == pytest.approx(np.log10(recipe.learning_rate), abs=1e-6)
+
+
+def test_a_member_that_stops_keeps_what_its_last_step_measured_and_nothing_after():
+    log = StackLog([Recipe(depth=1, steps=3)] * 2, torch.device("cpu"))
+    for loss, norm in (([1.0, 1.0], [2.0, 2.0]), ([1.5, 1.5], [torch.inf, 3.0]), ([4.0, 4.0], [5.0, 5.0])):
+        log.step(*(torch.tensor(each, dtype=torch.float64) for each in (loss, norm, [1.0, 1.0])))
+    log.finish(torch.tensor([True, True]))
+    stopped, sound = log.trajectories(1.0)
+    assert (stopped.nonfinite_step, sound.nonfinite_step) == (1, None)
+    np.testing.assert_array_equal(stopped["loss"], [1.0, 1.5, np.nan])
+    np.testing.assert_array_equal(stopped["grad_norm"], [2.0, np.inf, np.nan])
+    np.testing.assert_array_equal(sound["loss"], [1.0, 1.5, 4.0])
