@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from mlflow import MlflowClient
@@ -26,6 +26,7 @@ def test_every_trial_becomes_one_run_under_the_study(make_folder: MakeFolder, tm
     assert WaitingCounter(folder).waiting(load_job(folder).uri) == 12
     assert ship(folder) == 0
     assert WaitingCounter(folder).waiting(load_job(folder).uri) == 0
+    assert WaitingCounter(folder).waiting("http://another-store") == 12
 
     parent, trials = parent_of(folder), trials_of(folder)
     assert sorted(trials) == list(range(12))
@@ -186,6 +187,31 @@ def test_a_parent_run_that_a_person_deleted_comes_back_with_its_children(make_fo
     assert parent != old
     assert {held.tags["mlflow.parentRunId"] for held in after.values()} == {parent}
     assert [after[number].run_id for number in before] == [held.run_id for held in before.values()]
+
+
+def test_of_two_runs_of_the_study_itself_the_known_one_stays(make_folder: MakeFolder) -> None:
+    records = make_mixed_records(4)
+    folder = make_folder([records[:2]])
+    ship(folder)
+    known = parent_of(folder)
+    client_of(folder).create_run(known.info.experiment_id, start_time=1, tags=known.data.tags)  # a reply was lost
+    write_segment(folder, 1, records[2:])
+    assert ship(folder) == 0
+    assert parent_of(folder).info.run_id == known.info.run_id
+
+
+def test_the_segment_at_hand_is_the_last_when_the_driver_dies(make_folder: MakeFolder) -> None:
+    class Orphaned(Shipper):
+        def _ship_segment(self, destination: Any, path: Path) -> None:
+            super()._ship_segment(destination, path)
+            self._driver.hang_up()
+
+    records = make_mixed_records(6)
+    folder = make_folder([records[:2], records[2:4], records[4:]])
+    assert Orphaned(folder, DriverEnd()).run() == EXIT_WAITING
+    assert sorted(trials_of(folder)) == [0, 1]
+    assert ship(folder) == 0
+    assert sorted(trials_of(folder)) == list(range(6))
 
 
 def test_only_the_first_trials_get_runs_where_the_policy_says_so(make_folder: MakeFolder, tmp_path: Path) -> None:
