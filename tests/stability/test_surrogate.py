@@ -232,3 +232,16 @@ def test_an_earlier_fit_is_gone_on_from():
     first = fit_surrogate(problem.coordinates, unit_ND, response_N, problems.BELOW_ZERO)
     again = fit_surrogate(problem.coordinates, unit_ND, response_N, problems.BELOW_ZERO, start=first.hyper)
     np.testing.assert_allclose(again.hyper.log(), first.hyper.log(), atol=0.05)
+
+
+def test_the_bend_of_the_warp_does_not_pull_the_median_of_scattered_responses_towards_zero():
+    """Each noise is tried with both signs, so that all that is left of the mean error is what the bend makes."""
+    coordinates = Coordinates(SearchSpace.model_validate({"init_scale": LogReal(0.5, 4)}))
+    unit_ND = coordinates.sobol(4, 0)
+    medians = []
+    for seed in range(10):
+        noise_N = 0.6 * np.random.default_rng(seed).standard_normal(16)
+        for sign in (1, -1):
+            surrogate = fit_surrogate(coordinates, unit_ND, 1.5 + sign * noise_N, problems.RATIO)
+            medians.append(float(surrogate.warp.inverse(surrogate.mean(np.array([[0.5]])))[0]))
+    assert np.mean(medians) == pytest.approx(1.5, abs=0.04)
