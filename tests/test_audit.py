@@ -78,3 +78,8 @@ def test_trials_without_a_run_by_policy_are_not_missed() -> None:
     few = {n: runs for n, runs in shipped(MARGINS).trials.items() if n < 2}
     held = Shipped(("FINISHED",), few, frozenset(), tuple(MARGINS))
     assert tracking_findings(MARGINS, [], 2, held) == []
+
+
+def test_a_trial_that_failed_in_storage_and_was_measured_on_record_is_found() -> None:
+    (found,) = storage_findings({3: 0.5, 4: None}, Stored({}, frozenset({3, 4}), frozenset()))
+    assert (found.where, found.what, found.numbers) == ("Optuna", "another value than the record's", (3,))

@@ -147,3 +147,11 @@ def test_segments_of_later_runs_come_after_those_of_earlier_ones(tmp_path):
     indices = [segment_index(path) for path in segment_paths(tmp_path)]
     assert indices == list(range(len(indices)))
     assert [record.number for record in recorded(tmp_path)] == list(range(24))
+
+
+def test_records_lost_beyond_a_smaller_budget_are_not_made_again(tmp_path):
+    run(declare(budget={"trials": 24}), tmp_path)
+    for path in segment_paths(tmp_path):
+        path.unlink()
+    assert run(declare(budget={"trials": 8}), tmp_path).new == 8
+    assert sorted(record.number for record in recorded(tmp_path)) == list(range(8))
