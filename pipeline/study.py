@@ -169,16 +169,17 @@ class Study(BaseModel):
         """Whether earlier results decide on later points: then trials are not asked for long before their time."""
         return not self.sampler.enumerated or self.stop is not None
 
+    @property
+    def least_steps(self) -> int:
+        """The fewest optimizer steps that a trial takes: responses that all trials have are what can be judged."""
+        axis = self.space.axes.get("steps")
+        if axis is None:
+            return self.recipe.steps
+        return min(int(value) for value in (axis.choices if isinstance(axis, Choice) else (axis.low,)))
+
     def bands(self) -> tuple[ResponseBand, ...]:
         """The responses that are judged, and where each must lie."""
-        steps = self.space.axes.get("steps")
-        if steps is None:
-            most = self.recipe.steps
-        elif isinstance(steps, Choice):
-            most = max(value for value in steps.choices if isinstance(value, int))
-        else:
-            most = int(steps.high)
-        return response_bands(self.criterion, most)
+        return response_bands(self.criterion, self.least_steps)
 
     def resolve(self, point: Mapping[str, Value]) -> Recipe:
         """The recipe of a trial at a point, a relative init scale made absolute."""

@@ -212,3 +212,17 @@ def test_space_keeps_the_order_of_its_axes():
 def test_study_errors_end_in_usage_exit_code():
     assert StudyError(["x"]).exit_code == 2
     assert GradstabError("x").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "responses"),
+    [
+        (Choice((0, 100)), ["R"]),  # what only some trials have cannot judge all of them
+        (Choice((50, 100)), ["R", "T"]),
+        (Integer(0, 100), ["R"]),
+        (Integer(20, 100), ["R", "T"]),
+    ],
+)
+def test_sampler_and_report_judge_by_what_every_trial_has(steps, responses):
+    mixed = study(space={"init_scale": LogReal(0.5, 4), "steps": steps})
+    assert [band.name for band in mixed.bands()] == responses

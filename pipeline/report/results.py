@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UsageError
 from pipeline.segments import CorruptSegmentError, Record, read_segment, segment_paths
-from pipeline.space import Choice, Value
+from pipeline.space import Value
 from pipeline.stability.criterion import Criterion, Response, judge
 from pipeline.stability.intervals import IntervalInput, StableInterval, stable_intervals
 from pipeline.stability.response_band import ResponseBand, response_bands
@@ -95,18 +95,10 @@ class Results:
         frame = pd.DataFrame([{"number": row.number, **row.values} for row in self.rows])
         return frame.set_index("number") if len(frame) else frame
 
-    @cached_property
-    def least_steps(self) -> int:
-        """The fewest optimizer steps that a trial of the study takes."""
-        axis = self.study.space.axes.get("steps")
-        if axis is None:
-            return self.study.recipe.steps
-        return min(int(value) for value in (axis.choices if isinstance(axis, Choice) else (axis.low,)))
-
     @property
     def judged_by(self) -> tuple[Response, ...]:
         """The responses that the criterion counts."""
-        return self.criterion.responses_for(self.least_steps)
+        return self.criterion.responses_for(self.study.least_steps)
 
     @cached_property
     def measured(self) -> Measured:
@@ -118,9 +110,9 @@ class Results:
         rows = [row for row in self.rows if row.interval_input is not None]
         if not rows:
             raise UsageError(f"the study {self.study.name!r} must have a measured trial, got none yet: gradstab run it")
-        drawn: tuple[Response, ...] = ("R", "T") if self.least_steps else ("R",)
+        drawn: tuple[Response, ...] = ("R", "T") if self.study.least_steps else ("R",)
         every = self.criterion.model_copy(update={"responses": tuple(dict.fromkeys((*drawn, *self.judged_by)))})
-        bands = response_bands(every, self.least_steps)
+        bands = response_bands(every, self.study.least_steps)
         return Measured(
             numbers=tuple(row.number for row in rows),
             points=tuple(row.point for row in rows),
