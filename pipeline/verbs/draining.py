@@ -49,12 +49,12 @@ def interrupts_drain(stop: StopSwitch) -> Iterator[None]:
             at_once = True
             raise KeyboardInterrupt
         if signum == signal.SIGTERM:
-            click.echo(f"stopping within {grace:g} s: trials in flight may finish", err=True)
             signal.setitimer(signal.ITIMER_REAL, grace)
             stop(_FOR_TRAINING * grace)
+            click.echo(f"stopping within {grace:g} s: trials in flight may finish", err=True)
         else:
+            stop()  # before anybody reads that a second one exits
             click.echo("stopping: trials in flight finish; Ctrl-C again exits at once", err=True)
-            stop()
 
     previous: dict[int, Callable[..., Any] | int | None] = {
         number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
