@@ -7,6 +7,8 @@ Prints what a person would be told. The results folder is the environment's.
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +16,19 @@ from pipeline.errors import GradstabError
 from pipeline.lookup import find_settings, find_study
 from pipeline.ports import KINDS
 from pipeline.session import Listener, drive
+from tests.endtoend.command import Place
 from tests.fakes_work import PacedWork
+
+_ROOT = Path(__file__).parent.parent.parent
+
+
+def start_paced(place: Place, address: str, **paces: float) -> subprocess.Popen[str]:
+    """Drive the place's study there, without MLflow; seconds a trial by kind of slot; stdout is what a person is told."""
+    command = [sys.executable, "-m", "tests.cluster.paced", "study.yaml", address]
+    command += [f"{kind}={seconds}" for kind, seconds in paces.items()]
+    path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**place.environment(), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "PYTHONPATH": path}
+    return subprocess.Popen(command, cwd=place.root, env=environment, stdout=subprocess.PIPE, text=True)
 
 
 def main() -> None:

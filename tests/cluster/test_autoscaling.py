@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from ray.autoscaler.v2.sdk import get_cluster_status
 
 from tests.cluster.audit import exactly_once
 from tests.cluster.autoscaling import scaling
+from tests.cluster.paced import start_paced
 from tests.endtoend.command import Place
 
 pytestmark = [
@@ -40,9 +39,7 @@ def test_nodes_are_asked_for_used_and_given_back(tmp_path: Path) -> None:
     place.write_study(trials=trials, steps=100, more="resources: {slots: 3}\n")
     with scaling(tmp_path, 2, CPU=2) as cluster:
         assert workers(cluster.address) == 0
-        command = [sys.executable, "-m", "tests.cluster.paced", "study.yaml", cluster.address, "cpu=.1", "cuda=.1"]
-        environment = {**place.environment(), **AWAY}
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+        process = start_paced(place, cluster.address, cpu=0.1, cuda=0.1)
         most = 0
         while process.poll() is None:
             most = max(most, asked_for(cluster.address))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from pipeline.slot_board import read_board
 from pipeline.space import LogInteger, LogReal
 from pipeline.study import Study
 from tests.cluster.audit import exactly_once
+from tests.cluster.paced import start_paced
 from tests.cluster.raylets import Raylets, raylets
 from tests.endtoend.command import Place
 from tests.endtoend.test_ray_study import settings_for
@@ -61,9 +60,7 @@ def packs_by_kind(place: Place) -> dict[str, dict[str, list[int]]]:
 def test_each_kind_pulls_packs_of_its_own_size_and_status_shows_both(tmp_path: Path, mixed: Raylets) -> None:
     place, trials = Place(tmp_path), 4000
     place.write_study(trials=trials, steps=600, more="resources: {gpu_share: 0.5}\n")
-    command = [sys.executable, "-m", "tests.cluster.paced", "study.yaml", mixed.address]
-    command += [f"{kind}={seconds}" for kind, seconds in PACE.items()]
-    process = subprocess.Popen(command, cwd=tmp_path, env={**place.environment(), **AWAY}, stdout=subprocess.PIPE)
+    process = start_paced(place, mixed.address, **PACE)
     shown, rates = "", {}
     while process.poll() is None:
         board = read_board(place.folder) or {"groups": []}
