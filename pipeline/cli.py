@@ -44,6 +44,9 @@ def main() -> None:
         os._exit(EXIT_INTERRUPTED)  # at once: threads of libraries must not hold up a second Ctrl-C
     except GradstabError as error:
         click.echo(f"gradstab: {error}", err=True)
+        if error.at_once:
+            sys.stdout.flush()
+            os._exit(error.exit_code)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,9 +6,15 @@ from collections.abc import Sequence
 
 
 class GradstabError(Exception):
-    """Something outside the program must change: what must hold, what came, what to do."""
+    """Something outside the program must change: what must hold, what came, what to do.
+
+    Attributes:
+        exit_code: of the command.
+        at_once: whether the command ends without waiting for what libraries would still do.
+    """
 
     exit_code = 1
+    at_once = False
 
 
 class UsageError(GradstabError):

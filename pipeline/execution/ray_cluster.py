@@ -46,6 +46,7 @@ class ClusterLostError(GradstabError):
     """The cluster's head is gone; results so far are safe."""
 
     exit_code = 4
+    at_once = True  # Ray would say goodbye to the head, which may hang instead of being gone
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-import ray
 
 from pipeline.attempts import NODE_LOST
-from pipeline.execution.ray_cluster import ClusterLostError
 from pipeline.execution.ray_executor import RayExecutor
 from pipeline.ports import PackResult
 from pipeline.recipe import Recipe
@@ -143,30 +141,28 @@ def head_of() -> psutil.Process:
     return found
 
 
-def test_a_head_that_takes_connections_and_says_nothing_is_lost_in_one_sentence(cluster: Raylets) -> None:
-    executor = RayExecutor(SleepingWork(0.5), address=cluster.address)
-    head = head_of()
-    try:
-        drive(executor, bool, 60)
-        head.suspend()
-        with pytest.raises(ClusterLostError, match="but: it said nothing for 20 s"):
-            drive(executor, lambda _: False, 90)
-    finally:
-        head.kill()  # resumed, it would take its nodes for dead, and with them this process
-        executor.close()
-        ray.shutdown()
-
-
-def test_a_head_that_goes_ends_the_run_in_one_sentence_and_the_next_cluster_finishes_it(
-    tmp_path: Path, cluster: Raylets, undisturbed: list[Record]
+@pytest.mark.parametrize(
+    ("befalls", "said"), [(psutil.Process.kill, "must answer"), (psutil.Process.suspend, "it said nothing for 20 s")]
+)
+def test_a_head_that_goes_or_hangs_ends_the_run_in_one_sentence_and_the_next_cluster_finishes_it(
+    tmp_path: Path,
+    cluster: Raylets,
+    undisturbed: list[Record],
+    befalls: Callable[[psutil.Process], None],
+    said: str,
 ) -> None:
     place = Place(tmp_path)
     place.write_study(trials=1_000_000, steps=100)
     process = place.start("run", "study", "--address", cluster.address, **AWAY)
     await_that(lambda: segment_paths(place.folder))
-    head_of().kill()
-    _, stderr = process.communicate(timeout=150)
+    head = head_of()
+    befalls(head)
+    try:
+        _, stderr = process.communicate(timeout=150)
+    finally:
+        head.kill()  # resumed, it would take its nodes for dead
     assert process.returncode == 4, stderr
+    assert said in stderr
     assert "Traceback" not in stderr
     assert stderr.count("Results so far are safe: start the cluster and run again") == 1, stderr
     total = max(record.number for record in place.records()) + 200
