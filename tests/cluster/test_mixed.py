@@ -18,13 +18,11 @@ from pipeline.execution.ray_executor import RayExecutor
 from pipeline.ports import Device
 from pipeline.session import drive
 from pipeline.slot_board import read_board
-from pipeline.space import LogInteger, LogReal
-from pipeline.study import Study
 from tests.cluster.audit import exactly_once
 from tests.cluster.paced import start_paced
 from tests.cluster.raylets import Raylets, raylets
 from tests.endtoend.command import Place
-from tests.endtoend.test_ray_study import settings_for
+from tests.endtoend.test_ray_study import settings_for, shallow_study
 from tests.fakes_work import GpuWork, PacedWork
 
 pytestmark = [
@@ -128,15 +126,7 @@ def test_a_gpu_s_memory_that_runs_out_splits_the_pack_and_fails_the_trial_that_n
     tmp_path: Path, empty_database: Path
 ) -> None:
     place = Place(tmp_path).with_database(empty_database)
-    study = Study(
-        name="study",
-        question="q",
-        space={"depth": LogInteger(2, 8), "init_scale": LogReal(0.5, 4)},
-        recipe={"steps": 10},
-        budget={"trials": 100},
-        resources={"device": "gpu", "gpu_share": 0.5},
-        tracking={"children": 0},
-    )
+    study = shallow_study(100, resources={"device": "gpu", "gpu_share": 0.5})
     ray.init(address="local", num_cpus=0, num_gpus=1, include_dashboard=False, log_to_driver=False)
     try:
         work = GpuWork(tmp_path, too_large=frozenset([13]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -10,6 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline import calibration
+from pipeline.calibration import store_cost_models
+from pipeline.packing import CostModel
 from pipeline.session import drive
 from pipeline.settings import Setting, Settings
 from pipeline.space import Choice, LogInteger, LogReal
@@ -43,6 +47,13 @@ def settings_for(root: Path) -> Settings:
     )
 
 
+def shallow_study(trials: int, **more: object) -> Study:
+    """A study of that many trainings of no great length, in the folder `settings_for` names."""
+    space = {"depth": LogInteger(2, 8), "init_scale": LogReal(0.5, 4)}
+    fields = {"name": "study", "question": "q", "space": space, "recipe": {"steps": 10}, "budget": {"trials": trials}}
+    return Study.model_validate({**fields, "tracking": {"children": 0}, **more})
+
+
 def test_killed_workers_are_replaced_and_values_equal_the_serial_engine_s(tmp_path_factory, empty_database):
     serial, parallel = (Place(tmp_path_factory.mktemp(name)).with_database(empty_database) for name in ("one", "many"))
     for place in (serial, parallel):
@@ -69,14 +80,7 @@ def test_killed_workers_are_replaced_and_values_equal_the_serial_engine_s(tmp_pa
 
 def test_only_the_poisonous_trial_fails(tmp_path, empty_database):
     place = Place(tmp_path).with_database(empty_database)
-    study = Study(
-        name="study",
-        question="q",
-        space={"depth": LogInteger(2, 8), "init_scale": LogReal(0.5, 4)},
-        recipe={"steps": 10},
-        budget={"trials": 40},
-        tracking={"children": 0},
-    )
+    study = shallow_study(40)
     work = PoisonousWork(frozenset({13}), os.getpid())
     ended = drive(study, settings_for(tmp_path), source=None, engine="ray", work=work)
     assert (ended.progress.done, ended.progress.failed) == (40, 1)
@@ -93,8 +97,10 @@ def test_only_the_poisonous_trial_fails(tmp_path, empty_database):
 
 
 @pytest.mark.faults
-def test_a_trial_beyond_memory_fails_as_that_and_the_others_train(tmp_path, empty_database):
+def test_a_pack_beyond_memory_is_split_and_a_trial_beyond_it_fails_as_that(tmp_path, empty_database, monkeypatch):
     """Real training in real worker processes that may not grow: RLIMIT_AS."""
+    monkeypatch.setattr(calibration, "calibration_path", lambda: tmp_path / "calibration.json")
+    store_cost_models({"cpu": CostModel(measured=True)})  # a machine whose speed is unknown begins with small packs
     place = Place(tmp_path).with_database(empty_database)
     study = Study(
         name="study",
@@ -113,6 +119,9 @@ def test_a_trial_beyond_memory_fails_as_that_and_the_others_train(tmp_path, empt
     assert set(failures) == too_large
     assert all(reason.startswith("oom: ") for reason in failures.values()), failures
     assert ended.progress.done == 48
+    entries = [json.loads(line) for line in (place.folder / "attempts.jsonl").read_text().split("\n") if line]
+    split = {number for entry in entries if len(entry["numbers"]) > 1 for number in entry["numbers"]}
+    assert split - too_large, "a pack of trials that fit alone must have been split"
 
 
 def test_ctrl_c_in_the_terminal_drains_ray_too(tmp_path, empty_database):
