@@ -1,7 +1,7 @@
 """Question 4: does clipping cure explosion, and what does it do for vanishing? Judged by training alone."""
 
-from pipeline import Study
-from pipeline.space import Choice, LogInteger, LogReal
+from gradstab import Study
+from gradstab.study.space import Choice, LogInteger, LogReal
 
 STUDY = Study(
     name="clip_rescue",

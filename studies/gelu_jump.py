@@ -1,7 +1,7 @@
 """The edge of critical_lines that is too sharp for it: deep GELU networks, looked at closely."""
 
-from pipeline import Study
-from pipeline.space import LogReal
+from gradstab import Study
+from gradstab.study.space import LogReal
 
 STUDY = Study(
     name="gelu_jump",

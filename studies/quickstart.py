@@ -1,7 +1,7 @@
 """Where do gradients neither vanish nor explode, and does the network train there? Two minutes on two cores."""
 
-from pipeline import Study
-from pipeline.space import Choice, LogInteger, LogReal
+from gradstab import Study
+from gradstab.study.space import Choice, LogInteger, LogReal
 
 STUDY = Study(
     name="quickstart",

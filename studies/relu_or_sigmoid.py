@@ -1,7 +1,7 @@
 """Questions 2 and 3: is ReLU more likely to explode, and how fast does it vanish when weights are small?"""
 
-from pipeline import Study
-from pipeline.space import Choice, LogInteger, LogReal
+from gradstab import Study
+from gradstab.study.space import Choice, LogInteger, LogReal
 
 STUDY = Study(
     name="relu_or_sigmoid",

@@ -1,7 +1,7 @@
 """Question 1: can gradients explode at all with a sigmoid, whose slope is at most 1/4?"""
 
-from pipeline import Study
-from pipeline.space import LogInteger, LogReal
+from gradstab import Study
+from gradstab.study.space import LogInteger, LogReal
 
 STUDY = Study(
     name="sigmoid_explodes",

@@ -1,7 +1,7 @@
 """How deep can a tanh network be and still train, against the depth scale xi_c of theory?"""
 
-from pipeline import Study
-from pipeline.space import Choice, LogInteger
+from gradstab import Study
+from gradstab.study.space import Choice, LogInteger
 
 STUDY = Study(
     name="trainable_depth",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_limits
 
-from pipeline import calibration
+from gradstab.loop import calibration
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,7 +30,7 @@ def own_calibration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database without runs; its migrations take seconds, so it is made once and copied."""
-    from pipeline.tracking.sqlite_database import make_database
+    from gradstab.tracking.sqlite_database import make_database
 
     path = tmp_path_factory.mktemp("mlflow") / "empty.db"
     path.with_name(".empty.db.partial").write_bytes(b"a process killed among the migrations leaves a broken file")

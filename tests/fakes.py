@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.recipe import Recipe, probe_steps
-from pipeline.segments import Record
-from pipeline.space import Value
-from pipeline.trajectory import STATISTICS, FloatArray, Trajectory
-from pipeline.trial import trial_seed
+from gradstab.loop.trial import trial_seed
+from gradstab.record.segments import Record
+from gradstab.record.trajectory import STATISTICS, FloatArray, Trajectory
+from gradstab.study.recipe import Recipe, probe_steps
+from gradstab.study.space import Value
 
 REFERENCE_LOSS = float(np.log(10.0))
 EPOCH_MS = 1_700_000_000_000

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.execution.serial_executor import SerialExecutor
-from pipeline.packing import CostModel
-from pipeline.ports import Slot
-from pipeline.runner import Limits, Runner
-from pipeline.search.searcher import OptunaSearcher
-from pipeline.stability.criterion import TRAINING_RESPONSE_RANGE, TRAINING_RESPONSE_UNIT, Criterion
-from pipeline.study import Study
-from pipeline.trajectory import Trajectory
-from pipeline.trial import Trial
+from gradstab.execution.serial_executor import SerialExecutor
+from gradstab.loop.packing import CostModel
+from gradstab.loop.ports import Slot
+from gradstab.loop.runner import Limits, Runner
+from gradstab.loop.trial import Trial
+from gradstab.record.trajectory import Trajectory
+from gradstab.search.searcher import OptunaSearcher
+from gradstab.stability.judgement import TRAINING_RESPONSE_RANGE, TRAINING_RESPONSE_UNIT, Criterion
+from gradstab.study.study import Study
 from tests.fakes import REFERENCE_LOSS, make_trajectory
 from tests.problems import Problem
 

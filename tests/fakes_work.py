@@ -16,10 +16,10 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.ports import Kind, Slot, Work
-from pipeline.training.work import TrainingWork
-from pipeline.trajectory import Trajectory
-from pipeline.trial import Trial
+from gradstab.loop.ports import Kind, Slot, Work
+from gradstab.loop.trial import Trial
+from gradstab.record.trajectory import Trajectory
+from gradstab.training.work import TrainingWork
 from tests.fakes import make_trajectory
 
 OUT_OF_GPU_MEMORY = "CUDA out of memory. Tried to allocate 20.00 GiB."

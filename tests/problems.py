@@ -1,6 +1,6 @@
 """Planted regions: responses with a known boundary over real search spaces, with noise as much as is wanted.
 
-A problem answers in unit coordinates (pipeline.stability.coordinates), for integers and choices at the snapped ones.
+A problem answers in unit coordinates (gradstab.regression.coordinates), for integers and choices at the snapped ones.
 `measure` is what trainings give, `inside` is the truth.
 """
 
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
-from pipeline.space import AnyAxis, Choice, LogInteger, LogReal, Real, SearchSpace
-from pipeline.stability.coordinates import Array, Coordinates
-from pipeline.stability.layer_maps import layer_maps
-from pipeline.stability.response_band import ResponseBand
-from pipeline.stability.scalar_functions import as_function
-from pipeline.stability.theory import log_lengths
+from gradstab.regression.coordinates import Array, Coordinates
+from gradstab.regression.warp import ResponseBand
+from gradstab.study.space import AnyAxis, Choice, LogInteger, LogReal, Real, SearchSpace
+from gradstab.theory.critical_scales import log_lengths
+from gradstab.theory.layer_maps import layer_maps
+from gradstab.theory.scalar_functions import as_function
 
 RATIO = ResponseBand("R", -1.0, 1.0, 1.0, "vanishing", "exploding")
 BELOW_ZERO = ResponseBand("T", -np.inf, 0.0, 1.0, high_side="untrained", diverged_from=4.0)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.recipe import Recipe, probe_steps
-from pipeline.training.data import Dataset
-from pipeline.training.initialisation import Stream, generator, hidden_biases, hidden_weights, readout_weights
+from gradstab.study.recipe import Recipe, probe_steps
+from gradstab.training.data import Dataset
+from gradstab.training.initialisation import Stream, generator, hidden_biases, hidden_weights, readout_weights
 
 Phi = Callable[[Tensor], Tensor]
 

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from pipeline.space import Choice
-from pipeline.stability.coordinates import CONDITIONS, Array, Coordinates
-from pipeline.stability.kernel import JITTER, HyperParameters
-from pipeline.stability.surrogate import Surrogate
+from gradstab.regression.coordinates import CONDITIONS, Array, Coordinates
+from gradstab.regression.kernel import JITTER, HyperParameters
+from gradstab.regression.surrogate import Surrogate
+from gradstab.study.space import Choice
 
 
 def covariance(coordinates: Coordinates, hyper: HyperParameters, first_D: Array, second_D: Array) -> float:

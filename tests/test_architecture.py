@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "pipeline"
+PACKAGE = Path(__file__).parent.parent / "pipeline" / "gradstab"
 
 FLOORS = {
     0: {
@@ -145,7 +145,7 @@ def test_room_inits_hold_a_docstring_only():
 
 
 def test_verb_list_is_closed():
-    from pipeline.cli import cli
+    from gradstab.cli import cli
 
     assert set(cli.commands) == VERBS, "a verb is added on purpose: to this list, the README and the changelog"
 

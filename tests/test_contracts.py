@@ -14,11 +14,15 @@ import numpy as np
 import optuna
 import pytest
 
-from pipeline.data_spec import DataError
-from pipeline.execution.serial_executor import SerialExecutor
-from pipeline.ports import Executor, PackResult, Proposal, Searcher, Telling, Work
-from pipeline.recipe import Recipe
-from pipeline.sampler_spec import (
+from gradstab.execution.serial_executor import SerialExecutor
+from gradstab.loop.ports import Executor, PackResult, Proposal, Searcher, Telling, Work
+from gradstab.loop.trial import Trial, trial_seed
+from gradstab.record.trajectory import STATISTICS
+from gradstab.search.history import ATTRIBUTE_PREFIX
+from gradstab.search.searcher import OptunaSearcher
+from gradstab.study.data_spec import DataError
+from gradstab.study.recipe import Recipe
+from gradstab.study.sampler_spec import (
     AnySampler,
     BoundarySampler,
     CmaEsSampler,
@@ -28,11 +32,7 @@ from pipeline.sampler_spec import (
     SobolSampler,
     TpeSampler,
 )
-from pipeline.search.history import ATTRIBUTE_PREFIX
-from pipeline.search.searcher import OptunaSearcher
-from pipeline.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
-from pipeline.trajectory import STATISTICS
-from pipeline.trial import Trial, trial_seed
+from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
 from tests.fakes_work import PlantedWork, PoisonousWork, RaisingWork, SwitchingWork
 from tests.problems import RATIO
 from tests.search.storages import plain_storage, storage_url
@@ -153,7 +153,7 @@ class TestSerialExecutor(ExecutorContract):
 class TestRayExecutor(ExecutorContract):
     @staticmethod
     def make(work: Work) -> Executor:
-        from pipeline.execution.ray_executor import RayExecutor
+        from gradstab.execution.ray_executor import RayExecutor
 
         return RayExecutor(work, 2)
 

@@ -18,7 +18,7 @@ import pytest
 import ray
 import yaml
 
-from pipeline.provenance import COMMIT_VARIABLE
+from gradstab.system.provenance import COMMIT_VARIABLE
 
 ROOT = Path(__file__).parent.parent
 DOCKER = ROOT / "docker"

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.segments import read_segment, segment_paths
-from pipeline.space import LogInteger, LogReal
-from pipeline.study_folder import StudyFolder
+from gradstab.record.segments import read_segment, segment_paths
+from gradstab.record.study_folder import StudyFolder
+from gradstab.study.space import LogInteger, LogReal
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
-from pipeline.lost_folder import recover_folder
-from pipeline.settings import Setting, Settings
-from pipeline.study import Study
-from pipeline.study_folder import StudyFolder
+from gradstab.cli import main
+from gradstab.record.study_folder import StudyFolder
+from gradstab.study.settings import Setting, Settings
+from gradstab.study.study import Study
+from gradstab.tracking.rebuild_process import recover_folder
 
 QUESTION = "Ποῦ; où?"
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from pipeline.recipe import Recipe
-from pipeline.training.data import BatchOrder, Dataset
-from pipeline.training.initialisation import hidden_weights, readout_weights
+from gradstab.study.recipe import Recipe
+from gradstab.training.data import BatchOrder, Dataset
+from gradstab.training.initialisation import hidden_weights, readout_weights
 
 Report = Callable[[dict[str, float]], None]
 

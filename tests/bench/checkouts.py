@@ -73,7 +73,7 @@ def _seconds(child: subprocess.Popen[str], case: str) -> float:
 
 def _train_on_demand() -> None:
     """The child: CPU seconds of each pack asked for, after a first short run of its own."""
-    from pipeline.training.work import TrainingWork
+    from gradstab.training.work import TrainingWork
     from tests.bench.studies import STUDIES, STUDY_T, changed, spread_points, trials_of
     from tests.bench.training import run_pack
 

@@ -18,13 +18,13 @@ from unittest import mock
 
 import psutil
 
-from pipeline import session
-from pipeline.ports import Slot
-from pipeline.segments import write_segment
-from pipeline.settings import Setting, Settings
-from pipeline.study import Study
-from pipeline.trajectory import Trajectory
-from pipeline.trial import Trial
+from gradstab.loop.ports import Slot
+from gradstab.loop.trial import Trial
+from gradstab.record.segments import write_segment
+from gradstab.record.trajectory import Trajectory
+from gradstab.session import drive as session
+from gradstab.study.settings import Setting, Settings
+from gradstab.study.study import Study
 from tests.bench.studies import STUDY_T, changed
 from tests.fakes_work import PlantedWork
 
@@ -110,7 +110,7 @@ def main() -> None:
     open_searcher = session.open_searcher
     with (
         mock.patch.object(session, "open_searcher", lambda *given: TimedSearcher(open_searcher(*given))),
-        mock.patch("pipeline.runner.write_segment", _timed("record", write_segment)),
+        mock.patch("gradstab.loop.runner.write_segment", _timed("record", write_segment)),
         mock.patch.object(session, "store_cost_models"),
     ):
         driven(changed(study, trials=first), settings)

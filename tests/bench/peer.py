@@ -42,7 +42,7 @@ def trainable(config: dict[str, Any]) -> None:
     """One training: imports, data and network inside the function, as Ray's pages have it."""
     import torch
 
-    from pipeline.training.data import load_dataset
+    from gradstab.training.data import load_dataset
     from tests.bench.bare_loop import train_bare
 
     torch.set_num_threads(1)

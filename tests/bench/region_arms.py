@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import optuna
 
-from pipeline.sampler_spec import GridSampler
-from pipeline.search.designs import Design, GridDesign, RandomDesign, SobolDesign
-from pipeline.search.history import History
-from pipeline.search.samplers import distributions_of
-from pipeline.stability.boundary_search import BoundarySearch
-from pipeline.stability.certificate import Certificate, read_certificate
-from pipeline.stability.coordinates import Array
-from pipeline.stability.region_model import Measured, RegionModel
-from pipeline.stability.response_band import ResponseBand
+from gradstab.regression.coordinates import Array
+from gradstab.regression.warp import ResponseBand
+from gradstab.sampling.boundary_search import BoundarySearch
+from gradstab.sampling.region_model import Measured, RegionModel
+from gradstab.search.designs import Design, GridDesign, RandomDesign, SobolDesign
+from gradstab.search.history import History
+from gradstab.search.samplers import distributions_of
+from gradstab.stability.certificate import Certificate, read_certificate
+from gradstab.study.sampler_spec import GridSampler
 from tests.fakes_regions import open_study, study_of
 from tests.problems import Problem
 

@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.stability.estimator import Estimator
-from pipeline.stability.fitting import fit_surrogate
-from pipeline.stability.phase_diagram import cloud, phase_diagram
-from pipeline.stability.region import find_regions
+from gradstab.regression.fitting import fit_surrogate
+from gradstab.stability.estimator import Estimator
+from gradstab.stability.phase_diagram import cloud, phase_diagram
+from gradstab.stability.region import find_regions
 from tests import problems
 from tests.bench.region_arms import ARMS, Chosen, driven
 from tests.problems import Problem

@@ -43,7 +43,7 @@ def machine() -> dict[str, Any]:
     """What a figure depends on beside the commit."""
     import torch
 
-    from pipeline.provenance import git_commit, versions
+    from gradstab.system.provenance import git_commit, versions
 
     return {
         "processor": _processor(),

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.ports import Slot
-from pipeline.study import Study
-from pipeline.training.data import load_dataset
-from pipeline.training.work import TrainingWork
+from gradstab.loop.ports import Slot
+from gradstab.study.study import Study
+from gradstab.training.data import load_dataset
+from gradstab.training.work import TrainingWork
 from tests.bench.bare_loop import train_bare
 from tests.bench.studies import changed, num_true_parameters, spread_points, trials_of, true_flops
 

@@ -15,12 +15,13 @@ from unittest import mock
 
 from ray.cluster_utils import Cluster
 
-from pipeline import packing, session
-from pipeline.ports import Slot
-from pipeline.segments import Record, read_segment, segment_paths
-from pipeline.settings import Setting, Settings
-from pipeline.trajectory import Trajectory
-from pipeline.trial import Trial
+from gradstab.loop import packing
+from gradstab.loop.ports import Slot
+from gradstab.loop.trial import Trial
+from gradstab.record.segments import Record, read_segment, segment_paths
+from gradstab.record.trajectory import Trajectory
+from gradstab.session import drive as session
+from gradstab.study.settings import Setting, Settings
 from tests.bench.studies import STUDY_T, changed
 from tests.fakes_work import SleepingWork
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from pipeline.packing import DataShape
-from pipeline.recipe import Recipe
-from pipeline.space import Choice, Integer, LogReal, Value
-from pipeline.study import Study
-from pipeline.trial import Trial, trial_seed
+from gradstab.loop.packing import DataShape
+from gradstab.loop.trial import Trial, trial_seed
+from gradstab.study.recipe import Recipe
+from gradstab.study.space import Choice, Integer, LogReal, Value
+from gradstab.study.study import Study
 
 STUDY_T = Study(
     name="T",

@@ -8,8 +8,8 @@ from typing import Any
 from torch._C._profiler import _ExperimentalConfig
 from torch.profiler import ProfilerActivity, profile
 
-from pipeline.study import Study
-from pipeline.trial import Trial
+from gradstab.loop.trial import Trial
+from gradstab.study.study import Study
 from tests.bench.measure import Row
 from tests.bench.sizes import Sizes
 from tests.bench.studies import changed, trials_of

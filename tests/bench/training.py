@@ -10,13 +10,13 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.packing import CostModel, flops, pack_length, padded
-from pipeline.ports import Slot
-from pipeline.runner import FIRST_TARGET_SECONDS, TARGET_SECONDS
-from pipeline.study import Study
-from pipeline.training.data import load_dataset
-from pipeline.training.work import TrainingWork
-from pipeline.trial import Trial
+from gradstab.loop.packing import CostModel, flops, pack_length, padded
+from gradstab.loop.ports import Slot
+from gradstab.loop.runner import FIRST_TARGET_SECONDS, TARGET_SECONDS
+from gradstab.loop.trial import Trial
+from gradstab.study.study import Study
+from gradstab.training.data import load_dataset
+from gradstab.training.work import TrainingWork
 from tests.bench.bare_loop import train_bare
 from tests.bench.measure import Row
 from tests.bench.same_networks import check_same_networks

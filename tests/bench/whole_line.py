@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.segments import Record, read_segment, segment_paths
-from pipeline.study import Study
-from pipeline.tracking.shipping_files import load_state
+from gradstab.record.segments import Record, read_segment, segment_paths
+from gradstab.study.study import Study
+from gradstab.tracking.shipping_files import load_state
 from tests.bench.children import Finished, run_child, stored, with_database
 from tests.bench.measure import Row
 from tests.bench.same_networks import check_peer
@@ -105,7 +105,7 @@ def run_ours(place: Place, study: Study, trials: int, *, engine: str = "ray", de
     file = write_study(study, folder / "study.yaml", budget={"trials": trials}, tracking={"detail": detail})
     results = folder / study.name
     shipper = ShipperWatch(results)
-    arguments = ["pipeline", "run", str(file), "--engine", engine, "--results", str(folder)]
+    arguments = ["gradstab", "run", str(file), "--engine", engine, "--results", str(folder)]
     arguments.append("--no-report")  # the peer writes none
     finished = run_child(arguments, folder, place.caches, watch=shipper)
     records = [record for path in segment_paths(results) for record in read_segment(path)]
@@ -154,7 +154,7 @@ class ShipperWatch:
     @staticmethod
     def _found(driver: int) -> psutil.Process | None:
         children = psutil.Process(driver).children()
-        return next((child for child in children if "pipeline.tracking.shipper" in child.cmdline()), None)
+        return next((child for child in children if "gradstab.tracking.shipper" in child.cmdline()), None)
 
 
 def whole_line(place: Place, sizes: Sizes) -> list[Row]:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline.segments import segment_numbers, segment_paths
+from gradstab.record.segments import segment_numbers, segment_paths
 from tests.cluster.audit import busy, equal_values, exactly_once, told, verdict
 from tests.cluster.raylets import Raylets, raylets
 from tests.endtoend.command import Place

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from pipeline.segments import Record
+from gradstab.record.segments import Record
 from tests.endtoend.command import values_of
 
 

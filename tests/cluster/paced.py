@@ -12,10 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.errors import GradstabError
-from pipeline.lookup import find_settings, find_study
-from pipeline.ports import KINDS
-from pipeline.session import Listener, drive
+from gradstab.commands.lookup import find_settings, find_study
+from gradstab.errors import GradstabError
+from gradstab.loop.ports import KINDS
+from gradstab.session.drive import Listener, drive
 from tests.endtoend.command import Place
 from tests.fakes_work import PacedWork
 

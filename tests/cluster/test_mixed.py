@@ -14,10 +14,10 @@ import pytest
 import ray
 import torch
 
-from pipeline.execution.ray_executor import RayExecutor
-from pipeline.ports import Device
-from pipeline.session import drive
-from pipeline.slot_board import read_board
+from gradstab.execution.ray_executor import RayExecutor
+from gradstab.loop.ports import Device
+from gradstab.loop.slot_board import read_board
+from gradstab.session.drive import drive
 from tests.cluster.audit import exactly_once
 from tests.cluster.paced import start_paced
 from tests.cluster.raylets import Raylets, raylets

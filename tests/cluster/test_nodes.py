@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.attempts import NODE_LOST
-from pipeline.execution.ray_executor import RayExecutor
-from pipeline.ports import PackResult
-from pipeline.recipe import Recipe
-from pipeline.segments import Record, segment_paths
-from pipeline.trial import Trial
+from gradstab.execution.ray_executor import RayExecutor
+from gradstab.loop.attempts import NODE_LOST
+from gradstab.loop.ports import PackResult
+from gradstab.loop.trial import Trial
+from gradstab.record.segments import Record, segment_paths
+from gradstab.study.recipe import Recipe
 from tests.cluster.raylets import Raylets, raylets
 from tests.endtoend.command import Place, values_of
 from tests.fakes_work import SleepingWork

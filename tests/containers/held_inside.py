@@ -12,7 +12,7 @@ import optuna
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from pipeline.segments import read_segment, segment_paths
+from gradstab.record.segments import read_segment, segment_paths
 
 study = sys.argv[1]
 folder = Path(os.environ["GRADSTAB_RESULTS"]) / study

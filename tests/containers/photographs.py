@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from pipeline.tracking.links import view_link
+from gradstab.tracking.links import view_link
 
 _QUIET = (
     "--headless",

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.provenance import COMMIT_VARIABLE, git_commit
+from gradstab.system.provenance import COMMIT_VARIABLE, git_commit
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = "gradstab-test"
@@ -45,7 +45,7 @@ def build() -> None:
     for target in ("server", "worker"):
         command = ["docker", "buildx", "build", "--quiet", "--load", "--file=docker/Dockerfile", f"--target={target}"]
         run(*command, *extra, f"--tag=gradstab-{target}:local", ".", cwd=ROOT)
-    asked = ("python", "-c", "from pipeline.provenance import git_commit; print(git_commit() or '')")
+    asked = ("python", "-c", "from gradstab.system.provenance import git_commit; print(git_commit() or '')")
     known = run("docker", "run", "--rm", "gradstab-worker:local", *asked).stdout.strip()
     if known != commit:
         sys.exit(f"the image must know its commit {commit!r}, but a run from it says {known!r}")
@@ -56,7 +56,7 @@ class Command:
 
     def __init__(self, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed with this object
-        command = [sys.executable, "-m", "pipeline", *arguments]
+        command = [sys.executable, "-m", "gradstab", *arguments]
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=self._log, stderr=subprocess.STDOUT, text=True
         )

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from pipeline.segments import Record, read_segment, segment_paths
+from gradstab.record.segments import Record, read_segment, segment_paths
 
 PATIENCE = 150.0  # seconds, for what a busy machine takes its time with; nothing waits for it where all is well
 
@@ -60,7 +60,7 @@ class Place:
         if arguments[:1] == ("run",) and "--report" not in arguments:
             arguments = (*arguments, "--no-report")
         return subprocess.Popen(
-            [sys.executable, "-m", "pipeline", *arguments],
+            [sys.executable, "-m", "gradstab", *arguments],
             cwd=self.root,
             env={**self.environment(), **environment},
             stdout=subprocess.PIPE,

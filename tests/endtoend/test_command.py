@@ -46,7 +46,7 @@ def test_shell_completion_is_there(place):
 def test_check_imports_nothing_heavy_and_prints_data_on_stdout(place):
     place.write_study()
     code = (
-        "import sys\nfrom pipeline.cli import main\n"
+        "import sys\nfrom gradstab.cli import main\n"
         "sys.argv = ['gradstab', 'check', 'study', '--format', 'json']\n"
         "try: main()\nexcept SystemExit as end: assert not end.code, end.code\n"
         "heavy = {'torch', 'ray', 'optuna', 'mlflow', 'pandas', 'sklearn'} & set(sys.modules)\n"
@@ -89,7 +89,7 @@ def test_run_status_list_and_the_same_run_again(place, tmp_path_factory):
 
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     again = subprocess.run(
-        [sys.executable, "-m", "pipeline", "run", str(path), "--engine", "serial"],
+        [sys.executable, "-m", "gradstab", "run", str(path), "--engine", "serial"],
         cwd=elsewhere,
         env=place.environment(),
         capture_output=True,
@@ -323,7 +323,7 @@ def test_a_sqlite_storage_is_a_real_optuna_study(place):
 def test_results_in_python(place, monkeypatch):
     place.write_study(trials=6)
     place.run("run", "study", "--engine", "serial")
-    from pipeline import load_results
+    from gradstab import load_results
 
     results = load_results(place.folder)
     assert list(results.trials.index) == list(range(6))

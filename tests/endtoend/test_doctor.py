@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.segments import segment_paths
+from gradstab.record.segments import segment_paths
 from tests.endtoend.command import Place, assert_exactly_once, values_of
 
 TRIALS = 24

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.segments import segment_paths
+from gradstab.record.segments import segment_paths
 from tests.endtoend.command import Place, values_of
 from tests.search.storages import Server, plain_storage, postgresql_server
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline import calibration
-from pipeline.calibration import store_cost_models
-from pipeline.packing import CostModel
-from pipeline.session import drive
-from pipeline.settings import Setting, Settings
-from pipeline.space import Choice, LogInteger, LogReal
-from pipeline.study import Study
-from pipeline.training.work import TrainingWork
+from gradstab.loop import calibration
+from gradstab.loop.calibration import store_cost_models
+from gradstab.loop.packing import CostModel
+from gradstab.session.drive import drive
+from gradstab.study.settings import Setting, Settings
+from gradstab.study.space import Choice, LogInteger, LogReal
+from gradstab.study.study import Study
+from gradstab.training.work import TrainingWork
 from tests.endtoend.command import PATIENCE, Place, assert_exactly_once, finished, values_of
 from tests.fakes_work import PoisonousWork, StarvingWork
 

@@ -9,13 +9,13 @@ import pytest
 import ray
 import torch
 
-from pipeline.data_spec import Digits
-from pipeline.execution.ray_cluster import ExecutionError
-from pipeline.execution.ray_executor import RayExecutor
-from pipeline.ports import PackResult
-from pipeline.recipe import Recipe
-from pipeline.training.work import TrainingWork
-from pipeline.trial import Trial
+from gradstab.execution.ray_cluster import ExecutionError
+from gradstab.execution.ray_executor import RayExecutor
+from gradstab.loop.ports import PackResult
+from gradstab.loop.trial import Trial
+from gradstab.study.data_spec import Digits
+from gradstab.study.recipe import Recipe
+from gradstab.training.work import TrainingWork
 from tests.fakes_work import OUT_OF_GPU_MEMORY, GpuWork
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("declared")]

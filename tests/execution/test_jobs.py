@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from pipeline.execution.jobs import ClusterError, ClusterJobs, given_address
+from gradstab.execution.jobs import ClusterError, ClusterJobs, given_address
 
 
 @pytest.fixture(autouse=True)

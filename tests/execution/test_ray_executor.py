@@ -15,12 +15,12 @@ from typing import Any
 import psutil
 import pytest
 
-from pipeline.execution.ray_cluster import Demand, ExecutionError, _connect
-from pipeline.execution.ray_executor import RayExecutor
-from pipeline.ports import PackResult, Slot
-from pipeline.recipe import Recipe
-from pipeline.trajectory import Trajectory
-from pipeline.trial import Trial
+from gradstab.execution.ray_cluster import Demand, ExecutionError, _connect
+from gradstab.execution.ray_executor import RayExecutor
+from gradstab.loop.ports import PackResult, Slot
+from gradstab.loop.trial import Trial
+from gradstab.record.trajectory import Trajectory
+from gradstab.study.recipe import Recipe
 from tests.fakes_work import HangingWork, PlantedWork
 
 ROOT = Path(__file__).parent.parent.parent
@@ -137,7 +137,7 @@ def connections(process: psutil.Process) -> list[Any]:
 
 DRIVER = """
 import os, signal, sys, time
-from pipeline.execution.ray_executor import RayExecutor
+from gradstab.execution.ray_executor import RayExecutor
 from tests.execution.test_ray_executor import make_trial
 from tests.fakes_work import PoisonousWork, SleepingWork, SwitchingWork
 import psutil
@@ -164,8 +164,8 @@ executor.close()
 def test_a_ctrl_c_spares_workers_a_foreign_folder_hides_nothing_and_nobody_survives(
     tmp_path: Path, ending: str
 ) -> None:
-    (tmp_path / "pipeline").mkdir()
-    (tmp_path / "pipeline" / "__init__.py").write_text("raise RuntimeError('a package of the same name, not ours')")
+    (tmp_path / "gradstab").mkdir()
+    (tmp_path / "gradstab" / "__init__.py").write_text("raise RuntimeError('a package of the same name, not ours')")
     (tmp_path / "driver.py").write_text(f"import sys; sys.path[0] = {str(ROOT)!r}\n{DRIVER}")
     done = subprocess.run(
         [sys.executable, "driver.py", ending],
@@ -210,7 +210,7 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(address: str) -> None:
 
 
 def test_the_serial_engine_imports_no_ray() -> None:
-    code = "import sys, pipeline.execution.serial_executor; sys.exit('ray' in sys.modules)"
+    code = "import sys, gradstab.execution.serial_executor; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

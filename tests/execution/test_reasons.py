@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.execution.reasons import reason_of
+from gradstab.execution.reasons import reason_of
 
 BEYOND = 2**46  # elements: more than a process can address
 

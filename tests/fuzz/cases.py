@@ -12,12 +12,12 @@ from unittest import mock
 
 import yaml
 
-from pipeline.errors import GradstabError, StudyError
-from pipeline.estimate import estimate
-from pipeline.packing import CostModel
-from pipeline.settings import resolve_settings
-from pipeline.study import Study
-from pipeline.study_file import load_study_file
+from gradstab.commands.estimate import estimate
+from gradstab.errors import GradstabError, StudyError
+from gradstab.loop.packing import CostModel
+from gradstab.study.file import load_study_file
+from gradstab.study.settings import resolve_settings
+from gradstab.study.study import Study
 from tests.fuzz.values import NUMBERS, SOUND, WORDS, hostile, mutated, sound, spelled
 
 SECRET = "hunter2"

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import Study
-from pipeline.segments import write_segment
-from pipeline.space import Choice, LogInteger, LogReal, Value
-from pipeline.study_folder import StudyFolder, make_folder
+from gradstab import Study
+from gradstab.record.segments import write_segment
+from gradstab.record.study_folder import StudyFolder, make_folder
+from gradstab.study.space import Choice, LogInteger, LogReal, Value
 from tests.fakes import REFERENCE_LOSS, make_record
 
 LAST_TRAINABLE = 12.0  # layers, of tanh half as many

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline.cli import cli
-from pipeline.errors import UsageError
-from pipeline.report.overlay import make_comparison
-from pipeline.report.results import Results
-from pipeline.space import AnyAxis, Choice, Integer, LogInteger, LogReal, Real, SearchSpace
-from pipeline.stability.comparison import common_space, volume_difference, within
-from pipeline.stability.coordinates import Coordinates
-from pipeline.stability.region import Volume
+from gradstab.cli import cli
+from gradstab.errors import UsageError
+from gradstab.regression.coordinates import Coordinates
+from gradstab.report.overlay import make_comparison
+from gradstab.results.results import Results
+from gradstab.stability.comparison import common_space, volume_difference, within
+from gradstab.stability.region import Volume
+from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, LogReal, Real, SearchSpace
 from tests.report.planted import plant, true_volume
 
 NARROWER: dict[str, AnyAxis] = {

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline.cli import cli
-from pipeline.errors import UsageError
-from pipeline.report.results import Results
-from pipeline.space import Choice, LogInteger, LogReal
-from pipeline.study_folder import StudyFolder
+from gradstab.cli import cli
+from gradstab.errors import UsageError
+from gradstab.record.study_folder import StudyFolder
+from gradstab.results.results import Results
+from gradstab.study.space import Choice, LogInteger, LogReal
 from tests.report.planted import LAST_TRAINABLE, plant
 
 

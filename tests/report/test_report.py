@@ -13,19 +13,19 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from pipeline.cli import cli
-from pipeline.errors import StorageError, UsageError
-from pipeline.report.findings import find
-from pipeline.report.rejudge import rejudged
-from pipeline.report.report import make_report
-from pipeline.report.results import Results
-from pipeline.segments import write_segment
-from pipeline.space import Choice, LogInteger, LogReal, Value
-from pipeline.stability.certificate import Certificate, write_certificate
-from pipeline.stability.criterion import Criterion
-from pipeline.stability.forecast import scale_forecast
-from pipeline.study_folder import StudyFolder
-from pipeline.summary import written_report
+from gradstab.cli import cli
+from gradstab.commands.summary import written_report
+from gradstab.errors import StorageError, UsageError
+from gradstab.record.segments import write_segment
+from gradstab.record.study_folder import StudyFolder
+from gradstab.report.findings import find
+from gradstab.report.report import make_report
+from gradstab.results.rejudge import rejudged
+from gradstab.results.results import Results
+from gradstab.stability.certificate import Certificate, write_certificate
+from gradstab.stability.judgement import Criterion
+from gradstab.study.space import Choice, LogInteger, LogReal, Value
+from gradstab.theory.forecast import scale_forecast
 from tests.fakes import make_mixed_records, make_record
 from tests.report.planted import LAST_TRAINABLE, plant, true_volume
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from pipeline.report.results import Results
-from pipeline.session import run_study
-from pipeline.study_file import load_study_file
-from pipeline.terminal import duration, say
+from gradstab.commands.terminal import duration, say
+from gradstab.results.results import Results
+from gradstab.session.drive import run_study
+from gradstab.study.file import load_study_file
 from tests.science import clipping, critical_lines, layer_gain, safe_core, trainable_depth
 from tests.science.claims import print_claims
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.report.results import Results
-from pipeline.stability.forecast import scale_forecast
-from pipeline.stability.intervals import IntervalInput, StableInterval, stable_intervals
-from pipeline.study_folder import StudyFolder
-from pipeline.terminal import print_rows
+from gradstab.commands.terminal import print_rows
+from gradstab.record.study_folder import StudyFolder
+from gradstab.results.results import Results
+from gradstab.stability.intervals import IntervalInput, StableInterval, stable_intervals
+from gradstab.theory.forecast import scale_forecast
 from tests.science.crossings import Crossing, crossings
 from tests.science.trainable_depth import depth_of_half
 

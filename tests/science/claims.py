@@ -29,7 +29,7 @@ class Claim:
 
 def print_claims(claims: Sequence[Claim]) -> None:
     """The table, misses marked, and the count."""
-    from pipeline.terminal import print_rows
+    from gradstab.commands.terminal import print_rows
 
     rows = [[c.claim, c.expected, c.measured, c.interval, c.num_trials, "yes" if c.holds else "NO"] for c in claims]
     held = sum(claim.holds for claim in claims)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.data_spec import Digits
-from pipeline.recipe import Recipe
-from pipeline.space import Value
-from pipeline.stability.criterion import nonfinite_step
-from pipeline.training.data import load_dataset
-from pipeline.training.trainer import train
-from pipeline.trajectory import Trajectory
+from gradstab.record.trajectory import Trajectory
+from gradstab.stability.judgement import nonfinite_step
+from gradstab.study.data_spec import Digits
+from gradstab.study.recipe import Recipe
+from gradstab.study.space import Value
+from gradstab.training.data import load_dataset
+from gradstab.training.trainer import train
 from tests.science.claims import Claim
 
 SEEDS = 3

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from pipeline.report.results import Results
+from gradstab.results.results import Results
 from tests.science.claims import Claim
 from tests.science.crossings import Crossing, crossings
 

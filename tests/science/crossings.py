@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.space import LogReal, SearchSpace
-from pipeline.stability.coordinates import Coordinates
-from pipeline.stability.fitting import fit_surrogate
-from pipeline.stability.response_band import ResponseBand
+from gradstab.regression.coordinates import Coordinates
+from gradstab.regression.fitting import fit_surrogate
+from gradstab.regression.warp import ResponseBand
+from gradstab.study.space import LogReal, SearchSpace
 
 Array = NDArray[np.float64]
 

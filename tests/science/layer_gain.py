@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data_spec import Teacher
-from pipeline.recipe import Recipe
-from pipeline.stability.criterion import layer_rate
-from pipeline.stability.layer_maps import chi_1
-from pipeline.stability.scalar_functions import as_function
-from pipeline.stability.theory import log_lengths
-from pipeline.training.data import Dataset, load_dataset
-from pipeline.training.trainer import train
+from gradstab.stability.judgement import layer_rate
+from gradstab.study.data_spec import Teacher
+from gradstab.study.recipe import Recipe
+from gradstab.theory.critical_scales import log_lengths
+from gradstab.theory.layer_maps import chi_1
+from gradstab.theory.scalar_functions import as_function
+from gradstab.training.data import Dataset, load_dataset
+from gradstab.training.trainer import train
 from tests.science.claims import Claim
 
 WIDTH, DEPTH, SEEDS = 512, 24, 4

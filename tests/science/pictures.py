@@ -15,10 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pipeline.report.results import Results
-from pipeline.stability.forecast import scale_forecast
-from pipeline.stability.layer_maps import chi_1
-from pipeline.stability.theory import band_edges, critical_init_scale, log_lengths
+from gradstab.results.results import Results
+from gradstab.theory.critical_scales import band_edges, critical_init_scale, log_lengths
+from gradstab.theory.forecast import scale_forecast
+from gradstab.theory.layer_maps import chi_1
 from tests.science.answers import results_of
 from tests.science.critical_lines import EXPECTED, LEVELS, lines
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.ports import Slot
-from pipeline.report.results import Results
-from pipeline.stability.criterion import judge
-from pipeline.stability.region import SAFE
-from pipeline.study_folder import StudyFolder
-from pipeline.training.work import TrainingWork
-from pipeline.trial import Trial, trial_seed
+from gradstab.loop.ports import Slot
+from gradstab.loop.trial import Trial, trial_seed
+from gradstab.record.study_folder import StudyFolder
+from gradstab.results.results import Results
+from gradstab.stability.judgement import judge
+from gradstab.stability.region import SAFE
+from gradstab.training.work import TrainingWork
 from tests.science.claims import Claim
 
 FIRST_NUMBER = 1_000_000_000  # seeds that no trial of a study ever had
@@ -78,7 +78,7 @@ def claim(results: Results) -> Claim:
 
 
 def _packs(trials: list[Trial]) -> list[list[Trial]]:
-    from pipeline.packing import pack_key
+    from gradstab.loop.packing import pack_key
 
     groups: dict[object, list[Trial]] = {}
     for trial in trials:

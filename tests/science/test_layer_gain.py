@@ -10,9 +10,9 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.recipe import Recipe
-from pipeline.stability.criterion import Criterion, gradient_ratio, judge
-from pipeline.training.trainer import train
+from gradstab.stability.judgement import Criterion, gradient_ratio, judge
+from gradstab.study.recipe import Recipe
+from gradstab.training.trainer import train
 from tests.science.layer_gain import admissible_rows, gain_data, measured_gain
 
 QUICK = {("relu", "1"), ("relu", "2"), ("tanh", "1.2"), ("tanh", "4"), ("sigmoid", "5"), ("sigmoid", "8"), ("gelu", "0.8"), ("linear", "1.2")}  # fmt: skip

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from pipeline.report.results import Results
-from pipeline.stability.forecast import scale_forecast
+from gradstab.results.results import Results
+from gradstab.theory.forecast import scale_forecast
 from tests.science.claims import Claim
 from tests.science.crossings import Crossing, crossings
 

@@ -13,10 +13,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
-from pipeline.search.boundary_sampler import BoundarySampler
-from pipeline.search.samplers import distributions_of
-from pipeline.space import Choice, LogInteger, LogReal, SearchSpace
-from pipeline.stability.response_band import ResponseBand
+from gradstab.regression.warp import ResponseBand
+from gradstab.search.boundary_sampler import BoundarySampler
+from gradstab.search.samplers import distributions_of
+from gradstab.study.space import Choice, LogInteger, LogReal, SearchSpace
 from tests.problems import RATIO
 
 SPACE = SearchSpace(

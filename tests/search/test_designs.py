@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pipeline.errors import UsageError
-from pipeline.sampler_spec import AnySampler, GridSampler, RandomSampler, SobolSampler, TpeSampler
-from pipeline.search.designs import Design, design_of
-from pipeline.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
+from gradstab.errors import UsageError
+from gradstab.search.designs import Design, design_of
+from gradstab.study.sampler_spec import AnySampler, GridSampler, RandomSampler, SobolSampler, TpeSampler
+from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
 
 SPACE = SearchSpace(
     {"depth": LogInteger(2, 50), "init_scale": LogReal(0.5, 4.0), "clip": Choice((False, True)), "lr": Real(-1.0, 1.0)}

@@ -11,19 +11,19 @@ from pathlib import Path
 import optuna
 import pytest
 
-from pipeline.ports import Telling
-from pipeline.sampler_spec import AnySampler, BoundarySampler, SobolSampler, TpeSampler
-from pipeline.search.history import ATTRIBUTE_PREFIX
-from pipeline.search.searcher import OptunaSearcher
-from pipeline.search.storages import open_storage
-from pipeline.space import Choice, LogReal, SearchSpace
+from gradstab.loop.ports import Telling
+from gradstab.search.history import ATTRIBUTE_PREFIX
+from gradstab.search.searcher import OptunaSearcher
+from gradstab.search.storages import open_storage
+from gradstab.study.sampler_spec import AnySampler, BoundarySampler, SobolSampler, TpeSampler
+from gradstab.study.space import Choice, LogReal, SearchSpace
 from tests.problems import RATIO
 
 SPACE = SearchSpace({"init_scale": LogReal(0.5, 4.0), "activation": Choice(("relu", "tanh"))})
 
 DRIVER = """
 import sys
-from pipeline.ports import Telling
+from gradstab.loop.ports import Telling
 from tests.search.test_kills import SPECS, make_searcher
 searcher = make_searcher(sys.argv[1], SPECS[sys.argv[2]])
 for proposal in searcher.ask(4):

@@ -12,12 +12,12 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from pipeline.errors import StorageError
-from pipeline.ports import Proposal, Telling
-from pipeline.sampler_spec import AnySampler, SobolSampler, TpeSampler
-from pipeline.search.postgresql import HeldError, SupersededError, take_over
-from pipeline.search.searcher import OptunaSearcher
-from pipeline.space import LogReal, Real, SearchSpace
+from gradstab.errors import StorageError
+from gradstab.loop.ports import Proposal, Telling
+from gradstab.search.postgresql import HeldError, SupersededError, take_over
+from gradstab.search.searcher import OptunaSearcher
+from gradstab.study.sampler_spec import AnySampler, SobolSampler, TpeSampler
+from gradstab.study.space import LogReal, Real, SearchSpace
 from tests.search.storages import Server, postgresql_server
 
 SPACE = SearchSpace({"init_scale": LogReal(0.5, 4.0), "momentum": Real(0.0, 0.9)})
@@ -212,7 +212,7 @@ def test_the_lock_is_kept_by_the_server_until_the_lost_connection_ends(drivers: 
         (epoch,) = kept.execute("SELECT epoch FROM gradstab_drivers WHERE study = %s", [drivers.name]).fetchone() or (
             0,
         )
-        from pipeline.search.postgresql import _key
+        from gradstab.search.postgresql import _key
 
         assert lost is not None
         kept.execute("SELECT pg_advisory_lock(%s)", [_key(drivers.name, epoch)])

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import StorageError, UsageError
-from pipeline.ports import Telling
-from pipeline.sampler_spec import SobolSampler
-from pipeline.search.searcher import OptunaSearcher
-from pipeline.search.storages import open_storage
-from pipeline.space import LogReal, Real, SearchSpace, Value
-from pipeline.storage_url import without_password
+from gradstab.errors import StorageError, UsageError
+from gradstab.loop.ports import Telling
+from gradstab.search.searcher import OptunaSearcher
+from gradstab.search.storages import open_storage
+from gradstab.study.sampler_spec import SobolSampler
+from gradstab.study.space import LogReal, Real, SearchSpace, Value
+from gradstab.system.storage_url import without_password
 
 SPACE = SearchSpace({"init_scale": LogReal(0.5, 4.0), "momentum": Real(0.0, 0.9)})
 

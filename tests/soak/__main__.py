@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import ray
 
-from pipeline.segments import segment_paths
+from gradstab.record.segments import segment_paths
 from tests.cluster.audit import equal_values, exactly_once, told, verdict
 from tests.cluster.raylets import raylets
 from tests.endtoend.command import Place

@@ -11,7 +11,7 @@ from contextlib import suppress
 import psutil
 import psycopg
 
-from pipeline.segments import segment_paths
+from gradstab.record.segments import segment_paths
 from tests.soak.stage import Stage
 
 Fault = Callable[[Stage, random.Random], bool]
@@ -43,7 +43,7 @@ def terminate_driver(stage: Stage, chance: random.Random) -> bool:
 def kill_shipper(stage: Stage, chance: random.Random) -> bool:
     for process in stage.family():
         with suppress(psutil.NoSuchProcess):
-            if "pipeline.tracking.shipper" in process.cmdline():
+            if "gradstab.tracking.shipper" in process.cmdline():
                 process.kill()
                 return True
     return False

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import StorageError
-from pipeline.stability.certificate import (
+from gradstab.errors import StorageError
+from gradstab.stability.certificate import (
     FILE_NAME,
     Audit,
     Certificate,

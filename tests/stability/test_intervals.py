@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.stability.intervals import IntervalInput, StableInterval, stable_intervals
-from pipeline.stability.theory import band_edges, predicted_ratios
+from gradstab.stability.intervals import IntervalInput, StableInterval, stable_intervals
+from gradstab.theory.critical_scales import band_edges, predicted_ratios
 
 
 def rows_of(

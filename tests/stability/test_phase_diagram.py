@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from pipeline.errors import UsageError
-from pipeline.space import Choice, Integer, LogInteger, LogReal, SearchSpace
-from pipeline.stability.coordinates import Coordinates
-from pipeline.stability.estimator import beyond, fit_estimator
-from pipeline.stability.kernel import HyperParameters
-from pipeline.stability.phase_diagram import cloud, nearest_pairs, phase_diagram, plane
-from pipeline.stability.response_band import ResponseBand
-from pipeline.stability.surrogate import Posterior
+from gradstab.errors import UsageError
+from gradstab.regression.coordinates import Coordinates
+from gradstab.regression.kernel import HyperParameters
+from gradstab.regression.surrogate import Posterior
+from gradstab.regression.warp import ResponseBand
+from gradstab.stability.estimator import beyond, fit_estimator
+from gradstab.stability.phase_diagram import cloud, nearest_pairs, phase_diagram, plane
+from gradstab.study.space import Choice, Integer, LogInteger, LogReal, SearchSpace
 from tests import problems
 
 MIXED = Coordinates(

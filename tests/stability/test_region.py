@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.errors import UsageError
-from pipeline.stability.estimator import Estimator, fit_estimator
-from pipeline.stability.phase_diagram import PhaseDiagram, cloud, phase_diagram, plane
-from pipeline.stability.region import Regions, find_regions
+from gradstab.errors import UsageError
+from gradstab.stability.estimator import Estimator, fit_estimator
+from gradstab.stability.phase_diagram import PhaseDiagram, cloud, phase_diagram, plane
+from gradstab.stability.region import Regions, find_regions
 from tests import problems
 from tests.problems import Problem
 

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import UsageError
-from pipeline.recipe import ACTIVATIONS, Recipe
-from pipeline.space import Choice, LogInteger, LogReal, SearchSpace
-from pipeline.stability.contributions import contributions
-from pipeline.stability.estimator import Estimator, fit_estimator
-from pipeline.stability.phase_diagram import cloud, phase_diagram
-from pipeline.stability.region import find_regions
-from pipeline.stability.region_at import region_at
-from pipeline.stability.spans import lines
-from pipeline.stability.theory import predicted_ratio
-from pipeline.stability.theory_field import predicted_field
+from gradstab.errors import UsageError
+from gradstab.stability.contributions import contributions
+from gradstab.stability.estimator import Estimator, fit_estimator
+from gradstab.stability.phase_diagram import cloud, phase_diagram
+from gradstab.stability.region import find_regions
+from gradstab.stability.region_at import region_at
+from gradstab.stability.spans import lines
+from gradstab.study.recipe import ACTIVATIONS, Recipe
+from gradstab.study.space import Choice, LogInteger, LogReal, SearchSpace
+from gradstab.theory.critical_scales import predicted_ratio
+from gradstab.theory.ratio_field import predicted_field
 from tests.problems import RATIO, Problem, disc, half_plane, ridge, two_islands
 
 

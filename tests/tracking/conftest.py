@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.segments import Record, write_segment
-from pipeline.stability.criterion import Criterion
-from pipeline.tracking.mlflow_store import prepare_environment
-from pipeline.tracking_job import TrackingJob, save_job
+from gradstab.record.segments import Record, write_segment
+from gradstab.record.shipping_order import TrackingJob, save_job
+from gradstab.stability.judgement import Criterion
+from gradstab.tracking.mlflow_store import prepare_environment
 
 MakeFolder = Callable[..., Path]
 

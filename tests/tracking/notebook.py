@@ -11,10 +11,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.store.entities.paged_list import PagedList
 
-from pipeline.tracking.retry import DriverEnd
-from pipeline.tracking.shipper import Shipper
-from pipeline.tracking.shipping_files import load_state
-from pipeline.tracking_job import load_job
+from gradstab.record.shipping_order import load_job
+from gradstab.tracking.retry import DriverEnd
+from gradstab.tracking.shipper import Shipper
+from gradstab.tracking.shipping_files import load_state
 
 
 @dataclass(frozen=True)

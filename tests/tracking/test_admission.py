@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pipeline.errors import UsageError
-from pipeline.tracking import admission
-from pipeline.tracking.admission import require_admission
+from gradstab.errors import UsageError
+from gradstab.tracking import admission
+from gradstab.tracking.admission import require_admission
 
 NAMES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 RIGHT = "Basic " + base64.b64encode(b"ada:right").decode()

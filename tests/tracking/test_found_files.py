@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.report.heat_maps import Canvas, write_heat_maps
-from pipeline.stability.criterion import Criterion, judge
-from pipeline.tracking.child_policy import gets_run
-from pipeline.tracking.found_files import phase_diagram_name, region_rows
-from pipeline.tracking_job import TrackingJob, load_job
+from gradstab.record.shipping_order import TrackingJob, load_job
+from gradstab.report.heat_maps import Canvas, write_heat_maps
+from gradstab.stability.judgement import Criterion, judge
+from gradstab.tracking.child_policy import gets_run
+from gradstab.tracking.found_files import phase_diagram_name, region_rows
 from tests.fakes import make_mixed_records, make_record
 from tests.tracking.conftest import MakeFolder
 from tests.tracking.notebook import client_of, parent_of, runs_of, ship, trials_of

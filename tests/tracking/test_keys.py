@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.recipe import Recipe
-from pipeline.stability.criterion import Criterion, judge
-from pipeline.tracking.keys import SEARCHES, TRIAL_METRICS, TRIAL_PROFILES, TRIAL_SERIES, TRIAL_TAGS, page
-from pipeline.tracking.run_content import RunContent, run_content
-from pipeline.tracking.shipping_files import load_state
-from pipeline.tracking.trial_note import MAPS_TAG
+from gradstab.stability.judgement import Criterion, judge
+from gradstab.study.recipe import Recipe
+from gradstab.tracking.keys import SEARCHES, TRIAL_METRICS, TRIAL_PROFILES, TRIAL_SERIES, TRIAL_TAGS, page
+from gradstab.tracking.run_content import RunContent, run_content
+from gradstab.tracking.shipping_files import load_state
+from gradstab.tracking.trial_note import MAPS_TAG
 from tests.fakes import make_mixed_records
 from tests.tracking.conftest import MakeFolder
 from tests.tracking.notebook import client_of, ship
@@ -26,7 +26,7 @@ def contents() -> list[RunContent]:
 
 def test_the_page_is_current() -> None:
     written = (Path(__file__).parents[2] / "docs" / "keys.md").read_text(encoding="utf-8")
-    assert written == page(), "python -m pipeline.tracking.keys > docs/keys.md"
+    assert written == page(), "python -m gradstab.tracking.keys > docs/keys.md"
 
 
 def test_every_key_of_a_run_has_a_line_and_every_line_a_key() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.tracking.links import browser_base, run_link, study_link, ui_command, ui_environment, view_link
-from pipeline.tracking.shipping_files import ShipperState, save_state
+from gradstab.tracking.links import browser_base, run_link, study_link, ui_command, ui_environment, view_link
+from gradstab.tracking.shipping_files import ShipperState, save_state
 
 
 def test_links_open_the_view_for_training() -> None:

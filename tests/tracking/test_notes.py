@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.segments import Record
-from pipeline.stability.criterion import Criterion, judge
-from pipeline.tracking.experiment_note import boundary_trials, experiment_note, parent_note
-from pipeline.tracking.run_content import table_row
-from pipeline.tracking.saved_views import views
-from pipeline.tracking.trial_note import trial_note
+from gradstab.record.segments import Record
+from gradstab.stability.judgement import Criterion, judge
+from gradstab.tracking.experiment_note import boundary_trials, experiment_note, parent_note
+from gradstab.tracking.run_content import table_row
+from gradstab.tracking.saved_views import views
+from gradstab.tracking.trial_note import trial_note
 from tests.fakes import REFERENCE_LOSS, make_mixed_records, make_record
 from tests.tracking.test_saved_views import SPACES, job_of
 

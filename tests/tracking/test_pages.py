@@ -22,17 +22,17 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from pipeline.report.heat_maps import Canvas, write_heat_maps
-from pipeline.report.report import make_report
-from pipeline.report.results import Results
-from pipeline.segments import Record, write_segment
-from pipeline.stability.criterion import Criterion
-from pipeline.study import Study
-from pipeline.study_folder import StudyFolder
-from pipeline.tracking.links import study_link, ui_command, ui_environment, view_link
-from pipeline.tracking.mlflow_store import prepare_environment
-from pipeline.tracking.shipping_files import load_state
-from pipeline.tracking_job import TrackingJob, save_job
+from gradstab.record.segments import Record, write_segment
+from gradstab.record.shipping_order import TrackingJob, save_job
+from gradstab.record.study_folder import StudyFolder
+from gradstab.report.heat_maps import Canvas, write_heat_maps
+from gradstab.report.report import make_report
+from gradstab.results.results import Results
+from gradstab.stability.judgement import Criterion
+from gradstab.study.study import Study
+from gradstab.tracking.links import study_link, ui_command, ui_environment, view_link
+from gradstab.tracking.mlflow_store import prepare_environment
+from gradstab.tracking.shipping_files import load_state
 from tests.fakes import REFERENCE_LOSS, make_record
 from tests.tracking.lossy_proxy import free_port
 from tests.tracking.notebook import ship
@@ -178,7 +178,7 @@ def test_the_first_click_lands_on_a_populated_stability_map(
 def test_one_click_answers_which_scale_is_safe_in_the_numbers_of_the_terminal(
     page: Page, base: str, folder: Path, keep: Callable[[str], None]
 ) -> None:
-    command = [sys.executable, "-m", "pipeline", "region", "pages", "--results", str(folder.parent)]
+    command = [sys.executable, "-m", "gradstab", "region", "pages", "--results", str(folder.parent)]
     place = ["--at", "depth=32", "--at", "activation=tanh", "--format", "json"]
     terminal = json.loads(subprocess.run([*command, *place], capture_output=True, check=True, timeout=60).stdout)
     (line,) = terminal["lines"]

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import load_results
-from pipeline.errors import GradstabError, UsageError
-from pipeline.report.findings import find
-from pipeline.report.pictures import all_pictures
-from pipeline.segments import segment_paths
-from pipeline.study import Study
-from pipeline.tracking.reading import split_link
-from pipeline.tracking_job import load_job
+from gradstab import load_results
+from gradstab.errors import GradstabError, UsageError
+from gradstab.record.segments import segment_paths
+from gradstab.record.shipping_order import load_job
+from gradstab.report.findings import find
+from gradstab.report.pictures import all_pictures
+from gradstab.study.study import Study
+from gradstab.tracking.reading import split_link
 from tests.fakes import make_mixed_records
 from tests.report.planted import plant
 from tests.tracking.conftest import MakeFolder

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.segments import segment_paths
-from pipeline.tracking.rebuild import Rebuilt, Wanted, may_be_there, rebuild
-from pipeline.tracking.shipping_files import load_cursor
-from pipeline.tracking_job import load_job, save_job
+from gradstab.record.segments import segment_paths
+from gradstab.record.shipping_order import load_job, save_job
+from gradstab.tracking.rebuild import Rebuilt, Wanted, may_be_there, rebuild
+from gradstab.tracking.shipping_files import load_cursor
 from tests.fakes import make_mixed_records
 from tests.tracking.conftest import MakeFolder
 from tests.tracking.notebook import client_of, parent_of, ship, table_of, trials_of

@@ -10,8 +10,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipeline.tracking.mlflow_store import prepare_environment
-from pipeline.tracking.retry import DriverEnd, GaveUpError, Retry, sentence
+from gradstab.tracking.mlflow_store import prepare_environment
+from gradstab.tracking.retry import DriverEnd, GaveUpError, Retry, sentence
 
 
 class Store:

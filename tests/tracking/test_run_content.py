@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.recipe import ACTIVATIONS
-from pipeline.segments import Record
-from pipeline.space import Value
-from pipeline.stability.criterion import Criterion, judge
-from pipeline.tracking.run_content import RunContent, profile_layers, run_content, run_name, table_row
-from pipeline.tracking_job import TrackingJob
-from pipeline.trajectory import LAYER_STATISTICS
+from gradstab.record.segments import Record
+from gradstab.record.shipping_order import TrackingJob
+from gradstab.record.trajectory import LAYER_STATISTICS
+from gradstab.stability.judgement import Criterion, judge
+from gradstab.study.recipe import ACTIVATIONS
+from gradstab.study.space import Value
+from gradstab.tracking.run_content import RunContent, profile_layers, run_content, run_name, table_row
 from tests.fakes import make_mixed_records, make_record
 
 

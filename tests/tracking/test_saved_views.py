@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.recipe import ACTIVATIONS
-from pipeline.stability.criterion import Criterion, judge
-from pipeline.tracking.links import MAP_ID
-from pipeline.tracking.run_content import run_content
-from pipeline.tracking.saved_views import TAG_PREFIX, view_tags, views
-from pipeline.tracking_job import TrackingJob
+from gradstab.record.shipping_order import TrackingJob
+from gradstab.stability.judgement import Criterion, judge
+from gradstab.study.recipe import ACTIVATIONS
+from gradstab.tracking.links import MAP_ID
+from gradstab.tracking.run_content import run_content
+from gradstab.tracking.saved_views import TAG_PREFIX, view_tags, views
 from tests.fakes import make_record
 
 SPACES: dict[str, dict[str, Any]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.segments import Record
+from gradstab.record.segments import Record
 from tests.endtoend.command import Place
 from tests.fakes import make_mixed_records
 from tests.tracking.conftest import MakeFolder

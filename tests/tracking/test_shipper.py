@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.segments import segment_paths, write_segment
-from pipeline.tracking.retry import DriverEnd
-from pipeline.tracking.shipper import EXIT_WAITING, Shipper
-from pipeline.tracking.shipping_files import CURSOR_NAME, WaitingCounter, load_cursor, load_state
-from pipeline.tracking_job import load_job, save_job
-from pipeline.trajectory import LAYER_STATISTICS
+from gradstab.record.segments import segment_paths, write_segment
+from gradstab.record.shipping_order import load_job, save_job
+from gradstab.record.trajectory import LAYER_STATISTICS
+from gradstab.tracking.retry import DriverEnd
+from gradstab.tracking.shipper import EXIT_WAITING, Shipper
+from gradstab.tracking.shipping_files import CURSOR_NAME, WaitingCounter, load_cursor, load_state
 from tests.fakes import make_mixed_records, make_record
 from tests.tracking.conftest import MakeFolder
 from tests.tracking.notebook import client_of, parent_of, runs_of, ship, table_of, trials_of
@@ -65,7 +65,7 @@ def test_the_parent_run_carries_study_progress_and_segments(make_folder: MakeFol
 
 def test_moments_with_nothing_new_add_no_points(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_folder([make_mixed_records(12)])
-    monkeypatch.setattr("pipeline.tracking.shipper.PROGRESS_EVERY_S", 0.0)
+    monkeypatch.setattr("gradstab.tracking.shipper.PROGRESS_EVERY_S", 0.0)
 
     class Moments(DriverEnd):
         """A driver that writes down three moments: nothing new, one trial less in flight, one more done."""

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.kill_points import VARIABLE
-from pipeline.segments import segment_paths, write_segment
-from pipeline.tracking.shipper import EXIT_WAITING
-from pipeline.tracking.shipper_process import ShipperProcess
-from pipeline.tracking.shipping_files import ShipperState, load_cursor, load_state, save_state
-from pipeline.tracking_job import load_job
+from gradstab.record.segments import segment_paths, write_segment
+from gradstab.record.shipping_order import load_job
+from gradstab.system.failpoints import VARIABLE
+from gradstab.tracking.shipper import EXIT_WAITING
+from gradstab.tracking.shipper_process import ShipperProcess
+from gradstab.tracking.shipping_files import ShipperState, load_cursor, load_state, save_state
 from tests.fakes import make_mixed_records
 from tests.tracking.conftest import MakeFolder
 from tests.tracking.lossy_proxy import LossyProxy, free_port
@@ -28,7 +28,7 @@ from tests.tracking.notebook import Held, parent_of, ship, table_of, trials_of
 def run_shipper(folder: Path, said: str = "finish 20\n", kill_at: str | None = None) -> int:
     """The exit code of a shipper whose driver says one thing and hangs up."""
     environment = os.environ | ({} if kill_at is None else {VARIABLE: kill_at})
-    command = [sys.executable, "-m", "pipeline.tracking.shipper", "--folder", str(folder)]
+    command = [sys.executable, "-m", "gradstab.tracking.shipper", "--folder", str(folder)]
     return subprocess.run(command, input=said.encode(), env=environment, check=False, timeout=150).returncode
 
 
@@ -88,7 +88,7 @@ def test_a_shipper_that_dies_is_started_again_and_one_whose_driver_dies_ends(mak
 
 def test_the_driver_does_not_pay_for_importing_mlflow() -> None:
     code = (
-        "import sys, pipeline.tracking.shipper_process, pipeline.tracking.links, pipeline.tracking_job;"
+        "import sys, gradstab.tracking.shipper_process, gradstab.tracking.links, gradstab.record.shipping_order;"
         "sys.exit(sum(name in sys.modules for name in ('mlflow', 'sqlalchemy', 'requests')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.data_spec import Digits
-from pipeline.training.data import Dataset, load_dataset, make_dataset
+from gradstab.study.data_spec import Digits
+from gradstab.training.data import Dataset, load_dataset, make_dataset
 
 
 @pytest.fixture(autouse=True)

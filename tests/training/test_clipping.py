@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pipeline.recipe import ClipMode, Recipe
-from pipeline.training.clipping import Clipping
-from pipeline.training.layout import Layout, Section, scale_, scale_by_power_
-from pipeline.training.norms import section_norms, total_norms
+from gradstab.study.recipe import ClipMode, Recipe
+from gradstab.training.clipping import Clipping
+from gradstab.training.layout import Layout, Section, scale_, scale_by_power_
+from gradstab.training.norms import section_norms, total_norms
 from tests import reference
 
 LAYOUT = Layout(4, (Section(4, 64), Section(2, 64), Section(4, 32)))

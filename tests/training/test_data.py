@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.data_spec import DataError, Digits, Mnist, Npz, Teacher
-from pipeline.training.data import BatchOrder, load_dataset, make_dataset
+from gradstab.study.data_spec import DataError, Digits, Mnist, Npz, Teacher
+from gradstab.training.data import BatchOrder, load_dataset, make_dataset
 
 
 def test_rows_have_mean_square_one_and_the_shape_promised(digits):
@@ -123,7 +123,7 @@ def test_padding_is_zero_and_precision_is_what_was_asked(odd_data):
 def test_digits_are_those_of_scikit_learn() -> None:
     from sklearn.datasets import load_digits
 
-    from pipeline.training.data import _digits
+    from gradstab.training.data import _digits
 
     for ours, theirs in zip(_digits(), load_digits(return_X_y=True), strict=True):
         np.testing.assert_array_equal(ours, theirs)

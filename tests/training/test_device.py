@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from pipeline.recipe import Recipe
-from pipeline.training.trainer import train
-from pipeline.trajectory import STATISTICS
+from gradstab.record.trajectory import STATISTICS
+from gradstab.study.recipe import Recipe
+from gradstab.training.trainer import train
 
 
 @pytest.mark.parametrize(("optimizer", "clip_mode"), [("sgd", "norm"), ("adam", "value"), ("rmsprop", "norm")])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.recipe import InitDistribution, Recipe
-from pipeline.training.initialisation import Array, hidden_biases, hidden_weights, readout_weights
+from gradstab.study.recipe import InitDistribution, Recipe
+from gradstab.training.initialisation import Array, hidden_biases, hidden_weights, readout_weights
 
 
 def _weights(

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.recipe import ACTIVATIONS, Activation, Recipe
-from pipeline.training.data import Dataset
-from pipeline.training.network import Network
+from gradstab.study.recipe import ACTIVATIONS, Activation, Recipe
+from gradstab.training.data import Dataset
+from gradstab.training.network import Network
 from tests.reference import Net, grad
 
 CPU = torch.device("cpu")

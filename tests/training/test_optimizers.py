@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.recipe import Recipe
-from pipeline.training.layout import Layout, Section
-from pipeline.training.optimizers import OPTIMIZERS
+from gradstab.study.recipe import Recipe
+from gradstab.training.layout import Layout, Section
+from gradstab.training.optimizers import OPTIMIZERS
 from tests.reference import make_optimizer
 
 LAYOUT = Layout(3, (Section(3, 64), Section(3, 64), Section(2, 32), Section(1, 32)))

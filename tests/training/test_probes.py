@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.recipe import ACTIVATIONS, Recipe
-from pipeline.stability.criterion import gradient_ratio, layer_rate
-from pipeline.training.trainer import train
-from pipeline.trajectory import STATISTICS
+from gradstab.record.trajectory import STATISTICS
+from gradstab.stability.judgement import gradient_ratio, layer_rate
+from gradstab.study.recipe import ACTIVATIONS, Recipe
+from gradstab.training.trainer import train
 from tests.reference import train_one
 
 

@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.data_spec import DataError
-from pipeline.recipe import ACTIVATIONS, Recipe, probe_steps
-from pipeline.training.layout import Layout, Section
-from pipeline.training.log import StackLog
-from pipeline.training.network import Network
-from pipeline.training.trainer import train
-from pipeline.trajectory import STATISTICS, Trajectory
+from gradstab.record.trajectory import STATISTICS, Trajectory
+from gradstab.study.data_spec import DataError
+from gradstab.study.recipe import ACTIVATIONS, Recipe, probe_steps
+from gradstab.training.layout import Layout, Section
+from gradstab.training.log import StackLog
+from gradstab.training.network import Network
+from gradstab.training.trainer import train
 
 
 def assert_same_bits(found: Trajectory, expected: Trajectory) -> None:

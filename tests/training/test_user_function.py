@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import UsageError
-from pipeline.stability import forecast as forecasts
-from pipeline.stability import theory
-from pipeline.stability.layer_maps import chi_1, correlation_slope
-from pipeline.training.user_function import user_function
+from gradstab.errors import UsageError
+from gradstab.theory import critical_scales as theory
+from gradstab.theory import forecast as forecasts
+from gradstab.theory.layer_maps import chi_1, correlation_slope
+from gradstab.training.user_function import user_function
 
 MODULE = """
 import torch

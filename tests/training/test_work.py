@@ -4,11 +4,11 @@ import pickle
 
 import torch
 
-from pipeline.data_spec import Digits, Teacher
-from pipeline.ports import Slot
-from pipeline.recipe import Recipe
-from pipeline.training.work import TrainingWork
-from pipeline.trial import Trial, trial_seed
+from gradstab.loop.ports import Slot
+from gradstab.loop.trial import Trial, trial_seed
+from gradstab.study.data_spec import Digits, Teacher
+from gradstab.study.recipe import Recipe
+from gradstab.training.work import TrainingWork
 from tests.training.test_trainer import assert_same_bits
 
 

@@ -1,0 +1,32 @@
+"""gradstab: maps the region of hyperparameters where gradients neither vanish nor explode.
+
+from gradstab import Study, run_study, load_results, probe
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gradstab.module_probe import probe
+    from gradstab.results.loading import load_results
+    from gradstab.session.drive import run_study
+    from gradstab.study.study import Study
+
+__all__ = ["Study", "load_results", "probe", "run_study"]
+
+_HOMES = {
+    "Study": "gradstab.study.study",
+    "run_study": "gradstab.session.drive",
+    "load_results": "gradstab.results.loading",
+    "probe": "gradstab.module_probe",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used, so that `import gradstab` stays light in workers."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gradstab' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,48 @@
+"""`gradstab check`: a study file checked, and what it will take."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from gradstab.commands.options import format_option, results_option
+
+if TYPE_CHECKING:
+    from gradstab.commands.terminal import Format
+
+
+@click.command()
+@click.argument("study")
+@click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Replace a field, as recipe.width=256.")
+@results_option
+@format_option
+def check(study: str, overrides: tuple[str, ...], results: str | None, output: Format) -> None:
+    """Check STUDY and estimate what it will take, without running it."""
+    from gradstab.commands.estimate import estimate
+    from gradstab.commands.lookup import find_study
+    from gradstab.commands.terminal import duration, print_json, print_pairs, size
+    from gradstab.loop.calibration import stored_cost_model
+    from gradstab.session.drive import memory_of_a_slot
+
+    declared, _ = find_study(study, results, overrides)
+    slots = declared.resources.slots or os.cpu_count() or 1
+    found = estimate(declared, stored_cost_model(), slots, memory_of_a_slot(slots))
+    if output == "json":
+        print_json({"study": declared.dump(), "estimate": vars(found)})
+        return
+    import yaml
+
+    click.echo(yaml.safe_dump(declared.dump(), sort_keys=False, allow_unicode=True))
+    rough = "" if found.calibrated else "  (rough: this machine's speed was not measured yet)"
+    print_pairs(
+        {
+            "trials": f"{found.trials} in about {found.packs} packs of up to {found.trials_per_pack}, "
+            f"{found.pack_keys} kind{'s' if found.pack_keys > 1 else ''}",
+            "time": f"{duration(found.seconds)} on {slots} slot{'s' if slots > 1 else ''}{rough}",
+            "memory": f"{size(found.pack_bytes)} a slot",
+            "disk": size(found.disk_bytes),
+            "MLflow": f"{found.mlflow_rows} rows at most",
+        }
+    )

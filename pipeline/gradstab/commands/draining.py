@@ -1,0 +1,71 @@
+"""Ctrl-C and SIGTERM during a run: trials in flight finish first, within limits."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gradstab.errors import UsageError
+
+if TYPE_CHECKING:
+    from gradstab.session.drive import StopSwitch
+
+DRAIN_SECONDS = 30.0  # from SIGTERM to the end; what clouds and Kubernetes grant
+_FOR_TRAINING = 0.7  # of it; the rest is for records and for MLflow
+
+
+def drain_seconds() -> float:
+    """Seconds from SIGTERM to the end, as the environment sets them.
+
+    Raises:
+        UsageError: GRADSTAB_DRAIN_SECONDS is no number above 0.
+    """
+    given = os.environ.get("GRADSTAB_DRAIN_SECONDS", "")
+    try:
+        seconds = float(given or DRAIN_SECONDS)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e6:
+        raise UsageError(f"GRADSTAB_DRAIN_SECONDS must be a number of seconds above 0, got {given!r}")
+    return seconds
+
+
+@contextlib.contextmanager
+def interrupts_drain(stop: StopSwitch) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM lets packs in flight finish, SIGTERM within its grace; the second exits at once."""
+    at_once = False
+    grace = drain_seconds()
+
+    def interrupted(signum: int, frame: FrameType | None) -> None:
+        nonlocal at_once
+        del frame
+        if stop.requested:
+            at_once = True
+            raise KeyboardInterrupt
+        if signum == signal.SIGTERM:
+            signal.setitimer(signal.ITIMER_REAL, grace)
+            stop(_FOR_TRAINING * grace)
+            click.echo(f"stopping within {grace:g} s: trials in flight may finish", err=True)
+        else:
+            stop()  # before anybody reads that a second one exits
+            click.echo("stopping: trials in flight finish; Ctrl-C again exits at once", err=True)
+
+    previous: dict[int, Callable[..., Any] | int | None] = {
+        number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    }
+    try:
+        yield
+    except Exception:
+        if at_once:  # a library may have made an error of its own of the interrupt
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

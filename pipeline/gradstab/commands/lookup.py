@@ -1,0 +1,78 @@
+"""From what a person typed to the study, its settings and its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gradstab.errors import UsageError
+from gradstab.record.study_folder import StudyFolder
+from gradstab.study.file import changed, find_study_file, load_study_file
+from gradstab.study.settings import Settings, resolve_settings, results_setting
+from gradstab.study.study import Study
+
+
+def find_study(
+    given: str, results: str | None, overrides: tuple[str, ...] = (), **replaced: object
+) -> tuple[Study, Path | None]:
+    """The study that an argument means and its file: a study file, or by name a study that has begun (no file).
+
+    Raises:
+        UsageError: it means neither, or the file holds no sound study.
+    """
+    folder = _folder_named(given, results)
+    try:
+        path = find_study_file(given)
+    except UsageError:
+        if folder is None:
+            raise
+        return changed(folder.study().dump(), overrides, given, **replaced), None
+    return load_study_file(path, overrides, **replaced), path
+
+
+def find_settings(study: Study, source: Path | None, results: str | None, *, address: str | None = None) -> Settings:
+    """The settings of a study that was found."""
+    return resolve_settings(study, source.parent if source else None, results, address)
+
+
+def find_begun(given: str, results: str | None) -> tuple[StudyFolder, Settings]:
+    """Folder and settings of a study that has begun, from its name or its file.
+
+    Raises:
+        UsageError: there is no such study, or it has not begun.
+    """
+    folder = _folder_named(given, results)
+    study, source = (folder.study(), None) if folder is not None else _declared(given, results)
+    settings = find_settings(study, source, results)
+    found = StudyFolder.of(settings.results_root(), study.name)
+    if not found.exists():
+        raise UsageError(
+            f"the study {study.name!r} must have begun, but {settings.results_root()} has none: gradstab run {given}"
+        )
+    return found, settings
+
+
+def _declared(given: str, results: str | None) -> tuple[Study, Path | None]:
+    """The study of a file, told apart from a name that nothing has."""
+    try:
+        find_study_file(given)
+    except UsageError as error:
+        if Path(given).suffix or "/" in given or Path(given).exists():
+            raise
+        root = results_setting(results).value or "."
+        raise UsageError(
+            f"STUDY must be a study with results in {root} or a study file, got {given!r}: "
+            "gradstab list shows those that are there, --results looks elsewhere"
+        ) from error
+    return find_study(given, results)
+
+
+def results_flag(settings: Settings) -> str:
+    """What must be added to a printed command so that it finds the same results."""
+    return "" if settings.results.origin == "default" else f" --results {settings.results_root()}"
+
+
+def _folder_named(given: str, results: str | None) -> StudyFolder | None:
+    if "/" in given or given in ("", ".", ".."):
+        return None
+    folder = StudyFolder.of(Path(results_setting(results).value or "."), given)
+    return folder if folder.exists() else None

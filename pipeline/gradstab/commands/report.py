@@ -1,0 +1,35 @@
+"""`gradstab report`: the region of a study as a page, remade from its segments; or that of two studies compared."""
+
+from __future__ import annotations
+
+import click
+
+from gradstab.commands.options import criterion_option, results_option
+
+
+@click.command()
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY [OTHER]")
+@criterion_option
+@click.option("--to", metavar="DIR", help="Folder of the report (else in the study's folder).")
+@results_option
+def report(studies: tuple[str, ...], criterion: tuple[str, ...], to: str | None, results: str | None) -> None:
+    """Write the report of STUDY, or compare its region with that of OTHER.
+
+    One page with its pictures, region.json and the table of trials. Nothing is trained and Optuna is not touched:
+    `--criterion` judges what was measured anew, in a report of its own beside that of the study.
+    """
+    from pathlib import Path
+
+    from gradstab.commands.lookup import find_begun
+    from gradstab.errors import UsageError
+    from gradstab.report.overlay import make_comparison
+    from gradstab.report.report import make_report
+    from gradstab.results.rejudge import rejudged
+    from gradstab.results.results import Results
+
+    if len(studies) > 2:
+        raise UsageError(f"a report must be of one study or of two, got {len(studies)}")
+    folders = [find_begun(study, results)[0] for study in studies]
+    first, *others = (Results(folder, rejudged(folder.study().criterion, criterion)) for folder in folders)
+    folder = Path(to) if to is not None else None
+    click.echo(str(make_comparison(first, others[0], folder) if others else make_report(first, folder)))

@@ -1,0 +1,92 @@
+"""`gradstab run`: a study brought to its budget."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from gradstab.commands.draining import interrupts_drain
+from gradstab.commands.exits import EXIT_INTERRUPTED, EXIT_SOME_FAILED
+from gradstab.commands.options import format_option, results_option
+
+if TYPE_CHECKING:
+    from gradstab.commands.terminal import Format
+    from gradstab.session.drive import Engine
+
+
+@click.command()
+@click.argument("study")
+@click.option("--trials", type=click.IntRange(min=1), help="Total of trials to reach (not: how many more).")
+@click.option("--engine", type=click.Choice(["ray", "serial"]), default="ray", show_default=True, help="What trains.")
+@click.option("--address", help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT (else RAY_ADDRESS, else none).")
+@click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Replace a field, as recipe.width=256.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the study.")
+@click.option("--name", help="Run under this name: a study of its own.")
+@click.option("--retry-failed", is_flag=True, help="Try failed trials again, under new numbers, beyond the budget.")
+@click.option("--force", is_flag=True, help="Take over from another driver (PostgreSQL): it stops at its next write.")
+@click.option("--report/--no-report", default=True, show_default=True, help="Write the study's report at the end.")
+@results_option
+@format_option
+def run(
+    study: str,
+    trials: int | None,
+    engine: Engine,
+    address: str | None,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    name: str | None,
+    retry_failed: bool,
+    force: bool,
+    report: bool,
+    results: str | None,
+    output: Format,
+) -> None:
+    """Bring STUDY to its budget of trials; run again, it continues.
+
+    Ctrl-C lets trials in flight finish; a second Ctrl-C exits at once. SIGTERM lets them finish within
+    GRADSTAB_DRAIN_SECONDS (30), for machines that are taken away. All leave a study that continues.
+
+    \b
+    Exit codes: 0 done, also when MLflow is behind; 1 failed; 2 wrong usage or study;
+    3 finished, but some trials failed; 4 stopped with results safe, storage unreachable or disk full;
+    130 after Ctrl-C or SIGTERM.
+    """
+    from gradstab.commands.lookup import find_settings, find_study, results_flag
+    from gradstab.commands.summary import failures_text, print_run, written_report
+    from gradstab.commands.terminal import ProgressLine, say
+    from gradstab.record.study_folder import StudyFolder
+    from gradstab.results.results import Results
+    from gradstab.session.drive import Listener, StopSwitch, drive
+
+    totals = (f"budget.trials={trials}",) if trials is not None else ()
+    declared, source = find_study(study, results, (*overrides, *totals), name=name, seed=seed)
+    settings = find_settings(declared, source, results, address=address)
+    for name_of, setting in settings.shown().items():
+        say(f"{name_of:8} {setting}")
+    stop = StopSwitch()
+    with interrupts_drain(stop), ProgressLine() as line:
+        listener = Listener(found=say, progress=line.show, shipping=line.shipping)
+        ended = drive(
+            declared,
+            settings,
+            source=source,
+            engine=engine,
+            listener=listener,
+            stop=stop,
+            force=force,
+            retry_failed=retry_failed,
+            report=report,
+        )
+    found = Results(StudyFolder.of(settings.results_root(), declared.name))
+    page = written_report(found) if report and not ended.stopped else None
+    print_run(found, settings, ended.waiting, output, page)
+    for sentence in failures_text(found):
+        say(sentence)
+    if ended.waiting:
+        say(f"{ended.waiting} trials wait: gradstab sync {declared.name}{results_flag(settings)}")
+    if ended.stopped and ended.progress.done < ended.progress.total:
+        sys.exit(EXIT_INTERRUPTED)
+    if ended.progress.failed:
+        sys.exit(EXIT_SOME_FAILED)

@@ -1,0 +1,156 @@
+"""What a person sees in a terminal: the progress line, and tables. Data goes to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from gradstab.loop.runner import Progress
+from gradstab.stability.intervals import StableInterval
+
+Format = Literal["table", "json"]
+PLAIN_SECONDS = 5.0  # between two progress lines where the terminal cannot redraw one
+HEADLINES = ("stable", "vanishing", "exploding", "diverged")
+
+_stderr = Console(stderr=True, highlight=False)
+
+
+def say(sentence: str) -> None:
+    """A sentence for the person, on stderr."""
+    _stderr.print(Text(sentence), soft_wrap=True)
+
+
+def print_json(data: object) -> None:
+    """Data on stdout as JSON."""
+    sys.stdout.write(json.dumps(data, indent=2, default=str) + "\n")
+
+
+def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table on stdout; numbers to the right."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    # a width of its own where stdout is no terminal: a table must not break at 80 columns in a file
+    Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def print_pairs(pairs: Mapping[str, object]) -> None:
+    """Names and values on stdout, aligned."""
+    width = max(map(len, pairs), default=0)
+    for name, value in pairs.items():
+        sys.stdout.write(f"{name:{width}}  {_cell(value)}\n")
+
+
+def interval_rows(intervals: Sequence[StableInterval]) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows of the table of stable init-scale intervals; theory is that of R alone."""
+    columns = ["activation", "depth", "stable init_scale", "stable inside", "misfits", "trials", "theory for |R| < R0"]
+    return columns, [
+        [
+            interval.activation,
+            _range(interval.depth_low, interval.depth_high),
+            _interval(interval),
+            f"{interval.num_stable_inside}/{interval.num_inside}" if interval.found else "",
+            interval.num_misclassified,
+            interval.num_trials,
+            f"{_edge(interval.theory.lower)} to {_edge(interval.theory.upper)} (L={interval.theory_depth})",
+        ]
+        for interval in intervals
+    ]
+
+
+def _interval(interval: StableInterval) -> str:
+    if not interval.found:
+        return "none found"
+    lower = "open" if interval.lower is None else _edge(interval.lower)
+    upper = "open" if interval.upper is None else _edge(interval.upper)
+    return f"{lower} to {upper}"
+
+
+def _edge(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def _range(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low}-{high}"
+
+
+class ProgressLine:
+    """One line, redrawn in a terminal and printed every few seconds elsewhere."""
+
+    def __init__(self) -> None:
+        self._live = Live(console=_stderr, refresh_per_second=4, transient=False) if _stderr.is_terminal else None
+        self._printed = 0.0
+
+    def __enter__(self) -> ProgressLine:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Draw the line; the last one (all done) is always shown."""
+        self._draw(progress_text(progress), final=progress.done >= progress.total)
+
+    def shipping(self, waiting: int) -> None:
+        """Say what is still on its way to MLflow."""
+        self._draw(f"training is over; {waiting} trials on their way to MLflow", final=False)
+
+    def _draw(self, text: str, *, final: bool) -> None:
+        if self._live is not None:
+            self._live.update(Text(text))
+        elif final or time.monotonic() - self._printed > PLAIN_SECONDS:
+            self._printed = time.monotonic()
+            say(text)
+
+
+def progress_text(progress: Progress) -> str:
+    """`412/1000 trials | 8.3/s | ETA 1:10 | 120 stable, 90 vanishing, ... | 35 wait for MLflow`."""
+    counts = [f"{progress.verdicts[name]} {name}" for name in HEADLINES]
+    others = sum(count for name, count in progress.verdicts.items() if name not in HEADLINES)
+    if others:
+        counts.append(f"{others} other")
+    if progress.failed:
+        counts.append(f"{progress.failed} failed")
+    parts = [f"{progress.done}/{progress.total} trials"]
+    if progress.rate > 0:
+        parts.append(f"{progress.rate:.1f}/s")
+        parts.append(f"ETA {duration((progress.total - progress.done) / progress.rate)}")
+    parts.append(", ".join(counts))
+    parts.append(f"{progress.waiting} wait for MLflow")
+    return " | ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 1:05 or 2:03:10."""
+    whole = max(0, round(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def size(num_bytes: float) -> str:
+    """Bytes as 12 kB, 3.4 MB, 1.2 GB."""
+    for unit in ("B", "kB", "MB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.3g} GB"
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)

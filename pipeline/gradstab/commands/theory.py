@@ -1,0 +1,124 @@
+"""`gradstab theory`: what mean-field theory predicts, without training anything."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gradstab.commands.options import format_option
+
+if TYPE_CHECKING:
+    from gradstab.commands.terminal import Format
+    from gradstab.theory.forecast import Forecast, ScaleForecast
+
+
+@click.command()
+@click.option(
+    "--activation",
+    default="tanh",
+    show_default=True,
+    metavar="NAME|MODULE:FUNCTION",
+    help="One of the library's, or any elementwise torch function, as torch.nn.functional:mish.",
+)
+@click.option("--bias-scale", type=click.FloatRange(0, 1000), default=0.0, show_default=True, help="sigma_b.")
+@click.option("--depth", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Hidden layers L.")
+@click.option("--init-scale", type=click.FloatRange(1e-6, 1e6), help="sigma_w that you want to know more about.")
+@format_option
+def theory(activation: str, bias_scale: float, depth: int, init_scale: float | None, output: Format) -> None:
+    """Predict where gradients of wide networks vanish and explode.
+
+    sigma_w is the std of a weight times sqrt(fan_in); inputs have mean square 1; R is log10 of the gradient norm at
+    the first hidden layer over that at the last. All is theory of infinitely wide networks at initialisation.
+    """
+    from gradstab.commands.terminal import print_json, print_rows
+    from gradstab.theory.forecast import forecast, sentences
+
+    for number in (bias_scale, init_scale):
+        if number is not None and not math.isfinite(number):
+            raise click.BadParameter(f"must be a finite number, got {number}")
+    if ":" in activation:
+        from gradstab.training.user_function import user_function
+
+        found = forecast(user_function(activation), bias_scale, depth, init_scale)
+    else:
+        found = forecast(activation, bias_scale, depth, init_scale)
+    if output == "json":
+        print_json(_data(found, sentences(found)))
+        return
+    print_rows(
+        f"{found.activation}, bias scale {bias_scale:g}, {depth} hidden layers, inputs of mean square 1",
+        ["init scale", "", "R", "gain a layer", "settles at q", "gain there", "depth scale xi_c", "trains to about"],
+        [_row(found, scale, init_scale) for scale in found.scales],
+    )
+    click.echo()
+    for sentence in sentences(found):
+        click.echo(sentence)
+    if init_scale is not None:
+        click.echo()
+        _print_fixed_points(next(scale for scale in found.scales if scale.init_scale == init_scale))
+
+
+def _row(found: Forecast, scale: ScaleForecast, asked: float | None) -> list[object]:
+    from gradstab.theory.forecast import shown_length
+
+    band = found.band
+    names = {band.lower: "lower edge", band.centre: "R = 0", band.upper: "upper edge"}
+    depth = scale.trainable_depth
+    return [
+        f"{scale.init_scale:.5g}",
+        names.get(scale.init_scale, "as asked" if scale.init_scale == asked else ""),
+        f"{scale.ratio:+.3g}" if abs(scale.ratio) > 1e-4 else "0",
+        "" if scale.gain is None else f"{scale.gain:.4g}",
+        shown_length(scale.settled_length),
+        f"{scale.settled_gain:.4g}",
+        "" if scale.depth_scale is None else f"{scale.depth_scale:.4g}",
+        "" if depth is None else "any depth" if depth > 1e6 else f"{depth:.0f} layers",
+    ]
+
+
+def _print_fixed_points(scale: ScaleForecast) -> None:
+    from gradstab.commands.terminal import print_rows
+    from gradstab.theory.forecast import shown_length
+
+    rows: list[list[object]] = [
+        [
+            "every length" if point.kind == "every" else shown_length(point.q),
+            "neutral" if point.kind == "every" else "attracts" if point.stable else "repels",
+            f"{point.chi_1:.6g}",
+            f"{point.gradient_factor:.6g}",
+            f"{point.chi_parallel:.6g}",
+            f"{point.xi_gradient:.4g}",
+        ]
+        for point in scale.fixed_points
+    ]
+    print_rows(
+        f"fixed lengths at init scale {scale.init_scale:g}",
+        ["q", "", "chi_1", "gain a layer", "chi_parallel", "layers for a factor e in squared gradients"],
+        rows,
+    )
+
+
+def _data(found: Forecast, said: list[str]) -> dict[str, Any]:
+    """Everything as JSON types; what is infinite is the word "infinity"."""
+    from dataclasses import asdict
+
+    data = asdict(found)
+    for scale, described in zip(found.scales, data["scales"], strict=True):
+        described["trainable_depth"] = scale.trainable_depth
+        for point, entry in zip(scale.fixed_points, described["fixed_points"], strict=True):
+            entry.update(gradient_factor=point.gradient_factor, xi_gradient=point.xi_gradient)
+    for critical, entry in zip(found.critical, data["critical"], strict=True):
+        entry["jumps"] = critical.jumps
+    plain = _json(data)
+    assert isinstance(plain, dict)
+    return {**plain, "sentences": said}
+
+
+def _json(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _json(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(part) for part in value]
+    return "infinity" if isinstance(value, float) and math.isinf(value) else value

@@ -1,0 +1,66 @@
+"""The reference executor: one slot, in this process, in order."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+from gradstab.errors import GradstabError
+from gradstab.execution.reasons import reason_of
+from gradstab.loop.ports import PackResult, Slot, Work
+from gradstab.loop.trial import Trial
+
+
+class SerialExecutor:
+    """Runs each pack inside `wait`, which therefore takes as long as the pack, whatever its timeout.
+
+    Args:
+        threads: what the slot says to the work.
+    """
+
+    def __init__(self, work: Work, threads: int = 1) -> None:
+        self._work = work
+        self._slot = Slot("cpu-0", threads=threads)
+        self._submitted: tuple[Trial, ...] | None = None
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        return (self._slot,)
+
+    def idle(self) -> int:
+        return 0 if self._submitted is not None else 1
+
+    def next_slot(self) -> Slot:
+        if self._submitted is not None:
+            raise RuntimeError("submit needs an idle slot, got none: call wait first")
+        return self._slot
+
+    def submit(self, trials: Sequence[Trial], seconds: float = math.inf) -> None:  # noqa: ARG002
+        """Keep a pack for the next `wait`; nobody is there to end it after `seconds`.
+
+        Raises:
+            RuntimeError: the slot holds a pack already.
+        """
+        self.next_slot()
+        self._submitted = tuple(trials)
+
+    def wait(self, timeout: float) -> list[PackResult]:  # noqa: ARG002
+        """Run the submitted pack; an exception of the work is its failure, a Ctrl-C or GradstabError is not."""
+        if self._submitted is None:
+            return []
+        trials, started_ms = self._submitted, time.time_ns() // 10**6
+        trajectories = failure = None
+        try:
+            trajectories = self._work.run(trials, self._slot)
+        except GradstabError:
+            raise
+        except Exception as error:  # whatever else the work raises is a machine's failure (DESIGN, decision 1)
+            failure = reason_of(error)
+        finally:
+            self._submitted = None
+        return [PackResult(trials, self._slot, started_ms, time.time_ns() // 10**6, trajectories, failure)]
+
+    def close(self) -> None:
+        """Forget the submitted pack."""
+        self._submitted = None

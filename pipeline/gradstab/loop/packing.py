@@ -1,0 +1,185 @@
+"""Packs: which trials may train together, how many at once, and what they cost in time and memory.
+
+A pack is trained as one set of batched matrix products. Fields of the recipe that change array shapes or the
+step loop form the pack key; everything else may differ between the members of a pack.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gradstab.study.recipe import NUM_ACCURACY_ROWS, Recipe, probe_steps, reads_accuracy
+
+STRUCTURAL_FIELDS = (
+    "width",
+    "steps",
+    "batch_size",
+    "optimizer",
+    "clip_mode",
+    "probe_every",
+    "accuracy_every",
+    "probe_samples",
+    "precision",
+)
+PackKey = tuple[object, ...]
+
+LANE = 16  # floats in a vector register: shapes are padded to it so that results do not depend on the pack
+_BYTES = {"float32": 4, "float64": 8}
+_OPTIMIZER_STATES = {"sgd": 0, "adam": 2, "adamw": 2, "rmsprop": 1}
+_TAKES_MOMENTUM = ("sgd", "rmsprop")
+_KEEPS_PREACTIVATIONS = ("erf", "gelu", "silu", "softplus")  # whose derivative does not follow from the activation
+_DEAR_ACTIVATIONS = (*_KEEPS_PREACTIVATIONS, "elu", "selu")
+# what is no matrix product, in operations of one that take as long (measured at widths 32 to 128, one thread)
+_OPERATIONS_A_DRAW = 1300.0  # of a weight's initial value
+_OPERATIONS_A_DEAR_VALUE = 170.0  # of a hidden unit on a row, beyond what tanh, relu and sigmoid take
+_OPERATIONS_A_STATE_UPDATE = 125.0  # of a weight by an optimizer that keeps moments
+_FIXED_BYTES = 4 * 2**20  # what does not grow with the pack
+MAX_PACK_TRIALS = 1024
+
+
+def pack_key(recipe: Recipe) -> PackKey:
+    """Recipes with equal keys may train in one pack."""
+    return tuple(getattr(recipe, field) for field in STRUCTURAL_FIELDS)
+
+
+def padded(size: int) -> int:
+    """`size` rounded up to whole vector registers."""
+    return -(-size // LANE) * LANE
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """Size of a data set: rows, features of a row, classes."""
+
+    num_rows: int
+    num_features: int
+    num_classes: int
+
+
+def num_parameters(recipe: Recipe, shape: DataShape) -> int:
+    """Stored numbers of one network's weights and biases, padding included."""
+    width, features, classes = padded(recipe.width), padded(shape.num_features), padded(shape.num_classes)
+    hidden = features * width + (recipe.depth - 1) * width * width + recipe.depth * width
+    return hidden + width * classes + classes
+
+
+def flops(recipe: Recipe, shape: DataShape) -> float:
+    """Floating-point operations of one training: matrix products of forward and backward, probes included."""
+    width = padded(recipe.width)
+    multiplies = shape.num_features * width + (recipe.depth - 1) * width * width + width * padded(shape.num_classes)
+    train_rows = padded(recipe.batch_size) * recipe.steps
+    probe_rows = padded(recipe.probe_samples) * min(2, 1 + recipe.steps)
+    accuracy_rows = NUM_ACCURACY_ROWS * sum(reads_accuracy(recipe, step) for step in probe_steps(recipe))
+    return 2.0 * multiplies * (3 * train_rows + 3 * probe_rows + accuracy_rows)
+
+
+def operations(recipe: Recipe, shape: DataShape) -> float:
+    """What a training takes in units of time: its matrix products, and the rest in operations that take as long."""
+    num_weights, dear = num_parameters(recipe, shape), recipe.activation in _DEAR_ACTIVATIONS
+    values = padded(recipe.batch_size) * recipe.steps * recipe.depth * padded(recipe.width)
+    updates = num_weights * recipe.steps if _OPTIMIZER_STATES[recipe.optimizer] else 0
+    rest = _OPERATIONS_A_DRAW * num_weights + _OPERATIONS_A_STATE_UPDATE * updates
+    return flops(recipe, shape) + rest + (_OPERATIONS_A_DEAR_VALUE * values if dear else 0.0)
+
+
+def stack_key(recipe: Recipe) -> tuple[object, ...]:
+    """Members of a pack with equal keys form a stack: they go through exactly the same operations together."""
+    return (recipe.activation, recipe.momentum > 0, recipe.weight_decay > 0)
+
+
+def pack_bytes(recipes: Sequence[Recipe], shape: DataShape) -> int:
+    """Memory that one pack adds to its worker: its largest stack (stacks take turns) and everybody's results."""
+    return _PackMemory(shape).total(recipes)
+
+
+class _PackMemory:
+    """Memory of a pack that grows by one recipe at a time."""
+
+    def __init__(self, shape: DataShape) -> None:
+        self._shape = shape
+        self._stacks: dict[tuple[object, ...], int] = {}
+        self._results = _FIXED_BYTES
+
+    def total(self, recipes: Sequence[Recipe]) -> int:
+        for recipe in recipes:
+            self.add(recipe)
+        return self.add(None)
+
+    def add(self, recipe: Recipe | None) -> int:
+        """Bytes of the pack with this member too."""
+        if recipe is not None:
+            key = stack_key(recipe)
+            self._stacks[key] = self._stacks.get(key, 0) + member_bytes(recipe, self._shape)
+            self._results += 2 * result_bytes(recipe)
+        return self._results + max(self._stacks.values(), default=0)
+
+
+def member_bytes(recipe: Recipe, shape: DataShape) -> int:
+    """Memory of one member of a stack: parameters, gradient, optimizer state, kept layers and passing buffers."""
+    states = _OPTIMIZER_STATES[recipe.optimizer] + (recipe.optimizer in _TAKES_MOMENTUM and recipe.momentum > 0)
+    width = padded(recipe.width)
+    rows = max(padded(recipe.batch_size), padded(recipe.probe_samples))
+    kept = recipe.depth * width * (2 if recipe.activation in _KEEPS_PREACTIVATIONS else 1)
+    # the last term stands for what the layer statistics gather; measured to be about that
+    passing = padded(shape.num_features) + 4 * width + 4 * padded(shape.num_classes) + rows
+    return _BYTES[recipe.precision] * ((2 + states) * num_parameters(recipe, shape) + rows * (kept + passing))
+
+
+def result_bytes(recipe: Recipe) -> int:
+    """Bytes of one trajectory on disk."""
+    num_probes = len(probe_steps(recipe))
+    return 512 + 24 * recipe.steps + num_probes * (24 + recipe.depth * (8 + 9 * 4))
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Seconds that a training takes on one slot, from a measured rate of `operations`; memory as far as it showed.
+
+    Args:
+        gflops: rate by width in 1e9 operations a second, as (width, rate) pairs in ascending width.
+        measured: whether the rates were measured on this machine; if not, estimates are rough.
+        most_bytes: of a pack, by `pack_bytes`: less than what a slot's memory turned out not to hold.
+    """
+
+    gflops: tuple[tuple[int, float], ...] = ((32, 20.0), (64, 35.0), (128, 50.0), (256, 55.0), (512, 55.0))
+    measured: bool = False
+    most_bytes: float = math.inf
+
+    def rate(self, width: int) -> float:
+        """Operations a second at a width: that of the nearest width known (in log)."""
+        return 1e9 * min(self.gflops, key=lambda known: abs(known[0].bit_length() - width.bit_length()))[1]
+
+    def seconds(self, recipe: Recipe, shape: DataShape) -> float:
+        return operations(recipe, shape) / self.rate(recipe.width)
+
+    def updated(self, width: int, rate: float) -> CostModel:
+        """The model after a pack of this width ran at `rate` operations a second: the newest packs weigh half."""
+        known = dict(self.gflops) if self.measured else {}
+        gflops = rate / 1e9
+        known[width] = 0.5 * (known[width] + gflops) if width in known else gflops
+        return replace(self, gflops=tuple(sorted(known.items())), measured=True)
+
+    def exhausted(self, recipes: Sequence[Recipe], shape: DataShape) -> CostModel:
+        """The model after a pack ran out of memory: others may be as large as its half."""
+        half = pack_bytes(recipes[: max(1, len(recipes) // 2)], shape)
+        return replace(self, most_bytes=min(self.most_bytes, half))
+
+
+def pack_length(
+    recipes: Sequence[Recipe], shape: DataShape, cost: CostModel, target_seconds: float, max_bytes: float
+) -> int:
+    """How many of the recipes, taken from the front, make one pack: one key, about `target_seconds`, within memory.
+
+    At least one, so that a single training larger than the target still runs.
+    """
+    key = pack_key(recipes[0])
+    memory = _PackMemory(shape)
+    seconds, max_bytes = 0.0, min(max_bytes, cost.most_bytes)
+    for count, recipe in enumerate(recipes[:MAX_PACK_TRIALS]):
+        seconds += cost.seconds(recipe, shape)
+        num_bytes = memory.add(recipe)
+        if count > 0 and (pack_key(recipe) != key or seconds > target_seconds or num_bytes > max_bytes):
+            return count
+    return min(len(recipes), MAX_PACK_TRIALS)

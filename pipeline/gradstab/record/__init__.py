@@ -1,0 +1,1 @@
+"""What a study leaves on disk: trajectories, segments, the results folder, the certificate."""

@@ -1,0 +1,191 @@
+"""Segments: the durable record of results, one synced file a pack, checked when it is read.
+
+A segment is a plain ``.npz`` (readable by ``numpy.load``) whose file name carries the first 16 hex digits of the
+SHA-256 of its bytes: a truncated or altered file is told from a whole one, and a rename makes it appear whole or
+not at all. Layer arrays of the pack's trials are stored flat, one array a statistic, with a JSON head.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradstab.errors import GradstabError, StorageError
+from gradstab.record.trajectory import STATISTICS, FloatArray, Trajectory
+from gradstab.study.space import Value
+from gradstab.system.durable import sync_folder
+
+SCHEMA_VERSION = 1
+_NAME = re.compile(r"segment-(\d{6})-([0-9a-f]{16})\.npz")
+
+
+class CorruptSegmentError(GradstabError):
+    """A segment whose bytes are not what was written."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished trial as it is kept: what was run, where and when, and its trajectory or the reason it failed."""
+
+    number: int
+    seed: int
+    point: dict[str, Value]
+    recipe: dict[str, Value | None]
+    device: str
+    started_ms: int
+    finished_ms: int
+    attempts: int
+    trajectory: Trajectory | None = None
+    failure: str | None = None
+    retry_of: int | None = None
+
+
+def segment_paths(folder: Path) -> list[Path]:
+    """Segments of a folder in the order they were written."""
+    return sorted(path for path in folder.glob("segment-*.npz") if _NAME.fullmatch(path.name))
+
+
+def segment_index(path: Path) -> int:
+    """Position of a segment in its study."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise CorruptSegmentError(f"a segment must be named segment-NNNNNN-<16 hex digits>.npz, got {path.name!r}")
+    return int(match.group(1))
+
+
+def write_segment(folder: Path, index: int, records: Sequence[Record]) -> Path:
+    """Write the records of a pack so that they survive the machine; returns the segment's path.
+
+    Raises:
+        StorageError: the disk is full or cannot be written; nothing half-written is left under a segment's name.
+    """
+    content = _encode(records)
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    path = folder / f"segment-{index:06d}-{digest}.npz"
+    partial = folder / f".segment-{index:06d}.partial"
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+        sync_folder(folder)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StorageError(
+            f"results must be written to {folder}, but: {error.strerror}. "
+            "Results recorded so far are safe: make room and run the study again."
+        ) from error
+    return path
+
+
+def read_segment(path: Path) -> list[Record]:
+    """The records of a segment.
+
+    Raises:
+        CorruptSegmentError: checksum, structure or schema version do not fit.
+    """
+    match = _NAME.fullmatch(path.name)
+    content = path.read_bytes()
+    if match is None or hashlib.sha256(content).hexdigest()[:16] != match.group(2):
+        raise CorruptSegmentError(f"{path} must have the checksum in its name: it was truncated or altered")
+    try:
+        return _decode(content)
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise CorruptSegmentError(f"{path} must hold a segment of schema version {SCHEMA_VERSION}: {error}") from error
+
+
+def segment_numbers(path: Path) -> list[int]:
+    """Numbers of the trials in a segment, from its head alone; none for what cannot be read."""
+    try:
+        # opened here: numpy leaves a file open that it cannot read
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return [entry["number"] for entry in json.loads(file["head"].tobytes())["records"]]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return []
+
+
+def _encode(records: Sequence[Record]) -> bytes:
+    head = {"schema_version": SCHEMA_VERSION, "records": [_head(record) for record in records]}
+    arrays: dict[str, NDArray[Any]] = {"head": np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)}
+    trajectories = [record.trajectory for record in records if record.trajectory is not None]
+    if trajectories:
+        arrays["probe_step"] = np.concatenate([t.probe_step_P for t in trajectories])
+        for statistic in STATISTICS:
+            flat = [t[statistic.name].ravel() for t in trajectories]
+            arrays[statistic.name] = np.concatenate(flat).astype(statistic.dtype)
+    buffer = io.BytesIO()
+    # numpy's stubs take **arrays for its keyword allow_pickle too
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _head(record: Record) -> dict[str, Any]:
+    head: dict[str, Any] = {
+        "number": record.number,
+        "seed": record.seed,
+        "point": record.point,
+        "recipe": record.recipe,
+        "device": record.device,
+        "started_ms": record.started_ms,
+        "finished_ms": record.finished_ms,
+        "attempts": record.attempts,
+        "failure": record.failure,
+    }
+    if record.retry_of is not None:
+        head["retry_of"] = record.retry_of
+    if record.trajectory is not None:
+        head["trajectory"] = {
+            "depth": record.trajectory.depth,
+            "steps": record.trajectory.steps,
+            "num_probes": len(record.trajectory.probe_step_P),
+            "reference_loss": record.trajectory.reference_loss,
+            "nonfinite_step": record.trajectory.nonfinite_step,
+        }
+    return head
+
+
+def _decode(content: bytes) -> list[Record]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    head = json.loads(arrays.pop("head").tobytes())
+    if head["schema_version"] != SCHEMA_VERSION:
+        raise ValueError(f"it has schema version {head['schema_version']}")
+    offset = dict.fromkeys(arrays, 0)
+
+    def take(name: str, shape: tuple[int, ...]) -> FloatArray:
+        start = offset[name]
+        offset[name] = start + int(np.prod(shape))
+        return np.asarray(arrays[name][start : offset[name]].reshape(shape))
+
+    records = []
+    for entry in head["records"]:
+        shape = entry.pop("trajectory", None)
+        trajectory = None
+        if shape is not None:
+            axes = {
+                "S": (shape["steps"],),
+                "P": (shape["num_probes"],),
+                "PL": (shape["num_probes"], shape["depth"]),
+            }
+            trajectory = Trajectory(
+                depth=shape["depth"],
+                steps=shape["steps"],
+                reference_loss=shape["reference_loss"],
+                probe_step_P=take("probe_step", axes["P"]).astype(np.int64),
+                series={statistic.name: take(statistic.name, axes[statistic.axes]) for statistic in STATISTICS},
+                nonfinite_step=shape["nonfinite_step"],
+            )
+        records.append(Record(**entry, trajectory=trajectory))
+    return records

@@ -1,0 +1,156 @@
+"""The results folder of one study: what lies where in it, who may drive it, and whether it still is the same study."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gradstab.errors import StorageError, UsageError
+from gradstab.record.segments import segment_numbers, segment_paths
+from gradstab.study.data_spec import Npz
+from gradstab.study.study import FINGERPRINTED, Study, differences
+from gradstab.system.durable import replace_file
+from gradstab.system.file_lock import held, holder_of
+
+SCHEMA_VERSION = 1
+
+
+class StudyFolder:
+    """One study's durable state; every path of it is named here."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.declaration = path / "study.json"
+        self.lock_file = path / "lock"
+        self.attempts = path / "attempts.jsonl"
+
+    @classmethod
+    def of(cls, results_root: Path, name: str) -> StudyFolder:
+        return cls(results_root / name)
+
+    def exists(self) -> bool:
+        return self.declaration.is_file()
+
+    def study(self) -> Study:
+        """The study as it was declared here last."""
+        return Study.model_validate(self._read()["study"])
+
+    def recognised(self, study: Study) -> Study:
+        """The study as this folder knows studies: its data file by content, or by path where it began that way."""
+        data = self._read()["study"].get("data", {}) if self.exists() else {}
+        return study if data.get("type") == "npz" and "sha256" not in data else study.identified()
+
+    def study_id(self) -> str:
+        """The study's unique id, given when its folder was made."""
+        return str(self._read()["study_id"])
+
+    def source_name(self) -> str:
+        """Name of the file in this folder that holds the study as a person wrote it, or as it was resolved."""
+        declared = sorted(self.path.glob("declared.*"))
+        return declared[0].name if declared else self.declaration.name
+
+    def holder(self) -> str | None:
+        """Who drives the study now, in words; None if nobody does."""
+        return holder_of(self.lock_file)
+
+    def num_bytes(self) -> int:
+        """Size on disk, of a folder that may be written to meanwhile."""
+        total = 0
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    total += (Path(folder) / name).stat().st_size
+        return total
+
+    def num_recorded(self) -> int:
+        """How many trials are on record, from the heads of the segments."""
+        return len({number for path in segment_paths(self.path) for number in segment_numbers(path)})
+
+    def adopt(self, study: Study, source: Path | None, study_id: str | None = None) -> None:
+        """Make the folder this study's, or check that it is; budget, resources and tracking may have changed.
+
+        Args:
+            study_id: under which the study is known already, where the folder was lost.
+
+        Raises:
+            UsageError: the folder holds a study whose fingerprinted parts differ; with the differences.
+        """
+        if not self.exists():
+            self._write(
+                {"study_id": study_id or uuid.uuid4().hex, "created": datetime.now(UTC).isoformat()}, study, source
+            )
+            return
+        known = self._read()
+        declared = known["study"]
+        if isinstance(study.data, Npz) and "sha256" in declared.get("data", {}):
+            # where the file lay then, it may be no more
+            declared = {**declared, "data": {**declared["data"], "path": str(study.data.path)}}
+        before = Study.model_validate(declared)
+        if before.fingerprint() != study.fingerprint():
+            changed = differences(before.fingerprinted(), study.fingerprinted())
+            listed = "\n".join(f"  - {line}" for line in changed)
+            parts = ", ".join(FINGERPRINTED)
+            raise UsageError(
+                f"the study {study.name!r} must keep its {parts} once it has begun, but these changed:\n{listed}\n"
+                f"Undo the change, or give the new study a name of its own: --name {study.name}-2"
+            )
+        if before != study or declared != known["study"]:
+            self._write(known, study, source)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder: only one process drives a study.
+
+        Raises:
+            HeldError: another process holds it; says which.
+        """
+        make_folder(self.path)
+        with held(self.lock_file, f"the study {self.path.name!r}"):
+            yield
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            content: dict[str, Any] = json.loads(self.declaration.read_text())
+        except FileNotFoundError:
+            raise UsageError(f"there must be a study {self.path.name!r} in {self.path.parent}, got none") from None
+        except OSError as error:
+            raise StorageError(f"{self.declaration} must be readable by this user, but: {error.strerror}") from None
+        except ValueError as error:
+            raise StorageError(f"{self.declaration} must be JSON as gradstab wrote it, but: {error}") from None
+        if content.get("schema_version") != SCHEMA_VERSION:
+            raise StorageError(
+                f"{self.declaration} must have schema version {SCHEMA_VERSION}, got {content.get('schema_version')}: "
+                "it was written by another version of gradstab"
+            )
+        return content
+
+    def _write(self, known: dict[str, Any], study: Study, source: Path | None) -> None:
+        content = {**known, "schema_version": SCHEMA_VERSION, "study": study.dump()}
+        if source is not None:
+            copy = self.path / f"declared{source.suffix}"
+            for older in self.path.glob("declared.*"):
+                if older != copy:
+                    older.unlink()
+            replace_file(copy, source.read_text(encoding="utf-8"), durable=True)
+        replace_file(self.declaration, json.dumps(content, indent=2), durable=True)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder with its parents, or say why it cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"the results folder {path} must be writable, but: {error.strerror}") from None
+
+
+def study_folders(results_root: Path) -> list[StudyFolder]:
+    """All studies of a results root, by name."""
+    if not results_root.is_dir():
+        return []
+    return [folder for path in sorted(results_root.iterdir()) if (folder := StudyFolder(path)).exists()]

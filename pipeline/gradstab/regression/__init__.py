@@ -1,0 +1,1 @@
+"""Gaussian-process regression of responses over the search space."""

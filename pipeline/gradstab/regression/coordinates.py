@@ -1,0 +1,185 @@
+"""Between points of a search space and the unit cube in which regions are measured.
+
+Unit coordinates: every axis is [0, 1] as it is searched, so that volume there is the probability that a random trial
+falls in. Logarithmic axes are in log. A *snapped* coordinate is the one of a value that can be tried: an integer sits
+in its own cell, a choice at the middle of its part. Axes: N points, D axes of the space, F features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from gradstab.errors import UsageError
+from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, LogReal, Point, SearchSpace, Value
+
+Array = NDArray[np.float64]
+
+# an axis that does nothing unless another one has one of these values
+CONDITIONS: dict[str, tuple[str, tuple[Value, ...]]] = {
+    "clip_threshold": ("clip", (True,)),
+    "clip_mode": ("clip", (True,)),
+    "momentum": ("optimizer", ("sgd", "rmsprop")),
+}
+_ROUNDING = 1e-9  # relative; a bound may come back from a file in its last digit changed
+
+
+def idle(name: str, held: Mapping[str, Value]) -> bool:
+    """Whether an axis has no effect at the values held: a clip threshold without clipping."""
+    if name not in CONDITIONS:
+        return False
+    parent, values = CONDITIONS[name]
+    return parent in held and held[parent] not in values
+
+
+class Coordinates:
+    """The two-way map, and the features in which distances are measured.
+
+    Attributes:
+        names: axes in the order of the space.
+        num_axes: D.
+        choice_D: whether an axis is a choice.
+        axis_F: the axis that a feature belongs to.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self.names = space.names()
+        self.num_axes = len(self.names)
+        self._axes = list(space.axes.values())
+        self.choice_D = np.array([isinstance(axis, Choice) for axis in self._axes])
+        self.axis_F = np.repeat(np.arange(self.num_axes), [_num_features(axis) for axis in self._axes])
+        self._conditions = [
+            (self.names.index(name), self.names.index(parent), values)
+            for name, (parent, values) in CONDITIONS.items()
+            if name in self.names and isinstance(space.axes.get(parent), Choice)
+        ]
+
+    def unit(self, points: Sequence[Point]) -> Array:
+        """Snapped unit coordinates of points, shape (N, D).
+
+        Raises:
+            UsageError: a point lacks an axis, or lies outside the space.
+        """
+        unit_ND = np.empty((len(points), self.num_axes))
+        for row_D, point in zip(unit_ND, points, strict=True):
+            for column, (name, axis) in enumerate(zip(self.names, self._axes, strict=True)):
+                if name not in point:
+                    raise UsageError(f"a point must give every axis of the space, got none for {name}")
+                row_D[column] = _unit_of(name, axis, point[name])
+        return unit_ND
+
+    def snapped(self, unit_ND: Array) -> Array:
+        """The unit coordinates of the values that `unit_ND` stands for.
+
+        Raises:
+            UsageError: a coordinate lies outside [0, 1].
+        """
+        unit_ND = np.asarray(unit_ND, dtype=np.float64)
+        if not ((unit_ND >= 0) & (unit_ND <= 1)).all():
+            raise UsageError("unit coordinates must lie in [0, 1], got some outside or NaN")
+        columns = [_snapped(axis, unit_ND[:, column]) for column, axis in enumerate(self._axes)]
+        return np.stack(columns, axis=1) if columns else unit_ND
+
+    def points(self, unit_ND: Array) -> list[dict[str, Value]]:
+        """The points that unit coordinates stand for."""
+        return [self.space.point_from_unit(dict(zip(self.names, row.tolist(), strict=True))) for row in unit_ND]
+
+    def axis_value(self, name: str, unit: float) -> Value:
+        """The value of one axis at a unit coordinate."""
+        return self.space.axes[name].from_unit(unit)
+
+    def choice(self, unit_ND: Array) -> NDArray[np.int64]:
+        """A number for each combination of choices, shape (N,); zero throughout where no axis is a choice."""
+        number_N = np.zeros(len(unit_ND), dtype=np.int64)
+        for column, axis in enumerate(self._axes):
+            if isinstance(axis, Choice):
+                number_N = number_N * len(axis.choices) + _choice_index(axis, unit_ND[:, column])
+        return number_N
+
+    def features(self, unit_ND: Array) -> Array:
+        """Features whose squared distance is that of the points, before length-scales; shape (N, F).
+
+        A numeric axis is its unit coordinate. A choice is one-hot over sqrt(2): two different choices are 1 apart (a
+        Hamming term). An axis that has no effect at a point is put at one place, the same for all such points.
+        """
+        columns: list[Array] = []
+        for column, axis in enumerate(self._axes):
+            if isinstance(axis, Choice):
+                index_N = _choice_index(axis, unit_ND[:, column])
+                columns.append(np.eye(len(axis.choices))[index_N] / math.sqrt(2))
+            else:
+                columns.append(unit_ND[:, column : column + 1])
+        for column, parent, values in self._conditions:
+            parent_axis = self._axes[parent]
+            assert isinstance(parent_axis, Choice)
+            active = np.array([choice in values for choice in parent_axis.choices])
+            off_N = ~active[_choice_index(parent_axis, unit_ND[:, parent])]
+            columns[column] = np.where(off_N[:, None], 0.0 if self.choice_D[column] else 0.5, columns[column])
+        return np.concatenate(columns, axis=1) if columns else np.zeros((len(unit_ND), 0))
+
+    def sobol(self, log2_count: int, seed: int) -> Array:
+        """2^log2_count scrambled Sobol points, shape (N, D); not snapped."""
+        return qmc.Sobol(max(1, self.num_axes), scramble=True, rng=np.random.default_rng(seed)).random_base2(log2_count)
+
+    def with_axis(self, unit_D: Array, values: Mapping[str, Value]) -> Array:
+        """Unit coordinates with some axes set to values.
+
+        Raises:
+            UsageError: no such axis, or a value outside it.
+        """
+        changed_D = unit_D.copy()
+        for name, value in values.items():
+            if name not in self.names:
+                raise UsageError(f"an axis must be one of {', '.join(self.names)}, got {name!r}")
+            changed_D[self.names.index(name)] = _unit_of(name, self.space.axes[name], value)
+        return changed_D
+
+
+def _num_features(axis: AnyAxis) -> int:
+    return len(axis.choices) if isinstance(axis, Choice) else 1
+
+
+def _unit_of(name: str, axis: AnyAxis, value: Value) -> float:
+    """Snapped unit coordinate of a value."""
+    if isinstance(axis, Choice):
+        for index, choice in enumerate(axis.choices):
+            if type(choice) is type(value) and choice == value:
+                return (index + 0.5) / len(axis.choices)
+        raise UsageError(f"{name} must be one of {', '.join(map(repr, axis.choices))}, got {value!r}")
+    slack = _ROUNDING * max(abs(axis.low), abs(axis.high))
+    if isinstance(value, bool | str) or not axis.low - slack <= value <= axis.high + slack:
+        raise UsageError(f"{name} must be a number within [{axis.low:g}, {axis.high:g}], got {value!r}")
+    number = min(max(value, axis.low), axis.high)
+    match axis:
+        case Integer():
+            return (number - axis.low + 0.5) / (axis.high - axis.low + 1)
+        case LogInteger():
+            low, high = math.log(axis.low - 0.5), math.log(axis.high + 0.5)
+            return (math.log(number) - low) / (high - low)
+        case LogReal():
+            return math.log(number / axis.low) / math.log(axis.high / axis.low)
+    return (number - axis.low) / (axis.high - axis.low)
+
+
+def _snapped(axis: AnyAxis, unit_N: Array) -> Array:
+    match axis:
+        case Choice():
+            return np.asarray((_choice_index(axis, unit_N) + 0.5) / len(axis.choices))
+        case Integer():
+            count = axis.high - axis.low + 1
+            return np.asarray((np.minimum(np.floor(unit_N * count), count - 1) + 0.5) / count)
+        case LogInteger():
+            low, high = math.log(axis.low - 0.5), math.log(axis.high + 0.5)
+            value_N = np.clip(np.round(np.exp(low + unit_N * (high - low))), axis.low, axis.high)
+            return np.asarray((np.log(value_N) - low) / (high - low))
+    return unit_N
+
+
+def _choice_index(axis: Choice, unit_N: Array) -> NDArray[np.int64]:
+    count = len(axis.choices)
+    return np.minimum(np.floor(unit_N * count), count - 1).astype(np.int64)

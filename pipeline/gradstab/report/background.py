@@ -1,0 +1,110 @@
+"""The report and the heat maps of a study that runs, made again and again: a process of its own.
+
+``python -m gradstab.report.background --folder F``. Standard input is the driver's end: a line ``finish`` means make
+both once more and exit; the end of input without it means that the driver died, and this process with it. It is nice,
+and rests nine times as long as it worked: at most a tenth of a core. The shipper ships what it finds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from gradstab.errors import GradstabError
+from gradstab.record.segments import read_segment
+from gradstab.record.study_folder import StudyFolder
+from gradstab.results.results import Results
+
+POLITENESS = 10
+REST = 9.0  # seconds of rest for each CPU second of work
+SHORTEST_REST_S = 5.0
+LONGEST_DRAWING_S = 30.0  # what is missing then is drawn on demand
+MAPS_AT_ONCE = 10  # of a study that runs; at its end all that are missing
+
+
+class Finish:
+    """The driver's end of the process."""
+
+    def __init__(self) -> None:
+        self.said = threading.Event()
+
+    def listen(self) -> None:
+        threading.Thread(target=self._read, name="driver", daemon=True).start()
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            if line.strip() == "finish":
+                self.said.set()
+        if not self.said.is_set():
+            os._exit(0)
+
+
+def remake(folder: StudyFolder, most_maps: int | None) -> None:
+    """Report, and missing heat maps of the trials nearest the boundary."""
+    from gradstab.report.report import make_report
+
+    results = Results(folder)
+    make_report(results)
+    draw_nearest(results, results.study.tracking.heat_maps, most_maps)
+
+
+def draw_nearest(results: Results, count: int, most: int | None = None) -> None:
+    """Heat maps of the `count` trials nearest the boundary, at most `most` new ones."""
+    from gradstab.report.heat_maps import trial_folder
+
+    margins = {row.number: row.values.get("margin") for row in results.rows}
+    measured = [number for number, margin in margins.items() if isinstance(margin, float)]
+    nearest = sorted(measured, key=lambda number: abs(float(str(margins[number]))))[:count]
+    missing = [number for number in nearest if not trial_folder(results.folder.path, number).exists()]
+    draw_trials(results, missing[:most], LONGEST_DRAWING_S)
+
+
+def draw_trials(results: Results, numbers: list[int], patience: float = math.inf) -> None:
+    """Heat maps of some trials; each segment is read once. None is begun after `patience` seconds."""
+    from gradstab.report.heat_maps import Canvas, write_heat_maps
+
+    wanted, canvas, end = set(numbers), Canvas(), time.monotonic() + patience
+    for path in sorted({row.segment for row in results.rows if row.number in wanted}):
+        for record in read_segment(path):
+            in_time = time.monotonic() < end
+            if in_time and record.number in wanted and record.trajectory is not None:
+                write_heat_maps(record, results.folder.path, canvas)
+
+
+def loop(folder: StudyFolder, finish: Finish) -> None:
+    """Make the report whenever there are new trials and enough rest was had, and once more at the end."""
+    made, rest = 0, SHORTEST_REST_S
+    while True:
+        last = finish.said.wait(rest)
+        recorded = folder.num_recorded()
+        if recorded > made or last:
+            began = time.process_time()
+            try:
+                remake(folder, None if last else MAPS_AT_ONCE)
+                made = recorded
+            except (GradstabError, OSError) as error:
+                print(error, file=sys.stderr, flush=True)
+            rest = max(SHORTEST_REST_S, REST * (time.process_time() - began))
+        if last:
+            return
+
+
+def main() -> int:
+    """The process."""
+    parser = argparse.ArgumentParser(description="remakes a study's report while it runs")
+    parser.add_argument("--folder", type=Path, required=True)
+    folder = StudyFolder(parser.parse_args().folder)
+    os.nice(POLITENESS)
+    finish = Finish()
+    finish.listen()
+    loop(folder, finish)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""The driver's end of the process that remakes the report (`report_loop`): started once it can say something."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+LOG_NAME = "report.log"
+START_AFTER_S = 10.0  # a study that ends sooner has its report made once, at the end
+SILENCE_S = 2.0
+PATIENCE_S = 120.0  # for the last report; it is made from a few thousand trials in seconds
+
+
+class ReportProcess:
+    """Remakes a study's report in the background.
+
+    Args:
+        folder: results folder of the study.
+        fewest: trials on record before the process is started; infinite where no report is wanted.
+    """
+
+    def __init__(self, folder: Path, fewest: float) -> None:
+        self._folder = folder
+        self._fewest = fewest
+        self._began = time.monotonic()
+        self._worth = False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def notify(self, done: int, new: int) -> None:
+        """How many trials are on record now, and how many of them this run added."""
+        self._worth = new > 0 and done >= self._fewest
+        if self._process is None and self._worth and time.monotonic() - self._began > START_AFTER_S:
+            self._process = self._start()
+
+    def close(self, stop: Callable[[], bool], say: Callable[[str], None]) -> None:
+        """Have the last report made and wait for it, unless told to stop or it takes too long."""
+        if not self._worth or stop():
+            self.abandon()
+            return
+        self._process = self._process or self._start()
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(b"finish\n")
+            self._process.stdin.close()
+        began, said = time.monotonic(), False
+        end = began + PATIENCE_S
+        while not stop() and time.monotonic() < end:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.2)
+                return
+            if not said and time.monotonic() - began > SILENCE_S:
+                say("the report is being made; Ctrl-C leaves it out")
+                said = True
+        self.abandon()
+
+    def abandon(self) -> None:
+        """End the process at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with (self._folder / LOG_NAME).open("wb") as log:
+            return subprocess.Popen(
+                # -P: what lies in the working directory must not stand in for an installed package
+                [sys.executable, "-P", "-m", "gradstab.report.background", "--folder", str(self._folder)],
+                stdin=subprocess.PIPE,
+                bufsize=0,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                process_group=0,  # out of reach of a Ctrl-C in the terminal
+            )

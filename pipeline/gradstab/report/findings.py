@@ -1,0 +1,117 @@
+"""Everything a report says, computed once: the page, the pictures and region.json are made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradstab.regression.health import Health, check_health
+from gradstab.report.interval_table import EdgeErrors, Row, edge_errors, interval_table
+from gradstab.report.panels import Layout, layout_of
+from gradstab.report.trainable_depth import DepthScales, depth_scales
+from gradstab.results.results import Results
+from gradstab.stability.contributions import Contribution, contributions
+from gradstab.stability.phase_diagram import Cloud
+from gradstab.stability.region import Regions
+from gradstab.theory.ratio_field import predicted_field
+
+_CELLS_OF_THEORY = 1024
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The region under some responses."""
+
+    responses: tuple[str, ...]
+    regions: Regions
+
+    @property
+    def name(self) -> str:
+        """Its name in words: R, T, R and T."""
+        return " and ".join(self.responses)
+
+
+@dataclass(frozen=True)
+class AgainstTheory:
+    """Where measured R and mean-field theory differ.
+
+    Attributes:
+        volume: fraction of the search space that one puts into |R| < R0 and the other does not.
+        uncertain: fraction of the space that is expected to be on the wrong side for want of trials.
+        edges: errors of the edges along the init scale; None where none can be compared.
+        depth: how many depth scales deep networks train; None where none can be compared.
+    """
+
+    volume: float
+    uncertain: float
+    edges: EdgeErrors | None
+    depth: DepthScales | None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a study found.
+
+    Attributes:
+        judged: the region under the criterion, then under each response alone and under R and T together.
+        layout: how the space is cut; None where no axis is numeric.
+        rows: the table of intervals.
+    """
+
+    results: Results
+    judged: tuple[Judged, ...]
+    contributions: tuple[Contribution, ...]
+    layout: Layout | None
+    rows: tuple[Row, ...]
+    theory: AgainstTheory
+    health: tuple[Health, ...]
+
+    @property
+    def main(self) -> Judged:
+        """The region under the study's criterion."""
+        return self.judged[0]
+
+
+def find(results: Results) -> Findings:
+    """All findings of a study.
+
+    Raises:
+        UsageError: no trial was judged yet.
+    """
+    measured = results.measured
+    names = tuple(band.name for band in measured.bands)
+    both = ("R", "T") if "T" in names else ("R",)
+    wanted = dict.fromkeys([results.judged_by, *((name,) for name in names), both])
+    judged = tuple(Judged(responses, results.regions(*responses)) for responses in wanted)
+    contributed = tuple(contributions(results.every_estimator.only(*results.judged_by)))
+    layout = layout_of(results.phase_diagram(), contributed)
+    rows = tuple(interval_table(results, layout)) if layout is not None else ()
+    unit_ND = results.every_estimator.coordinates.unit(measured.points)
+    return Findings(
+        results=results,
+        judged=judged,
+        contributions=contributed,
+        layout=layout,
+        rows=rows,
+        theory=_against_theory(results, rows, layout),
+        health=tuple(
+            check_health(surrogate, unit_ND, measured.responses[surrogate.band.name])
+            for surrogate in results.every_estimator.surrogates
+        ),
+    )
+
+
+def _against_theory(results: Results, rows: tuple[Row, ...], layout: Layout | None) -> AgainstTheory:
+    diagram = results.phase_diagram("R")
+    assert isinstance(diagram.cells, Cloud)
+    cell_MD = diagram.cells.unit_MD[:_CELLS_OF_THEORY]  # a prefix of a cloud is a cloud
+    recipes = [results.study.resolve(point) for point in diagram.cells.coordinates.points(cell_MD)]
+    predicted_M = np.abs(predicted_field(recipes)) < results.criterion.ratio_band
+    measured_M = diagram.p_region[:_CELLS_OF_THEORY] >= 0.5
+    return AgainstTheory(
+        volume=float((predicted_M != measured_M).mean()),
+        uncertain=diagram.misclassified_volume,
+        edges=edge_errors(list(rows)),
+        depth=None if layout is None else depth_scales(results, layout),
+    )

@@ -1,0 +1,143 @@
+"""The region at a point in words and as data: what `gradstab region` says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from gradstab.errors import UsageError
+from gradstab.regression.coordinates import idle
+from gradstab.report.axis_ticks import shown
+from gradstab.report.wording import band, edges, percent, spans, where
+from gradstab.results.results import Results
+from gradstab.stability.region import SAFE
+from gradstab.stability.region_at import RegionAt
+from gradstab.stability.spans import Line
+from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, Value
+
+_WORDS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
+
+
+def parsed(results: Results, places: Sequence[str]) -> dict[str, Value]:
+    """Values by axis from `depth=50` and the like, of the type that the axis has.
+
+    Raises:
+        UsageError: a place is not AXIS=VALUE, stands twice, or is no number where one is needed.
+    """
+    found: dict[str, Value] = {}
+    for place in places:
+        name, equals, text = (part.strip() for part in place.partition("="))
+        if not equals or not name or not text:
+            raise UsageError(f"--at must be AXIS=VALUE, got {place!r}; for example --at depth=10")
+        if name in found:
+            raise UsageError(f"--at {name} must be given once, got it twice")
+        axis = results.study.space.axes.get(name)
+        fixed = results.study.dump()["recipe"].get(name)
+        found[name] = _of_axis(name, axis, text) if axis is not None else _like(fixed, text)
+    return found
+
+
+def _of_axis(name: str, axis: AnyAxis, text: str) -> Value:
+    if isinstance(axis, Choice):
+        return next((choice for choice in axis.choices if _like(choice, text) == choice), text)
+    try:
+        number = float(text)
+    except ValueError:
+        raise UsageError(f"{name} must be a number, got {text!r}") from None
+    whole = isinstance(axis, Integer | LogInteger) and number.is_integer()
+    return int(number) if whole else number
+
+
+def _like(known: object, text: str) -> Value:
+    """Text as a value of the type of a known one."""
+    if isinstance(known, bool):
+        return _WORDS.get(text.lower(), text)
+    if isinstance(known, int | float):
+        try:
+            return type(known)(float(text))
+        except (ValueError, OverflowError):
+            return text
+    return text
+
+
+def point_data(results: Results, found: RegionAt) -> dict[str, Any]:
+    """What a script reads of a point."""
+    rows = {row.number: row.values for row in results.rows}
+    numbers = results.measured.numbers
+    return {
+        "study": results.study.name,
+        "responses": list(results.judged_by),
+        "num_trials": len(numbers),
+        **asdict(found),
+        "nearest": [
+            {"trial": numbers[index], "distance": distance, **rows[numbers[index]]} for index, distance in found.nearest
+        ],
+    }
+
+
+def headline(results: Results, found: RegionAt) -> str:
+    """Which study, criterion and point is spoken of."""
+    judged = " and ".join(band(results.criterion, name) for name in results.judged_by)
+    return (
+        f"{results.study.name}, {len(results.measured.numbers)} trials, stable is {judged}\n"
+        f"at {where(found.at) or 'any point'}"
+    )
+
+
+def line_rows(found: RegionAt) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows of the table of open axes, one row for each value of the open choices."""
+    # a threshold is held only where clipping is on, so lines need not hold the same axes
+    names = list(dict.fromkeys(name for line in found.lines for name in line.held))
+    held = [{name: value for name, value in line.held.items() if not idle(name, line.held)} for line in found.lines]
+    choices = [name for name in names if len({str(each.get(name)) for each in held}) > 1]
+    columns = [*(name.replace("_", " ") for name in choices), "axis", "safe for one training", "stable in the median"]
+    columns += ["its ends, 90 %", "p_next there: low, middle, high", "best p_next"]
+    return columns, [
+        [*(shown(each.get(name)) for name in choices), *_line_cells(line)]
+        for each, line in zip(held, found.lines, strict=True)
+    ]
+
+
+def _line_cells(line: Line) -> list[object]:
+    odds = "; ".join(f"{span.p_low:.2f}, {span.p_middle:.2f}, {span.p_high:.2f}" for span in line.region)
+    ends = "; ".join(edges(span) for span in line.region)
+    best = f"{line.p_best:.2f} at {shown(line.best)}"
+    return [line.axis.replace("_", " "), spans(line.safe), spans(line.region), ends or "-", odds or "-", best]
+
+
+def sentences(found: RegionAt) -> list[str]:
+    """What the point itself is like, and how far the nearest cliff is."""
+    open_axes = {name: value for name, value in found.point.items() if name not in found.at}
+    place = f"At {where(open_axes)}, the surest place left open" if open_axes else "There"
+    told = [
+        f"{place}, one new training is stable with probability {found.p_next:.2f}; the median over seeds is with "
+        f"probability {found.p_region:.2f}."
+    ]
+    if open_axes and found.p_next <= SAFE:
+        told.append("No setting of the open axes is safe for one new training (p_next > .95).")
+    elif open_axes:
+        told.append(f"{percent(found.safe_share)} of what is left open is safe for one new training.")
+    if found.p_region < 0.5:
+        told.append("That is beyond the cliff: the median training is not stable there.")
+    elif found.cliff is None:
+        told.append("No cliff is in sight from there within what was searched.")
+    else:
+        changed = {name: value for name, value in found.cliff.point.items() if value != found.point[name]}
+        told.append(
+            f"The nearest cliff is {percent(found.cliff.distance)} of a search range away, at {where(changed)}: "
+            f"{found.cliff.side} beyond it."
+        )
+    return told
+
+
+def nearest_rows(results: Results, found: RegionAt) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows of the nearest measured trials."""
+    axes, responses = list(results.study.space.names()), list(results.measured.responses)
+    rows = {row.number: row for row in results.rows}
+    cells: list[list[object]] = []
+    for index, distance in found.nearest:
+        row = rows[results.measured.numbers[index]]
+        values = [*(shown(row.point[name]) for name in axes), *(row.values[name] for name in responses)]
+        cells.append([row.number, percent(distance), *values, row.values["verdict"]])
+    return ["trial", "distance", *(name.replace("_", " ") for name in axes), *responses, "verdict"], cells

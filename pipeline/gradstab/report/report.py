@@ -1,0 +1,151 @@
+"""A study's report: a folder with one page, its pictures, the region and the trials, made from segments alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gradstab.errors import GradstabError, StorageError
+from gradstab.record.shipping_order import load_job
+from gradstab.regression.single_threaded_blas import one_thread
+from gradstab.report.findings import Findings, find
+from gradstab.report.interval_table import Row
+from gradstab.report.page import Origin, certificate_words, page
+from gradstab.report.pictures import all_pictures
+from gradstab.report.wording import predicted, spans, volume, where
+from gradstab.results.rejudge import changes
+from gradstab.results.results import Results
+from gradstab.stability.certificate import read_certificate
+from gradstab.stability.region import Regions
+
+FOLDER = "report"
+
+
+def page_of(study_folder: Path) -> Path:
+    """Where the page of a study's report is, once there is one."""
+    return study_folder / FOLDER / "index.html"
+
+
+def default_folder(results: Results, name: str = FOLDER) -> Path:
+    """Where a report goes: under another criterion beside that of the study, which is shipped to MLflow."""
+    changed = changes(results.study.criterion, results.criterion)
+    return results.folder.path / "-".join([name, *(item.replace("=", "-").replace(",", "-") for item in changed)])
+
+
+@one_thread
+def make_report(results: Results, folder: Path | None = None) -> Path:
+    """Write the report of a study and return the path of its page; nothing is trained, and Optuna is not touched.
+
+    Args:
+        results: the study, judged by its own criterion or another.
+        folder: where the report goes; by default `report` in the study's folder, and beside it, in a folder named by
+            the criterion, where that is not the study's own. Its files are replaced one by one, each at once, the page
+            last; other files stay.
+
+    Raises:
+        UsageError: no trial was measured yet.
+        StorageError: the folder cannot be written.
+    """
+    folder = default_folder(results) if folder is None else folder
+    # forecasts were held to the study's own bands: of others it certifies nothing
+    own = results.criterion == results.study.criterion
+    certificate = read_certificate(results.folder.path) if own else None
+    findings = find(results)
+    pictures = all_pictures(findings)
+    html = page(findings, pictures, certificate, _origin(results))
+    files: dict[str, bytes] = {each.name: each.png for each in pictures}
+    files["region.json"] = json.dumps(
+        region_data(findings) | {"certificate": certificate_words(results, certificate)}, indent=1, default=str
+    ).encode()
+    files["trials.csv"] = results.trials.to_csv().encode()
+    files["trials.parquet"] = results.trials.to_parquet()
+    files["index.html"] = html.encode()
+    write_files(folder, files)
+    return folder / "index.html"
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    """Put files into a folder in order, each whole or not at all.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+        try:
+            for name, content in files.items():
+                (partial / name).write_bytes(content)
+            for name in files:
+                (partial / name).replace(folder / name)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise StorageError(f"the report must be written to {folder}, but: {error.strerror}") from error
+
+
+def region_data(findings: Findings) -> dict[str, Any]:
+    """What a script reads: volumes, pieces, intervals, contributions, theory and health, as JSON types."""
+    results = findings.results
+    return {
+        "schema_version": 1,
+        "study": results.study.name,
+        "study_id": results.folder.study_id(),
+        "question": results.study.question,
+        "num_trials": len(results.measured.numbers),
+        "verdicts": dict(results.verdicts()),
+        "criterion": results.criterion.model_dump(mode="json") | {"responses": list(results.judged_by)},
+        "regions": {judged.name: _regions_data(judged.regions) for judged in findings.judged},
+        "intervals": [
+            {"axis": row.judged.axis, **asdict(row.judged), "R_alone": asdict(row.ratio)["region"]}
+            | {"theory": None if row.theory is None else asdict(row.theory), "words": _words(row)}
+            for row in findings.rows
+        ],
+        "contributions": [asdict(each) for each in findings.contributions],
+        "theory": asdict(findings.theory),
+        "health": [asdict(each) | {"noise_agrees": each.noise_agrees} for each in findings.health],
+    }
+
+
+def _words(row: Row) -> dict[str, str]:
+    """An interval as page and terminal say it, for whoever shows it elsewhere."""
+    judged = row.judged
+    return {
+        "where": where(judged.held),
+        "region": spans(judged.region),
+        "safe": spans(judged.safe),
+        "gradients": spans(row.ratio.region),
+        "theory": predicted(row.theory),
+    }
+
+
+def _regions_data(regions: Regions) -> dict[str, Any]:
+    return {
+        "volume": asdict(regions.volume),
+        "volume_words": volume(regions.volume),
+        "core_volume": regions.core_volume,
+        "misclassified_volume": regions.misclassified_volume,
+        "resolution": regions.resolution,
+        "parts": [
+            {
+                "choices": part.choices,
+                "volume": asdict(part.volume),
+                "core_volume": part.core_volume,
+                "extent": {name: asdict(extent) for name, extent in part.extent.items()},
+            }
+            for part in regions.parts
+        ],
+    }
+
+
+def _origin(results: Results) -> Origin:
+    folder = results.folder
+    try:
+        job = load_job(folder.path)
+    except GradstabError:  # results may have been copied without it
+        return Origin(folder.source_name(), {}, None, folder.path.name)
+    return Origin(folder.source_name(), job.versions, job.git_commit, folder.path.name)

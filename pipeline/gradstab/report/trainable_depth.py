@@ -1,0 +1,63 @@
+"""How deep networks train, measured in the depth scales xi_c of mean-field theory, which says about six."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradstab.regression.coordinates import Array, Coordinates
+from gradstab.report.panels import SCALES, Layout, judges_depth
+from gradstab.results.results import Results
+from gradstab.study.space import Choice, Integer, LogInteger
+from gradstab.theory.depth_scale_field import trainable_depths
+from gradstab.theory.forecast import TRAINABLE_DEPTH_SCALES
+
+_SCALES, _DEPTHS = 24, 129
+
+
+@dataclass(frozen=True)
+class DepthScales:
+    """The depth at which T leaves its band, over xi_c, along lines of one init scale each.
+
+    Attributes:
+        num_lines: lines on which both lie within the search.
+    """
+
+    median: float
+    least: float
+    most: float
+    num_lines: int
+
+
+def depth_scales(results: Results, layout: Layout) -> DepthScales | None:
+    """How many depth scales deep the median network trains; None without both axes, T, or a line to compare on."""
+    coordinates = results.every_estimator.coordinates
+    if "T" not in results.measured.responses or not judges_depth(results.every_estimator):
+        return None
+    estimator = results.every_estimator.only("T")
+    column, axis = coordinates.names.index("depth"), coordinates.space.axes["depth"]
+    assert isinstance(axis, Integer | LogInteger)
+    found = []
+    for start_D in _starts(coordinates, layout):
+        line_TD = np.tile(start_D, (_DEPTHS, 1))
+        line_TD[:, column] = np.linspace(0, 1, _DEPTHS)
+        trains_T = estimator.probabilities(line_TD).p_region >= 0.5
+        ends = np.flatnonzero(trains_T[:-1] & ~trains_T[1:])
+        (theory,) = trainable_depths([results.study.resolve(coordinates.points(start_D[None])[0])])
+        if len(ends) and axis.low <= theory <= axis.high:  # at criticality theory has no end
+            depth = float(str(coordinates.axis_value("depth", float(line_TD[ends[0], column]))))
+            found.append(TRAINABLE_DEPTH_SCALES * depth / theory)
+    return DepthScales(float(np.median(found)), min(found), max(found), len(found)) if found else None
+
+
+def _starts(coordinates: Coordinates, layout: Layout) -> Iterator[Array]:
+    """Where lines along depth begin: each combination of choices at init scales all over the search."""
+    scale = next(name for name in SCALES if name in coordinates.names)
+    numeric = not isinstance(coordinates.space.axes[scale], Choice)
+    for choice in layout.choices:
+        start_D = coordinates.with_axis(np.full(coordinates.num_axes, 0.5), {**layout.held, **choice})
+        for unit in (np.arange(_SCALES) + 0.5) / _SCALES if numeric else (start_D[coordinates.names.index(scale)],):
+            start_D[coordinates.names.index(scale)] = unit
+            yield coordinates.snapped(start_D[None])[0]

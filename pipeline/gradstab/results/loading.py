@@ -1,0 +1,57 @@
+"""Results for a notebook: from this machine's folders, or from MLflow alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from gradstab.errors import UsageError
+from gradstab.record.study_folder import StudyFolder
+from gradstab.results.results import Results
+from gradstab.results.results import load_results as load_local
+from gradstab.stability.judgement import Criterion
+from gradstab.study.settings import resolve_settings
+
+
+def load_results(
+    study: str | Path, *, criterion: Criterion | None = None, results: str | None = None, tracking: str | None = None
+) -> Results:
+    """The results of a study: of this machine if it has them, else rebuilt from what MLflow holds.
+
+    Args:
+        study: its name, the path of its folder, a link to it copied from the MLflow UI, or the tracking URI of a
+            store that holds this study alone.
+        criterion: judge under other bands than the study's own.
+        results: results folder on this machine, as for the command line.
+        tracking: MLflow tracking URI to read from, whatever this machine has; by default the one that a run would use.
+
+    Raises:
+        UsageError: there is no such study.
+        GradstabError: MLflow cannot be reached.
+    """
+    if tracking is None and not is_uri(study):
+        try:
+            found = load_local(study, criterion=criterion, results=results)
+        except UsageError:
+            configured = resolve_settings(None, None, results).tracking
+            if configured.origin == "default":  # a database beside the results that are not there
+                raise
+            tracking = configured.value
+        else:
+            return found
+    return Results(StudyFolder(_downloaded(study, tracking)), criterion)
+
+
+def is_uri(study: str | Path) -> bool:
+    """Whether a link or a tracking URI was given rather than a name or a path."""
+    return "://" in str(study)
+
+
+def _downloaded(study: str | Path, tracking: str | None) -> Path:
+    from gradstab.tracking.reading import download_study
+
+    cache = user_cache_path("gradstab") / "studies"
+    if tracking is None:
+        return download_study(str(study), None, cache)
+    return download_study(tracking, None if is_uri(study) else Path(study).name, cache)

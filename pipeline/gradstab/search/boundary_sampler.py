@@ -1,0 +1,76 @@
+"""An Optuna sampler that spends trials where they tell most about the boundary of a stability region."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
+
+from gradstab.regression.single_threaded_blas import one_thread
+from gradstab.regression.warp import ResponseBand
+from gradstab.sampling.boundary_search import BoundarySearch
+from gradstab.sampling.region_model import RegionModel
+from gradstab.search.history import History
+from gradstab.search.samplers import distributions_of
+from gradstab.study.space import SearchSpace, Value
+from gradstab.system.failpoints import passage
+
+
+class BoundarySampler(BaseSampler):
+    """Proposes points near the edges of every response's band, as if running trials turned out as expected.
+
+    What it proposes follows from the study's trials alone, so that a study opened anew goes on as one that never
+    stopped. Responses are read from the trial's user attributes `gs.<name>` (`gs.R`, `gs.T`), which must be set before
+    the trial is told; trials without them count for nothing. Which trial is asked for is decided in `sample_relative`.
+
+    Args:
+        space: what is searched; Optuna does not show it to a sampler before the first trial is told.
+        bands: the responses and where each must lie.
+        seed: of start-up points and pools.
+    """
+
+    def __init__(self, space: SearchSpace, bands: Sequence[ResponseBand], *, seed: int = 0) -> None:
+        self._space = space
+        self._distributions = distributions_of(space)
+        self.history = History(space, bands)
+        self.model = RegionModel(space, bands, seed)
+        self._search = BoundarySearch(self.model, seed)
+        self._proposed: tuple[int, dict[str, Value]] = (-1, {})
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:  # noqa: ARG002
+        passage("ask")
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+        return self._distributions
+
+    def sample_relative(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],  # noqa: ARG002
+    ) -> dict[str, Any]:
+        return self._point(study, trial)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,  # noqa: ARG002
+    ) -> Any:
+        return self._point(study, trial)[param_name]
+
+    @one_thread
+    def _point(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
+        """The proposal for a trial, made once."""
+        number, point = self._proposed
+        if number != trial.number:
+            self.history.read(study)
+            unit_D = self._search.propose(self.history.measured, self.history.running_BD)
+            (point,) = self.model.coordinates.points(unit_D[None])
+            self._proposed = (trial.number, point)
+        return point

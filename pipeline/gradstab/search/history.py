@@ -1,0 +1,95 @@
+"""What an Optuna study holds, as arrays: trials told in the order in which they were, and those that run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from optuna import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from gradstab.errors import UsageError
+from gradstab.regression.coordinates import Array, Coordinates
+from gradstab.regression.warp import ResponseBand
+from gradstab.sampling.region_model import Measured
+from gradstab.study.space import SearchSpace
+
+ATTRIBUTE_PREFIX = "gs."  # a person's own attributes and Optuna's keep their names
+_OVERTAKEN_BY = 100  # trials of later numbers told, and
+_OVERTAKEN_TIMES = 4  # so many times those running: then nobody works on a trial any more
+
+
+@dataclass(frozen=True)
+class Told:
+    """Unit coordinates and responses of a trial, in the order of the bands."""
+
+    unit_D: Array
+    response_R: tuple[float, ...]
+
+
+class History:
+    """Reads a study's trials, each finished one once.
+
+    Trials that failed, lack a response or have one that is not finite, and those outside the space (a person may add
+    any) are left out; so are running ones that everybody else has overtaken, whose driver must have died.
+    """
+
+    def __init__(self, space: SearchSpace, bands: Sequence[ResponseBand]) -> None:
+        self._coordinates = Coordinates(space)
+        self._names = [band.name for band in bands]
+        self._finished: dict[int, Told | None] = {}
+        self.measured = Measured((), np.empty((0, len(space))), {name: np.empty(0) for name in self._names})
+        self.running_BD: Array = np.empty((0, len(space)))
+
+    def read(self, study: Study) -> None:
+        """Bring `measured` and `running_BD` up to date with storage."""
+        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
+        finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        if len(finished) != len(self._finished):
+            self._take(finished)
+        self.running_BD = self._running([trial for trial in trials if trial.state == TrialState.RUNNING])
+
+    def told(self, number: int) -> Told | None:
+        """A trial that counts, by its number."""
+        return self._finished.get(number)
+
+    def _take(self, finished: Sequence[FrozenTrial]) -> None:
+        told = [trial for trial in finished if self._row(trial) is not None]
+        told.sort(key=lambda trial: (trial.datetime_complete, trial.number))
+        numbers = tuple(trial.number for trial in told)
+        if numbers != self.measured.numbers:
+            rows = [row for number in numbers if (row := self._finished[number]) is not None]
+            response_NR = np.array([row.response_R for row in rows]).reshape(-1, len(self._names))
+            self.measured = Measured(
+                numbers,
+                np.array([row.unit_D for row in rows]).reshape(len(rows), self.running_BD.shape[1]),
+                dict(zip(self._names, response_NR.T, strict=True)),
+            )
+
+    def _row(self, trial: FrozenTrial) -> Told | None:
+        if trial.number not in self._finished:
+            unit_D = self._unit(trial)
+            given = [trial.user_attrs.get(ATTRIBUTE_PREFIX + name) for name in self._names]
+            response_R = tuple(float(value) for value in given if isinstance(value, int | float))
+            sound = len(response_R) == len(self._names) and all(map(math.isfinite, response_R))
+            self._finished[trial.number] = None if unit_D is None or not sound else Told(unit_D, response_R)
+        return self._finished[trial.number]
+
+    def _unit(self, trial: FrozenTrial) -> Array | None:
+        """Unit coordinates of a trial; None where it has no complete point of the space."""
+        try:
+            return np.asarray(self._coordinates.unit([trial.params])[0])
+        except UsageError:
+            return None
+
+    def _running(self, trials: Sequence[FrozenTrial]) -> Array:
+        told_N = np.sort(self.measured.numbers)
+        most = max(_OVERTAKEN_BY, _OVERTAKEN_TIMES * len(trials))
+        units = [
+            unit_D
+            for trial in trials
+            if len(told_N) - np.searchsorted(told_N, trial.number) <= most and (unit_D := self._unit(trial)) is not None
+        ]
+        return np.array(units).reshape(len(units), self.running_BD.shape[1])

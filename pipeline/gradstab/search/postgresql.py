@@ -1,0 +1,211 @@
+"""One driver a study on PostgreSQL: the connection that writes is the one that holds the study's lock and epoch.
+
+The driver has a single connection. It is made by taking the study's advisory lock, which the server frees when the
+connection ends; so whoever lost the connection has lost the lock with it, and must take it again before another
+word. An epoch, raised by each driver that begins and by ``gradstab run --force``, tells a driver that slept through
+another's work from one that was alone; it is read, and kept from changing, in every transaction that writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, LiteralString
+
+import psycopg
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
+
+from gradstab.errors import GradstabError, StorageError
+
+CONNECT_SECONDS = 10
+# a machine that vanished without a word: both ends notice within a minute, and the server frees the lock
+_SERVER_KEEPALIVE = "-c tcp_keepalives_idle=15 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+_TABLE = """CREATE TABLE IF NOT EXISTS gradstab_drivers (
+    study text PRIMARY KEY, epoch bigint NOT NULL, holder text NOT NULL)"""
+_WRITES = ("INSERT", "UPDATE", "DELETE")
+
+
+class AwayError(StorageError):
+    """The server cannot be reached now; it may be later. `reason` is its own word for it."""
+
+    def __init__(self, reason: str, sentence: str = "") -> None:
+        super().__init__(sentence or reason)
+        self.reason = reason
+
+
+class HeldError(GradstabError):
+    """Another living driver holds the study."""
+
+
+class SupersededError(StorageError):
+    """Another driver has taken the study over."""
+
+
+@dataclass
+class Lease:
+    """The right to write one study: makes connections that hold it, and checks it at each commit.
+
+    Args:
+        url: a ``postgresql://`` URL as libpq reads it.
+        study: the study's name in storage.
+    """
+
+    url: str
+    study: str
+    _epoch: int | None = None
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A connection that holds the study's lock under this driver's epoch.
+
+        Raises:
+            AwayError: the server cannot be reached, or still keeps the lock for the connection that was lost.
+            HeldError: another driver holds the study.
+            SupersededError: another driver has held it since this one lost its connection.
+        """
+        connection = _connected(self.url)
+        try:
+            self._hold(connection)
+            connection.autocommit = False
+        except psycopg.OperationalError as error:
+            connection.close()
+            raise AwayError(_first_line(error)) from None
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def guard(self, engine: Engine) -> None:
+        """Have each transaction of an engine that writes commit under this driver's epoch only.
+
+        A lost connection becomes an AwayError at once, past Optuna's own retries: these would create a trial a
+        second time where the first one's commit went through and only its answer was lost.
+        """
+        event.listen(engine, "before_cursor_execute", _note_write)
+        event.listen(engine, "begin", _forget_write)
+        event.listen(engine, "commit", self._check)
+        event.listen(engine, "handle_error", _raise_away)
+
+    def _hold(self, connection: psycopg.Connection[Any]) -> None:
+        with connection.transaction():
+            found = connection.execute(
+                "SELECT epoch, holder FROM gradstab_drivers WHERE study = %s FOR UPDATE", [self.study]
+            ).fetchone()
+            epoch, holder = found or (0, "")
+            if self._epoch is not None and epoch != self._epoch:
+                raise self._superseded(holder)
+            if not self._locked(connection, epoch):
+                if self._epoch is not None:
+                    raise AwayError("the server still keeps the lock of the connection that was lost")
+                raise HeldError(
+                    f"the study {self.study!r} must be driven by one process at a time, but {holder} holds it in "
+                    "PostgreSQL: wait for it, stop it first, or take over with --force"
+                )
+            if self._epoch is None:
+                epoch += 1
+                connection.execute(
+                    "INSERT INTO gradstab_drivers VALUES (%s, %s, %s) "
+                    "ON CONFLICT (study) DO UPDATE SET epoch = excluded.epoch, holder = excluded.holder",
+                    [self.study, epoch, _myself()],
+                )
+                self._locked(connection, epoch)
+        self._epoch = epoch
+
+    def _locked(self, connection: psycopg.Connection[Any], epoch: int) -> bool:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", [_key(self.study, epoch)]).fetchone()
+        return bool(row and row[0])
+
+    def _check(self, connection: Connection) -> None:
+        if not connection.info.pop("wrote", False):
+            return
+        # through SQLAlchemy, so that a connection lost here is met by _raise_away; shared: whoever raises the epoch
+        # waits for this commit
+        query = "SELECT epoch, holder FROM gradstab_drivers WHERE study = %s FOR SHARE"
+        row = connection.exec_driver_sql(query, (self.study,)).fetchone()
+        if row is None or row[0] != self._epoch:
+            raise self._superseded(row[1] if row else "a removal")
+
+    def _superseded(self, holder: str) -> SupersededError:
+        return SupersededError(
+            f"the study {self.study!r} must be driven by one process at a time, but {holder} has taken it over: "
+            "this driver stops; what it recorded is safe"
+        )
+
+
+def take_over(url: str, study: str) -> None:
+    """Raise the study's epoch: whoever drives it stops at its next write, and the next driver need not wait for it.
+
+    Raises:
+        AwayError: the server cannot be reached.
+    """
+    _execute(url, "UPDATE gradstab_drivers SET epoch = epoch + 1, holder = %s WHERE study = %s", _myself(), study)
+
+
+def forget(url: str, study: str) -> None:
+    """Remove what is kept of a study's drivers, when the study is removed.
+
+    Raises:
+        AwayError: the server cannot be reached.
+    """
+    _execute(url, "DELETE FROM gradstab_drivers WHERE study = %s", study)
+
+
+def _execute(url: str, statement: LiteralString, *values: str) -> None:
+    try:
+        with _connected(url) as connection:
+            connection.execute(statement, values)
+    except psycopg.OperationalError as error:
+        raise AwayError(_first_line(error)) from None
+
+
+def _connected(url: str) -> psycopg.Connection[Any]:
+    try:
+        connection = psycopg.connect(
+            url,
+            autocommit=True,
+            connect_timeout=CONNECT_SECONDS,
+            application_name="gradstab driver",
+            options=_SERVER_KEEPALIVE,
+            keepalives_idle=15,
+            keepalives_interval=10,
+            keepalives_count=3,
+            tcp_user_timeout=45_000,
+        )
+        with connection.transaction():
+            # two first drivers at once would both create it, and one would fail
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", [_key("gradstab_drivers", 0)])
+            connection.execute(_TABLE)
+    except psycopg.OperationalError as error:
+        raise AwayError(_first_line(error)) from None
+    return connection
+
+
+def _key(study: str, epoch: int) -> int:
+    digest = hashlib.blake2b(f"gradstab:{epoch}:{study}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def _myself() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _note_write(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+    if statement.lstrip()[:6].upper() in _WRITES:
+        connection.info["wrote"] = True
+
+
+def _forget_write(connection: Connection) -> None:
+    connection.info.pop("wrote", None)
+
+
+def _raise_away(context: ExceptionContext) -> None:
+    if context.is_disconnect:
+        raise AwayError(_first_line(context.original_exception)) from None
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

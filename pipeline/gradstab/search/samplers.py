@@ -1,0 +1,108 @@
+"""Optuna samplers as this project needs them: a design read by trial number, and adaptive ones over the full space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from optuna import Study
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from gradstab.search.designs import Design, derived_seed
+from gradstab.study.sampler_spec import AnySampler
+from gradstab.study.sampler_spec import CmaEsSampler as CmaEsSpec
+from gradstab.study.sampler_spec import GpSampler as GpSpec
+from gradstab.study.space import AnyAxis, Integer, LogInteger, LogReal, Real, SearchSpace
+from gradstab.system.failpoints import passage
+
+
+def distributions_of(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """Optuna's distribution of every axis. `clip` and its threshold stay two parameters of one fixed space."""
+    return {name: _distribution(axis) for name, axis in space.items()}
+
+
+def _distribution(axis: AnyAxis) -> BaseDistribution:
+    if isinstance(axis, Real | LogReal):
+        return FloatDistribution(axis.low, axis.high, log=isinstance(axis, LogReal))
+    if isinstance(axis, Integer | LogInteger):
+        return IntDistribution(axis.low, axis.high, log=isinstance(axis, LogInteger))
+    return CategoricalDistribution(axis.choices)
+
+
+class DesignSampler(BaseSampler):
+    """Proposes design[number // replicates], whatever was told."""
+
+    def __init__(self, design: Design, distributions: dict[str, BaseDistribution], replicates: int) -> None:
+        self._design = design
+        self._distributions = distributions
+        self._replicates = replicates
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+        return self._distributions
+
+    def sample_relative(
+        self,
+        study: Study,  # noqa: ARG002
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],  # noqa: ARG002
+    ) -> dict[str, Any]:
+        return self._design.point(trial.number // self._replicates)
+
+    def sample_independent(
+        self,
+        study: Study,  # noqa: ARG002
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,  # noqa: ARG002
+    ) -> Any:
+        return self._design.point(trial.number // self._replicates)[param_name]
+
+
+class AdaptiveSampler(BaseSampler):
+    """An Optuna sampler made afresh for every trial, seeded by (study seed, trial number), over the full space.
+
+    Afresh, so that a proposal depends on what storage holds and on nothing a killed process knew. The full space is
+    handed on because ``ask`` with fixed distributions never shows it to a sampler before the first trial is told.
+    """
+
+    def __init__(self, spec: AnySampler, distributions: dict[str, BaseDistribution], study_seed: int) -> None:
+        self._spec = spec
+        self._study_seed = study_seed
+        self._space = {name: d for name, d in distributions.items() if not d.single()}
+        self._inner = self._made_for(0)
+
+    def _made_for(self, number: int) -> BaseSampler:
+        seed = derived_seed(self._study_seed, "sampler", number) % 2**32
+        if isinstance(self._spec, CmaEsSpec):
+            return CmaEsSampler(seed=seed, warn_independent_sampling=False)
+        if isinstance(self._spec, GpSpec):
+            return GPSampler(seed=seed, warn_independent_sampling=False)
+        return TPESampler(seed=seed, multivariate=True)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        passage("ask")
+        self._inner = self._made_for(trial.number)
+        self._inner.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+        return self._space
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._inner.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        self._inner.after_trial(study, trial, state, values)

@@ -1,0 +1,222 @@
+"""Optuna's storages behind one URL: `journal:PATH`, `sqlite:///PATH`, `postgresql://...`.
+
+A journal is mended before it is opened: a process killed while writing leaves half a line, after which Optuna
+could not read the file (optuna#5138), and perhaps the link that locks it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from sqlalchemy import NullPool
+
+from gradstab.errors import GradstabError, StorageError, UsageError
+from gradstab.search.postgresql import CONNECT_SECONDS, AwayError, Lease
+from gradstab.system.storage_url import postgresql_url, storage_file, without_password
+
+_STALE_LOCK_SECONDS = 1.0  # Optuna holds the lock for the milliseconds of one write
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A storage, what gives its connections back, and what new trials, or what is told, may be written in at once."""
+
+    storage: BaseStorage
+    close: Callable[[], None]
+    created: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    together: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+
+
+def open_storage(url: str, study: str) -> Opened:
+    """The storage at a URL, made if it does not exist, for the one driver of a study.
+
+    A file is locked by the caller; in PostgreSQL the storage takes the study's lock itself (see postgresql.py).
+
+    Raises:
+        UsageError: the URL names no kind of storage that is accepted.
+        StorageError: it cannot be reached, read or written.
+        HeldError: another process drives the study in PostgreSQL.
+    """
+    path, server = storage_file(url), postgresql_url(url)
+    try:
+        if server is not None:
+            return _open_postgresql(server, study)
+        if path is not None:
+            return _open_journal(path) if url.startswith("journal:") else _open_sqlite(path)
+    except AwayError as error:
+        raise _unusable(url, error) from None
+    except GradstabError:
+        raise
+    except Exception as error:  # drivers raise types of their own, which this room does not import
+        raise _unusable(url, error) from None
+    raise UsageError(
+        f"storage must be journal:PATH, sqlite:///PATH or postgresql://USER@HOST/DATABASE, got {without_password(url)}"
+    )
+
+
+@contextlib.contextmanager
+def storage_errors(url: str) -> Iterator[None]:
+    """Turns what a storage raises in use into a StorageError of one sentence."""
+    try:
+        yield
+    except AwayError as error:
+        raise AwayError(error.reason, str(_unusable(url, error))) from None
+    except (OSError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
+        raise _unusable(url, error) from None
+
+
+def _open_journal(path: Path) -> Opened:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_stale_lock(path)
+    if path.exists():
+        _cut_torn_line(path)
+    journal = _Journal(str(path))
+    return Opened(JournalStorage(journal), lambda: None, journal.created, journal.together)
+
+
+class _Journal(JournalFileBackend):
+    """Optuna's journal in a file, told which entries belong together: a write locks the file and waits for the disk.
+
+    `created` entries are appended one by one, because storage reads each back, and synced at its end. `together`
+    holds entries back, unread, and appends them at its end in one write.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._writing = JournalFileSymlinkLock(path)
+        super().__init__(path, self._writing)
+        self._held: list[dict[str, Any]] | None = None
+        self._synced = True
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        if self._held is not None:
+            self._held += logs
+            return
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        self._writing.acquire()
+        try:
+            with self._path.open("ab") as file:
+                file.write(lines.encode())
+                file.flush()
+                if self._synced:
+                    os.fsync(file.fileno())
+        finally:
+            self._writing.release()
+
+    @contextlib.contextmanager
+    def created(self) -> Iterator[None]:
+        self._synced = False
+        try:
+            yield
+        finally:
+            self._synced = True
+            with self._path.open("ab") as file:
+                os.fsync(file.fileno())
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        held = self._held = []
+        try:
+            yield
+        finally:
+            self._held = None
+            if held:
+                self.append_logs(held)
+
+
+def _open_sqlite(path: Path) -> Opened:
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
+        # WAL is kept by the file, synchronous by each connection; together they take a third off every write
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
+
+    return _pooled(RDBStorage(f"sqlite:///{path}", engine_kwargs={"creator": connect}))
+
+
+def _open_postgresql(url: str, study: str) -> Opened:
+    """One connection, ever: the one that holds the study's lock. It does not grow with slots or workers."""
+    driver = url.replace("postgresql:", "postgresql+psycopg:", 1)
+    # tables first: Optuna makes and checks them with two connections at once
+    RDBStorage(driver, engine_kwargs={"poolclass": NullPool, "connect_args": {"connect_timeout": CONNECT_SECONDS}})
+    lease = Lease(url, study)
+    options = {"creator": lease.connect, "pool_size": 1, "max_overflow": 0}
+    database = RDBStorage(driver, engine_kwargs=options, skip_compatibility_check=True, skip_table_creation=True)
+    lease.guard(database.engine)
+    return _pooled(database)
+
+
+def _pooled(database: RDBStorage) -> Opened:
+    def close() -> None:
+        database.remove_session()
+        database.engine.dispose()
+
+    return Opened(optuna.storages.get_storage(database), close)
+
+
+def _clear_stale_lock(path: Path) -> None:
+    """Remove the lock of a process killed while writing: Optuna itself would wait 30 s for it."""
+    lock = path.with_name(path.name + ".lock")
+    while True:
+        try:
+            age = time.time() - lock.lstat().st_mtime
+        except FileNotFoundError:
+            return
+        if not 0 <= age < _STALE_LOCK_SECONDS:
+            lock.unlink(missing_ok=True)
+            return
+        time.sleep(0.05)
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Truncate a journal to its last whole line."""
+    with path.open("rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        start = end
+        while start > 0:
+            chunk_start = max(0, start - _CHUNK)
+            file.seek(chunk_start)
+            newline = file.read(start - chunk_start).rfind(b"\n")
+            if newline >= 0:
+                start = chunk_start + newline + 1
+                break
+            start = chunk_start
+        if start < end:
+            file.truncate(start)
+            os.fsync(file.fileno())
+
+
+def _unusable(url: str, error: BaseException) -> StorageError:
+    cause = error.__cause__ or error
+    reason = str(getattr(cause, "orig", cause)).strip() or type(cause).__name__
+    reason = reason.splitlines()[0].rstrip(".")
+    for secret in {_password(url), unquote(_password(url))} - {""}:
+        reason = reason.replace(secret, "***")
+    return StorageError(
+        f"the study's storage {without_password(url)} must be reachable and writable, but: {reason}. "
+        "Results recorded so far are safe: mend it and run the study again."
+    )
+
+
+def _password(url: str) -> str:
+    try:
+        return urlsplit(url).password or ""
+    except ValueError:
+        return ""

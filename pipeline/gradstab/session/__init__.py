@@ -1,0 +1,1 @@
+"""Putting the parts together: one run of a study from start to end."""

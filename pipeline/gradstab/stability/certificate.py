@@ -1,0 +1,217 @@
+"""Whether a region is known to within a stated error: three conditions, all of which must hold.
+
+A model's own error estimate can certify a wrong region where a boundary is rough at every scale. Hence *audits*:
+uniform trials whose p_region is frozen when they are asked for, so that the model is held to forecasts; and the noise
+that it fitted is held to that between trainings of one point.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scipy.special import chdtri
+
+from gradstab.errors import StorageError
+from gradstab.system.durable import replace_file
+
+FILE_NAME = "certificate.json"
+NUM_AUDITS = 60  # the latest ones count
+LOOK_EVERY = 20  # audits: looking after each would certify by luck sooner or later
+MOST_ERRORS = 2
+UNSURE = (0.05, 0.95)  # forecasts outside are confident
+REPLICATED_POINTS = 20
+TRAININGS_A_POINT = 3
+NOISE_FACTOR = 2.0
+_NEGLIGIBLE_NOISE = 0.05  # of a response's unit: less of it moves no boundary that 60 audits could see
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing that must hold, and in a sentence how it stands."""
+
+    name: str
+    holds: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Where a study stands against its `stop`.
+
+    Attributes:
+        certified: all conditions hold.
+        error: the fraction of the search space that may be misclassified.
+        misclassified_volume: the fraction that the model expects to be.
+        num_trials: measured trials behind it.
+    """
+
+    certified: bool
+    error: float
+    misclassified_volume: float
+    num_trials: int
+    conditions: tuple[Condition, ...]
+
+    def verdict(self) -> str:
+        """In one sentence: certified or not, and which conditions do not hold."""
+        if self.certified:
+            expected = f"{100 * self.misclassified_volume:.2g} % is expected to be"
+            return (
+                f"certified after {self.num_trials} trials: less than {100 * self.error:.2g} % of the space is "
+                f"misclassified, {expected}"
+            )
+        failed = "; ".join(f"{one.name}: {one.sentence}" for one in self.conditions if not one.holds)
+        return f"not certified after {self.num_trials} trials, because of {failed}"
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON types."""
+        return asdict(self)
+
+    @staticmethod
+    def load(content: dict[str, Any]) -> Certificate:
+        """The inverse of dump()."""
+        return Certificate(**{**content, "conditions": tuple(Condition(**one) for one in content["conditions"])})
+
+
+def write_certificate(folder: Path, certificate: Certificate) -> None:
+    """Make it durable in a study's folder."""
+    replace_file(folder / FILE_NAME, json.dumps(certificate.dump(), indent=2), durable=True)
+
+
+def read_certificate(folder: Path) -> Certificate | None:
+    """The certificate of a study's folder as it was last looked at; None where the study asked for none.
+
+    Raises:
+        StorageError: the file is not what write_certificate writes.
+    """
+    path = folder / FILE_NAME
+    try:
+        return Certificate.load(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{path} must be a certificate as gradstab wrote it, but: {error}") from None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A uniform trial whose result was forecast before it was asked for.
+
+    Attributes:
+        p_region: the forecast.
+        expected_error: the misclassified volume that the model expected when it made the forecast.
+        inside: whether every response then lay in its band.
+    """
+
+    p_region: float
+    expected_error: float
+    inside: bool
+
+    @property
+    def wrong(self) -> bool:
+        """Whether a confident forecast failed."""
+        return self.p_region < UNSURE[0] if self.inside else self.p_region > UNSURE[1]
+
+
+@dataclass(frozen=True)
+class NoiseCheck:
+    """Noise of one response, in its unit: as fitted, and over points trained several times.
+
+    Attributes:
+        degrees_of_freedom: of the pooled noise: trainings beyond the first of each point.
+    """
+
+    response: str
+    fitted: float
+    pooled: float
+    degrees_of_freedom: int
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both surely agree within a factor of 2, or both are too small to matter.
+
+        Surely: at both ends of the 90 % interval that so few trainings leave of the pooled noise. On a boundary that
+        is rough at every scale the fitted noise is but a little more than twice too large.
+        """
+        if self.degrees_of_freedom < 1:
+            return False
+        # chi-squared quantiles at 95 % and 5 %
+        low, high = (
+            self.pooled * math.sqrt(self.degrees_of_freedom / float(chdtri(self.degrees_of_freedom, tail)))
+            for tail in (0.05, 0.95)
+        )
+        fitted = max(self.fitted, _NEGLIGIBLE_NOISE)
+        return max(high, _NEGLIGIBLE_NOISE) / NOISE_FACTOR <= fitted <= NOISE_FACTOR * max(low, _NEGLIGIBLE_NOISE)
+
+
+def certify(
+    error: float,
+    misclassified_volume: float,
+    num_trials: int,
+    audits: Sequence[Audit],
+    noise: Sequence[NoiseCheck],
+    num_replicated: int,
+) -> Certificate:
+    """The certificate that follows from a model and what it was held to.
+
+    Args:
+        error: what is asked for.
+        audits: in the order they were asked for; those forecast before the expected error first fell below twice
+            `error` do not count.
+        num_replicated: audit points trained at least three times.
+    """
+    conditions = (
+        _volume_condition(error, misclassified_volume, num_trials),
+        _audit_condition(error, audits),
+        _noise_condition(noise, num_replicated),
+    )
+    return Certificate(
+        all(condition.holds for condition in conditions), error, misclassified_volume, num_trials, conditions
+    )
+
+
+def _volume_condition(error: float, volume: float, num_trials: int) -> Condition:
+    sentence = f"{100 * volume:.2g} % of the space is expected to be misclassified after {num_trials} trials"
+    # a comparison that NaN fails
+    return Condition("misclassified volume", volume < error, f"{sentence}; it must be below {100 * error:.2g} %.")
+
+
+def _audit_condition(error: float, audits: Sequence[Audit]) -> Condition:
+    first = next((index for index, audit in enumerate(audits) if audit.expected_error < 2 * error), len(audits))
+    counted = audits[first:]
+    looked_at = counted[: len(counted) // LOOK_EVERY * LOOK_EVERY][-NUM_AUDITS:]
+    name = "audits"
+    if len(looked_at) < NUM_AUDITS:
+        start = f"less than {200 * error:.2g} % is expected to be misclassified"
+        stands = f"{len(counted)} uniform trials were forecast since {start}; {NUM_AUDITS} are needed."
+        return Condition(name, False, stands if counted else f"no forecast counts until {start}.")
+    wrong = sum(audit.wrong for audit in looked_at)
+    confident = sum(not UNSURE[0] <= audit.p_region <= UNSURE[1] for audit in looked_at)
+    return Condition(
+        name,
+        wrong <= MOST_ERRORS,
+        f"of the latest {NUM_AUDITS} uniform trials {confident} were forecast with confidence, {wrong} of them "
+        f"wrongly; at most {MOST_ERRORS} may be.",
+    )
+
+
+def _noise_condition(noise: Sequence[NoiseCheck], num_replicated: int) -> Condition:
+    name = "noise"
+    if num_replicated < REPLICATED_POINTS or not noise:
+        return Condition(
+            name,
+            False,
+            f"{num_replicated} audit points were trained {TRAININGS_A_POINT} times; {REPLICATED_POINTS} are needed.",
+        )
+    stands = "; ".join(
+        f"{check.response} {check.fitted:.2g} fitted, {check.pooled:.2g} between trainings" for check in noise
+    )
+    return Condition(
+        name,
+        all(check.agrees for check in noise),
+        f"noise in units of the band: {stands}; they must surely agree within a factor of {NOISE_FACTOR:g}.",
+    )

@@ -1,0 +1,176 @@
+"""From measured trials to two probabilities at any point, never mixed.
+
+`p_region`: that the *median over seeds* of every response lies in its band. Of it are made region, volume,
+misclassified volume and certificate. `p_next`: that *one new training* lies in every band. Of it are made the safe core
+and what a person is told. Probabilities of several responses are multiplied, as if what is not known of one had nothing
+to do with what is not known of the other. Axes: N trials, M points, S draws, D axes of the space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
+
+from gradstab.errors import UsageError
+from gradstab.regression.coordinates import Array, Coordinates
+from gradstab.regression.fitting import fit_surrogate
+from gradstab.regression.kernel import HyperParameters
+from gradstab.regression.single_threaded_blas import one_thread
+from gradstab.regression.surrogate import Posterior, Surrogate
+from gradstab.regression.warp import ResponseBand
+from gradstab.study.space import Point, SearchSpace
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """What is believed at M points, shape (M,) each.
+
+    Attributes:
+        p_region: the median over seeds of every response lies in band.
+        p_next: one new training lies in every band.
+        sides: the median lies beyond the band, by the side's name ("vanishing", "exploding", "untrained").
+        p_diverged: the median training becomes non-finite.
+    """
+
+    p_region: Array
+    p_next: Array
+    sides: dict[str, Array]
+    p_diverged: Array
+
+    @property
+    def p_vanishing(self) -> Array:
+        """The median gradient vanishes toward the input; 0 where no response can say."""
+        return self.sides.get("vanishing", np.zeros_like(self.p_region))
+
+    @property
+    def p_exploding(self) -> Array:
+        """The median gradient explodes toward the input; 0 where no response can say."""
+        return self.sides.get("exploding", np.zeros_like(self.p_region))
+
+
+class Estimator:
+    """The surrogates of a study's responses together. Made by `fit_estimator`; nothing in it changes."""
+
+    def __init__(self, coordinates: Coordinates, surrogates: Sequence[Surrogate]) -> None:
+        self.coordinates = coordinates
+        self.surrogates = tuple(surrogates)
+
+    @property
+    def bands(self) -> tuple[ResponseBand, ...]:
+        """The responses that are judged, with their bands."""
+        return tuple(surrogate.band for surrogate in self.surrogates)
+
+    @property
+    def num_trials(self) -> int:
+        """Measured trials behind the least measured response."""
+        return min(surrogate.num_trials for surrogate in self.surrogates)
+
+    def at(self, points: Sequence[Point]) -> Probabilities:
+        """Probabilities at points of the space.
+
+        Raises:
+            UsageError: a point lies outside the space.
+        """
+        return self.probabilities(self.coordinates.unit(points))
+
+    @one_thread
+    def probabilities(self, unit_MD: Array) -> Probabilities:
+        """Probabilities at unit coordinates, which are snapped first."""
+        unit_MD = self.coordinates.snapped(unit_MD)
+        p_region, p_next = np.ones(len(unit_MD)), np.ones(len(unit_MD))
+        within: dict[str, Array] = {}
+        diverged = np.zeros(len(unit_MD))
+        for surrogate in self.surrogates:
+            band, posterior = surrogate.band, surrogate.posterior(unit_MD)
+            below, above = beyond(surrogate, posterior, noisy=False)
+            p_region *= np.maximum(0, 1 - below - above)
+            next_below, next_above = beyond(surrogate, posterior, noisy=True)
+            p_next *= np.maximum(0, 1 - next_below - next_above)
+            for side, outside in ((band.low_side, below), (band.high_side, above)):
+                if side:
+                    within[side] = within.get(side, 1.0) * (1 - outside)
+            if band.diverged_from is not None:
+                level = float(surrogate.warp(band.diverged_from))
+                diverged = np.maximum(diverged, ndtr(_z(posterior.mean - level, posterior.sd)))
+        return Probabilities(p_region, p_next, {side: 1 - inside for side, inside in within.items()}, diverged)
+
+    def draws_inside(self, unit_MD: Array, num_draws: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Joint draws of whether the median of every response lies in band, shape (S, M)."""
+        unit_MD = self.coordinates.snapped(unit_MD)
+        inside_SM = np.ones((num_draws, len(unit_MD)), dtype=bool)
+        for surrogate in self.surrogates:
+            warped_SM = surrogate.draws(unit_MD, num_draws, rng)
+            band, warp = surrogate.band, surrogate.warp
+            inside_SM &= (warped_SM > warp(band.low)) & (warped_SM < warp(band.high))
+        return inside_SM
+
+    def given_pending(self, unit_KD: Array) -> Estimator:
+        """The estimator in which pending trials turned out as expected."""
+        return Estimator(self.coordinates, [surrogate.extended(unit_KD) for surrogate in self.surrogates])
+
+    def only(self, *names: str) -> Estimator:
+        """The estimator of some of the responses alone.
+
+        Raises:
+            UsageError: a response is not among those measured, or none is named.
+        """
+        known = {surrogate.band.name: surrogate for surrogate in self.surrogates}
+        if not names or not set(names) <= known.keys():
+            raise UsageError(f"responses must be some of {', '.join(known)}, got {', '.join(names) or 'none'}")
+        return Estimator(self.coordinates, [known[name] for name in names])
+
+
+@one_thread
+def fit_estimator(
+    space: SearchSpace,
+    points: Sequence[Point],
+    responses: Mapping[str, ArrayLike],
+    bands: Sequence[ResponseBand],
+    *,
+    start: Mapping[str, HyperParameters] | None = None,
+) -> Estimator:
+    """The estimator of measured trials.
+
+    Args:
+        points: the point of each trial; replicates are rows of their own. Trials whose machine failed are left out.
+        responses: values by the name of the response, one a trial.
+        bands: the responses that are judged; others are ignored.
+        start: hyper-parameters of an earlier fit, by response, to go on from.
+
+    Raises:
+        UsageError: a point lies outside the space, a response is missing or not finite, or there is no trial or band.
+    """
+    coordinates = Coordinates(space)
+    unit_ND = coordinates.unit(points)
+    if not bands:
+        raise UsageError("a criterion must judge at least one response, got none")
+    missing = [band.name for band in bands if band.name not in responses]
+    if missing:
+        raise UsageError(f"responses must hold {', '.join(missing)}, got {', '.join(responses) or 'none'}")
+    surrogates = [
+        fit_surrogate(coordinates, unit_ND, responses[band.name], band, start=(start or {}).get(band.name))
+        for band in bands
+    ]
+    return Estimator(coordinates, surrogates)
+
+
+def beyond(surrogate: Surrogate, posterior: Posterior, *, noisy: bool) -> tuple[Array, Array]:
+    """Probabilities of lying below and above the band: of the median, or (noisy) of one new training."""
+    band = surrogate.band
+    sides = []
+    for edge, sign in ((band.low, 1.0), (band.high, -1.0)):
+        if np.isinf(edge):
+            sides.append(np.zeros_like(posterior.mean))
+            continue
+        sd = np.hypot(posterior.sd, surrogate.edge_noise(edge)) if noisy else posterior.sd
+        sides.append(ndtr(_z(sign * (float(surrogate.warp(edge)) - posterior.mean), sd)))
+    return sides[0], sides[1]
+
+
+def _z(difference: Array, sd: Array) -> Array:
+    """A difference in standard deviations, finite where the latter are 0."""
+    return np.asarray(difference / np.maximum(sd, 1e-12))

@@ -1,0 +1,209 @@
+"""What is known of the stability region at a point: spans of the open axes, the nearest cliff, the nearest trials.
+
+Axes: N trials, M cells, K directions, T steps of a ray, D axes of the space.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradstab.errors import UsageError
+from gradstab.regression.coordinates import Array, Coordinates, idle
+from gradstab.regression.single_threaded_blas import one_thread
+from gradstab.stability.estimator import Estimator
+from gradstab.stability.region import SAFE
+from gradstab.stability.spans import Line, lines
+from gradstab.study.space import Choice, Integer, LogInteger, Point, SearchSpace, Value
+
+_NEAREST = 5
+_LOG2_CELLS = 10
+_DIRECTIONS, _RAY_STEPS = 96, 40
+
+
+@dataclass(frozen=True)
+class Cliff:
+    """The nearest place where the median leaves the region.
+
+    Attributes:
+        distance: in search coordinates: 1 is the whole range of an axis.
+        point: the first point seen beyond.
+        side: what happens there ("exploding", "diverged", ...).
+    """
+
+    distance: float
+    point: dict[str, Value]
+    side: str
+
+
+@dataclass(frozen=True)
+class RegionAt:
+    """The answer at a point.
+
+    Attributes:
+        at: the axes that were given.
+        point: the point spoken of: where the open axes are not given, the one farthest inside the region.
+        p_next: one new training at `point` is stable.
+        p_region: the median over seeds at `point` is.
+        safe_share: fraction of the open axes' space in which p_next > .95.
+        lines: spans of each open numeric axis for each value of the open choices, the others held at `point`.
+        cliff: the nearest one from `point`, along the numeric axes, given ones included; None if none was seen.
+        nearest: the nearest measured trials: their index among those given, and their distance in search coordinates.
+    """
+
+    at: dict[str, Value]
+    point: dict[str, Value]
+    p_next: float
+    p_region: float
+    safe_share: float
+    lines: tuple[Line, ...]
+    cliff: Cliff | None
+    nearest: tuple[tuple[int, float], ...]
+
+
+@one_thread
+def region_at(
+    estimator: Estimator, at: Mapping[str, Value], points: Sequence[Point], fixed: Mapping[str, object]
+) -> RegionAt:
+    """What an estimator says where some axes have given values.
+
+    Args:
+        at: values by axis; a field that the study fixed may be named with its value.
+        points: the measured trials' points.
+        fixed: what the study fixed, by field.
+
+    Raises:
+        UsageError: a value lies outside what was searched, or a name is no axis of the study.
+    """
+    coordinates = estimator.coordinates
+    given = _given(coordinates.space, at, fixed)
+    cell_MD = coordinates.sobol(_LOG2_CELLS if len(given) < coordinates.num_axes else 0, 0)
+    for name, value in given.items():
+        cell_MD[:, coordinates.names.index(name)] = coordinates.with_axis(cell_MD[0], {name: value})[
+            coordinates.names.index(name)
+        ]
+    cell_MD = coordinates.snapped(cell_MD)
+    found = estimator.probabilities(cell_MD)
+    unit_D = cell_MD[_deepest(coordinates, cell_MD, found.p_next)]
+    point = {**coordinates.points(unit_D[None])[0], **given}
+    here = estimator.probabilities(unit_D[None])
+    branches = [{**point, **choices} for choices in _open_choices(coordinates.space, given)]
+    open_axes = [name for name, axis in coordinates.space.items() if name not in given and not isinstance(axis, Choice)]
+    return RegionAt(
+        at=given,
+        point=point,
+        p_next=float(here.p_next[0]),
+        p_region=float(here.p_region[0]),
+        safe_share=float((found.p_next > SAFE).mean()),
+        lines=tuple(
+            line
+            for name in open_axes
+            for line in lines(estimator, name, [branch for branch in branches if not idle(name, branch)])
+        ),
+        cliff=_nearest_cliff(estimator, unit_D) if here.p_region[0] >= 0.5 else None,
+        nearest=_nearest_trials(coordinates, unit_D, points),
+    )
+
+
+def _given(space: SearchSpace, at: Mapping[str, Value], fixed: Mapping[str, object]) -> dict[str, Value]:
+    """The values of axes among those asked for, each within what was searched."""
+    given: dict[str, Value] = {}
+    for name, value in at.items():
+        if name in space.axes:
+            given[name] = _within(name, space, value)
+        elif name not in fixed:
+            raise UsageError(f"a point must be given on the axes {', '.join(space.names())}, got {name!r}")
+        elif fixed[name] != value:
+            raise UsageError(
+                f"{name} = {value} lies outside what was searched: the study fixed {name} = {fixed[name]}, "
+                "and says nothing of other values"
+            )
+    return given
+
+
+def _open_choices(space: SearchSpace, given: Point) -> list[dict[str, Value]]:
+    """Every combination of the choices that are open; one empty one where none is."""
+    names = [name for name, axis in space.items() if isinstance(axis, Choice) and name not in given]
+    options = [axis.choices for name, axis in space.items() if isinstance(axis, Choice) and name not in given]
+    return [dict(zip(names, values, strict=True)) for values in itertools.product(*options)]
+
+
+def _within(name: str, space: SearchSpace, value: Value) -> Value:
+    axis = space.axes[name]
+    if isinstance(axis, Choice):
+        if not any(type(choice) is type(value) and choice == value for choice in axis.choices):
+            searched = ", ".join(map(str, axis.choices))
+            raise UsageError(f"{name} = {value} lies outside what was searched: {searched}")
+        return value
+    if isinstance(value, bool | str) or not math.isfinite(value):
+        raise UsageError(f"{name} must be a finite number, got {value!r}")
+    if isinstance(axis, Integer | LogInteger) and value != int(value):
+        raise UsageError(f"{name} must be a whole number, got {value:g}")
+    if not axis.low <= value <= axis.high:
+        raise UsageError(
+            f"{name} = {value:g} lies outside what was searched, {axis.low:g} to {axis.high:g}: "
+            "the study says nothing of it"
+        )
+    return value
+
+
+def _deepest(coordinates: Coordinates, cell_MD: Array, p_M: Array) -> int:
+    """The cell farthest from those that are less safe, among the safe ones; the safest where none is."""
+    safe_M = p_M > SAFE
+    if not safe_M.any():
+        return int(np.argmax(p_M))
+    numeric_D = ~coordinates.choice_D
+    choice_M = coordinates.choice(cell_MD)
+    depth_M = np.zeros(len(cell_MD))
+    for number in np.unique(choice_M[safe_M]):
+        safe_K = np.flatnonzero(safe_M & (choice_M == number))
+        unsafe_K = np.flatnonzero(~safe_M & (choice_M == number))
+        wall_K = _squared(cell_MD[safe_K][:, numeric_D], cell_MD[unsafe_K][:, numeric_D]).min(axis=1, initial=np.inf)
+        # the walls of the search are no cliffs: only what lies beyond the region counts
+        depth_M[safe_K] = np.minimum(wall_K, 4.0) + 1e-3 * p_M[safe_K]
+    return int(np.argmax(depth_M))
+
+
+def _squared(a_ND: Array, b_MD: Array) -> Array:
+    return np.asarray(((a_ND[:, None] - b_MD[None]) ** 2).sum(axis=2))
+
+
+def _nearest_cliff(estimator: Estimator, unit_D: Array) -> Cliff | None:
+    """The nearest place with p_region < 1/2 on rays along the numeric axes and between them."""
+    coordinates = estimator.coordinates
+    numeric = np.flatnonzero(~coordinates.choice_D)
+    if len(numeric) == 0:
+        return None
+    axial = np.concatenate([np.eye(len(numeric)), -np.eye(len(numeric))])
+    others = np.random.default_rng(0).standard_normal((_DIRECTIONS if len(numeric) > 1 else 0, len(numeric)))
+    direction_KD = np.zeros((len(axial) + len(others), coordinates.num_axes))
+    direction_KD[:, numeric] = np.concatenate([axial, others])
+    direction_KD /= np.linalg.norm(direction_KD, axis=1, keepdims=True)
+    step_T = np.linspace(0, 1, _RAY_STEPS + 1)[1:] ** 2 * math.sqrt(len(numeric))
+    ray_KTD = unit_D + step_T[:, None] * direction_KD[:, None]
+    within_KT = ((ray_KTD >= 0) & (ray_KTD <= 1)).all(axis=2)
+    unit_PD = coordinates.snapped(ray_KTD[within_KT])
+    found = estimator.probabilities(unit_PD)
+    # where an integer or the step falls, not where the ray was looked at
+    distance_P = np.linalg.norm(unit_PD - unit_D, axis=1)
+    beyond = np.flatnonzero(found.p_region < 0.5)
+    if len(beyond) == 0:
+        return None
+    nearest = int(beyond[np.argmin(distance_P[beyond])])
+    sides = {"diverged": float(found.p_diverged[nearest]), **{k: float(v[nearest]) for k, v in found.sides.items()}}
+    return Cliff(
+        distance=float(distance_P[nearest]),
+        point=coordinates.points(unit_PD[nearest : nearest + 1])[0],
+        side="diverged" if sides["diverged"] >= 0.5 else max(sides, key=lambda side: sides[side]),
+    )
+
+
+def _nearest_trials(coordinates: Coordinates, unit_D: Array, points: Sequence[Point]) -> tuple[tuple[int, float], ...]:
+    here, trials = coordinates.features(unit_D[None]), coordinates.features(coordinates.unit(points))
+    distance_N = np.sqrt(_squared(here, trials)[0])
+    order = np.argsort(distance_N, kind="stable")[:_NEAREST]
+    return tuple((int(index), float(distance_N[index])) for index in order)

@@ -1,0 +1,196 @@
+"""What can be wrong with a study, in sentences: what must hold and what came."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from gradstab.errors import GradstabError
+from gradstab.study.recipe import Recipe
+from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, SearchSpace
+from gradstab.system.storage_url import without_password, without_passwords
+
+_TAGS = ("real", "log_real", "integer", "log_integer", "choice")
+
+
+def sentences(error: ValidationError, section: str) -> list[str]:
+    """One sentence for each error that pydantic found in a section of a study."""
+    return list(dict.fromkeys(_sentence(details, section) for details in error.errors(include_url=False)))
+
+
+def cross_faults(sound: Mapping[str, Any]) -> list[str]:
+    """Faults between sections, from those sections that are sound by themselves."""
+    faults = list(_secrets(sound))
+    space: SearchSpace | None = sound.get("space")
+    recipe: Recipe | None = sound.get("recipe")
+    if space is not None:
+        if len(space) == 0:
+            faults.append("space must have at least one axis, got none")
+        for name, axis in space.items():
+            faults.extend(_axis_faults(name, axis))
+    if space is not None and recipe is not None:
+        faults.extend(_conflicts(space, recipe))
+        faults.extend(_scale_faults(space, recipe))
+        if "criterion" in sound:
+            faults.extend(_criterion_faults(space, recipe, sound["criterion"]))
+        if "data" in sound:
+            faults.extend(_data_faults(space, recipe, sound["data"]))
+    if space is not None and {"sampler", "budget", "replicates"} <= sound.keys():
+        faults.extend(sound["sampler"].faults(space, sound["budget"].trials, sound["replicates"]))
+    return faults
+
+
+def _secrets(sound: Mapping[str, Any]) -> Iterator[str]:
+    """A study is copied, shipped and shown: no place for a password."""
+    tracking = sound.get("tracking")
+    urls = {
+        "storage": (sound.get("storage"), "OPTUNA_STORAGE"),
+        "tracking.uri": (tracking.uri if tracking else None, "MLFLOW_TRACKING_URI"),
+    }
+    for field, (url, variable) in urls.items():
+        if url and without_password(url) != url:
+            shown = short(without_password(url))
+            yield f"{field} must hold no password, got {shown}: set {variable} in the environment"
+
+
+def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return a kind
+    # the discriminator's tag stands in pydantic's location; a reader knows only the field
+    where = ".".join([section, *(plain(part) for part in details["loc"] if part not in _TAGS)])
+    given, context = details["input"], details.get("ctx", {})
+    match details["type"]:
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            known = Recipe.model_fields if section == "recipe" else {}
+            return f"{where} must be a known field, got an unknown one{nearest(str(details['loc'][-1]), known)}"
+        case "missing":
+            return f"{where} must be given"
+        case "union_tag_not_found":
+            expected = " or ".join(_TAGS) if section == "space" else "the name of a kind"
+            return f"{where} must have a field 'type' ({expected}), got {short(given)}"
+        case "union_tag_invalid":
+            tags = context["expected_tags"].replace("'", "").split(", ")
+            hint = nearest(context["tag"], tags)
+            return f"{where}.type must be one of {', '.join(tags)}, got {short(context['tag'])}{hint}"
+        case "value_error":
+            return f"{where}: {context['error']}"
+        case "string_pattern_mismatch":
+            return f"{where} must match {context['pattern']}, got {short(given)}"
+        case "literal_error":
+            choices = [part.strip(" '") for part in context["expected"].replace(" or ", ", ").split(",")]
+            return f"{where} must be one of {', '.join(choices)}, got {short(given)}{nearest(str(given), choices)}"
+    return f"{where} {details['msg'].replace('Input should', 'must')}, got {short(given)}"
+
+
+def plain(key: object) -> str:
+    """A key as it is, or quoted and shortened where it would break the sentence."""
+    word = str(key)
+    return word if isinstance(key, int) or (word.isidentifier() and len(word) <= 60) else short(key)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint at the known name that looks most like an unknown one, or nothing."""
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def short(value: object) -> str:
+    """What came, as a sentence may quote it: not long, and without passwords."""
+    text = without_passwords(repr(value))
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _axis_faults(name: str, axis: AnyAxis) -> Iterator[str]:
+    if name == "seed":
+        yield "space.seed must go: a seed is no axis; set replicates to train each point several times"
+        return
+    if name not in Recipe.model_fields:
+        yield f"space.{plain(name)} must name a recipe field, got an unknown one{nearest(name, Recipe.model_fields)}"
+        return
+    types = _leaf_types(Recipe.model_fields[name].annotation)
+    takes_integers = int in types
+    takes_numbers = takes_integers or float in types
+    if not isinstance(axis, Choice):
+        if not takes_numbers:
+            yield f"space.{name} must be a choice axis, since {name} is no number; got type {axis.type}"
+            return
+        if takes_integers and not isinstance(axis, Integer | LogInteger):
+            yield f"space.{name} must be an integer, log_integer or choice axis, got type {axis.type}"
+            return
+    values = axis.choices if isinstance(axis, Choice) else (axis.low, axis.high)
+    for value in values:
+        yield from _value_faults(name, value, strings=isinstance(axis, Choice))
+
+
+def _leaf_types(annotation: object) -> set[object]:
+    """The plain types in an annotation, unions and metadata taken apart."""
+    parts = get_args(annotation)
+    return {annotation} if not parts else set().union(*(_leaf_types(part) for part in parts))
+
+
+def _value_faults(name: str, value: object, *, strings: bool) -> Iterator[str]:
+    part = "choices" if strings else "bounds"
+    field = Recipe.model_fields[name]
+    try:
+        TypeAdapter(field.rebuild_annotation()).validate_python(value, strict=True)
+    except ValidationError as error:
+        message = error.errors(include_url=False)[0]["msg"].replace("Input should", "must")
+        yield f"space.{name}: its {part} {message}, got {short(value)}"
+
+
+def _conflicts(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
+    given = recipe.model_fields_set
+    for name in space.names():
+        if name in given:
+            yield f"{name} must be an axis or a fixed value, got both: remove it from space or from recipe"
+    if "clip_threshold" in space.names() and "clip" not in space.names() and not recipe.clip:
+        yield (
+            "space.clip_threshold must have an effect, but clipping is off: "
+            "set recipe.clip to true or make clip an axis of its own"
+        )
+
+
+def _scale_faults(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
+    names = set(space.names())
+    relative = "relative_init_scale" in names or recipe.relative_init_scale is not None
+    if not relative:
+        return
+    if "init_scale" in names or "init_scale" in recipe.model_fields_set:
+        yield "init_scale and relative_init_scale must not both be given: one determines the other"
+    from gradstab.theory.critical_scales import critical_init_scale
+
+    axes = space.axes
+    activation = axes.get("activation")
+    activations = activation.choices if isinstance(activation, Choice) else (recipe.activation,)
+    for name in activations:
+        try:
+            critical_init_scale(str(name), recipe.bias_scale)  # a wrong name is a fault of its own
+        except GradstabError as error:
+            yield f"relative_init_scale must have a critical init scale to refer to: {error}"
+        except KeyError:
+            continue
+
+
+def _criterion_faults(space: SearchSpace, recipe: Recipe, criterion: Any) -> Iterator[str]:
+    steps = space.axes.get("steps")
+    least = recipe.steps if steps is None else min(_numbers(steps))
+    if least == 0 and criterion.responses is not None and "T" in criterion.responses:
+        yield "criterion.responses must not hold T where steps is 0: nothing is trained; use [R]"
+
+
+def _numbers(axis: AnyAxis) -> Iterable[float]:
+    values = axis.choices if isinstance(axis, Choice) else (axis.low, axis.high)
+    return [value for value in values if isinstance(value, int | float)]
+
+
+def _data_faults(space: SearchSpace, recipe: Recipe, data: Any) -> Iterator[str]:
+    try:
+        rows = data.shape().num_rows
+    except GradstabError as error:
+        yield f"data: {error}"
+        return
+    probe = space.axes.get("probe_samples")
+    most = recipe.probe_samples if probe is None else max(_numbers(probe))
+    if most > rows:
+        yield f"recipe.probe_samples must be at most the rows of the data set, {rows}, got {most}"

@@ -1,0 +1,169 @@
+"""Reading a study from a file: Python that defines ``STUDY``, or YAML of the same schema; with overrides."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import runpy
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gradstab.errors import StudyError, UsageError
+from gradstab.study.faults import plain, sentences, short
+from gradstab.study.plain_yaml import load_yaml
+from gradstab.study.study import Study
+from gradstab.system.storage_url import anchored
+
+SUFFIXES = (".py", ".yaml", ".yml")
+MAX_BYTES = 2**20
+
+
+def find_study_file(given: str) -> Path:
+    """The study file that a path means, with or without its suffix.
+
+    Raises:
+        UsageError: there is none.
+    """
+    path = Path(given)
+    candidates = [path, *(path.with_name(path.name + suffix) for suffix in SUFFIXES)]
+    for candidate in candidates:
+        if candidate.is_file():
+            if candidate.suffix not in SUFFIXES:
+                raise UsageError(f"a study file must end in .py, .yaml or .yml, got {candidate}")
+            return candidate.resolve()
+    raise UsageError(f"STUDY must be a study file (.py, .yaml), got {given!r}: there is no such file")
+
+
+def load_study_file(path: Path, overrides: Sequence[str] = (), **replaced: object) -> Study:
+    """The study of a file, `overrides` (`recipe.width=256`) and `replaced` (whole top-level fields) put in place.
+
+    Raises:
+        StudyError: with every fault of the study, under the file's name.
+        UsageError: the file cannot be read as a study at all.
+    """
+    path = path.resolve()
+    try:
+        declared = _load_python(path) if path.suffix == ".py" else _load_yaml(path)
+    except StudyError as error:
+        raise StudyError(error.faults, source=path.name) from None
+    tree = declared.dump() if isinstance(declared, Study) else declared
+    return changed(_anchored(tree, path.parent), overrides, path.name, **replaced)
+
+
+def changed(tree: object, overrides: Sequence[str], source: str, **replaced: object) -> Study:
+    """The study of a tree of plain values, with overrides put in place; `None` replaces nothing.
+
+    Raises:
+        StudyError: with every fault, under the name of its source.
+    """
+    if isinstance(tree, Mapping):
+        tree = {**tree, **{key: value for key, value in replaced.items() if value is not None}}
+        for override in overrides:
+            tree = _overridden(tree, override)
+    try:
+        return Study.model_validate(tree)
+    except StudyError as error:
+        raise StudyError(error.faults, source=source) from None
+    except ValidationError as error:
+        raise StudyError(sentences(error, "study"), source=source) from None
+
+
+def _anchored(tree: object, folder: Path) -> object:
+    """The tree with relative paths (data, storage, tracking) taken from the study's folder, wherever it is called."""
+    if not isinstance(tree, Mapping):
+        return tree
+    placed = dict(tree)
+    data, tracking = tree.get("data"), tree.get("tracking")
+    if isinstance(data, Mapping) and isinstance(data.get("path"), str):
+        placed["data"] = {**data, "path": str(folder / data["path"])}
+    if isinstance(tracking, Mapping) and isinstance(tracking.get("uri"), str):
+        placed["tracking"] = {**tracking, "uri": anchored(tracking["uri"], folder)}
+    if isinstance(tree.get("storage"), str):
+        placed["storage"] = anchored(tree["storage"], folder)
+    return placed
+
+
+def _load_yaml(path: Path) -> object:
+    content = _read(path)
+    try:
+        return load_yaml(content)
+    except UsageError as error:
+        raise UsageError(f"{path.name}: {error}") from None
+
+
+def _load_python(path: Path) -> Study:
+    _read(path)
+    try:
+        # a relative path in a study is meant from where the study lies; what it prints is no data
+        with contextlib.chdir(path.parent), _siblings_importable(path.parent), contextlib.redirect_stdout(sys.stderr):
+            study = runpy.run_path(str(path)).get("STUDY")
+    except StudyError:
+        raise
+    except ValidationError as error:
+        raise StudyError(sentences(error, error.title.lower())) from None
+    except Exception as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = f" (line {frames[-1].lineno})" if frames else ""
+        raise UsageError(f"{path.name} must run as Python, but{line}: {type(error).__name__}: {error}") from None
+    if not isinstance(study, Study):
+        raise UsageError(f"{path.name} must define STUDY = Study(...), got {type(study).__name__}")
+    return study
+
+
+@contextlib.contextmanager
+def _siblings_importable(folder: Path) -> Iterator[None]:
+    """A study may import what lies beside it, which stands in for no installed package and for no other study's."""
+    known, entry, found = set(sys.modules), str(folder), list[str]()
+    sys.path.append(entry)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)
+        new = set(sys.modules) - known
+        for name in new:
+            top = name.partition(".")[0]
+            origin = getattr(sys.modules[top].__spec__, "origin", None) if top in new else None
+            if Path(origin or "") in (folder / f"{top}.py", folder / top / "__init__.py"):
+                found.append(name)
+        for name in found:
+            del sys.modules[name]
+
+
+def _read(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} must be readable, but: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise UsageError(
+            f"a study file must be at most {MAX_BYTES // 2**20} MiB, got {len(content)} bytes in {path.name}"
+        )
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path.name} must be UTF-8 text, but: {error.reason} at byte {error.start}") from None
+
+
+def _overridden(tree: Mapping[str, Any], override: str) -> dict[str, Any]:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--set must be field=value, got {short(override)}; for example --set recipe.width=256")
+    try:
+        value = load_yaml(text)
+    except UsageError:
+        raise UsageError(f"--set {plain(key)} must be given a YAML value, got {short(text)}") from None
+    return _placed(tree, key.strip().split("."), value)
+
+
+def _placed(tree: Mapping[str, Any], keys: Sequence[str], value: object) -> dict[str, Any]:
+    head, *rest = keys
+    if not rest:
+        return {**tree, head: value}
+    below = tree.get(head)
+    return {**tree, head: _placed(below if isinstance(below, Mapping) else {}, rest, value)}

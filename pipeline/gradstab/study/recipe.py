@@ -1,0 +1,77 @@
+"""The recipe: every setting of one training, with its bounds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gradstab.study.space import Point
+
+Activation = Literal[
+    "linear", "relu", "leaky_relu", "tanh", "sigmoid", "erf", "gelu", "silu", "selu", "elu", "softplus"
+]
+InitDistribution = Literal["normal", "truncated_normal", "uniform", "orthogonal"]
+Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
+ClipMode = Literal["norm", "value"]
+Precision = Literal["float32", "float64"]
+
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+
+NUM_ACCURACY_ROWS = 512  # fixed training rows on which accuracy is read (SCIENCE section 3)
+
+_Positive = Annotated[float, Field(gt=0)]
+_NonNegative = Annotated[float, Field(ge=0)]
+
+
+class Recipe(BaseModel):
+    """Every setting of one training of one fully connected network.
+
+    Scales are standard deviations: a weight has std ``init_scale / sqrt(fan_in)``, a bias has std
+    ``bias_scale``. ``depth`` counts hidden layers. ``steps = 0`` measures the initial gradients and trains nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    depth: Annotated[int, Field(ge=1, le=10_000, description="hidden layers L")] = 8
+    width: Annotated[int, Field(ge=1, le=65_536, description="units in a hidden layer")] = 64
+    activation: Annotated[Activation, Field(description="nonlinearity of the hidden layers")] = "tanh"
+    init_scale: Annotated[_Positive, Field(description="sigma_w: std of a weight times sqrt(fan_in)")] = 1.0
+    relative_init_scale: Annotated[
+        _Positive | None, Field(description="sigma_w in units of the activation's critical value")
+    ] = None
+    bias_scale: Annotated[_NonNegative, Field(description="sigma_b: std of a bias")] = 0.0
+    init_distribution: Annotated[InitDistribution, Field(description="shape of the weights' distribution")] = "normal"
+
+    steps: Annotated[int, Field(ge=0, description="optimizer steps; 0 measures the initial state only")] = 100
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000, description="training rows a step")] = 64
+    optimizer: Annotated[Optimizer, Field(description="torch.optim's SGD, Adam, AdamW or RMSprop")] = "sgd"
+    learning_rate: Annotated[_Positive, Field(description="step size")] = 0.05
+    momentum: Annotated[float, Field(ge=0, lt=1, description="momentum of SGD and RMSprop")] = 0.0
+    weight_decay: Annotated[_NonNegative, Field(description="torch's weight_decay (decoupled in AdamW)")] = 0.0
+
+    clip: Annotated[bool, Field(description="whether gradients are clipped")] = False
+    clip_mode: Annotated[ClipMode, Field(description="by global norm, or each element by value")] = "norm"
+    clip_threshold: Annotated[_Positive, Field(description="the bound that clipping enforces")] = 1.0
+
+    probe_every: Annotated[int, Field(ge=1, description="steps between two readings of the statistics")] = 10
+    accuracy_every: Annotated[
+        int | None,
+        Field(ge=1, description="steps between two readings of accuracy; with every reading of the statistics if none"),
+    ] = None
+    probe_samples: Annotated[int, Field(ge=64, le=65_536, description="rows of the fixed probe batch")] = 128
+    precision: Annotated[Precision, Field(description="floating-point type of the training")] = "float32"
+
+    def at(self, point: Point) -> Recipe:
+        """This recipe with the fields of a point put in place, checked again."""
+        return Recipe.model_validate({**self.model_dump(), **point})
+
+
+def probe_steps(recipe: Recipe) -> list[int]:
+    """Steps at which layer statistics are read: the start, every `probe_every`-th step, and the end."""
+    return [*range(0, recipe.steps, recipe.probe_every), recipe.steps]
+
+
+def reads_accuracy(recipe: Recipe, step: int) -> bool:
+    """Whether accuracy is read at a probe time: at the start, at the end, and as often between as the recipe says."""
+    return recipe.accuracy_every is None or step % recipe.accuracy_every == 0 or step == recipe.steps

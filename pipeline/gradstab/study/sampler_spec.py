@@ -1,0 +1,142 @@
+"""How a study's points are chosen: a declaration, checked against the space, without any search library.
+
+An enumerated design is a function of the trial's number alone, so that a larger budget keeps the prefix and a
+resumed study is exact; the adaptive samplers look at what was told so far: TPE, GP and CMA-ES at the
+margins, the boundary sampler at the responses.
+"""
+
+from __future__ import annotations
+
+import math
+from difflib import get_close_matches
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gradstab.study.space import Choice, SearchSpace
+
+BATCH = 16  # trials that an adaptive sampler is asked for at a time; it learns between them
+MAX_GRID_POINTS = 1_000_000  # the shuffled order of a grid is held in memory
+
+
+class _Sampler(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enumerated: ClassVar[bool] = True
+
+    def asked_at_once(self) -> int:
+        """Trials for one slot that are asked for together, where earlier results decide on later points."""
+        return BATCH
+
+    def faults(self, space: SearchSpace, budget_trials: int, replicates: int) -> list[str]:  # noqa: ARG002
+        """What keeps this sampler from proposing `budget_trials` trials of the space, one sentence each."""
+        return []
+
+
+class RandomSampler(_Sampler):
+    """Independent points, uniform on every axis."""
+
+    type: Literal["random"] = "random"
+
+
+class SobolSampler(_Sampler):
+    """A scrambled Sobol sequence: random points that fill the space evenly."""
+
+    type: Literal["sobol"] = "sobol"
+
+
+class GridSampler(_Sampler):
+    """Every combination of evenly spaced levels, visited in an order shuffled by the study's seed.
+
+    Shuffled, so that a budget smaller than the grid is a fair sample of it and not one corner.
+
+    Args:
+        levels: number of levels of an axis, by its name; a choice axis always takes all its choices.
+        default_levels: number of levels of the axes not named.
+    """
+
+    type: Literal["grid"] = "grid"
+    levels: dict[str, Annotated[int, Field(ge=1, le=100_000)]] = {}
+    default_levels: Annotated[int, Field(ge=1, le=100_000)] = 8
+
+    def num_points(self, space: SearchSpace) -> int:
+        """Combinations of levels (integer axes may have fewer levels than asked for)."""
+        return math.prod(len(axis.levels(self.levels.get(name, self.default_levels))) for name, axis in space.items())
+
+    def faults(self, space: SearchSpace, budget_trials: int, replicates: int) -> list[str]:
+        faults = []
+        for name, count in self.levels.items():
+            axis = space.axes.get(name)
+            if axis is None:
+                near = get_close_matches(name, space.names(), n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"the axes are {', '.join(space.names())}"
+                faults.append(f"sampler.levels must name axes of the space, got {name!r}: {hint}")
+            elif isinstance(axis, Choice) and count != len(axis.choices):
+                faults.append(
+                    f"sampler.levels of the choice axis {name!r} must be its {len(axis.choices)} choices, got {count}: "
+                    "leave it out, or shorten the choices"
+                )
+        num_points = self.num_points(space)
+        if num_points > MAX_GRID_POINTS:
+            faults.append(
+                f"sampler grid must have at most {MAX_GRID_POINTS} points, got {num_points}: "
+                "take fewer levels, or use sobol"
+            )
+        available = num_points * replicates
+        if budget_trials > available:
+            faults.append(
+                f"budget of a grid must be at most its {available} trials ({num_points} points x "
+                f"{replicates} replicates), got {budget_trials}: add levels or lower the budget"
+            )
+        return faults
+
+
+class TpeSampler(_Sampler):
+    """Optuna's tree-structured Parzen estimator on the margin."""
+
+    type: Literal["tpe"] = "tpe"
+    enumerated: ClassVar[bool] = False
+
+
+class GpSampler(_Sampler):
+    """Optuna's Gaussian process on the margin; its cost grows with the cube of the trials told."""
+
+    type: Literal["gp"] = "gp"
+    enumerated: ClassVar[bool] = False
+
+
+class CmaEsSampler(_Sampler):
+    """CMA-ES on the margin; numeric axes only, and at least two."""
+
+    type: Literal["cmaes"] = "cmaes"
+    enumerated: ClassVar[bool] = False
+
+    def faults(self, space: SearchSpace, budget_trials: int, replicates: int) -> list[str]:
+        del budget_trials, replicates
+        faults = [
+            f"sampler cmaes takes no choice axes, got {name!r}: fix it in the recipe, or use tpe or sobol"
+            for name, axis in space.items()
+            if isinstance(axis, Choice)
+        ]
+        if len(space) < 2:
+            faults.append(f"sampler cmaes needs at least two axes, got {len(space)}: use tpe or sobol")
+        return faults
+
+
+class BoundarySampler(_Sampler):
+    """Near the edges of every response's band, where a trial tells most about the stability region.
+
+    Args:
+        batch: trials asked for at a time, for one slot: fewer learn more from each, more train faster together.
+    """
+
+    type: Literal["boundary"] = "boundary"
+    enumerated: ClassVar[bool] = False
+    batch: Annotated[int, Field(ge=1, le=256)] = BATCH
+
+    def asked_at_once(self) -> int:
+        return self.batch
+
+
+AnySampler = RandomSampler | SobolSampler | GridSampler | TpeSampler | GpSampler | CmaEsSampler | BoundarySampler
+SamplerSpec = Annotated[AnySampler, Field(discriminator="type")]

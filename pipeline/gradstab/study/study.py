@@ -1,0 +1,226 @@
+"""The study: the frozen declaration that a person writes, checked as a whole when it is built."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from gradstab.errors import StudyError
+from gradstab.regression.warp import ResponseBand, response_bands
+from gradstab.stability.judgement import Criterion
+from gradstab.study.data_spec import DataSpec, Digits, Npz
+from gradstab.study.faults import cross_faults, nearest, plain, sentences
+from gradstab.study.recipe import Recipe
+from gradstab.study.sampler_spec import SamplerSpec, SobolSampler
+from gradstab.study.space import Choice, SearchSpace, Value
+
+FINGERPRINTED = ("space", "recipe", "data", "criterion", "sampler", "replicates", "seed")
+_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="letters, digits, '.', '_' and '-'; it names the results folder and the MLflow experiment",
+    ),
+]
+
+
+class Budget(BaseModel):
+    """When a study is done: the total of trials, failed ones included, or a time limit for one run."""
+
+    model_config = _STRICT
+    trials: Annotated[int, Field(ge=1, le=10_000_000)]
+    minutes: Annotated[float | None, Field(gt=0)] = None
+
+
+class Stop(BaseModel):
+    """When a study may end before its budget: once its region is certified, by audits among the trials."""
+
+    model_config = _STRICT
+    error: Annotated[float, Field(gt=0, lt=0.5, description="fraction of the space that may be misclassified")]
+
+
+class Resources(BaseModel):
+    """What the trials run on."""
+
+    model_config = _STRICT
+    slots: Annotated[int | None, Field(ge=1, description="CPU slots, one thread each; all cores by default")] = None
+    device: Annotated[Literal["cpu", "gpu", "any"], Field(description="what to train on; any takes both")] = "any"
+    gpu_share: Annotated[float, Field(gt=0, le=1, description="part of a GPU that one slot takes")] = 1.0
+    pack_seconds: Annotated[
+        float, Field(ge=1, description="a worker may be silent so long, whatever its pack should take")
+    ] = 120.0
+    address: Annotated[str | None, Field(description="Ray cluster; none starts Ray in this process")] = None
+
+
+class Tracking(BaseModel):
+    """What MLflow is sent."""
+
+    model_config = _STRICT
+    uri: Annotated[str | None, Field(description="MLflow tracking URI; SQLite in the results folder by default")] = None
+    children: Annotated[int, Field(ge=0, description="trials, from number 0, that get a child run each")] = 10_000
+    beyond: Annotated[
+        Literal["boundary", "sample", "all", "none"],
+        Field(description="which later trials get one: near the boundary, every tenth, all, none"),
+    ] = "boundary"
+    heat_maps: Annotated[int, Field(ge=0, description="trials nearest the boundary that get heat maps")] = 50
+    detail: Annotated[Literal["summary", "full"], Field(description="full logs every layer at every probe time")] = (
+        "summary"
+    )
+
+
+class Study(BaseModel):
+    """A question to measured trials: what is varied, what is fixed, what counts as stable, and for how long.
+
+    Raises:
+        StudyError: on building, with every fault of the declaration at once.
+    """
+
+    model_config = _STRICT
+
+    schema_version: Literal[1] = 1
+    name: Name
+    question: Annotated[str, Field(min_length=1)]
+    prediction: str = ""
+    space: SearchSpace
+    recipe: Recipe = Recipe()
+    data: DataSpec = Digits()
+    criterion: Criterion = Criterion()
+    sampler: SamplerSpec = SobolSampler()
+    budget: Budget
+    stop: Stop | None = None
+    replicates: Annotated[int, Field(ge=1, le=1000, description="trainings of each point")] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    resources: Resources = Resources()
+    tracking: Tracking = Tracking()
+    storage: Annotated[str | None, Field(description="Optuna storage; a journal in the results folder by default")] = (
+        None
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_faults_at_once(cls, given: object) -> object:
+        """Check every section by itself, so that one bad field does not hide the faults of another."""
+        if not isinstance(given, Mapping):
+            raise StudyError([f"a study must be a mapping of fields, got {type(given).__name__}"])
+        faults: list[str] = []
+        sound: dict[str, Any] = {}
+        for key in given:
+            if key not in cls.model_fields:
+                faults.append(
+                    f"{plain(key)} must be a field of a study, got an unknown one{nearest(str(key), cls.model_fields)}"
+                )
+        for key, field in cls.model_fields.items():
+            if key not in given:
+                if field.is_required():
+                    faults.append(f"{key} must be given: a study has none by default")
+                else:
+                    sound[key] = field.default
+                continue
+            try:
+                sound[key] = _adapter(key).validate_python(given[key])
+            except ValidationError as error:
+                faults.extend(sentences(error, key))
+                sound.update(_salvaged(key, given[key], error))
+        faults.extend(cross_faults(sound))
+        if faults:
+            raise StudyError(faults)
+        return {key: sound[key] for key in given}
+
+    def fingerprinted(self) -> dict[str, Any]:
+        """The parts that decide which trials there are and what they mean; these may not change between runs."""
+        dumped = self.dump()
+        if dumped["data"].get("sha256"):  # the file's content counts, not where it lies
+            dumped["data"] = {"type": dumped["data"]["type"], "sha256": dumped["data"]["sha256"]}
+        return {name: dumped[name] for name in FINGERPRINTED}
+
+    def identified(self) -> Study:
+        """This study with its data file known by content. One that began before that was so stays known by the path."""
+        return self.model_copy(update={"data": self.data.identified()}) if isinstance(self.data, Npz) else self
+
+    def dump(self) -> dict[str, Any]:
+        """The whole study as JSON types, defaults written out; `Study.model_validate` reads it back equal.
+
+        A recipe field that an axis sets has no value of its own and is left out, and so is one that came later than
+        version 1 and is not in use: what tells an edited study from the same one does not change with the program.
+        """
+        dumped = self.model_dump(mode="json")
+        given = self.recipe.model_fields_set
+        for name in self.recipe.model_dump():
+            exclusive = name in ("init_scale", "relative_init_scale") and name not in given
+            unused = name == "accuracy_every" and self.recipe.accuracy_every is None
+            if name in self.space.names() or exclusive or unused:
+                del dumped["recipe"][name]
+        dumped["data"] = {name: value for name, value in dumped["data"].items() if value is not None}
+        return dumped
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the fingerprinted parts, as hex."""
+        return hashlib.sha256(json.dumps(self.fingerprinted(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether earlier results decide on later points: then trials are not asked for long before their time."""
+        return not self.sampler.enumerated or self.stop is not None
+
+    @property
+    def least_steps(self) -> int:
+        """The fewest optimizer steps that a trial takes: responses that all trials have are what can be judged."""
+        axis = self.space.axes.get("steps")
+        if axis is None:
+            return self.recipe.steps
+        return min(int(value) for value in (axis.choices if isinstance(axis, Choice) else (axis.low,)))
+
+    def bands(self) -> tuple[ResponseBand, ...]:
+        """The responses that are judged, and where each must lie."""
+        return response_bands(self.criterion, self.least_steps)
+
+    def resolve(self, point: Mapping[str, Value]) -> Recipe:
+        """The recipe of a trial at a point, a relative init scale made absolute."""
+        recipe = self.recipe.at(point)
+        if recipe.relative_init_scale is None:
+            return recipe
+        from gradstab.theory.critical_scales import critical_init_scale
+
+        critical = critical_init_scale(recipe.activation, recipe.bias_scale)
+        return recipe.at({"init_scale": recipe.relative_init_scale * critical})
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line for each field that differs between two dumped studies: `recipe.width: 64 -> 256`."""
+    flat_old, flat_new = _flat(old), _flat(new)
+    return [
+        f"{key}: {flat_old.get(key, '(none)')} -> {flat_new.get(key, '(none)')}"
+        for key in [*flat_old, *(key for key in flat_new if key not in flat_old)]
+        if flat_old.get(key) != flat_new.get(key)
+    ]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+@cache
+def _adapter(key: str) -> TypeAdapter[Any]:
+    return TypeAdapter(get_type_hints(Study, include_extras=True)[key])
+
+
+def _salvaged(key: str, given: object, error: ValidationError) -> dict[str, Any]:
+    """The section without its faulty entries, so that the rest is still checked against other sections."""
+    faulty = {details["loc"][0] for details in error.errors() if details["loc"]}
+    if key not in ("space", "recipe") or not isinstance(given, Mapping):
+        return {}
+    kept = {name: value for name, value in given.items() if name not in faulty}
+    return {key: _adapter(key).validate_python(kept)} if kept else {}

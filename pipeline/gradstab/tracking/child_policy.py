@@ -1,0 +1,18 @@
+"""Which trials get a run of their own in MLflow; every trial is in the study's table, in Optuna and in the segments."""
+
+from __future__ import annotations
+
+from gradstab.record.shipping_order import TrackingJob
+from gradstab.stability.judgement import Judgement
+
+NEAR_BOUNDARY = 0.25  # of a band
+SAMPLE_EVERY = 10
+
+
+def gets_run(job: TrackingJob, number: int, judgement: Judgement | None) -> bool:
+    """Whether trial `number` gets a run: always up to `children`, then as `beyond` says."""
+    if number < job.children or job.beyond == "all":
+        return True
+    if job.beyond == "sample":
+        return number % SAMPLE_EVERY == 0
+    return job.beyond == "boundary" and judgement is not None and abs(judgement.margin) <= NEAR_BOUNDARY

@@ -1,0 +1,154 @@
+"""Every key that MLflow holds of a study, with unit and meaning; `docs/keys.md` is written from it.
+
+``python -m gradstab.tracking.keys > docs/keys.md``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gradstab.record.trajectory import LAYER_STATISTICS
+from gradstab.stability.judgement import VERDICTS
+from gradstab.study.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Key:
+    """A metric or a tag: `unit` is "" where there is none."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+TRIAL_METRICS: tuple[Key, ...] = (
+    Key("R", "decades", "gradient ratio before training: log10 of the gradient norm at layer 1 over the last layer's"),
+    Key("R_end", "decades", "the same at the last probe that measured it"),
+    Key("rate", "1 a layer", "slope of ln of the gradient norm toward the input, over the last half of the layers"),
+    Key("rate_all", "1 a layer", "the same over all layers"),
+    Key("rate_r2", "1", "r squared of the line behind rate_all"),
+    Key("T", "decades", "log10 of tail loss over target loss; below 0 the network trained"),
+    Key("margin", "bands", "signed distance to the nearest edge of the bands; above 0 is stable"),
+    Key("edge_distance", "bands", "its absolute value: small at the cliff edge"),
+    Key("stable", "0 or 1", "whether the verdict is stable"),
+    Key("tail_loss", "nats", "final loss: mean of the last 20 steps; absent after a divergence"),
+    Key("loss_init", "nats", "loss of the probed batch before training"),
+    Key("loss_end", "nats", "the same at the end"),
+    Key("accuracy_init", "1", "accuracy on 512 training rows before training"),
+    Key("accuracy_end", "1", "the same at the end"),
+    Key("log10_grad_norm_init", "decades", "log10 of the whole gradient's norm at the first step, before clipping"),
+    Key("log10_grad_norm_end", "decades", "the same at the last step that has one, within [-50, 40]"),
+    Key("max_dead_fraction", "1", "largest dead fraction of any layer at any probe"),
+    Key("max_saturated_fraction", "1", "largest saturated fraction of any layer at any probe"),
+    Key("num_nonfinite", "steps", "losses and gradient norms that were not finite"),
+    Key("diverged_at_step", "step", "first step at which something was not finite; absent where all was"),
+    Key("clip_fraction", "1", "fraction of steps on which clipping acted; with clipping on"),
+    Key("mean_clip_factor", "1", "mean of gradient norm after clipping over before; with clipping on"),
+    Key("log10_clip_threshold", "decades", "log10 of the bound; with clipping on"),
+    Key("log10_init_scale", "decades", "log10 of the absolute init scale, for charts"),
+    Key("log10_depth", "decades", "log10 of the number of hidden layers, for charts"),
+)
+TRIAL_SERIES: tuple[Key, ...] = (
+    Key("series/loss", "nats", "training loss"),
+    Key("series/accuracy", "1", "accuracy on 512 training rows"),
+    Key("series/log10_grad_norm", "decades", "log10 of the norm of the whole gradient, before clipping"),
+    Key("series/clip_factor", "1", "norm after clipping over norm before; with clipping on"),
+    Key("series/R", "decades", "gradient ratio"),
+)
+TRIAL_PROFILES: tuple[Key, ...] = (
+    Key("profile_init/log10_grad_norm", "decades", "log10 gradient norm at each layer before training"),
+    Key("profile_init/log10_activation_scale", "decades", "log10 root mean square activation before training"),
+    Key("profile_end/log10_grad_norm", "decades", "log10 gradient norm at each layer at the end"),
+    Key("profile_end/log10_activation_scale", "decades", "log10 root mean square activation at the end"),
+)
+TRIAL_TAGS: tuple[Key, ...] = (
+    Key("kind", "", "`trial`, or `study` for the study's own run"),
+    Key("study", "", "name of the study"),
+    Key("study_id", "", "identifies the study whatever its name"),
+    Key("trial", "", "number of the trial, the same in Optuna and in the segments"),
+    Key("verdict", "", f"{', '.join(VERDICTS)}, or failed where the machine failed"),
+    Key("phase", "", "vanishing, stable or exploding: of the gradients before training"),
+    Key("outcome", "", "not_run, diverged, trained, partial or untrained"),
+    Key("flag", "", "underflow or overflow where R is a clamp at 37 decades"),
+    Key("failure", "", "why the machine failed"),
+    Key("device", "", "what the trial was trained on"),
+    Key("heat_maps", "", "`true` where the run holds heat maps and arrays"),
+)
+STUDY_METRICS: tuple[Key, ...] = (
+    Key("trials/done", "trials", "measured or failed"),
+    Key("trials/<verdict>", "trials", "with that verdict"),
+    Key("trials/failed", "trials", "whose machine failed for good"),
+    Key("trials/in_flight", "trials", "running now; `in_flight.json` lists them"),
+    Key("trials/per_second", "trials/s", "between two looks, at least a second apart"),
+    Key("region/volume_estimate", "1", "fraction of the search space in the region"),
+    Key("region/volume_low", "1", "lower end of its 90 % interval"),
+    Key("region/volume_high", "1", "upper end of its 90 % interval"),
+    Key("region/certified", "0 or 1", "whether the stop condition holds"),
+)
+SEARCHES = (
+    ("exploding ReLU networks", "params.activation = 'relu' and metrics.R > 1"),
+    ("all that exploded", "tags.verdict = 'exploding'"),
+    ("trials at the cliff edge", "metrics.edge_distance < 0.1 and tags.kind = 'trial'"),
+    ("one trial", "tags.trial = '42'"),
+    ("saved by clipping", "params.clip = 'true' and metrics.clip_fraction > 0.5 and tags.verdict = 'stable'"),
+    ("the study's own run", "tags.kind = 'study'"),
+)
+
+
+def page() -> str:
+    """The page of all keys, Markdown."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield "# Keys in MLflow"
+    yield ""
+    yield "Written by `python -m gradstab.tracking.keys > docs/keys.md` from the code's own definitions."
+    yield ""
+    yield "What people search for, as it is typed into the box above the list of runs:"
+    yield ""
+    yield "| wanted | search |"
+    yield "|---|---|"
+    for wanted, search in SEARCHES:
+        yield f"| {wanted} | `{search}` |"
+    yield ""
+    yield "Params and tags are text, in quotes; metrics are numbers. MLflow's search knows `and`, not `or`."
+    yield from _table("Metrics of a trial: one number each", TRIAL_METRICS)
+    yield ""
+    yield "Every other numeric axis is there too: `log10_<axis>` where it is logarithmic, `<axis>` where it is not."
+    yield from _table("Series of a trial: up to 6 points, x is the optimizer step", TRIAL_SERIES)
+    yield from _table("Depth profiles of a trial: up to 11 points, x is the layer, 1 next to the input", TRIAL_PROFILES)
+    yield ""
+    yield (
+        "`tracking.detail: full` adds `layer_full/<statistic>/<layer>` over steps, for "
+        + ", ".join(f"`{name}`" for name in LAYER_STATISTICS)
+        + "."
+    )
+    yield from _table("Tags of a trial", TRIAL_TAGS)
+    yield from _table("Metrics of the study's own run, x is the number of trials", STUDY_METRICS)
+    yield ""
+    yield "## Params of a trial"
+    yield ""
+    yield "The axes of the study, and the settings that had a say in the trial; numbers have 4 digits."
+    yield ""
+    yield "| param | meaning |"
+    yield "|---|---|"
+    for name, field in Recipe.model_fields.items():
+        yield f"| `{name}` | {field.description} |"
+    yield "| `seed` | seed of the trial |"
+
+
+def _table(title: str, keys: tuple[Key, ...]) -> Iterator[str]:
+    yield ""
+    yield f"## {title}"
+    yield ""
+    yield "| key | unit | meaning |" if any(key.unit for key in keys) else "| key | meaning |"
+    yield "|---|---|---|" if any(key.unit for key in keys) else "|---|---|"
+    for key in keys:
+        unit = f" {key.unit} |" if any(other.unit for other in keys) else ""
+        yield f"| `{key.name}` |{unit} {key.meaning} |"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

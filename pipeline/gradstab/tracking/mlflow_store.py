@@ -1,0 +1,235 @@
+"""The calls to MLflow, each safe to make again: find or create, by tag, and rows with recorded time stamps.
+
+Every call is synchronous and made once; who calls decides about retries. MLflow's own HTTP retries are switched off
+(`prepare_environment`), because a lost reply to ``create_run`` that it retried by itself would leave two runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+from PIL import Image
+
+from gradstab.system.failpoints import passage
+from gradstab.tracking.run_content import MetricRow, RunContent
+from gradstab.tracking.sqlite_database import database_path, make_database, sync_database, tune_connections
+
+MAX_METRICS = 1000  # a request of log_batch; 100 params and 100 tags are its other limits
+MAX_PARAMS = 100
+_PAGE = 500
+
+
+class RefusedError(Exception):
+    """MLflow answered, and will not take this: a deleted run, or content that contradicts what it holds."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """A trial's run as MLflow holds it."""
+
+    run_id: str
+    parent_run_id: str
+    complete: bool
+
+
+def prepare_environment() -> None:
+    """Set what MLflow reads from the environment, before its first call. A person's own time-out is kept."""
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # saves one request a run
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    tune_connections()
+
+
+class MlflowStore:
+    """One tracking store. Methods raise RefusedError, or whatever says that the store cannot be reached."""
+
+    def __init__(self, uri: str, artifact_root: str | None = None) -> None:
+        self._database = database_path(uri)
+        if self._database is not None:
+            make_database(self._database, artifact_root)
+        self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    def sync(self) -> None:
+        """Wait until what was stored would survive a power cut; a server's database sees to that itself."""
+        if self._database is not None:
+            sync_database(self._database)
+
+    def experiment(self, name: str, study_id: str, artifact_root: str | None) -> Experiment:
+        """The study's experiment: found by its tag, else created, under a longer name if another study has the name."""
+        found = self._client.search_experiments(
+            view_type=ViewType.ACTIVE_ONLY, filter_string=f"tags.study_id = '{study_id}'"
+        )
+        if found:
+            return min(found, key=lambda experiment: int(experiment.experiment_id))
+        for free in _names(name, study_id):
+            if self._client.get_experiment_by_name(free) is None:
+                break
+        location = None if artifact_root is None else (Path(artifact_root).resolve() / free).as_uri()
+        # the kind spares visitors the view for language models
+        tags = {"study_id": study_id, "mlflow.experimentKind": "custom_model_development"}
+        return self._client.get_experiment(self._client.create_experiment(free, location, tags))
+
+    def parent(self, experiment_id: str, name: str, tags: Mapping[str, str], known: str) -> Run:
+        """The study's run: the known one if it lives, else the first found, else a new one; others are deleted."""
+        runs = list(self._search(experiment_id, "tags.kind = 'study'"))
+        if not runs:
+            return self._client.create_run(experiment_id, tags=dict(tags), run_name=name)
+        chosen = min(runs, key=lambda run: (run.info.run_id != known, run.info.start_time, run.info.run_id))
+        for run in runs:
+            if run is not chosen:
+                self._client.delete_run(run.info.run_id)
+        return chosen
+
+    def children(self, experiment_id: str, number: int | None = None) -> dict[int, Child]:
+        """Runs of trials by number (or of one number); where a number has several, all but one are deleted."""
+        which = "tags.kind = 'trial'" + ("" if number is None else f" AND tags.trial = '{number}'")
+        kept: dict[int, Child] = {}
+        doubles: list[str] = []
+        for run in self._search(experiment_id, which):
+            trial, child = int(run.data.tags["trial"]), _child(run)
+            if trial in kept:
+                # the complete one stays
+                child, double = sorted((child, kept[trial]), key=lambda held: (not held.complete, held.run_id))
+                doubles.append(double.run_id)
+            kept[trial] = child
+        for run_id in doubles:  # not before: a deletion moves the pages of a search
+            self._client.delete_run(run_id)
+        return kept
+
+    def adopt(self, run_ids: Iterable[str], parent_run_id: str) -> None:
+        """Hang runs of trials under another parent."""
+        for run_id in run_ids:
+            self._client.set_tag(run_id, MLFLOW_PARENT_RUN_ID, parent_run_id)
+
+    def create_child(self, experiment_id: str, parent_run_id: str, content: RunContent) -> str:
+        """A new run with all its tags; returns its id."""
+        tags = {**content.tags, MLFLOW_PARENT_RUN_ID: parent_run_id}
+        run = _call(self._client.create_run, experiment_id, content.started_ms, tags, content.name)
+        passage("create_run")
+        return str(run.info.run_id)
+
+    def fill_child(self, run_id: str, content: RunContent) -> None:
+        """Params and metrics of a trial's run, then its end. Doing it again changes nothing."""
+        params = [Param(key, value) for key, value in content.params.items()]
+        metrics = [Metric(row.key, row.value, content.finished_ms, row.step) for row in content.metrics]
+        for start in range(0, max(1, len(metrics)), MAX_METRICS):
+            _call(self._client.log_batch, run_id, metrics[start : start + MAX_METRICS], params if start == 0 else ())
+            passage("log_batch")
+        _call(self._client.set_terminated, run_id, content.status, content.finished_ms)
+        passage("set_terminated")
+
+    def delete_run(self, run_id: str) -> None:
+        self._client.delete_run(run_id)
+
+    def describe(self, run_id: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Params that a run has not yet (they cannot be changed) and tags (they can)."""
+        held = _call(self._client.get_run, run_id).data.params
+        missing = [Param(key, value) for key, value in params.items() if key not in held]
+        for start in range(0, max(1, len(missing)), MAX_PARAMS):
+            _call(self._client.log_batch, run_id, (), missing[start : start + MAX_PARAMS])
+        _call(self._client.log_batch, run_id, (), (), [RunTag(key, value) for key, value in tags.items()])
+
+    def log_progress(self, run_id: str, rows: Iterable[MetricRow], at_ms: int, tags: Mapping[str, str]) -> None:
+        """Metrics of one moment, and tags."""
+        metrics = [Metric(row.key, row.value, at_ms, row.step) for row in rows]
+        _call(self._client.log_batch, run_id, metrics, (), [RunTag(key, value) for key, value in tags.items()])
+
+    def tag_experiment(self, experiment_id: str, name: str, value: str) -> None:
+        self._client.set_experiment_tag(experiment_id, name, value)
+
+    def log_dataset(self, run_id: str, name: str, spec: Mapping[str, Any]) -> None:
+        """The data set of a study as an input of its run."""
+        source = json.dumps(spec, sort_keys=True)
+        digest = hashlib.sha256(source.encode()).hexdigest()[:8]
+        data = Dataset(str(spec.get("type", name)), digest, "code", source)
+        tags = [InputTag("mlflow.data.context", "training")]
+        _call(self._client.log_inputs, run_id, [DatasetInput(data, tags)])
+
+    def log_file(self, run_id: str, path: Path, folder: str | None) -> None:
+        """A file as an artifact, replacing one of its name."""
+        _call(self._client.log_artifact, run_id, str(path), folder)
+        passage("log_artifact")
+
+    def log_image(self, run_id: str, key: str, path: Path) -> None:
+        """A PNG under a key, as MLflow's own log_image stores it, replacing the one of its key."""
+        name = f"{key.replace('/', '~')}+step+0+timestamp+0+{path.stem}"
+        with tempfile.TemporaryDirectory() as folder:
+            image, small = Path(folder) / f"{name}.png", Path(folder) / f"{name}+compressed.webp"
+            shutil.copyfile(path, image)
+            Image.open(path).convert("RGB").save(small, quality=90)
+            self.log_file(run_id, image, "images")
+            self.log_file(run_id, small, "images")
+        _call(self._client.set_tag, run_id, MLFLOW_LOGGED_IMAGES, "True")
+
+    def note(self, run_id: str) -> str:
+        """The note of a run."""
+        return str(_call(self._client.get_run, run_id).data.tags.get(MLFLOW_RUN_NOTE, ""))
+
+    def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
+        _call(self._client.log_batch, run_id, (), (), [RunTag(key, value) for key, value in tags.items()])
+
+    def numbers(self, experiment_id: str, which: str) -> set[int]:
+        """Numbers of the trials whose run fits a filter."""
+        return {int(run.data.tags["trial"]) for run in self._search(experiment_id, which)}
+
+    def log_json(self, run_id: str, content: Any, name: str) -> None:
+        """A JSON document as an artifact, replacing one of its name."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            path.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+            self.log_file(run_id, path, None)
+
+    def set_status(self, run_id: str, status: str, end_ms: int | None) -> None:
+        """RUNNING with no end, or a final status with one."""
+        if end_ms is None:
+            _call(self._client.update_run, run_id, status)
+        else:
+            _call(self._client.set_terminated, run_id, status, end_ms)
+
+    def _search(self, experiment_id: str, which: str) -> Iterator[Run]:
+        token: str | None = None
+        while True:
+            page = self._client.search_runs([experiment_id], which, max_results=_PAGE, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+
+def _names(name: str, study_id: str) -> Iterator[str]:
+    """Names to try: the study's own, then ones that carry its id."""
+    yield name
+    yield f"{name}-{study_id[:8]}"
+    count = 2
+    while True:
+        yield f"{name}-{study_id[:8]}-{count}"
+        count += 1
+
+
+def _child(run: Run) -> Child:
+    complete = run.info.status in {"FINISHED", "FAILED"}
+    return Child(run.info.run_id, run.data.tags.get(MLFLOW_PARENT_RUN_ID, ""), complete)
+
+
+def _call(method: Any, *arguments: Any) -> Any:
+    """Make a call on a run; what MLflow will never take becomes RefusedError."""
+    try:
+        return method(*arguments)
+    except MlflowException as error:
+        if error.error_code in {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}:
+            raise RefusedError(str(error)) from error
+        raise

@@ -1,0 +1,97 @@
+"""What a trial's page says in plain words, as pure functions: what happened, and how to get at its arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradstab.record.segments import Record
+from gradstab.record.shipping_order import TrackingJob
+from gradstab.record.trajectory import Trajectory
+from gradstab.stability.judgement import Judgement, nonfinite_step
+
+MAPS_TAG = "heat_maps"  # "true" on a run that holds heat maps
+
+
+def trial_note(record: Record, judgement: Judgement | None, job: TrackingJob) -> str:
+    """The note of a trial's run, Markdown: a paragraph on what happened, then where its arrays are."""
+    if judgement is None or record.trajectory is None:
+        return f"**failed**: the machine failed, not the training: {record.failure}. No measurement."
+    happened = "; ".join(_happened(record, record.trajectory, judgement))
+    return f"**{judgement.verdict}**: {happened}.\n\n{where_arrays_are(job.study, record.number)}"
+
+
+def where_arrays_are(study: str, number: int, run_id: str | None = None) -> str:
+    """How to get at a trial's arrays; `run_id` is given once its heat maps and arrays are on its run."""
+    if run_id is None:
+        return (
+            f"Heat maps of this trial: `gradstab ui {study} --trial {number}` puts them here. Its arrays:\n\n"
+            "```python\n"
+            "from gradstab import load_results\n"
+            f'load_results("{study}").trajectory({number})["log10_delta_norm"]  # (probe times, layers)\n'
+            "```"
+        )
+    return (
+        "Heat maps over layers and steps: under Artifacts in `images/`. Every array:\n\n"
+        "```python\n"
+        "import mlflow, numpy\n"
+        f'arrays = numpy.load(mlflow.artifacts.download_artifacts("runs:/{run_id}/arrays/trial-{number:06d}.npz"))\n'
+        "```"
+    )
+
+
+def _happened(record: Record, trajectory: Trajectory, judgement: Judgement) -> Iterator[str]:
+    yield _gradients(trajectory.depth, judgement)
+    if trajectory.steps:
+        yield _training(trajectory, judgement)
+    if record.recipe.get("clip"):
+        factor_S = trajectory["clip_factor"][np.isfinite(trajectory["clip_factor"])]
+        if len(factor_S):
+            yield f"clipping acted on {100 * float((factor_S < 1).mean()):.0f} % of steps"
+    dead = _at_end(trajectory, "dead_fraction")
+    if dead is not None and dead >= 0.5:
+        yield f"{100 * dead:.0f} % of the units of one layer are dead at the end"
+    saturated = _at_end(trajectory, "saturated_fraction")
+    if saturated is not None and saturated >= 0.5:
+        yield f"up to {100 * saturated:.0f} % of a layer is saturated at the end"
+
+
+def _gradients(depth: int, judgement: Judgement) -> str:
+    ratio = judgement.gradient_ratio
+    if depth == 1:
+        return "one hidden layer, so there is no gradient ratio"
+    if judgement.flag == "underflow":
+        return "the gradient underflows to zero on its way to layer 1 at initialisation"
+    if judgement.flag == "overflow":
+        return "the gradient overflows on its way to layer 1 at initialisation"
+    if abs(ratio) < 0.05:
+        return f"the gradient is the same at layer 1 and layer {depth} at initialisation"
+    side = "above" if ratio > 0 else "below"
+    return f"the gradient at layer 1 is {abs(ratio):.1f} decades {side} layer {depth} at initialisation"
+
+
+def _training(trajectory: Trajectory, judgement: Judgement) -> str:
+    step = nonfinite_step(trajectory)
+    if step is not None:
+        return f"the training left the finite numbers at step {step} of {trajectory.steps}"
+    tail, chance = judgement.tail_loss, trajectory.reference_loss
+    loss = "the loss" if tail is None else f"the loss ended at {tail:.3g} nats ({chance:.3g} is guessing)"
+    meaning = {
+        "trained": "trained",
+        "partial": "learned, but not to the target",
+        "untrained": "learned nothing",
+        "diverged": "ended more than ten times too high",
+    }
+    return f"{loss}: {meaning[judgement.outcome]}"
+
+
+def _at_end(trajectory: Trajectory, name: str) -> float | None:
+    """The largest value of any layer at the last probe that measured something."""
+    for row_L in trajectory[name][::-1]:
+        finite_L = row_L[np.isfinite(row_L)]
+        if len(finite_L):
+            value = float(finite_L.max())
+            return value if math.isfinite(value) else None
+    return None

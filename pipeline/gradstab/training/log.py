@@ -1,0 +1,143 @@
+"""What a stack's training leaves behind, gathered on the device and cut into trajectories at the end.
+
+Members are known to the log by the position they had at the start, whoever has been dropped since. Shapes: n member
+still in the stack, N member at the start, S step, P probe time, L layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradstab.record.trajectory import STATISTICS, FloatArray, Trajectory
+from gradstab.study.recipe import Recipe, probe_steps
+from gradstab.training.probes import LayerValues
+
+_RUNNING = -1
+
+
+class StackLog:
+    """Series of every member. A member that becomes non-finite keeps what was read until then, and NaN after."""
+
+    def __init__(self, recipes: Sequence[Recipe], device: torch.device) -> None:
+        self._recipes = recipes
+        self._probe_steps = probe_steps(recipes[0])
+        lengths = {
+            "S": (recipes[0].steps,),
+            "P": (len(self._probe_steps),),
+            "PL": (len(self._probe_steps), recipes[0].depth),
+        }
+        members = len(recipes)
+        self._series = {
+            s.name: torch.full((*lengths[s.axes], members), torch.nan, dtype=torch.float64, device=device)
+            for s in STATISTICS
+        }
+        self._noted: list[Tensor] = []
+        self._num_steps = 0  # written so far
+        self._position_n = torch.arange(members, device=device)
+        self._stopped_N = torch.full((members,), _RUNNING, dtype=torch.int64, device=device)
+
+    def step(self, loss_n: Tensor, norm_n: Tensor, clip_factor_n: Tensor) -> None:
+        """Note what the next step measured; members whose loss or gradient norm is not finite stop there.
+
+        Nothing is looked at until `running_members`, a probe or the end asks: a step costs one append. No gradient
+        that is not finite is clipped: the factor is NaN there.
+        """
+        self._noted.append(torch.stack((loss_n, norm_n, clip_factor_n)))
+
+    def probe(self, probe: int, layers: LayerValues, loss_n: Tensor, accuracy_n: Tensor | None) -> None:
+        """Write what a probe measured; accuracy is not read at every one."""
+        self._catch_up()
+        self._write("probe_loss", probe, loss_n)
+        if accuracy_n is not None:
+            self._write("accuracy", probe, accuracy_n)
+        self._write_layers(probe, layers)
+        if self._probe_steps[probe] == self._recipes[0].steps:
+            self._stop(self._recipes[0].steps, torch.isfinite(loss_n))
+
+    def update_ratio(self, probe: int, ratio_Ln: Tensor) -> None:
+        """Write the update ratio of the training step at a probe time."""
+        self._catch_up()
+        self._write_layers(probe, {"log10_update_ratio": ratio_Ln})
+
+    def finish(self, finite_n: Tensor) -> None:
+        """Note which members ended with finite parameters."""
+        self._catch_up()
+        self._stop(self._recipes[0].steps, finite_n)
+
+    def running_members(self) -> list[int]:
+        """Which of the members still in the stack have not stopped, ascending."""
+        self._catch_up()
+        running_n = self._stopped_N[self._position_n] == _RUNNING
+        members: list[int] = torch.nonzero(running_n)[:, 0].tolist()
+        return members
+
+    def keep(self, members: Sequence[int]) -> None:
+        """Go on with these members only."""
+        self._catch_up()
+        self._position_n = self._position_n[list(members)]
+
+    def trajectories(self, reference_loss: float) -> list[Trajectory]:
+        """One trajectory a member, in the order of the start."""
+        series = {name: values.cpu().numpy() for name, values in self._series.items()}
+        stopped_N = self._stopped_N.tolist()
+        return [
+            Trajectory(
+                depth=recipe.depth,
+                steps=recipe.steps,
+                reference_loss=reference_loss,
+                probe_step_P=np.array(self._probe_steps, dtype=np.int64),
+                series={s.name: _own(series[s.name], member, recipe.depth, s.dtype) for s in STATISTICS},
+                nonfinite_step=None if stopped_N[member] == _RUNNING else stopped_N[member],
+            )
+            for member, recipe in enumerate(self._recipes)
+        ]
+
+    def _catch_up(self) -> None:
+        """Write the steps noted since the last time."""
+        if not self._noted:
+            return
+        loss_Sn, norm_Sn, factor_Sn = torch.stack(self._noted, 1)
+        first, self._num_steps = self._num_steps, self._num_steps + len(self._noted)
+        self._noted = []
+        bad_Sn = ~(torch.isfinite(loss_Sn) & torch.isfinite(norm_Sn))
+        # a member that stops at a step keeps what that step measured
+        running_n = self._stopped_N[self._position_n] == _RUNNING
+        running_Sn = running_n & (bad_Sn.long().cumsum(0) - bad_Sn.long() == 0)
+        factor_Sn = torch.where(torch.isfinite(norm_Sn), factor_Sn, torch.nan)
+        for name, value_Sn in (("loss", loss_Sn), ("grad_norm", norm_Sn), ("clip_factor", factor_Sn)):
+            kept_Sn = torch.where(running_Sn & ~torch.isnan(value_Sn), value_Sn, torch.nan)
+            self._series[name][first : self._num_steps, self._position_n] = kept_Sn
+        stopped_n = torch.where(bad_Sn.any(0), first + bad_Sn.long().argmax(0), _RUNNING)
+        self._stopped_N[self._position_n] = torch.where(running_n, stopped_n, self._stopped_N[self._position_n])
+
+    def _write(self, name: str, index: int, value_n: Tensor) -> None:
+        self._series[name][index, self._position_n] = self._while_running(value_n)
+
+    def _write_layers(self, probe: int, layers: LayerValues) -> None:
+        if not layers:
+            return
+        value_kLn = self._while_running(torch.stack(list(layers.values())))
+        for name, value_Ln in zip(layers, value_kLn, strict=True):
+            self._series[name][probe, : len(value_Ln), self._position_n] = value_Ln
+
+    def _while_running(self, value: Tensor) -> Tensor:
+        """The values of members that still run; for the rest NaN, of one pattern whatever arithmetic made."""
+        running_n = self._stopped_N[self._position_n] == _RUNNING
+        return torch.where(running_n & ~torch.isnan(value), value, torch.nan)
+
+    def _stop(self, step: int, finite_n: Tensor) -> None:
+        stopped_n = self._stopped_N[self._position_n]
+        stopped_n = torch.where((stopped_n == _RUNNING) & ~finite_n, step, stopped_n)
+        self._stopped_N[self._position_n] = stopped_n
+
+
+def _own(values: FloatArray, member: int, depth: int, dtype: str) -> FloatArray:
+    """A member's own part of a series (its last axis is the member, the one before it layers where there are any)."""
+    own = values[..., member]
+    if own.ndim == 2:
+        own = own[:, :depth]
+    return np.ascontiguousarray(own, dtype=dtype)

@@ -1,0 +1,351 @@
+"""A stack of fully connected networks trained together: initialisation, ragged forward pass, explicit backward pass.
+
+Members stand deepest first, so that layer l's tensors hold the first n_l members; a shallower member leaves the
+stack at its last layer, into the buffer that the readout reads. Widths, rows, features and classes are padded to
+whole vector registers with zeros that stay zero, so that a member's numbers do not depend on its pack.
+Shapes: L layer, n member, B row of a batch, F feature, U unit, C class (the last four padded).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradstab.loop.packing import padded
+from gradstab.study.recipe import Recipe
+from gradstab.training.activations import NONLINEARITIES
+from gradstab.training.data import Dataset
+from gradstab.training.initialisation import hidden_biases, hidden_weights, readout_weights
+from gradstab.training.layout import PIECE, Layout, Section, scale_by_power_
+from gradstab.training.norms import section_norms, total_norms
+from gradstab.training.probes import LayerValues, Reading
+from gradstab.training.workspace import Arena, Views, Widths
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_FORWARD_ROWS = 128  # rows at a time where no layer is kept: more leave the cache
+
+
+class Network:
+    """The members of one stack: parameters and gradients in flat buffers, and the passes that fill them.
+
+    Args:
+        recipes: deepest first; alike in pack key and activation.
+        seeds: one a member.
+        data: what is trained on.
+        device: where.
+
+    Attributes:
+        layout: sections are the weights of each hidden layer, the readout's weights, the biases of each hidden
+            layer, the readout's bias (apart, because torch is fast only where a batch of matrices is contiguous).
+        value, grad: all parameters, and the gradient of the mean loss left by the last backward pass.
+    """
+
+    def __init__(self, recipes: Sequence[Recipe], seeds: Sequence[int], data: Dataset, device: torch.device) -> None:
+        recipe = recipes[0]
+        dtype = _DTYPES[recipe.precision]
+        self._phi = NONLINEARITIES[recipe.activation]
+        self._depths = [r.depth for r in recipes]
+        self._width = recipe.width
+        self._num_classes = data.num_classes
+        self._widths = Widths(padded(data.shape.num_features), padded(recipe.width), padded(data.num_classes))
+        self._x_NF, self._y_N = data.tensors(dtype, device)
+        self.layout = Layout(len(recipes), _sections(_counts(self._depths), self._widths))
+        self.value = _initial_values(self.layout, recipes, seeds, data, self._widths, dtype).to(device)
+        self._reading: Reading | None = None
+        self._fast_p: Tensor | None = None  # norms of the gradient's pieces, taken while it was in the cache
+        self._bind(capacity=padded(max(recipe.batch_size, recipe.probe_samples)))
+
+    def loss_and_gradient(self, rows_nB: NDArray[np.int64]) -> Tensor:
+        """Mean loss of each member on its own rows (n,), float64; leaves the gradient of that loss in `grad`."""
+        return self._pass(rows_nB, None)
+
+    def probe(self, rows_nB: NDArray[np.int64]) -> tuple[Tensor, LayerValues]:
+        """As `loss_and_gradient`, and reads the layer statistics on the way."""
+        reading = self._begun_reading(rows_nB.shape[1])
+        loss_n = self._pass(rows_nB, reading)
+        depth = self._depths[0]
+        norm_sn = section_norms(self.layout, self.grad, self._fast_p)
+        values = reading.values(self._plan(padded(rows_nB.shape[1])).views.a, norm_sn[:depth], norm_sn[depth + 1 : -1])
+        if bool(reading.exponent_Ln.any()):
+            scale_by_power_(self.layout, self.grad, _by_section(reading.exponent_Ln))
+            self._fast_p = None
+        return loss_n, values
+
+    def accuracy(self, rows: NDArray[np.int64]) -> Tensor:
+        """Fraction of the rows that each member classifies correctly (n,), float64; a non-finite logit is wrong."""
+        correct_n = torch.zeros(self.layout.members, dtype=torch.int64, device=self.value.device)
+        chunk = min(_FORWARD_ROWS, self._arena.capacity)
+        for start in range(0, len(rows), chunk):
+            part = rows[start : start + chunk]
+            plan = self._plan(padded(len(part)), keeps_layers=False)
+            x_BF, y_B = self._fetch(part, padded(len(part)))
+            self._forward(plan, x_BF.expand(self.layout.members, -1, -1))
+            best_nB, class_nB = plan.views.logits[:, : len(part), : self._num_classes].max(2)
+            correct_n += ((class_nB == y_B[: len(part)]) & torch.isfinite(best_nB)).sum(1)
+        return correct_n.double() / len(rows)
+
+    def grad_norms(self) -> Tensor:
+        """Norm of each member's whole gradient as the last backward pass left it (n,), float64."""
+        return total_norms(self.layout, self.grad, self._fast_p)
+
+    def keep(self, members: Sequence[int]) -> None:
+        """Go on with these members only (ascending)."""
+        self.value = self.layout.kept(self.value, members)
+        self.layout = self.layout.keep(members)
+        self._depths = [self._depths[member] for member in members]
+        self._bind(self._arena.capacity)
+
+    def _bind(self, capacity: int) -> None:
+        """Allocate gradients and buffers for the members that there are."""
+        self._counts = _counts(self._depths)
+        depth_n = torch.tensor(self._depths, device=self.value.device)
+        self._present_Ln = torch.arange(self._depths[0], device=self.value.device)[:, None] < depth_n
+        self.num_layers = self._depths[0]
+        self.grad = torch.zeros_like(self.value)
+        self._norm_p = self.value.new_zeros(sum(section.members for section in self.layout.sections))
+        self._fast_p = None
+        keeps_z = self._phi.keeps_z
+        self._arena = Arena(self._counts, capacity, self._widths, keeps_z, self.value.dtype, self.value.device)
+        self._plans: dict[tuple[int, bool], _Plan] = {}
+        self._reading = None
+
+    def _begun_reading(self, num_rows: int) -> Reading:
+        """A reading on this many rows, in the memory of the last one where they are as many."""
+        if self._reading is None or self._reading.num_rows != num_rows:
+            self._reading = Reading(self._counts, num_rows, self._width, self._phi, self._present_Ln, self.value)
+        self._reading.begin()
+        return self._reading
+
+    def _plan(self, rows: int, *, keeps_layers: bool = True) -> _Plan:
+        """The views of a pass of this many rows, made once."""
+        key = (rows, keeps_layers)
+        if key not in self._plans:
+            views = self._arena.views(rows, keeps_layers=keeps_layers)
+            weights, weight_grads = self._matrices(self.value), self._matrices(self.grad)
+            biases, bias_grads = self._vectors(self.value), self._vectors(self.grad)
+            readout = _Readout(weights[-1], biases[-1][:, None, :], weight_grads[-1], bias_grads[-1])
+            grad_norms = self._norms_after_layers()
+            layers = []
+            for layer, (count, deeper) in enumerate(zip(self._counts, [*self._counts[1:], 0], strict=True)):
+                a, delta = views.a[layer], views.deltas[layer]
+                previous = (views.a[layer - 1] if layer else views.x)[:count]
+                layers.append(
+                    _Layer(
+                        previous=previous,
+                        previous_T=previous.mT,
+                        weight=weights[layer],
+                        weight_T=weights[layer].mT,
+                        bias=biases[layer][:, None, :],
+                        weight_grad=weight_grads[layer],
+                        bias_grad=bias_grads[layer],
+                        grad_norms=grad_norms[layer],
+                        z=views.z[layer],
+                        a=a,
+                        delta=delta,
+                        scratch=views.scratch[:count],
+                        padding=a[:, :, self._width :],
+                        leaves=deeper < count,
+                        staying_delta=delta[:deeper],
+                        leaving_a=a[deeper:],
+                        leaving_top=views.top[deeper:count],
+                        leaving_delta=delta[deeper:],
+                    )
+                )
+            self._plans[key] = _Plan(views, layers, readout)
+        return self._plans[key]
+
+    def _matrices(self, flat: Tensor) -> list[Tensor]:
+        """Weights of hidden layers and readout, shape (n_l, in, out)."""
+        shapes = _shapes(self._depths[0], self._widths)
+        return [self.layout.section(flat, layer).view(-1, *shape) for layer, shape in enumerate(shapes)]
+
+    def _vectors(self, flat: Tensor) -> list[Tensor]:
+        """Biases of hidden layers and readout, shape (n_l, out)."""
+        shapes = _shapes(self._depths[0], self._widths)
+        first = len(shapes)
+        return [self.layout.section(flat, first + layer)[:, :size] for layer, (_, size) in enumerate(shapes)]
+
+    def _fetch(self, rows: NDArray[np.int64], num_padded: int, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Rows (..., B) of the data and their labels, each batch filled up with zero rows to `num_padded`."""
+        missing = [(0, 0)] * (rows.ndim - 1) + [(0, num_padded - rows.shape[-1])]
+        filled = np.pad(rows, missing, constant_values=len(self._x_NF) - 1) if missing[-1][1] else rows
+        index = torch.tensor(filled, device=self.value.device)
+        flat_out = None if out is None else out.view(-1, out.shape[-1])
+        x_RF = torch.index_select(self._x_NF, 0, index.view(-1), out=flat_out)
+        return x_RF.view(*index.shape, -1), self._y_N[index]
+
+    def _pass(self, rows_nB: NDArray[np.int64], reading: Reading | None) -> Tensor:
+        num_rows = rows_nB.shape[1]
+        plan = self._plan(padded(num_rows))
+        x_nBF, y_nB = self._fetch(rows_nB, padded(num_rows), out=plan.views.x)
+        self._forward(plan, x_nBF)
+        loss_n = self._loss(plan.views, y_nB, num_rows)
+        self._backward(plan, num_rows, reading)
+        return loss_n
+
+    def _forward(self, plan: _Plan, x_nBF: Tensor) -> None:
+        """From inputs to logits."""
+        clears_padding = not self._phi.fixes_zero and self._width < self._widths.units
+        for index, layer in enumerate(plan.layers):
+            torch.bmm(layer.previous if index else x_nBF, layer.weight, out=layer.z)
+            layer.z.add_(layer.bias)  # costs less than the copies of biases that baddbmm would make
+            self._phi.apply(layer.z, layer.a)
+            if clears_padding:
+                layer.padding.zero_()
+            if layer.leaves:
+                layer.leaving_top.copy_(layer.leaving_a)
+        torch.bmm(plan.views.top, plan.readout.weight, out=plan.views.logits)
+        plan.views.logits.add_(plan.readout.bias)
+
+    def _loss(self, views: Views, y_nB: Tensor, num_rows: int) -> Tensor:
+        """Mean cross-entropy (n,), float64; leaves the gradient of the mean loss by logits in `views.dlogits`."""
+        logits, dlogits = views.logits, views.dlogits
+        logits[:, :, self._num_classes :] = -torch.inf
+        log_p_nBC = torch.log_softmax(logits, dim=2)
+        label_nB1 = y_nB[:, :, None]
+        loss_nB = -log_p_nBC.gather(2, label_nB1)[:, :num_rows, 0].double()
+        torch.softmax(logits, 2, out=dlogits)
+        dlogits.scatter_add_(2, label_nB1, dlogits.new_full((1, 1, 1), -1.0).expand_as(label_nB1))
+        dlogits.div_(num_rows)
+        dlogits[:, num_rows:] = 0.0
+        return _mean(loss_nB)
+
+    def _backward(self, plan: _Plan, num_rows: int, reading: Reading | None) -> None:
+        """From the gradient by logits to `grad`."""
+        views, readout = plan.views, plan.readout
+        torch.bmm(views.top.mT, views.dlogits, out=readout.weight_grad)
+        torch.sum(views.dlogits, 1, out=readout.bias_grad)
+        torch.bmm(views.dlogits, readout.weight.mT, out=views.top)
+        above: _Layer | None = None
+        for index in reversed(range(len(plan.layers))):
+            layer = plan.layers[index]
+            if above is not None:
+                torch.bmm(above.delta, above.weight_T, out=layer.staying_delta)
+            if layer.leaves:
+                layer.leaving_delta.copy_(layer.leaving_top)
+            if reading is not None:
+                reading.activations(index, layer.a[:, :num_rows], layer.z[:, :num_rows], layer.scratch[:, :num_rows])
+            self._phi.backward(layer.delta, layer.z)
+            if reading is not None:
+                reading.gradients(index, layer.delta, layer.scratch)
+            torch.sum(layer.delta, 1, out=layer.bias_grad)
+            torch.bmm(layer.previous_T, layer.delta, out=layer.weight_grad)
+            for part_pP, norm_p in layer.grad_norms:
+                torch.linalg.vector_norm(part_pP, dim=1, out=norm_p)
+            above = layer
+        self._fast_p = self._norm_p
+
+    def _norms_after_layers(self) -> list[list[tuple[Tensor, Tensor]]]:
+        """By layer: blocks of the gradient that are complete once its own is there, and where their norms belong.
+
+        The backward pass goes from the last layer to the first, so the layer that a block begins in completes it;
+        biases never share a block with weights, whose pieces are larger.
+        """
+        section_p, _ = self.layout.piece_index(self.value.device)
+        after: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(self.num_layers)]
+        for block in self.layout.blocks:
+            section = int(section_p[block.first])
+            layer = section if section < self.num_layers else 0  # all that is no hidden weight: after the last one
+            after[layer].append((block.view(self.grad), block.of(self._norm_p)))
+        return after
+
+
+@dataclass(frozen=True)
+class _Readout:
+    weight: Tensor
+    bias: Tensor
+    weight_grad: Tensor
+    bias_grad: Tensor
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """What a pass reads and writes at one hidden layer; members that leave the stack here come last."""
+
+    previous: Tensor
+    previous_T: Tensor
+    weight: Tensor
+    weight_T: Tensor
+    bias: Tensor
+    weight_grad: Tensor
+    bias_grad: Tensor
+    grad_norms: list[tuple[Tensor, Tensor]]
+    z: Tensor
+    a: Tensor
+    delta: Tensor
+    scratch: Tensor
+    padding: Tensor
+    leaves: bool
+    staying_delta: Tensor
+    leaving_a: Tensor
+    leaving_top: Tensor
+    leaving_delta: Tensor
+
+
+@dataclass(frozen=True)
+class _Plan:
+    views: Views
+    layers: list[_Layer]
+    readout: _Readout
+
+
+def _counts(depths: Sequence[int]) -> list[int]:
+    """n_l: how many members have layer l."""
+    return [sum(depth > layer for depth in depths) for layer in range(depths[0])]
+
+
+def _shapes(depth: int, widths: Widths) -> list[tuple[int, int]]:
+    """(in, out) of the hidden layers' weights and of the readout's."""
+    units = widths.units
+    return [(widths.features, units), *[(units, units)] * (depth - 1), (units, widths.classes)]
+
+
+def _sections(counts: Sequence[int], widths: Widths) -> tuple[Section, ...]:
+    shapes = _shapes(len(counts), widths)
+    members = [*counts, counts[0]]
+    weights = (Section(n, fan_in * fan_out) for n, (fan_in, fan_out) in zip(members, shapes, strict=True))
+    return (*weights, *(Section(n, _piece(fan_out)) for n, (_, fan_out) in zip(members, shapes, strict=True)))
+
+
+def _piece(size: int) -> int:
+    return -(-size // PIECE) * PIECE
+
+
+def _by_section(exponent_Ln: Tensor) -> Tensor:
+    """Exponents of every section: hidden weights, readout, hidden biases, readout."""
+    none_1n = torch.zeros_like(exponent_Ln[:1])
+    return torch.cat([exponent_Ln, none_1n, exponent_Ln, none_1n])
+
+
+def _mean(loss_nB: Tensor) -> Tensor:
+    """Mean over rows, added one by one: the order does not depend on how many members there are."""
+    return loss_nB.cumsum(1)[:, -1] / loss_nB.shape[1]
+
+
+def _initial_values(
+    layout: Layout, recipes: Sequence[Recipe], seeds: Sequence[int], data: Dataset, widths: Widths, dtype: torch.dtype
+) -> Tensor:
+    """Parameters of every member, drawn from its own seed and put into place with zeros as padding."""
+    flat = np.zeros(layout.length, dtype=np.float32)
+    depth = recipes[0].depth
+
+    def piece(section: int, member: int, columns: int) -> NDArray[np.float32]:
+        size = layout.sections[section].size
+        start = layout.starts[section] + member * size
+        return flat[start : start + size // columns * columns].reshape(-1, columns)
+
+    num_features, width = data.shape.num_features, recipes[0].width
+    for member, (recipe, seed) in enumerate(zip(recipes, seeds, strict=True)):
+        for layer, weight_IO in enumerate(hidden_weights(recipe, seed, num_features)):
+            piece(layer, member, widths.units)[: len(weight_IO), :width] = weight_IO
+        if recipe.bias_scale > 0:
+            for layer, bias_O in enumerate(hidden_biases(recipe, seed)):
+                piece(depth + 1 + layer, member, 1)[:width, 0] = bias_O
+        readout_IO = readout_weights(recipe, seed, data.num_classes)
+        piece(depth, member, widths.classes)[:width, : data.num_classes] = readout_IO
+    return torch.from_numpy(flat).to(dtype)

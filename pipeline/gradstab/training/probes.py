@@ -1,0 +1,185 @@
+"""Statistics of the hidden layers, read from activations and per-sample gradients while the backward pass goes by.
+
+delta is carried with a power-of-two exponent per member and layer, because it underflows float32 in deep sigmoid
+nets; the rescaling is exact. Sums of squares in float32 are safe then, and logarithms and exponents are float64.
+Definitions: gradstab.record.trajectory.STATISTICS. Shapes: L layer, n member, B sample, U unit (padded to whole vector
+registers; padded units and rows are zero and are never counted).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradstab.loop.packing import padded
+from gradstab.training.activations import Nonlinearity
+from gradstab.training.layout import LARGEST_EXPONENT, power_of_two
+from gradstab.training.norms import SAFE_HIGH, SAFE_LOW, exact_norms
+
+_LOG10_2 = math.log10(2.0)
+_DELTA_LOW, _DELTA_HIGH = 2.0**-30, 2.0**30  # delta is rescaled where its largest entry leaves this range
+
+
+LayerValues = dict[str, Tensor]  # statistic name to (L, n), float64; NaN where a member has no such layer
+
+
+def log10_magnitude(value: Tensor) -> Tensor:
+    """log10 in float64; -inf for an exact zero, +inf for what overflowed, be it inf or NaN."""
+    return torch.log10(torch.nan_to_num(value.double(), nan=torch.inf, posinf=torch.inf))
+
+
+class Reading:
+    """Reads every layer statistic of a stack, one reading after the other.
+
+    Layer by layer only sums over samples are taken; what follows from them is computed for all layers at the end.
+
+    Args:
+        counts: members that have each layer (deepest first: counts fall).
+        num_rows, width: true samples and units, padding not counted.
+        phi: the stack's nonlinearity.
+        present_Ln: which members have which layers.
+        like: gives type and device.
+
+    Attributes:
+        exponent_Ln: powers of two taken out of delta; a gradient made from delta must be multiplied by 2^exponent.
+            Zero before a reading: `begin` says when one starts.
+    """
+
+    def __init__(
+        self,
+        counts: Sequence[int],
+        num_rows: int,
+        width: int,
+        phi: Nonlinearity,
+        present_Ln: Tensor,
+        like: Tensor,
+    ) -> None:
+        self._present_Ln = present_Ln
+        self.num_rows = num_rows
+        self._width = width
+        self._phi = phi
+        shape, units = (len(counts), counts[0]), padded(width)
+        self.exponent_Ln = torch.zeros(shape, dtype=torch.int64, device=like.device)
+        self._delta_max_Ln = like.new_zeros(shape)
+        self._delta_norm_Ln = like.new_zeros(shape)
+        self._delta_nonzero_LnU = like.new_zeros((*shape, units))
+        self._a_max_LnU = like.new_zeros((*shape, units))
+        self._saturated_LnU = like.new_zeros((*shape, units))
+        self._a_norm_LnB = like.new_zeros((*shape, num_rows))
+        self._unit_sum_LnU = like.new_zeros((*shape, units))
+        inverse_nB = like.new_empty(counts[0], num_rows)
+        self._layers = [
+            _LayerSums(
+                deeper=deeper,
+                exponent=self.exponent_Ln[layer, :count],
+                delta_max=self._delta_max_Ln[layer, :count],
+                delta_norm=self._delta_norm_Ln[layer, :count],
+                delta_nonzero=self._delta_nonzero_LnU[layer, :count],
+                a_max=self._a_max_LnU[layer, :count],
+                saturated=self._saturated_LnU[layer, :count],
+                a_norm=self._a_norm_LnB[layer, :count],
+                inverse_norm=inverse_nB[:count],
+                unit_sum=self._unit_sum_LnU[layer, :count, None, :],
+            )
+            for layer, (count, deeper) in enumerate(zip(counts, [*counts[1:], 0], strict=True))
+        ]
+
+    def begin(self) -> None:
+        """A new reading: no power of two has been taken out of delta."""
+        self.exponent_Ln.zero_()
+
+    def activations(self, layer: int, a_nBU: Tensor, kept_nBU: Tensor, scratch_nBU: Tensor) -> None:
+        """Read a layer's activations, rows that fill the batch up left out; `kept_nBU` is what phi' follows from."""
+        sums = self._layers[layer]
+        magnitude_nBU = a_nBU if self._phi.nonnegative else torch.abs(a_nBU, out=scratch_nBU)
+        torch.amax(magnitude_nBU, 1, out=sums.a_max)
+        self._phi.mark_saturated(kept_nBU, scratch_nBU)
+        torch.sum(scratch_nBU, 1, out=sums.saturated)
+        torch.linalg.vector_norm(a_nBU, dim=2, out=sums.a_norm)
+        torch.reciprocal(sums.a_norm, out=sums.inverse_norm).nan_to_num_(nan=torch.nan, posinf=0.0)
+        torch.bmm(sums.inverse_norm[:, None, :], a_nBU, out=sums.unit_sum)
+
+    def gradients(self, layer: int, delta_nBU: Tensor, scratch_nBU: Tensor) -> None:
+        """Bring delta of a layer (of the mean loss) into range, in place, and read it; layers come from the last on."""
+        sums = self._layers[layer]
+        if sums.deeper:
+            sums.exponent[: sums.deeper] = self.exponent_Ln[layer + 1, : sums.deeper]
+        torch.amax(torch.abs(delta_nBU, out=scratch_nBU), (1, 2), out=sums.delta_max)
+        if not all(_DELTA_LOW < largest < _DELTA_HIGH for largest in sums.delta_max.tolist()):
+            _rescale(delta_nBU, sums.delta_max, sums.exponent)
+        torch.linalg.vector_norm(delta_nBU.flatten(1), dim=1, out=sums.delta_norm)
+        torch.sum(torch.ne(delta_nBU, 0, out=scratch_nBU), 1, out=sums.delta_nonzero)
+
+    def values(self, a_lnBU: Sequence[Tensor], weight_norm_Ln: Tensor, bias_norm_Ln: Tensor) -> LayerValues:
+        """Every statistic, given all activations and the gradients' norms before the powers of two were put back."""
+        width, num_rows = self._width, self.num_rows
+        entries = width * num_rows
+        shift_Ln = self.exponent_Ln * _LOG10_2
+        nonzero_Ln = self._delta_nonzero_LnU.sum(2, dtype=torch.float64)
+        mean_square_Ln, cosine_Ln = self._moments(a_lnBU)
+        per_sample = math.log10(num_rows)  # delta is of the mean loss: num_rows times it is the per-sample gradient
+        found = {
+            "log10_delta_norm": log10_magnitude(self._delta_norm_Ln) + shift_Ln + per_sample / 2,
+            "log10_delta_max": log10_magnitude(self._delta_max_Ln) + shift_Ln + per_sample,
+            "delta_zero_fraction": (entries - nonzero_Ln) / entries,
+            "log10_weight_grad_norm": log10_magnitude(weight_norm_Ln) + shift_Ln,
+            "log10_bias_grad_norm": log10_magnitude(bias_norm_Ln) + shift_Ln,
+            "dead_fraction": self._a_max_LnU[..., :width].eq(0).to(self._a_max_LnU.dtype).sum(2).double() / width,
+            "saturated_fraction": self._saturated_LnU[..., :width].sum(2, dtype=torch.float64) / entries,
+            "log10_activation_ms": log10_magnitude(mean_square_Ln),
+            "activation_cosine": cosine_Ln,
+        }
+        return {name: torch.where(self._present_Ln, value_Ln, torch.nan) for name, value_Ln in found.items()}
+
+    def _moments(self, a_lnBU: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """(mean square, mean cosine over pairs of samples) of the activations, (L, n) each.
+
+        Cosines are over pairs of samples whose activations are not zero, NaN where there is no such pair: the sum over
+        all pairs is ||sum_b a_b / ||a_b|| ||^2 less the diagonal.
+        """
+        norm_LnB, sum_LnU = self._a_norm_LnB.double(), self._unit_sum_LnU.double()
+        largest_Ln = self._a_max_LnU.amax(2)
+        unsafe_Ln = ~((largest_Ln > SAFE_LOW) & (largest_Ln < SAFE_HIGH)) & (largest_Ln > 0)
+        for layer, member in torch.nonzero(unsafe_Ln).tolist():  # squares would leave the range of float32
+            a_BU = a_lnBU[layer][member, : self.num_rows].double()
+            norm_B = exact_norms(a_BU)
+            norm_LnB[layer, member] = norm_B
+            sum_LnU[layer, member] = (a_BU / torch.where(norm_B > 0, norm_B, 1.0)[:, None]).sum(0)
+        pairs_Ln = norm_LnB.gt(0).double().sum(2)
+        total_Ln = torch.square(sum_LnU).sum(2)
+        mean_square_Ln = torch.square(norm_LnB).sum(2) / (self.num_rows * self._width)
+        return mean_square_Ln, (total_Ln - pairs_Ln) / (pairs_Ln * (pairs_Ln - 1))
+
+
+@dataclass(frozen=True)
+class _LayerSums:
+    """One layer's part of what a reading gathers; `deeper` members have a layer above it."""
+
+    deeper: int
+    exponent: Tensor
+    delta_max: Tensor
+    delta_norm: Tensor
+    delta_nonzero: Tensor
+    a_max: Tensor
+    saturated: Tensor
+    a_norm: Tensor
+    inverse_norm: Tensor
+    unit_sum: Tensor
+
+
+def _rescale(delta_nBU: Tensor, largest_n: Tensor, total_n: Tensor) -> None:
+    """Divide delta and its largest entry by a power of two per member, where that entry is out of range.
+
+    The exponents are added to `total_n`.
+    """
+    inside_n = (largest_n > _DELTA_LOW) & (largest_n < _DELTA_HIGH)
+    outside_n = ~inside_n & (largest_n > 0) & torch.isfinite(largest_n)
+    exponent_n = torch.where(outside_n, torch.frexp(largest_n)[1], 0).clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT)
+    power_n = power_of_two(-exponent_n).to(delta_nBU.dtype)
+    delta_nBU.mul_(power_n[:, None, None])
+    largest_n.mul_(power_n)
+    total_n += exponent_n

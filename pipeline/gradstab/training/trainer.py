@@ -1,0 +1,166 @@
+"""Training a pack: the step loop that every network family goes through.
+
+Members with equal activation (and equal use of momentum and weight decay) form a stack, which is trained wholly on
+its own; so nothing that a member sees depends on the rest of its pack. Shapes: n member of a stack, S step,
+P probe time, L layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradstab.loop.packing import pack_key, stack_key
+from gradstab.record.trajectory import Trajectory
+from gradstab.study.recipe import Recipe, probe_steps, reads_accuracy
+from gradstab.training.clipping import Clipping
+from gradstab.training.data import BatchOrder, Dataset
+from gradstab.training.layout import Layout
+from gradstab.training.log import StackLog
+from gradstab.training.network import Network
+from gradstab.training.norms import total_norms
+from gradstab.training.optimizers import OPTIMIZERS
+from gradstab.training.probes import LayerValues, log10_magnitude
+
+CPU = torch.device("cpu")
+_COMPACT_EVERY = 8  # steps between two looks for members that stopped
+_COMPACT_FRACTION = 0.1  # of the stack, below which carrying stopped members along is cheaper than rebuilding
+
+
+class Family(Protocol):
+    """What the loop asks of a stack of networks; `Network` is one, others can stand beside it.
+
+    `value` and `grad` are flat buffers laid out by `layout`, whose first `num_layers` sections are the hidden layers'
+    weights. Rows are indices into the data, (n, B); losses are float64 (n,) means over those rows; both passes leave
+    the gradient of the mean loss in `grad`, and its norm over all layers (n,), float64, in `grad_norms`.
+    """
+
+    layout: Layout
+    num_layers: int
+    value: Tensor
+    grad: Tensor
+
+    def loss_and_gradient(self, rows_nB: NDArray[np.int64]) -> Tensor: ...
+
+    def probe(self, rows_nB: NDArray[np.int64]) -> tuple[Tensor, LayerValues]: ...
+
+    def accuracy(self, rows: NDArray[np.int64]) -> Tensor: ...
+
+    def grad_norms(self) -> Tensor: ...
+
+    def keep(self, members: Sequence[int]) -> None: ...
+
+
+MakeFamily = Callable[[Sequence[Recipe], Sequence[int], Dataset, torch.device], Family]
+
+
+def train(
+    recipes: Sequence[Recipe],
+    seeds: Sequence[int],
+    data: Dataset,
+    device: torch.device = CPU,
+    family: MakeFamily = Network,
+) -> list[Trajectory]:
+    """Train the members of one pack; one trajectory each, in the order given.
+
+    Args:
+        recipes: one a member, all of one pack key.
+        seeds: one a member; determines weights, biases and batch order.
+        data: the study's data set.
+        device: where.
+        family: makes the stack of networks that is trained.
+
+    Raises:
+        ValueError: the recipes do not share a pack key.
+        DataError: the data has fewer rows than a probe reads.
+    """
+    if len({pack_key(recipe) for recipe in recipes}) > 1:
+        raise ValueError("recipes of one pack must share a pack key (gradstab.loop.packing.STRUCTURAL_FIELDS)")
+    stacks: dict[tuple[object, ...], list[int]] = {}
+    for index in sorted(range(len(recipes)), key=lambda index: -recipes[index].depth):
+        stacks.setdefault(stack_key(recipes[index]), []).append(index)
+    trajectories: dict[int, Trajectory] = {}
+    for members in stacks.values():
+        chosen, chosen_seeds = [recipes[index] for index in members], [seeds[index] for index in members]
+        results = _Run(chosen, chosen_seeds, data, device, family).trajectories()
+        trajectories.update(zip(members, results, strict=True))
+    return [trajectories[index] for index in range(len(recipes))]
+
+
+class _Run:
+    """One training of one stack."""
+
+    def __init__(
+        self,
+        recipes: Sequence[Recipe],
+        seeds: Sequence[int],
+        data: Dataset,
+        device: torch.device,
+        family: MakeFamily,
+    ) -> None:
+        self.recipe = recipes[0]  # for the settings that all members share
+        self.data = data
+        self.probe_rows = data.probe_rows(self.recipe.probe_samples)
+        self.network = family(recipes, seeds, data, device)
+        self.batches = BatchOrder(seeds, data.num_rows, self.recipe.batch_size)
+        self.clipping = Clipping(recipes, device)
+        self.optimizer = OPTIMIZERS[self.recipe.optimizer](recipes, self.network.layout, self.network.value)
+        self.log = StackLog(recipes, device)
+
+    def trajectories(self) -> list[Trajectory]:
+        """Train from the first probe to the last."""
+        self.probe_fixed_rows(0)
+        probes = probe_steps(self.recipe)
+        for step in range(self.recipe.steps):
+            self.step(step, probes.index(step) if step % self.recipe.probe_every == 0 else None)
+            if step % _COMPACT_EVERY == 0:
+                self.drop_stopped_members()
+        if self.recipe.steps > 0:
+            self.probe_fixed_rows(len(probes) - 1)
+        self.log.finish(torch.isfinite(total_norms(self.network.layout, self.network.value)))
+        return self.log.trajectories(self.data.reference_loss)
+
+    def step(self, step: int, probe: int | None) -> None:
+        """One optimizer step; `probe` is the index of the probe time that it is, if any."""
+        rows_nB = self.batches.next()
+        if probe is not None and step > 0:
+            read = reads_accuracy(self.recipe, step)
+            accuracy_n = self.network.accuracy(self.data.accuracy_rows) if read else None
+            loss_n, layers = self.network.probe(rows_nB)
+            self.log.probe(probe, layers, loss_n, accuracy_n)
+        else:
+            loss_n = self.network.loss_and_gradient(rows_nB)
+        network = self.network
+        norm_n = network.grad_norms()
+        clip_factor_n, factor_n = self.clipping(network.layout, network.grad, norm_n)
+        self.log.step(loss_n, norm_n, clip_factor_n)
+        if probe is None:
+            self.optimizer.update(network.value, network.grad, factor_n)
+        else:
+            weight_norm_Ln, update_norm_Ln = self.optimizer.measured_update(
+                network.value, network.grad, factor_n, network.num_layers
+            )
+            self.log.update_ratio(probe, log10_magnitude(update_norm_Ln) - log10_magnitude(weight_norm_Ln))
+
+    def probe_fixed_rows(self, probe: int) -> None:
+        """Read loss, accuracy and layer statistics on the probe rows."""
+        rows_nB = np.broadcast_to(self.probe_rows, (self.network.layout.members, len(self.probe_rows)))
+        loss_n, layers = self.network.probe(rows_nB)
+        self.log.probe(probe, layers, loss_n, self.network.accuracy(self.data.accuracy_rows))
+
+    def drop_stopped_members(self) -> None:
+        """Go on without members that became non-finite, when there are enough of them to pay for rebuilding."""
+        members = self.log.running_members()
+        total = self.network.layout.members
+        if total - len(members) <= _COMPACT_FRACTION * total or not members:
+            return
+        self.optimizer.keep(members)
+        self.network.keep(members)
+        self.clipping.keep(members)
+        self.batches.keep(members)
+        self.log.keep(members)

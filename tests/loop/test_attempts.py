@@ -1,0 +1,68 @@
+"""The attempt log isolates a poisonous trial by halving, loses nothing over restarts, and convicts no innocent."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gradstab.loop.attempts import AttemptLog
+
+
+def test_a_pack_is_halved_after_two_losses_and_at_each_one_after(tmp_path):
+    log = AttemptLog(tmp_path / "attempts.jsonl")
+    log.lost(range(8), "worker lost")
+    assert log.largest_pack(0) is None
+    log.lost(range(8), "worker lost")
+    assert log.largest_pack(0) == 4
+    log.lost(range(4), "worker lost")
+    assert (log.largest_pack(0), log.largest_pack(7)) == (2, 4)
+    assert log.attempts(0) == 3
+
+
+def test_losses_survive_the_driver_and_a_torn_line(tmp_path):
+    path = tmp_path / "attempts.jsonl"
+    AttemptLog(path).lost([1, 2], "worker lost")
+    with path.open("a") as file:
+        file.write('{"numbers": [1, 2], "rea')
+    AttemptLog(path).lost([1, 2], "worker lost")
+    assert AttemptLog(path).attempts(1) == 2
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(size=st.integers(1, 64), poisons=st.sets(st.integers(0, 63), min_size=1, max_size=3))
+def test_only_the_poisonous_are_convicted(tmp_path_factory, size, poisons):
+    poisons = {poison % size for poison in poisons}
+    log = AttemptLog(tmp_path_factory.mktemp("attempts") / "attempts.jsonl")
+    queue, survivors, convicted, losses = list(range(size)), set(), set(), 0
+    while queue:
+        pack = queue[: log.largest_pack(queue[0]) or len(queue)]
+        queue = queue[len(pack) :]
+        if not poisons & set(pack):
+            survivors |= set(pack)
+            continue
+        losses += 1
+        log.lost(pack, "worker lost")
+        convicted |= {number for number in pack if log.exhausted(number)}
+        queue = [number for number in pack if number not in convicted] + queue
+    assert convicted == poisons
+    assert survivors == set(range(size)) - poisons
+    assert losses <= 2 + len(poisons) * (size.bit_length() + 3)
+
+
+def test_a_pack_that_hung_or_exhausted_memory_is_halved_at_once(tmp_path):
+    for reason in ("hang: no result within 120 s", "oom: out of 3 GiB"):
+        log = AttemptLog(tmp_path / reason[:3])
+        log.lost([1, 2, 3, 4], reason)
+        assert log.largest_pack(1) == 2
+        assert log.attempts(1) == 1
+        assert AttemptLog(tmp_path / reason[:3]).largest_pack(4) == 2  # and after a restart
+
+
+def test_machines_that_go_away_fail_nobody_unless_they_do_again_and_again(tmp_path):
+    log = AttemptLog(tmp_path / "attempts.jsonl")
+    for _ in range(3):
+        log.lost([7], "node lost: host")
+    assert (log.attempts(7), log.exhausted(7), log.largest_pack(7)) == (0, False, None)
+    for _ in range(2):
+        log.lost([7], "node lost: host")
+    assert log.exhausted(7)

@@ -1,0 +1,97 @@
+"""Speed by kind of slot: what one kind shows says nothing of the other; patience grows and never falls below its floor."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from gradstab.loop.packing import CostModel, operations, pack_length
+from gradstab.loop.ports import Kind, PackResult, Slot
+from gradstab.loop.speeds import Speeds
+from gradstab.loop.trial import Trial
+from gradstab.study.recipe import Recipe
+from gradstab.study.study import Study
+from tests.fakes_work import PlantedWork
+from tests.loop.test_runner import declare
+
+RECIPE = Recipe(depth=4, steps=20)
+
+
+def shape_of(study: Study):
+    return study.data.shape()
+
+
+def pack_result(slot: Slot, seconds: float) -> PackResult:
+    trials = tuple(Trial(number, {}, RECIPE, number) for number in range(4))
+    return PackResult(trials, slot, 0, int(1000 * seconds), PlantedWork().run(trials, slot))
+
+
+def test_each_kind_learns_from_its_own_packs_and_not_from_a_worker_s_first():
+    shape = shape_of(declare())
+    speeds = Speeds(shape, {})
+    cpu, gpu = Slot("cpu-0"), Slot("cuda-0", "cuda")
+    speeds.learn(pack_result(cpu, 8.0))
+    assert not speeds.of("cpu").measured
+    speeds.learn(pack_result(gpu, 8.0))
+    speeds.learn(pack_result(gpu, 0.5))
+    assert not speeds.of("cpu").measured
+    assert speeds.of("cuda").rate(RECIPE.width) == pytest.approx(4 * operations(RECIPE, shape) / 0.5)
+    speeds.learn(pack_result(cpu, 2.0))
+    assert speeds.of("cpu").rate(RECIPE.width) == pytest.approx(4 * operations(RECIPE, shape) / 2.0)
+
+
+def test_a_lost_worker_s_next_pack_is_a_first_again():
+    speeds = Speeds(shape_of(declare()), {})
+    slot = Slot("cpu-0")
+    speeds.learn(pack_result(slot, 1.0))
+    speeds.learn(replace(pack_result(slot, 1.0), trajectories=None, failure="worker lost: "))
+    speeds.learn(pack_result(slot, 1.0))
+    assert not speeds.of("cpu").measured
+
+
+def test_patience_is_the_floor_for_short_packs_and_a_multiple_of_what_long_ones_take():
+    shape = shape_of(declare())
+    slow = CostModel(((RECIPE.width, operations(RECIPE, shape) / 100 / 1e9),), measured=True)  # 100 s a trial
+    speeds = Speeds(shape, {"cpu": slow})
+    pack = [Trial(0, {}, RECIPE, 0)]
+    assert speeds.patience(pack, "cpu", 120.0, 0) == pytest.approx(2000)
+    assert speeds.patience(pack, "cpu", 120.0, 2) == pytest.approx(8000)
+    quick = Speeds(shape, {"cpu": CostModel(((RECIPE.width, 1e6),), measured=True)})
+    assert quick.patience(pack, "cpu", 120.0, 0) == 120.0
+
+
+def test_memory_that_ran_out_halves_new_packs_of_that_kind_and_the_parts_of_one_pack_do_not():
+    shape = shape_of(declare())
+    speeds, slot = Speeds(shape, {}), Slot("cuda-0", "cuda")
+
+    def most(kind: Kind) -> int:
+        return pack_length([RECIPE] * 64, shape, speeds.of(kind), math.inf, 2**40)
+
+    def runs_out(numbers: range) -> None:
+        trials = tuple(Trial(number, {}, RECIPE, number) for number in numbers)
+        speeds.learn(PackResult(trials, slot, 0, 1, failure="oom: CUDA out of memory"))
+
+    runs_out(range(64))
+    assert (most("cuda"), most("cpu")) == (32, 64)
+    for part in (range(32), range(16), range(1), range(1)):
+        runs_out(part)
+    assert most("cuda") == 32
+    runs_out(range(100, 132))
+    assert most("cuda") == 16
+    speeds.learn(PackResult((Trial(200, {}, RECIPE, 0),), slot, 0, 1, failure="worker lost: it died"))
+    assert most("cuda") == 16
+
+
+def test_slots_of_unequal_speed_finish_together_when_each_does_its_share():
+    shape = shape_of(declare())
+
+    def taking(seconds: float) -> CostModel:
+        return CostModel(((RECIPE.width, operations(RECIPE, shape) / seconds / 1e9),), measured=True)
+
+    speeds, trials = Speeds(shape, {"cpu": taking(0.2), "cuda": taking(0.02)}), [Trial(0, {}, RECIPE, 0)] * 3
+    cpu, gpu = Slot("cpu-0"), Slot("cuda-0", "cuda")
+    assert speeds.together(trials, 100, []) == pytest.approx(20)
+    assert speeds.together(trials, 100, [cpu, cpu]) == pytest.approx(10)
+    assert speeds.together(trials, 110, [cpu, cpu, gpu, gpu]) == pytest.approx(1)  # 5 + 5 + 50 + 50 trials

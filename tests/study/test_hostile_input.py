@@ -1,0 +1,68 @@
+"""Hostile study files and settings end in sentences. `make fuzz N=200000` runs the same cases by the hundred thousand."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gradstab.errors import UsageError
+from gradstab.study.plain_yaml import MAX_VALUES, load_yaml
+from gradstab.study.settings import read_env_file
+from tests.fuzz.cases import KINDS, check_case, make_case
+
+PACKAGE = Path(__file__).parent.parent.parent / "pipeline" / "gradstab"
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # fmt: skip
+@given(random=st.randoms(use_true_random=False))
+def test_any_case_loads_or_is_refused_in_sentences(tmp_path_factory: pytest.TempPathFactory, random: Random) -> None:
+    assert check_case(make_case(random), tmp_path_factory.mktemp("any")) in {"loaded", "refused"}
+
+
+def test_the_cases_are_of_every_kind_and_some_load(tmp_path: Path) -> None:
+    ended = [(case.kind, check_case(case, tmp_path)) for case in (make_case(Random(n)) for n in range(300))]
+    assert {kind for kind, _ in ended} == set(KINDS)
+    assert {outcome for _, outcome in ended} == {"loaded", "refused"}
+
+
+def test_what_unfolds_into_millions_and_what_is_deep_is_refused_at_once() -> None:
+    laughs = "\n".join(["a0: &a0 [x, x, x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30))])
+    begin = time.process_time()
+    for text, expected in (
+        (laughs, f"at most {MAX_VALUES} values"),
+        ("[" * 500_000, "nested at most"),
+        ("{a: " * 100_000, "nested at most"),
+        ("&a [*a]", "nested at most"),
+        ("x: " + "9" * 100_000, "plain values"),
+        ('name: "\\ud800"', "whole characters"),
+    ):
+        with pytest.raises(UsageError, match=expected):
+            load_yaml(text)
+    assert time.process_time() - begin < 5, "seconds, where unfolding would take for ever"
+    assert load_yaml("a: &a {x: 1e-3}\nb: *a\n") == {"a": {"x": 1e-3}, "b": {"x": 1e-3}}
+
+
+def test_an_env_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.env").write_bytes(b"MLFLOW_X=\xed\xa0\x80\n")
+    with pytest.raises(UsageError, match=r"mlflow\.env must be UTF-8 text"):
+        read_env_file([tmp_path])
+
+
+def test_nothing_is_unpickled_and_no_yaml_is_read_unsafely() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text()
+        assert "allow_pickle=True" not in text, path
+        for loader in re.findall(r"\bnp\.load\(.*", text):
+            assert "allow_pickle=False" in loader, f"{path}: {loader}"
+        # a worker of Ray unpickles what its driver sent through Ray, and nothing from disk or network
+        assert path.name == "ray_worker.py" or not re.search(
+            r"\bimport (pickle|marshal|shelve|dill|joblib)\b|torch\.load\(", text
+        ), path
+        if path.name != "plain_yaml.py":
+            assert not re.search(r"yaml\.(load|full_load|unsafe_load|load_all)\(", text), path

@@ -1,0 +1,136 @@
+"""Settings: flag before environment before mlflow.env before study file before default, each with its origin."""
+
+from __future__ import annotations
+
+import pytest
+
+from gradstab.study.file import load_study_file
+from gradstab.study.settings import read_env_file, resolve_settings
+from gradstab.study.space import LogInteger
+from gradstab.study.study import Study
+from gradstab.system.storage_url import same_database, without_password
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch, tmp_path):
+    for name in ("MLFLOW_TRACKING_URI", "OPTUNA_STORAGE", "RAY_ADDRESS", "GRADSTAB_RESULTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+
+
+def study(**changes: object) -> Study:
+    fields: dict[str, object] = {
+        "name": "s",
+        "question": "q",
+        "space": {"depth": LogInteger(2, 4)},
+        "budget": {"trials": 1},
+    }
+    return Study.model_validate({**fields, **changes})
+
+
+def test_defaults_need_no_server(tmp_path):
+    settings = resolve_settings(study(), None, None)
+    root = tmp_path / "data" / "gradstab"
+    assert (settings.results.value, settings.results.origin) == (str(root), "default")
+    assert settings.tracking.value == f"sqlite:///{root}/mlflow/mlflow.db"
+    assert settings.storage.value == f"journal:{root}/s/optuna.journal"
+    assert settings.ray_address.value is None
+
+
+def test_precedence_of_the_tracking_uri(tmp_path, monkeypatch):
+    declared = study(tracking={"uri": "http://study"})
+    assert resolve_settings(declared, tmp_path, None).tracking.origin == "study file"
+    (tmp_path / "mlflow.env").write_text("# why\nMLFLOW_TRACKING_URI=http://file\nOTHER=1\n")
+    found = resolve_settings(declared, tmp_path, None)
+    assert found.tracking.value == "http://file"
+    assert found.tracking.origin.startswith("mlflow.env")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://environment")
+    found = resolve_settings(declared, tmp_path, None)
+    assert (found.tracking.value, found.tracking.origin) == ("http://environment", "MLFLOW_TRACKING_URI")
+
+
+def test_results_flag_before_environment_and_both_absolute(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADSTAB_RESULTS", "there")
+    assert resolve_settings(None, None, None).results.value == str(tmp_path / "there")
+    assert resolve_settings(None, None, "here").results.value == str(tmp_path / "here")
+
+
+def test_storage_and_ray_address_from_environment_then_study(monkeypatch):
+    declared = study(storage="sqlite:////x.db", resources={"address": "auto"})
+    found = resolve_settings(declared, None, None)
+    assert (found.storage.value, found.ray_address.value) == ("sqlite:////x.db", "auto")
+    monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:////y.db")
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    found = resolve_settings(declared, None, None)
+    assert (found.storage.value, found.ray_address.value) == ("sqlite:////y.db", "10.0.0.1:6379")
+
+
+def test_mlflow_env_is_found_above_and_only_mlflow_names_count(tmp_path):
+    (tmp_path / "mlflow.env").write_text("MLFLOW_HTTP_REQUEST_TIMEOUT=7\nPATH=/nowhere\n")
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    path, values = read_env_file([below])
+    assert path == tmp_path / "mlflow.env"
+    assert values == {"MLFLOW_HTTP_REQUEST_TIMEOUT": "7"}
+
+
+def test_environment_wins_over_mlflow_env(tmp_path, monkeypatch):
+    (tmp_path / "mlflow.env").write_text("MLFLOW_HTTP_REQUEST_TIMEOUT=7\n")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "9")
+    assert resolve_settings(None, tmp_path, None).mlflow_env == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:secret@host/db", "postgresql://me:***@host/db"),
+        ("http://host:5000", "http://host:5000"),
+        ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+        ("postgresql://me:p@ss@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://host/db?user=me&password=secret&x=1", "postgresql://host/db?user=me&password=***&x=1"),
+        ("journal:/a/b@c:d", "journal:/a/b@c:d"),
+    ],
+)
+def test_passwords_are_not_shown(url, shown):
+    assert without_password(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("postgresql://a:x@h/db", "postgresql+psycopg://b:y@h:5432/db", True),
+        ("postgresql://h/db", "postgresql://h/other", False),
+        ("postgresql:///db?host=/a", "postgresql:///db?host=/b", False),
+        ("sqlite:////a.db", "sqlite:////a.db", True),
+        ("journal:/a", "sqlite:////a", False),
+        ("postgresql://h/db", "http://h/db", False),
+        ("postgresql://[bad", "postgresql://[bad", True),
+    ],
+)
+def test_whether_storage_and_tracking_are_one_database(one, other, same):
+    assert same_database(one, other) is same
+
+
+def test_a_relative_file_is_one_file_wherever_the_command_is_called(tmp_path, monkeypatch):
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    for folder in (project, elsewhere):
+        folder.mkdir()
+    (project / "mlflow.env").write_text("MLFLOW_TRACKING_URI=sqlite:///from_env_file.db\n")
+    (project / "s.yaml").write_text(
+        "name: s\nquestion: q\nspace: {depth: {type: log_integer, low: 2, high: 4}}\nbudget: {trials: 1}\n"
+        "storage: journal:deep/s.journal\ntracking: {uri: 'sqlite:///s.db'}\n"
+    )
+    monkeypatch.chdir(elsewhere)
+    declared = load_study_file(project / "s.yaml")
+    assert (declared.storage, declared.tracking.uri) == (
+        f"journal:{project}/deep/s.journal",
+        f"sqlite:///{project}/s.db",
+    )
+    settings = resolve_settings(declared, project, None)
+    assert settings.tracking.value == f"sqlite:///{project}/from_env_file.db"
+    assert settings.storage.value == f"journal:{project}/deep/s.journal"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mine.db")
+    monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:///mine.db")
+    settings = resolve_settings(declared, project, None)
+    assert settings.tracking.value == settings.storage.value == f"sqlite:///{elsewhere}/mine.db"

@@ -1,0 +1,228 @@
+"""A study is checked as a whole: every fault once, in a sentence that says what must hold and what came."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gradstab.errors import GradstabError, StudyError
+from gradstab.loop.packing import pack_key
+from gradstab.study.recipe import ACTIVATIONS, Recipe
+from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
+from gradstab.study.study import Study, differences
+
+SPACE = {"depth": LogInteger(2, 16), "init_scale": LogReal(0.5, 4)}
+
+
+def study(**changes: object) -> Study:
+    fields: dict[str, object] = {"name": "s", "question": "q?", "space": SPACE, "budget": {"trials": 8}}
+    return Study.model_validate({**fields, **changes})
+
+
+def faults(**changes: object) -> tuple[str, ...]:
+    with pytest.raises(StudyError) as caught:
+        study(**changes)
+    return caught.value.faults
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"recipe": {"widht": 3}}, "recipe.widht must be a known field, got an unknown one; did you mean 'width'?"),
+        ({"recipe": {"width": 0}}, "recipe.width must be greater than or equal to 1, got 0"),
+        ({"budgte": 3}, "budgte must be a field of a study, got an unknown one; did you mean 'budget'?"),
+        ({"budget": {"trials": 0}}, "budget.trials must be greater than or equal to 1, got 0"),
+        ({"space": {}}, "space must have at least one axis, got none"),
+        (
+            {"storage": "postgresql://me:x@h/db"},
+            "storage must hold no password, got 'postgresql://***@h/db': set OPTUNA_STORAGE in the environment",
+        ),
+        (
+            {"tracking": {"uri": "http://me:x@h"}},
+            "tracking.uri must hold no password, got 'http://***@h': set MLFLOW_TRACKING_URI in the environment",
+        ),
+        (
+            {"space": {"dpeth": Integer(1, 2)}},
+            "space.dpeth must name a recipe field, got an unknown one; did you mean 'depth'?",
+        ),
+        ({"space": {"seed": Integer(1, 2)}}, "space.seed must go: a seed is no axis; set replicates to train each point several times"),
+        ({"space": {"width": LogInteger(8, 4)}}, "space.width: low must be below high, got low 8 and high 4"),
+        ({"space": {"init_scale": LogReal(0, 4)}}, "space.init_scale: low must be above 0 on a log axis, got 0"),
+        ({"space": {"init_scale": LogReal(1, float("nan"))}}, "space.init_scale.high must be a finite number, got nan"),
+        ({"space": {"activation": Choice(("tanh", "rulu"))}}, "space.activation: its choices must be"),
+        ({"space": {"clip": Choice((True, "yes"))}}, "space.clip: its choices must be a valid boolean, got 'yes'"),
+        ({"space": {"width": Choice((8, 8))}}, "space.width: choices must differ from each other, got [8, 8]"),
+        ({"space": {"width": Choice(())}}, "space.width: choices must hold at least one value, got none"),
+        ({"space": {"depth": Real(1, 8)}}, "space.depth must be an integer, log_integer or choice axis, got type real"),
+        ({"space": {"activation": Real(1, 8)}}, "space.activation must be a choice axis, since activation is no number"),
+        (
+            {"recipe": {"depth": 4}},
+            "depth must be an axis or a fixed value, got both: remove it from space or from recipe",
+        ),
+        ({"space": {"clip_threshold": LogReal(0.1, 1)}}, "space.clip_threshold must have an effect, but clipping is off"),
+        (
+            {"space": {"depth": LogInteger(2, 8), "activation": Choice(("tanh", "relu"))}, "sampler": {"type": "cmaes"}},
+            "sampler cmaes takes no choice axes, got 'activation'",
+        ),
+        ({"sampler": {"type": "sobl"}}, "sampler.type must be one of random, sobol, grid, tpe, gp, cmaes, boundary, got 'sobl'; did you mean 'sobol'?"),
+        ({"recipe": {"steps": 0}, "criterion": {"responses": ["T"]}}, "criterion.responses must not hold T where steps is 0"),
+        ({"recipe": {"probe_samples": 4096}}, "recipe.probe_samples must be at most the rows of the data set, 1797, got 4096"),
+        ({"data": {"type": "npz", "path": "nowhere.npz"}}, "data: data must be in a file that can be read"),
+        ({"recipe": {"relative_init_scale": 1.0}}, "init_scale and relative_init_scale must not both be given"),
+        ({"name": "a/b"}, "name must match"),
+        ({"name": "../x"}, "name must match"),
+    ],
+)  # fmt: skip
+def test_fault_is_one_sentence(changes, expected):
+    found = faults(**changes)
+    assert len(found) == 1, found
+    assert found[0].startswith(expected)
+
+
+def test_all_faults_come_at_once():
+    found = faults(
+        space={"dpeth": Integer(1, 2), "init_scale": LogReal(-1, 2), "width": LogInteger(8, 16)},
+        recipe={"width": 4, "learning_rate": -1, "hights": 3},
+        budget={"trials": 0},
+        sampler={"type": "nothing"},
+        qustion="?",
+    )
+    for part in (
+        "dpeth",
+        "init_scale",
+        "width must be an axis",
+        "learning_rate",
+        "hights",
+        "budget",
+        "sampler",
+        "qustion",
+    ):
+        assert any(part in fault for fault in found), (part, found)
+
+
+@given(st.dictionaries(st.text(max_size=12), st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=8), max_size=6))  # fmt: skip
+def test_any_mapping_is_refused_with_sentences(tree):
+    with pytest.raises(StudyError) as caught:
+        Study.model_validate(tree)
+    assert all(fault and "\n" not in fault for fault in caught.value.faults)
+
+
+def test_a_study_reads_back_equal_from_its_dump():
+    declared = study(
+        space={**SPACE, "activation": Choice(("tanh", "relu")), "clip": Choice((False, True))},
+        recipe={"momentum": 0.9, "learning_rate": 1e-3},
+        sampler={"type": "grid", "levels": {"depth": 3}},
+        replicates=2,
+        data={"type": "teacher", "num_rows": 256},
+    )
+    again = Study.model_validate(declared.dump())
+    assert again.dump() == declared.dump()
+    assert again.fingerprint() == declared.fingerprint()
+
+
+@pytest.mark.parametrize("changes", [{"question": "other"}, {"budget": {"trials": 99}}, {"resources": {"slots": 1}}, {"tracking": {"children": 0}}])  # fmt: skip
+def test_fingerprint_ignores_what_may_change(changes):
+    assert study(**changes).fingerprint() == study().fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"recipe": {"width": 256}}, "recipe.width: 64 -> 256"),
+        ({"seed": 3}, "seed: 0 -> 3"),
+        ({"space": {**SPACE, "depth": LogInteger(2, 32)}}, "space.depth.high: 16 -> 32"),
+        ({"criterion": {"ratio_band": 2.0}}, "criterion.ratio_band: 1.0 -> 2.0"),
+        ({"sampler": {"type": "random"}}, "sampler.type: sobol -> random"),
+    ],
+)
+def test_fingerprint_sees_what_may_not_change(changes, line):
+    assert study(**changes).fingerprint() != study().fingerprint()
+    assert line in differences(study().fingerprinted(), study(**changes).fingerprinted())
+
+
+def test_a_field_that_came_later_is_fingerprinted_once_it_is_in_use():
+    unused, used = study(recipe={"accuracy_every": None}), study(recipe={"accuracy_every": 50})
+    assert unused.fingerprint() == study().fingerprint()
+    assert differences(study().fingerprinted(), used.fingerprinted()) == ["recipe.accuracy_every: (none) -> 50"]
+    assert Study.model_validate(used.dump()).recipe.accuracy_every == 50
+
+
+def test_relative_scale_becomes_absolute():
+    relative = study(space={"relative_init_scale": LogReal(0.5, 2), "activation": Choice(("relu", "sigmoid"))})
+    # critical values of SCIENCE section 5
+    assert relative.resolve({"relative_init_scale": 2.0, "activation": "relu"}).init_scale == pytest.approx(2 * 2**0.5)
+    assert relative.resolve({"relative_init_scale": 0.5, "activation": "sigmoid"}).init_scale == pytest.approx(
+        0.5 * 10.1493, rel=1e-5
+    )
+
+
+def test_every_recipe_field_has_a_description():
+    assert all(field.description for field in Recipe.model_fields.values())
+
+
+def test_structural_fields_form_the_pack_key():
+    recipe = Recipe()
+    assert pack_key(recipe) == pack_key(recipe.at({"depth": 30, "activation": "relu", "init_scale": 3.0, "clip": True}))
+    changes: dict[str, int | str] = {"width": 65, "steps": 7, "batch_size": 65, "optimizer": "adam"}
+    for field, value in changes.items():
+        assert pack_key(recipe) != pack_key(recipe.at({field: value}))
+
+
+AXES = st.sampled_from([Real(-1, 2), LogReal(0.1, 10), Integer(-2, 5), LogInteger(1, 9), Choice(ACTIVATIONS)])
+
+
+@given(axis=AXES, u=st.floats(0, 1))
+def test_axis_stays_within_its_bounds(axis, u):
+    value = axis.from_unit(u)
+    if isinstance(axis, Choice):
+        assert value in axis.choices
+    else:
+        assert axis.low <= value <= axis.high
+
+
+def test_log_integer_reaches_both_ends_with_fair_weight():
+    axis = LogInteger(2, 64)
+    values = [axis.from_unit((i + 0.5) / 10_000) for i in range(10_000)]
+    assert (min(values), max(values)) == (2, 64)
+    # the weight of the lowest value under the log-uniform law on [1.5, 64.5]
+    import math
+
+    expected = math.log(2.5 / 1.5) / math.log(64.5 / 1.5)
+    assert values.count(2) / 10_000 == pytest.approx(expected, abs=0.002)
+
+
+@pytest.mark.parametrize("axis", [Real(0, 1), LogReal(0.1, 10), Integer(1, 9), LogInteger(1, 64)])
+def test_levels_hold_both_ends_and_are_sorted(axis):
+    levels = axis.levels(4)
+    assert levels[0] == pytest.approx(axis.low)
+    assert levels[-1] == pytest.approx(axis.high)
+    assert levels == sorted(set(levels))
+
+
+def test_recipe_refuses_nan():
+    with pytest.raises(ValueError, match="finite"):
+        Recipe(learning_rate=float("nan"))
+
+
+def test_space_keeps_the_order_of_its_axes():
+    assert SearchSpace.model_validate({"width": Integer(1, 2), "depth": Integer(1, 2)}).names() == ("width", "depth")
+
+
+def test_study_errors_end_in_usage_exit_code():
+    assert StudyError(["x"]).exit_code == 2
+    assert GradstabError("x").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "responses"),
+    [
+        (Choice((0, 100)), ["R"]),  # what only some trials have cannot judge all of them
+        (Choice((50, 100)), ["R", "T"]),
+        (Integer(0, 100), ["R"]),
+        (Integer(20, 100), ["R", "T"]),
+    ],
+)
+def test_sampler_and_report_judge_by_what_every_trial_has(steps, responses):
+    mixed = study(space={"init_scale": LogReal(0.5, 4), "steps": steps})
+    assert [band.name for band in mixed.bands()] == responses
