@@ -12,7 +12,7 @@ from gradstab.loop import calibration
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
+def single_threaded_blas() -> Iterator[None]:
     """Linear algebra on one thread: there is a worker of pytest on each core, and waiting threads spin."""
     with threadpool_limits(1):
         yield

@@ -76,7 +76,7 @@ class GpuWork:
     too_large: frozenset[int] = frozenset()
     in_the_way: str | None = None
 
-    def obstacle(self, slot: Slot) -> str | None:
+    def why_unusable(self, slot: Slot) -> str | None:
         return self.in_the_way if slot.kind == "cuda" else None
 
     def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
@@ -160,7 +160,7 @@ class StarvingWork:
     room: int
 
     def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
-        self.work.prepare()  # libraries and data need their memory before
+        self.work.warm_up()  # libraries and data need their memory before
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + self.room, hard))
         try:

@@ -15,7 +15,7 @@ import optuna
 import pytest
 
 from gradstab.execution.serial_executor import SerialExecutor
-from gradstab.loop.ports import Executor, PackResult, Proposal, Searcher, Telling, Work
+from gradstab.loop.ports import Executor, PackResult, Proposal, Searcher, TrialValue, Work
 from gradstab.loop.trial import Trial, trial_seed
 from gradstab.record.trajectory import STATISTICS
 from gradstab.search.history import ATTRIBUTE_PREFIX
@@ -24,13 +24,13 @@ from gradstab.study.data_spec import DataError
 from gradstab.study.recipe import Recipe
 from gradstab.study.sampler_spec import (
     AnySampler,
-    BoundarySampler,
-    CmaEsSampler,
-    GpSampler,
-    GridSampler,
-    RandomSampler,
-    SobolSampler,
-    TpeSampler,
+    BoundarySpec,
+    CmaEsSpec,
+    GpSpec,
+    GridSpec,
+    RandomSpec,
+    SobolSpec,
+    TpeSpec,
 )
 from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
 from tests.fakes_work import PlantedWork, PoisonousWork, RaisingWork, SwitchingWork
@@ -185,17 +185,17 @@ MIXED = SearchSpace(
     }
 )
 NUMERIC = SearchSpace({"depth": Integer(2, 50), "init_scale": LogReal(0.5, 4.0), "momentum": Real(0.0, 0.9)})
-ADAPTIVE = (TpeSampler(), GpSampler(), CmaEsSampler(), BoundarySampler())
-ENUMERATED = (RandomSampler(), SobolSampler(), GridSampler(default_levels=5))
+ADAPTIVE = (TpeSpec(), GpSpec(), CmaEsSpec(), BoundarySpec())
+ENUMERATED = (RandomSpec(), SobolSpec(), GridSpec(default_levels=5))
 every_sampler = pytest.mark.parametrize("spec", [*ENUMERATED, *ADAPTIVE], ids=lambda spec: spec.type)
 # proposals of Optuna's GP after its start-up take a second each: they are asked for on the journal alone
 quick_sampler = pytest.mark.parametrize(
-    "spec", [s for s in (*ENUMERATED, *ADAPTIVE) if not isinstance(s, GpSampler)], ids=lambda spec: spec.type
+    "spec", [s for s in (*ENUMERATED, *ADAPTIVE) if not isinstance(s, GpSpec)], ids=lambda spec: spec.type
 )
 
 
 def space_for(spec: AnySampler) -> SearchSpace:
-    return NUMERIC if isinstance(spec, CmaEsSampler | GpSampler) else MIXED
+    return NUMERIC if isinstance(spec, CmaEsSpec | GpSpec) else MIXED
 
 
 def ratio_at(proposal: Proposal) -> float:
@@ -204,9 +204,9 @@ def ratio_at(proposal: Proposal) -> float:
     return math.log(scale / 1.4) * depth / 10.0
 
 
-def telling_of(proposal: Proposal) -> Telling:
+def telling_of(proposal: Proposal) -> TrialValue:
     ratio = ratio_at(proposal)
-    return Telling(proposal.number, 1.0 - abs(ratio), {"R": ratio})
+    return TrialValue(proposal.number, 1.0 - abs(ratio), {"R": ratio})
 
 
 class Bench:
@@ -261,7 +261,7 @@ class SearcherContract:
         asked = searcher.ask(3)
         assert [p.number for p in asked] == [0, 1, 2]
         assert all(list(p.point) == list(space_for(spec).names()) for p in asked)
-        searcher.tell(Telling(0, 0.25, {"R": -1.5, "verdict": "vanishing"}))
+        searcher.tell(TrialValue(0, 0.25, {"R": -1.5, "verdict": "vanishing"}))
         searcher.tell_failure(2, "worker lost: three times")
         reopened = bench.searcher(spec)
         state = reopened.state()
@@ -288,7 +288,7 @@ class SearcherContract:
         assert stopped.state().told == set(range(12))
         assert stopped.ask(3) == through.ask(3)
 
-    @pytest.mark.parametrize("spec", [SobolSampler(), BoundarySampler()], ids=lambda spec: spec.type)
+    @pytest.mark.parametrize("spec", [SobolSpec(), BoundarySpec()], ids=lambda spec: spec.type)
     def test_a_certificate_follows_from_what_storage_was_told(self, bench: Bench, spec: AnySampler) -> None:
         assert bench.searcher(spec, "-none").certificate() is None
         searcher = bench.searcher(spec, error=0.49)  # reached at once, so that every trial is an audit
@@ -330,30 +330,30 @@ class SearcherContract:
         assert [p.number for p in state.running] == [0, 1, 2]
         assert all(list(p.point) == list(space_for(spec).names()) for p in state.running)
         assert state.running[2].point["init_scale"] == half.params["init_scale"]
-        if spec.enumerated:
+        if spec.is_design:
             assert state.running[1] == undisturbed[1]
             rest = {k: v for k, v in state.running[2].point.items() if k != "init_scale"}
             assert rest.items() <= undisturbed[2].point.items()
         assert bench.searcher(spec).state() == state
 
     def test_a_point_that_a_person_enqueued_is_tried_as_given(self, bench: Bench) -> None:
-        searcher = bench.searcher(SobolSampler())
+        searcher = bench.searcher(SobolSpec())
         searcher.ask(1)
         study = bench.optuna_study()
         study.enqueue_trial({"init_scale": 1.75, "activation": "gelu"})
         (asked,) = searcher.ask(1)
         assert asked.number == 2
-        _, enqueued, _ = bench.searcher(SobolSampler()).state().running
+        _, enqueued, _ = bench.searcher(SobolSpec()).state().running
         assert enqueued.number == 1
         assert (enqueued.point["init_scale"], enqueued.point["activation"]) == (1.75, "gelu")
         assert len(enqueued.point) == len(MIXED)
 
     def test_a_trial_that_fits_no_axis_fails_and_stops_nobody(self, bench: Bench) -> None:
-        searcher = bench.searcher(SobolSampler())
+        searcher = bench.searcher(SobolSpec())
         searcher.ask(1)
         study = bench.optuna_study()
         study.enqueue_trial({"activation": "no such activation"})
-        state = bench.searcher(SobolSampler()).state()
+        state = bench.searcher(SobolSpec()).state()
         assert state.failed == {1}
         assert [p.number for p in state.running] == [0]
 
@@ -374,27 +374,27 @@ class SearcherContract:
         assert [p.number for p in searcher.ask(1)] == [6]
 
     def test_a_failed_trial_is_tried_again_under_a_new_number_once(self, bench: Bench) -> None:
-        undisturbed = bench.searcher(SobolSampler(), "-undisturbed").ask(4)
-        searcher = bench.searcher(SobolSampler())
+        undisturbed = bench.searcher(SobolSpec(), "-undisturbed").ask(4)
+        searcher = bench.searcher(SobolSpec())
         asked = searcher.ask(3)
         searcher.tell_failure(1, "oom")
         again = [Proposal(3, asked[1].point, retry_of=1)]
         assert searcher.ask_again([1]) == again
         assert searcher.ask_again([1]) == again
         assert searcher.state().retries == {3: 1}
-        reopened = bench.searcher(SobolSampler())
+        reopened = bench.searcher(SobolSpec())
         assert reopened.state().running == (asked[0], asked[2], *again)
         assert reopened.ask(1)[0].point == undisturbed[3].point  # a retry takes no point of the design
         reopened.restore({5: asked[1].point}, {5: 1})
-        assert bench.searcher(SobolSampler()).state().retries == {3: 1, 5: 1}
+        assert bench.searcher(SobolSpec()).state().retries == {3: 1, 5: 1}
 
     def test_telling_again_changes_nothing(self, bench: Bench) -> None:
-        searcher = bench.searcher(SobolSampler())
+        searcher = bench.searcher(SobolSpec())
         searcher.ask(2)
-        searcher.tell(Telling(0, 0.5, {"R": 0.1}))
+        searcher.tell(TrialValue(0, 0.5, {"R": 0.1}))
         searcher.tell_failure(1, "a bug")
-        searcher.tell(Telling(0, -9.0, {"R": 9.0}))
-        searcher.tell(Telling(1, -9.0, {"R": 9.0}))
+        searcher.tell(TrialValue(0, -9.0, {"R": 9.0}))
+        searcher.tell(TrialValue(1, -9.0, {"R": 9.0}))
         searcher.tell_failure(0, "too late")
         study = bench.optuna_study()
         first, second = study.trials
@@ -405,18 +405,18 @@ class SearcherContract:
 
     @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
     def test_a_number_that_is_not_finite_is_refused_and_the_trial_goes_on(self, bench: Bench, bad: float) -> None:
-        searcher = bench.searcher(SobolSampler())
+        searcher = bench.searcher(SobolSpec())
         asked = searcher.ask(1)
         with pytest.raises(ValueError, match="margin of trial 0 must be finite"):
-            searcher.tell(Telling(0, bad))
+            searcher.tell(TrialValue(0, bad))
         with pytest.raises(ValueError, match="R of trial 0 must be finite"):
-            searcher.tell(Telling(0, 0.0, {"R": bad}))
+            searcher.tell(TrialValue(0, 0.0, {"R": bad}))
         assert searcher.state().running == tuple(asked)
 
     def test_it_is_a_study_that_optuna_itself_opens(self, bench: Bench) -> None:
-        searcher = bench.searcher(SobolSampler())
+        searcher = bench.searcher(SobolSpec())
         for proposal in searcher.ask(8):
-            searcher.tell(Telling(proposal.number, 1.0 - abs(ratio_at(proposal)), {"R": 0.5, "verdict": "stable"}))
+            searcher.tell(TrialValue(proposal.number, 1.0 - abs(ratio_at(proposal)), {"R": 0.5, "verdict": "stable"}))
         study = bench.optuna_study()
         assert study.direction == optuna.study.StudyDirection.MAXIMIZE
         assert study.metric_names == ["margin"], "plots and optuna-dashboard name the value"
@@ -440,11 +440,11 @@ class TestJournalSearcher(SearcherContract):
         assert len({tuple(p.point.items()) for p in batch}) == 3
 
     def test_a_gp_reopened_goes_on_as_one_that_never_stopped(self, bench: Bench) -> None:
-        through, stopped = bench.searcher(GpSampler()), bench.searcher(GpSampler(), "-stopped")
+        through, stopped = bench.searcher(GpSpec()), bench.searcher(GpSpec(), "-stopped")
         for searcher in (through, stopped):
             for proposal in searcher.ask(12):
                 searcher.tell(telling_of(proposal))
-        assert bench.searcher(GpSampler(), "-stopped").ask(1) == through.ask(1)
+        assert bench.searcher(GpSpec(), "-stopped").ask(1) == through.ask(1)
 
 
 class TestSqliteSearcher(SearcherContract):

@@ -15,7 +15,7 @@ from gradstab.cli import main
 from gradstab.record.study_folder import StudyFolder
 from gradstab.study.settings import Setting, Settings
 from gradstab.study.study import Study
-from gradstab.tracking.rebuild_process import recover_folder
+from gradstab.tracking.restore_process import restore_lost_folder
 
 QUESTION = "Ποῦ; où?"
 
@@ -28,7 +28,7 @@ def declare(**changes: object) -> Study:
 def adopted(root: Path, source: Path | None = None) -> StudyFolder:
     folder = StudyFolder.of(root, "s")
     folder.path.mkdir(parents=True)
-    folder.adopt(declare(), source)
+    folder.claim(declare(), source)
     return folder
 
 
@@ -93,6 +93,6 @@ def test_a_ctrl_c_in_the_terminal_does_not_cut_off_the_rebuilding_of_a_folder(
     nowhere = Setting(None, "test")
     settings = Settings(nowhere, Setting("http://127.0.0.1:9", "test"), nowhere, nowhere, mlflow_env={})
     said: list[str] = []
-    assert recover_folder(StudyFolder.of(tmp_path, "gone"), declare(), settings, said.append) is None
+    assert restore_lost_folder(StudyFolder.of(tmp_path, "gone"), declare(), settings, said.append) is None
     (sentence,) = said
     assert int(sentence.rpartition(":")[2]) != os.getpgrp()

@@ -11,7 +11,6 @@ import click
 
 from gradstab.commands.check import check
 from gradstab.commands.doctor import doctor
-from gradstab.commands.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STORAGE, EXIT_USAGE
 from gradstab.commands.list_studies import list_studies
 from gradstab.commands.region import region
 from gradstab.commands.remove import remove
@@ -22,7 +21,7 @@ from gradstab.commands.submit import submit
 from gradstab.commands.sync import sync
 from gradstab.commands.theory import theory
 from gradstab.commands.ui import ui
-from gradstab.errors import GradstabError
+from gradstab.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STORAGE, EXIT_USAGE, GradstabError
 
 _DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 _REFUSED_PATHS = {errno.EACCES: EXIT_STORAGE, errno.EPERM: EXIT_STORAGE, errno.ENAMETOOLONG: EXIT_USAGE}

@@ -1,4 +1,4 @@
-"""Errors that are a person's to mend: one sentence each, no traceback, with the exit code they end in."""
+"""Errors that the user can fix: one sentence each, no traceback, and the exit code of the command."""
 
 from __future__ import annotations
 
@@ -37,3 +37,10 @@ class StorageError(GradstabError):
     """Storage cannot be reached or is full; results so far are safe."""
 
     exit_code = 4
+
+
+class StudyHeldError(GradstabError):
+    """Another living process holds the study, here or on another machine."""
+
+
+EXIT_FAILED, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_STORAGE, EXIT_INTERRUPTED = 1, 2, 3, 4, 130

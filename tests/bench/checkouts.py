@@ -78,7 +78,7 @@ def _train_on_demand() -> None:
     from tests.bench.training import run_pack
 
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    TrainingWork(STUDY_T.data, STUDY_T.seed).prepare()
+    TrainingWork(STUDY_T.data, STUDY_T.seed).warm_up()
     for line in sys.stdin:
         name, recipe, count = json.loads(line)
         study: Any = changed(STUDIES[name], **recipe)

@@ -14,12 +14,12 @@ import optuna
 from gradstab.regression.coordinates import Array
 from gradstab.regression.warp import ResponseBand
 from gradstab.sampling.boundary_search import BoundarySearch
-from gradstab.sampling.region_model import Measured, RegionModel
+from gradstab.sampling.region_model import RegionModel, ToldTrials
 from gradstab.search.designs import Design, GridDesign, RandomDesign, SobolDesign
 from gradstab.search.history import History
 from gradstab.search.samplers import distributions_of
 from gradstab.stability.certificate import Certificate, read_certificate
-from gradstab.study.sampler_spec import GridSampler
+from gradstab.study.sampler_spec import GridSpec
 from tests.fakes_regions import open_study, study_of
 from tests.problems import Problem
 
@@ -51,7 +51,7 @@ def designed(make: Callable[[Problem, int, int], Design], problem: Problem, tria
 def grid_of(problem: Problem, trials: int, seed: int) -> Design:
     """The smallest grid with so many points, shuffled: who takes a grid must know the budget beforehand."""
     levels = 1
-    while (spec := GridSampler(default_levels=levels)).num_points(problem.space) < trials:
+    while (spec := GridSpec(default_levels=levels)).num_points(problem.space) < trials:
         levels += 1
     return GridDesign(problem.space, seed, spec)
 
@@ -81,7 +81,7 @@ def boundary(batch: int, pending: bool, problem: Problem, trials: int, seed: int
     unit_ND = np.empty((0, problem.coordinates.num_axes))
     responses = {band.name: np.empty(0) for band in problem.bands}
     while len(unit_ND) < trials:
-        measured = Measured(tuple(range(len(unit_ND))), unit_ND, responses)
+        measured = ToldTrials(tuple(range(len(unit_ND))), unit_ND, responses)
         asked: list[Array] = []
         for _ in range(min(batch, trials - len(unit_ND))):
             unaware = model.ready and not pending

@@ -102,7 +102,7 @@ def bmm_peak(members: int, rows: int, width: int) -> float:
 def training(place: Place, sizes: Sizes) -> list[Row]:
     """Trials a second and the part of the matrix products' rate at every width; the same mean depth for both."""
     del place
-    TrainingWork(STUDY_T.data, STUDY_T.seed).prepare()  # before anything is allocated; the bare loop has it then too
+    TrainingWork(STUDY_T.data, STUDY_T.seed).warm_up()  # before anything is allocated; the bare loop has it then too
     rows = []
     for study in (STUDY_T, SECOND):
         factor = check_same_networks(study)

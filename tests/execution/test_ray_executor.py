@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from gradstab.execution.ray_cluster import Demand, ExecutionError, _connect
+from gradstab.execution.ray_cluster import ExecutionError, SlotRequest, _connect
 from gradstab.execution.ray_executor import RayExecutor
 from gradstab.loop.ports import PackResult, Slot
 from gradstab.loop.trial import Trial
@@ -204,7 +204,7 @@ def name_of(pid: int) -> str:
 def test_a_cluster_that_does_not_answer_is_named_at_once(address: str) -> None:
     begin = time.monotonic()
     with pytest.raises(ExecutionError, match=f"a Ray cluster must answer at '{address}', but: .*refused") as caught:
-        _connect(address, Demand())
+        _connect(address, SlotRequest())
     assert "\n" not in str(caught.value)
     assert time.monotonic() - begin < 30, "Ray's own client waits a minute and more"
 
@@ -231,7 +231,7 @@ def test_the_serial_engine_imports_no_ray() -> None:
 def test_slots_follow_from_what_ray_has(
     resources: dict[str, float], num_slots: int | None, gpu_share: float, threads: int, expected: list[str]
 ) -> None:
-    assert [slot.name for slot in Demand(num_slots, "any", gpu_share, threads).on(resources)] == expected
+    assert [slot.name for slot in SlotRequest(num_slots, "any", gpu_share, threads).on(resources)] == expected
 
 
 def test_planted_work_survives_pickling() -> None:

@@ -92,6 +92,6 @@ def test_slots_of_unequal_speed_finish_together_when_each_does_its_share():
 
     speeds, trials = Speeds(shape, {"cpu": taking(0.2), "cuda": taking(0.02)}), [Trial(0, {}, RECIPE, 0)] * 3
     cpu, gpu = Slot("cpu-0"), Slot("cuda-0", "cuda")
-    assert speeds.together(trials, 100, []) == pytest.approx(20)
-    assert speeds.together(trials, 100, [cpu, cpu]) == pytest.approx(10)
-    assert speeds.together(trials, 110, [cpu, cpu, gpu, gpu]) == pytest.approx(1)  # 5 + 5 + 50 + 50 trials
+    assert speeds.seconds_for(trials, 100, []) == pytest.approx(20)
+    assert speeds.seconds_for(trials, 100, [cpu, cpu]) == pytest.approx(10)
+    assert speeds.seconds_for(trials, 110, [cpu, cpu, gpu, gpu]) == pytest.approx(1)  # 5 + 5 + 50 + 50 trials

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from gradstab.regression.single_threaded_blas import one_thread
+from gradstab.regression.single_threaded_blas import single_threaded_blas
 
 
 def _threads() -> set[int]:
     return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
 
 
-@one_thread
+@single_threaded_blas
 def _inside(fail: bool) -> set[int]:
     if fail:
         raise ValueError("fails")

@@ -37,7 +37,7 @@ def plant(root: Path, *, trials: int = 200, noise: float = 0.05, name: str = "pl
     )
     folder = StudyFolder.of(root, name)
     make_folder(folder.path)
-    folder.adopt(study, None)
+    folder.claim(study, None)
     rng = np.random.default_rng(0)
     axes = study.space.names()
     records = []

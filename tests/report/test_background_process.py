@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gradstab.commands.summary import written_report
+from gradstab.commands.summary import write_report_if_stale
 from gradstab.record.segments import write_segment
 from gradstab.record.study_folder import StudyFolder
 from gradstab.report.background_process import LOG_NAME, ReportProcess
@@ -64,13 +64,13 @@ def test_no_report_where_none_is_wanted(folder: Path) -> None:
 
 def test_a_page_of_the_same_trials_is_not_made_again_and_an_older_one_is(folder: Path) -> None:
     results = Results(StudyFolder(folder))
-    page = written_report(results)
+    page = write_report_if_stale(results)
     assert page is not None
     page.write_text("as it was")
-    assert written_report(results) == page
+    assert write_report_if_stale(results) == page
     assert page.read_text() == "as it was"
     os.utime(page, (0, 0))
-    assert written_report(results) == page
+    assert write_report_if_stale(results) == page
     assert page.read_text() != "as it was"
 
 

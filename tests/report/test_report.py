@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from gradstab.cli import cli
-from gradstab.commands.summary import written_report
+from gradstab.commands.summary import write_report_if_stale
 from gradstab.errors import StorageError, UsageError
 from gradstab.record.segments import write_segment
 from gradstab.record.study_folder import StudyFolder
@@ -160,9 +160,9 @@ def test_a_folder_that_cannot_be_written_is_a_sentence_and_fails_no_run(tmp_path
     (planted.path / "report").write_text("no folder can be made here")
     with pytest.raises(StorageError, match="report must be written"):
         make_report(Results(planted))
-    assert written_report(Results(planted)) is None
+    assert write_report_if_stale(Results(planted)) is None
     assert "all results are safe, but the report was not written" in capsys.readouterr().err
-    assert written_report(Results(plant(tmp_path, trials=5, name="open"))) is not None
+    assert write_report_if_stale(Results(plant(tmp_path, trials=5, name="open"))) is not None
 
 
 def test_the_command_says_where_the_page_is(tmp_path):

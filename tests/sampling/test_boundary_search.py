@@ -15,7 +15,7 @@ from gradstab.regression.surrogate import Posterior
 from gradstab.regression.warp import ResponseBand
 from gradstab.sampling.acquisition import acquisition, straddle
 from gradstab.sampling.boundary_search import BoundarySearch
-from gradstab.sampling.region_model import Measured, RegionModel, identities
+from gradstab.sampling.region_model import RegionModel, ToldTrials, identities
 from gradstab.sampling.start_up import num_start_up, start_up_points
 from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, LogReal, SearchSpace
 from tests import problems
@@ -27,13 +27,13 @@ def search_of(axes: dict[str, AnyAxis], bands: tuple[ResponseBand, ...] = BANDS,
     return BoundarySearch(RegionModel(SearchSpace.model_validate(axes), bands, seed), seed)
 
 
-def measured(unit_ND: Array) -> Measured:
+def measured(unit_ND: Array) -> ToldTrials:
     """R along the first axis: in band in the middle third."""
     noise_N = 0.05 * np.sin(1000 * unit_ND.sum(axis=1))
-    return Measured(tuple(range(len(unit_ND))), unit_ND, {"R": 6 * (unit_ND[:, 0] - 0.5) + noise_N})
+    return ToldTrials(tuple(range(len(unit_ND))), unit_ND, {"R": 6 * (unit_ND[:, 0] - 0.5) + noise_N})
 
 
-def asked(search: BoundarySearch, told: Measured, count: int, running: list[Array] | None = None) -> list[Array]:
+def asked(search: BoundarySearch, told: ToldTrials, count: int, running: list[Array] | None = None) -> list[Array]:
     running = list(running or [])
     before = len(running)
     for _ in range(count):
@@ -41,11 +41,11 @@ def asked(search: BoundarySearch, told: Measured, count: int, running: list[Arra
     return running[before:]
 
 
-def told_at_start(search: BoundarySearch, count: int) -> Measured:
+def told_at_start(search: BoundarySearch, count: int) -> ToldTrials:
     return measured(search.model.coordinates.snapped(search.model.coordinates.sobol(8, 5)[:count]))
 
 
-def nothing(search: BoundarySearch) -> Measured:
+def nothing(search: BoundarySearch) -> ToldTrials:
     return measured(np.empty((0, search.model.coordinates.num_axes)))
 
 
@@ -91,7 +91,7 @@ def test_an_edge_counts_only_where_the_other_responses_are_in_band():
     search = BoundarySearch(model, 0)
     unit_ND = np.array(asked(search, measured(np.empty((0, 2))), 16))
     for _ in range(6):
-        told = Measured(tuple(range(len(unit_ND))), unit_ND, problem.measure(unit_ND, rng))
+        told = ToldTrials(tuple(range(len(unit_ND))), unit_ND, problem.measure(unit_ND, rng))
         unit_ND = np.concatenate([unit_ND, asked(search, told, 8)])
     late = problem.median(unit_ND[-32:])
     near_line = np.abs(np.abs(late["R"]) - 1) < 0.3
@@ -185,7 +185,7 @@ def test_a_trial_that_comes_or_goes_in_the_middle_makes_the_model_anew():
     told = told_at_start(search, 40)
     search.propose(told, np.empty((0, 4)))
     keep = [index for index in range(40) if index != 7]
-    without = Measured(tuple(keep), told.unit_ND[keep], {"R": told.responses["R"][keep]})
+    without = ToldTrials(tuple(keep), told.unit_ND[keep], {"R": told.responses["R"][keep]})
     anew = search_of(MIXED)
     np.testing.assert_array_equal(asked(search, without, 3), asked(anew, without, 3))
     few = measured(told.unit_ND[:3])

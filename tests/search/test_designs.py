@@ -14,7 +14,7 @@ from scipy import stats
 
 from gradstab.errors import UsageError
 from gradstab.search.designs import Design, design_of
-from gradstab.study.sampler_spec import AnySampler, GridSampler, RandomSampler, SobolSampler, TpeSampler
+from gradstab.study.sampler_spec import AnySampler, GridSpec, RandomSpec, SobolSpec, TpeSpec
 from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
 
 SPACE = SearchSpace(
@@ -22,7 +22,7 @@ SPACE = SearchSpace(
 )
 UNIT = SearchSpace({"x": Real(0.0, 1.0), "y": Real(0.0, 1.0), "z": Real(0.0, 1.0)})
 every_design = pytest.mark.parametrize(
-    "spec", [RandomSampler(), SobolSampler(), GridSampler(default_levels=6)], ids=lambda spec: spec.type
+    "spec", [RandomSpec(), SobolSpec(), GridSpec(default_levels=6)], ids=lambda spec: spec.type
 )
 
 
@@ -49,7 +49,7 @@ def test_another_study_seed_gives_other_points(spec: AnySampler) -> None:
 @given(index=st.integers(0, 3000), seed=st.integers(-(2**70), 2**70))
 @settings(max_examples=40, deadline=None)
 def test_every_point_lies_in_the_space(index: int, seed: int) -> None:
-    for spec in (RandomSampler(), SobolSampler()):
+    for spec in (RandomSpec(), SobolSpec()):
         point = make_design(spec, seed=seed).point(index)
         assert list(point) == list(SPACE.names())
         assert isinstance(point["depth"], int)
@@ -62,7 +62,7 @@ def test_every_point_lies_in_the_space(index: int, seed: int) -> None:
 @pytest.mark.parametrize("first", [0, 512, 1024, 3072])
 def test_every_block_of_a_sobol_design_fills_each_axis_and_each_plane_evenly(first: int) -> None:
     """512 aligned points of a (t, 3)-sequence: one in each 512th of an axis, and 8 in each cell of an 8 x 8 plane."""
-    design = make_design(SobolSampler(), UNIT)
+    design = make_design(SobolSpec(), UNIT)
     unit_ND = np.array([list(design.point(i).values()) for i in range(first, first + 512)], dtype=float)
     for axis in range(3):
         assert sorted(np.floor(unit_ND[:, axis] * 512)) == list(range(512))
@@ -73,7 +73,7 @@ def test_every_block_of_a_sobol_design_fills_each_axis_and_each_plane_evenly(fir
 
 
 def test_random_points_are_uniform_on_every_axis_and_independent_between_axes_and_indices() -> None:
-    design = make_design(RandomSampler(), UNIT)
+    design = make_design(RandomSpec(), UNIT)
     unit_ND = np.array([list(design.point(i).values()) for i in range(2000)], dtype=float)
     for axis in range(3):
         assert stats.kstest(unit_ND[:, axis], "uniform").pvalue > 1e-4
@@ -82,7 +82,7 @@ def test_random_points_are_uniform_on_every_axis_and_independent_between_axes_an
 
 
 def test_a_grid_visits_every_combination_once_and_then_ends() -> None:
-    spec = GridSampler(levels={"depth": 3}, default_levels=4)
+    spec = GridSpec(levels={"depth": 3}, default_levels=4)
     design = make_design(spec)
     num_points = spec.num_points(SPACE)
     assert num_points == 3 * 4 * 2 * 4
@@ -96,10 +96,10 @@ def test_a_grid_visits_every_combination_once_and_then_ends() -> None:
 
 def test_a_grid_of_few_integers_has_no_level_twice() -> None:
     space = SearchSpace({"depth": Integer(2, 4), "x": Real(0.0, 1.0)})
-    spec = GridSampler(default_levels=8)
+    spec = GridSpec(default_levels=8)
     assert spec.num_points(space) == 3 * 8
     assert spec.faults(space, budget_trials=24, replicates=1) == []
 
 
 def test_an_adaptive_sampler_is_no_design() -> None:
-    assert design_of(TpeSampler(), SPACE, 3) is None
+    assert design_of(TpeSpec(), SPACE, 3) is None

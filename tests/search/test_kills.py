@@ -11,11 +11,11 @@ from pathlib import Path
 import optuna
 import pytest
 
-from gradstab.loop.ports import Telling
+from gradstab.loop.ports import TrialValue
 from gradstab.search.history import ATTRIBUTE_PREFIX
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.search.storages import open_storage
-from gradstab.study.sampler_spec import AnySampler, BoundarySampler, SobolSampler, TpeSampler
+from gradstab.study.sampler_spec import AnySampler, BoundarySpec, SobolSpec, TpeSpec
 from gradstab.study.space import Choice, LogReal, SearchSpace
 from tests.problems import RATIO
 
@@ -23,14 +23,14 @@ SPACE = SearchSpace({"init_scale": LogReal(0.5, 4.0), "activation": Choice(("rel
 
 DRIVER = """
 import sys
-from gradstab.loop.ports import Telling
+from gradstab.loop.ports import TrialValue
 from tests.search.test_kills import SPECS, make_searcher
 searcher = make_searcher(sys.argv[1], SPECS[sys.argv[2]])
 for proposal in searcher.ask(4):
-    searcher.tell(Telling(proposal.number, 0.5, {"R": 0.25}))
+    searcher.tell(TrialValue(proposal.number, 0.5, {"R": 0.25}))
 """
 
-SPECS: dict[str, AnySampler] = {"sobol": SobolSampler(), "tpe": TpeSampler(), "boundary": BoundarySampler()}
+SPECS: dict[str, AnySampler] = {"sobol": SobolSpec(), "tpe": TpeSpec(), "boundary": BoundarySpec()}
 
 
 def make_searcher(url: str, spec: AnySampler) -> OptunaSearcher:
@@ -63,17 +63,17 @@ def test_killed_inside_ask_the_last_trial_is_completed_and_numbers_go_on(tmp_pat
     assert all(list(p.point) == ["init_scale", "activation"] for p in running)
     assert [p.number for p in searcher.ask(1)] == [3]
     if sampler == "sobol":
-        assert list(running) == make_searcher(f"journal:{tmp_path / 'undisturbed.log'}", SobolSampler()).ask(3)
+        assert list(running) == make_searcher(f"journal:{tmp_path / 'undisturbed.log'}", SobolSpec()).ask(3)
 
 
 def test_killed_between_attributes_and_tell_the_trial_is_told_again_once(tmp_path: Path) -> None:
     url = f"journal:{tmp_path / 'journal.log'}"
     drive_and_kill(url, "sobol", "tell:2")
-    searcher = make_searcher(url, SobolSampler())
+    searcher = make_searcher(url, SobolSpec())
     state = searcher.state()
     assert state.told == {0}
     assert [p.number for p in state.running] == [1, 2, 3]
-    searcher.tell(Telling(1, -0.5, {"R": 1.5}))
+    searcher.tell(TrialValue(1, -0.5, {"R": 1.5}))
     trial = optuna.load_study(study_name="study", storage=open_storage(url, "study").storage).trials[1]
     assert trial.value == -0.5
     assert trial.user_attrs == {ATTRIBUTE_PREFIX + "R": 1.5}

@@ -12,16 +12,16 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from gradstab.errors import StorageError
-from gradstab.loop.ports import Proposal, Telling
-from gradstab.search.postgresql import HeldError, SupersededError, take_over
+from gradstab.errors import StorageError, StudyHeldError
+from gradstab.loop.ports import Proposal, TrialValue
+from gradstab.search.postgresql import SupersededError, take_over
 from gradstab.search.searcher import OptunaSearcher
-from gradstab.study.sampler_spec import AnySampler, SobolSampler, TpeSampler
+from gradstab.study.sampler_spec import AnySampler, SobolSpec, TpeSpec
 from gradstab.study.space import LogReal, Real, SearchSpace
 from tests.search.storages import Server, postgresql_server
 
 SPACE = SearchSpace({"init_scale": LogReal(0.5, 4.0), "momentum": Real(0.0, 0.9)})
-SPECS: dict[str, AnySampler] = {"sobol": SobolSampler(), "tpe": TpeSampler()}
+SPECS: dict[str, AnySampler] = {"sobol": SobolSpec(), "tpe": TpeSpec()}
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +117,8 @@ def test_a_connection_cut_anywhere_in_tell_tells_once(drivers: Drivers, moment: 
     searcher = drivers()
     searcher.ask(2)
     with cut_before(searcher, moment, which) as cut:
-        searcher.tell(Telling(0, 0.5, {"R": 0.25}))
-        searcher.tell(Telling(1, -0.5))
+        searcher.tell(TrialValue(0, 0.5, {"R": 0.25}))
+        searcher.tell(TrialValue(1, -0.5))
     assert cut == [1]
     state = searcher.state()
     assert state.told == {0, 1}
@@ -134,7 +134,7 @@ def test_a_server_that_is_down_for_a_while_is_waited_for(drivers: Drivers, serve
     thread = threading.Timer(2.0, server.start)
     thread.start()
     try:
-        searcher.tell(Telling(0, 0.5))
+        searcher.tell(TrialValue(0, 0.5))
         more = searcher.ask(2)
     finally:
         thread.join()
@@ -151,7 +151,7 @@ def test_patience_ends_in_one_sentence_and_the_next_driver_goes_on(drivers: Driv
     server.stop()
     try:
         with pytest.raises(StorageError, match="must be reachable and writable, but: ") as caught:
-            searcher.tell(Telling(0, 0.5))
+            searcher.tell(TrialValue(0, 0.5))
     finally:
         server.start()
     assert "\n" not in str(caught.value)
@@ -162,9 +162,9 @@ def test_patience_ends_in_one_sentence_and_the_next_driver_goes_on(drivers: Driv
 def test_a_second_driver_is_refused_while_the_first_one_lives(drivers: Drivers) -> None:
     first = drivers()
     first.ask(1)
-    with pytest.raises(HeldError, match=r"process \d+ on .* holds it in PostgreSQL: .*--force"):
+    with pytest.raises(StudyHeldError, match=r"process \d+ on .* holds it in PostgreSQL: .*--force"):
         drivers()
-    first.tell(Telling(0, 0.5))
+    first.tell(TrialValue(0, 0.5))
     first.close()
     assert drivers().state().told == {0}
 
@@ -174,13 +174,13 @@ def test_a_driver_that_was_taken_over_stops_at_its_next_write(drivers: Drivers) 
     first.ask(2)
     take_over(drivers.url, drivers.name)
     second = drivers()
-    for write in (lambda: first.tell(Telling(0, 9.0)), lambda: first.ask(1), lambda: first.tell_failure(1, "no")):
+    for write in (lambda: first.tell(TrialValue(0, 9.0)), lambda: first.ask(1), lambda: first.tell_failure(1, "no")):
         with pytest.raises(SupersededError, match=r"process \d+ on .* has taken it over: this driver stops"):
             write()
     assert SupersededError.exit_code == 4
     state = second.state()
     assert (state.told, state.failed, [p.number for p in state.running]) == (frozenset(), frozenset(), [0, 1])
-    second.tell(Telling(0, 0.5))
+    second.tell(TrialValue(0, 0.5))
     assert second.state().told == {0}
 
 
@@ -190,12 +190,12 @@ def test_a_driver_that_slept_through_another_s_work_tells_nothing(drivers: Drive
     first.ask(2)
     cut_connections(drivers.url)
     second = drivers()
-    second.tell(Telling(0, 0.5))
+    second.tell(TrialValue(0, 0.5))
     with pytest.raises(SupersededError):
-        first.tell(Telling(1, 9.0))
+        first.tell(TrialValue(1, 9.0))
     second.close()
     with pytest.raises(SupersededError):
-        first.tell(Telling(1, 9.0))
+        first.tell(TrialValue(1, 9.0))
     assert [p.number for p in drivers().state().running] == [1]
 
 
@@ -218,7 +218,7 @@ def test_the_lock_is_kept_by_the_server_until_the_lost_connection_ends(drivers: 
         kept.execute("SELECT pg_advisory_lock(%s)", [_key(drivers.name, epoch)])
         begin = time.monotonic()
         threading.Timer(1.0, lambda: kept.execute("SELECT pg_advisory_unlock_all()")).start()
-        first.tell(Telling(0, 0.5))
+        first.tell(TrialValue(0, 0.5))
         assert time.monotonic() - begin > 0.9
     assert "the server still keeps the lock" in drivers.said[0]
 
@@ -249,7 +249,7 @@ def test_a_commit_under_way_is_waited_for_by_the_one_who_takes_over(drivers: Dri
 def test_a_driver_has_one_connection_however_much_it_asks(drivers: Drivers) -> None:
     searcher = drivers()
     for proposal in searcher.ask(40):
-        searcher.tell(Telling(proposal.number, 0.5))
+        searcher.tell(TrialValue(proposal.number, 0.5))
     with psycopg.connect(drivers.url) as connection:
         count = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
@@ -262,5 +262,5 @@ def test_a_driver_has_one_connection_however_much_it_asks(drivers: Drivers) -> N
 def test_other_spellings_of_the_scheme_mean_the_same(drivers: Drivers, spelled: str) -> None:
     drivers().ask(1)
     drivers.url = drivers.url.replace("postgresql", spelled)
-    with pytest.raises(HeldError):
+    with pytest.raises(StudyHeldError):
         drivers()

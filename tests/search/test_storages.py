@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from gradstab.errors import StorageError, UsageError
-from gradstab.loop.ports import Telling
+from gradstab.loop.ports import TrialValue
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.search.storages import open_storage
-from gradstab.study.sampler_spec import SobolSampler
+from gradstab.study.sampler_spec import SobolSpec
 from gradstab.study.space import LogReal, Real, SearchSpace, Value
 from gradstab.system.storage_url import without_password
 
@@ -21,7 +21,7 @@ SPACE = SearchSpace({"init_scale": LogReal(0.5, 4.0), "momentum": Real(0.0, 0.9)
 
 
 def make_searcher(url: str) -> OptunaSearcher:
-    return OptunaSearcher(url, "study", SPACE, SobolSampler(), study_seed=5)
+    return OptunaSearcher(url, "study", SPACE, SobolSpec(), study_seed=5)
 
 
 @pytest.mark.parametrize("torn", [b"{", b'{"op_code":6,"worker_id":"w","trial_id":0,"state":1,"val', b"\0" * 70_000])
@@ -29,7 +29,7 @@ def test_a_torn_last_line_is_cut_off_and_nothing_else(tmp_path: Path, torn: byte
     path = tmp_path / "journal.log"
     searcher = make_searcher(f"journal:{path}")
     asked = searcher.ask(3)
-    searcher.tell(Telling(0, 0.5))
+    searcher.tell(TrialValue(0, 0.5))
     whole = path.read_bytes()
     path.write_bytes(whole + torn)
     reopened = make_searcher(f"journal:{path}")
@@ -45,7 +45,7 @@ def test_every_truncation_of_a_journal_can_be_opened(tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     searcher = make_searcher(f"journal:{path}")
     design = searcher.ask(2)
-    searcher.tell(Telling(0, 0.5, {"R": 0.1}))
+    searcher.tell(TrialValue(0, 0.5, {"R": 0.1}))
     whole = path.read_bytes()
     for size in range(0, len(whole), 37):
         path.write_bytes(whole[:size])
@@ -131,7 +131,7 @@ def test_a_trial_that_storage_never_saw_is_named(tmp_path: Path) -> None:
     searcher = make_searcher(f"journal:{tmp_path / 'journal.log'}")
     searcher.ask(1)
     with pytest.raises(StorageError, match="must hold trial 7, but does not"):
-        searcher.tell(Telling(7, 0.5))
+        searcher.tell(TrialValue(7, 0.5))
 
 
 def test_a_second_writer_is_noticed(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def npz_of(declared: Study) -> Npz:
 
 def adopted(folder: StudyFolder, given: Study) -> None:
     folder.path.mkdir(exist_ok=True)
-    folder.adopt(folder.recognised(given), None)
+    folder.claim(folder.with_known_data(given), None)
 
 
 def test_the_same_file_elsewhere_is_the_same_study_and_another_file_is_not(tmp_path):
@@ -60,7 +60,7 @@ def test_a_study_that_began_when_paths_counted_goes_on_by_its_path(tmp_path):
     path = saved(tmp_path / "data")
     folder = StudyFolder.of(tmp_path, "s")
     folder.path.mkdir()
-    folder.adopt(study(path), None)
+    folder.claim(study(path), None)
     assert "sha256" not in json.dumps(folder.study().dump())
     before = folder.study().fingerprint()
     adopted(folder, study(path))
@@ -71,16 +71,16 @@ def test_a_study_that_began_when_paths_counted_goes_on_by_its_path(tmp_path):
 
 def test_a_hash_that_a_person_gives_is_held_against_the_file(tmp_path):
     path = saved(tmp_path)
-    known = study(path).identified()
-    assert study(path, sha256=npz_of(known).sha256).identified() == known
+    known = study(path).with_data_hash()
+    assert study(path, sha256=npz_of(known).sha256).with_data_hash() == known
     assert Study.model_validate(known.dump()).fingerprint() == known.fingerprint()
     assert differences(known.fingerprinted(), study(path, sha256="0" * 64).fingerprinted()) != []
     with pytest.raises(
         DataError, match=f"must be the file with SHA-256 {'0' * 64}, got one with {npz_of(known).sha256}"
     ):
-        study(path, sha256="0" * 64).identified()
+        study(path, sha256="0" * 64).with_data_hash()
     with pytest.raises(DataError, match="data must be in a file that can be read"):
-        Npz(path=tmp_path / "none.npz").identified()
+        Npz(path=tmp_path / "none.npz").with_data_hash()
 
 
 def test_what_was_measured_can_be_read_when_the_data_is_gone(tmp_path):
@@ -93,4 +93,4 @@ def test_what_was_measured_can_be_read_when_the_data_is_gone(tmp_path):
     assert folder.study().data.shape() == before.data.shape()
     assert (before.data.shape().num_rows, before.data.shape().num_classes) == (200, 2)
     with pytest.raises(DataError, match="data must be in a file that can be read"):  # but not trained on
-        folder.study().identified()
+        folder.study().with_data_hash()

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from gradstab.errors import GradstabError, UsageError
+from gradstab.errors import GradstabError, StudyHeldError, UsageError
 from gradstab.record.study_folder import StudyFolder
-from gradstab.session.study_lock import driving
+from gradstab.session.study_lock import hold_study
 from gradstab.study.settings import Setting, Settings
 from gradstab.system import file_lock
-from gradstab.system.file_lock import HeldError, held, holder_of
+from gradstab.system.file_lock import held, holder_of
 
 ELSEWHERE = "process 7 on another-machine, since 2026-01-01 00:00:00 UTC"
 HOLD = "import sys, time; from pathlib import Path; from gradstab.system.file_lock import held\nwith held(Path(sys.argv[1]), 'it'):\n  print('held', flush=True); time.sleep(60)"  # fmt: skip
@@ -42,7 +42,7 @@ def test_a_second_holder_is_told_who_holds_it_and_a_killed_one_holds_nothing(tmp
         assert process.stdout.readline() == "held\n"
         with (
             pytest.raises(
-                HeldError, match=f"it must be driven by one process at a time, but process {process.pid} on "
+                StudyHeldError, match=f"it must be driven by one process at a time, but process {process.pid} on "
             ),
             held(path, "it"),
         ):
@@ -63,7 +63,7 @@ def test_a_living_holder_on_another_machine_is_seen_though_its_lock_is_not(tmp_p
     heart = threading.Thread(target=file_lock._beat, args=(path, ended))
     heart.start()
     try:
-        with pytest.raises(HeldError, match="process 7 on another-machine"), held(path, "it"):
+        with pytest.raises(StudyHeldError, match="process 7 on another-machine"), held(path, "it"):
             pass
     finally:
         ended.set()
@@ -89,21 +89,21 @@ def test_the_holder_s_heart_beats(tmp_path):
 def test_a_storage_file_has_one_driver_whatever_the_results_folder(tmp_path, scheme):
     shared = f"{scheme}{tmp_path / 'shared' / 'storage'}"
     one, two = StudyFolder.of(tmp_path / "one", "s"), StudyFolder.of(tmp_path / "two", "t")
-    with driving(one, settings(tmp_path, shared)):
+    with hold_study(one, settings(tmp_path, shared)):
         refusal = pytest.raises(GradstabError, match=r"the storage file .* must be driven by one process .*postgresql:")
-        with refusal, driving(two, settings(tmp_path, shared)):
+        with refusal, hold_study(two, settings(tmp_path, shared)):
             pass
-        with driving(two, settings(tmp_path, f"journal:{two.path / 'optuna.journal'}")):
+        with hold_study(two, settings(tmp_path, f"journal:{two.path / 'optuna.journal'}")):
             pass
 
 
 def test_a_file_cannot_be_taken_over_and_optuna_and_mlflow_need_two_databases(tmp_path):
     folder = StudyFolder.of(tmp_path, "s")
     refusal = pytest.raises(UsageError, match="--force must have PostgreSQL as storage, got journal:/a")
-    with refusal, driving(folder, settings(tmp_path, "journal:/a"), force=True):
+    with refusal, hold_study(folder, settings(tmp_path, "journal:/a"), force=True):
         pass
     refusal = pytest.raises(UsageError, match=r"must be two databases, got postgresql://me:\*\*\*@h/db")
-    with refusal, driving(folder, settings(tmp_path, "postgresql://me:x@h/db", "postgresql://other:y@h/db")):
+    with refusal, hold_study(folder, settings(tmp_path, "postgresql://me:x@h/db", "postgresql://other:y@h/db")):
         pass
 
 

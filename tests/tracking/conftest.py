@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gradstab.record.segments import Record, write_segment
-from gradstab.record.shipping_order import TrackingJob, save_job
+from gradstab.record.shipping_order import ShippingOrder, save_order
 from gradstab.stability.judgement import Criterion
 from gradstab.tracking.mlflow_store import prepare_environment
 
@@ -56,7 +56,7 @@ def make_folder(tmp_path: Path, empty_database: Path) -> MakeFolder:
             "in_flight": (12, 13, 14, 20),
             "updated_ms": 1_700_000_100_000,
         }
-        save_job(folder, TrackingJob.model_validate({**given, **job}))
+        save_order(folder, ShippingOrder.model_validate({**given, **job}))
         for index, batch in enumerate(records):
             write_segment(folder, index, batch)
         return folder

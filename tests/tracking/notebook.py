@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.store.entities.paged_list import PagedList
 
-from gradstab.record.shipping_order import load_job
+from gradstab.record.shipping_order import load_order
 from gradstab.tracking.retry import DriverEnd
 from gradstab.tracking.shipper import Shipper
 from gradstab.tracking.shipping_files import load_state
@@ -37,7 +37,7 @@ def ship(folder: Path, patience: float = 4.0) -> int:
 
 
 def client_of(folder: Path) -> MlflowClient:
-    uri = load_job(folder).uri
+    uri = load_order(folder).uri
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 

@@ -23,7 +23,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from gradstab.record.segments import Record, write_segment
-from gradstab.record.shipping_order import TrackingJob, save_job
+from gradstab.record.shipping_order import ShippingOrder, save_order
 from gradstab.record.study_folder import StudyFolder
 from gradstab.report.heat_maps import Canvas, write_heat_maps
 from gradstab.report.report import make_report
@@ -81,17 +81,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Pa
         }
     )  # fmt: skip
     held = StudyFolder.of(root, "pages")
-    held.adopt(study, None)
+    held.claim(study, None)
     write_segment(folder, 0, records())
     make_report(Results(held))
     for number in (3, 4):
         write_heat_maps(records()[number], folder, Canvas())
-    job = TrackingJob(
+    job = ShippingOrder(
         study="pages", study_id=held.study_id(), uri=f"sqlite:///{root / 'mlflow.db'}",
         artifact_root=str(root / "artifacts"), question=QUESTION, study_file="study.py", resolved=study.dump(),
         versions={}, criterion=Criterion(), budget=60, counts={"done": 60}, updated_ms=1_700_000_000_000,
     )  # fmt: skip
-    save_job(folder, job)
+    save_order(folder, job)
     prepare_environment()
     assert ship(folder) == 0
     return folder

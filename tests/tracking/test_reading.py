@@ -12,7 +12,7 @@ import pytest
 from gradstab import load_results
 from gradstab.errors import GradstabError, UsageError
 from gradstab.record.segments import segment_paths
-from gradstab.record.shipping_order import load_job
+from gradstab.record.shipping_order import load_order
 from gradstab.report.findings import find
 from gradstab.report.pictures import all_pictures
 from gradstab.study.study import Study
@@ -39,14 +39,14 @@ def folder(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     records = make_mixed_records(12)
     folder = make_folder([records[:6], records[6:]], name="shared", study="shared", resolved=STUDY.dump())
-    content = {"schema_version": 1, "study_id": load_job(folder).study_id, "study": STUDY.dump()}
+    content = {"schema_version": 1, "study_id": load_order(folder).study_id, "study": STUDY.dump()}
     (folder / "study.json").write_text(json.dumps(content), encoding="utf-8")
     ship(folder)
     return folder
 
 
 def test_results_from_mlflow_alone_are_those_of_the_driver(folder: Path, tmp_path: Path) -> None:
-    uri = load_job(folder).uri
+    uri = load_order(folder).uri
     here = load_results(folder)
     for there in (load_results(uri), load_results("shared", tracking=uri, results=str(tmp_path / "none"))):
         assert there.folder.path != folder
@@ -64,7 +64,7 @@ def test_phase_diagram_and_figures_of_another_machine_are_those_of_the_driver(
     folder = make_folder(name="driver", study="planted", **known)
     shutil.copytree(planted.path, folder, dirs_exist_ok=True)
     ship(folder)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", load_job(folder).uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", load_order(folder).uri)
     here = load_results(folder)
     table, diagram, figures = here.trials, here.phase_diagram(), all_pictures(find(here))
     folder.rename(tmp_path / "out of reach")
@@ -84,7 +84,7 @@ def test_phase_diagram_and_figures_of_another_machine_are_those_of_the_driver(
 
 
 def test_what_is_in_the_cache_is_not_fetched_again(folder: Path) -> None:
-    uri = load_job(folder).uri
+    uri = load_order(folder).uri
     cached = load_results(uri).folder.path
     stamps = {path.name: path.stat().st_mtime_ns for path in segment_paths(cached)}
     load_results(uri)
@@ -97,12 +97,12 @@ def test_a_machine_without_the_study_asks_the_store_that_is_set(
     monkeypatch.setenv("GRADSTAB_RESULTS", str(tmp_path / "empty"))
     with pytest.raises(UsageError, match="'shared'"):
         load_results("shared")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", load_job(folder).uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", load_order(folder).uri)
     assert len(load_results("shared").trials) == 12
 
 
 def test_faults_are_one_sentence(folder: Path) -> None:
-    uri = load_job(folder).uri
+    uri = load_order(folder).uri
     with pytest.raises(UsageError, match="must hold the study 'other', but has none"):
         load_results("other", tracking=uri)
     with pytest.raises(GradstabError, match=r"readable from MLflow at http://127\.0\.0\.1:9, but"):

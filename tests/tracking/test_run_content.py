@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gradstab.record.segments import Record
-from gradstab.record.shipping_order import TrackingJob
+from gradstab.record.shipping_order import ShippingOrder
 from gradstab.record.trajectory import LAYER_STATISTICS
 from gradstab.stability.judgement import Criterion, judge
 from gradstab.study.recipe import ACTIVATIONS
@@ -25,7 +25,7 @@ def content_of(record: Record, **job: Any) -> RunContent:
         "criterion": Criterion(), "budget": 1000, "updated_ms": 0,
     }  # fmt: skip
     judgement = None if record.trajectory is None else judge(record.trajectory, Criterion())
-    return run_content(record, judgement, TrackingJob.model_validate({**given, **job}))
+    return run_content(record, judgement, ShippingOrder.model_validate({**given, **job}))
 
 
 SHAPES: list[dict[str, Any]] = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gradstab.record.shipping_order import TrackingJob
+from gradstab.record.shipping_order import ShippingOrder
 from gradstab.stability.judgement import Criterion, judge
 from gradstab.study.recipe import ACTIVATIONS
 from gradstab.tracking.links import MAP_ID
@@ -50,8 +50,8 @@ POINTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def job_of(space: dict[str, Any]) -> TrackingJob:
-    return TrackingJob.model_validate(
+def job_of(space: dict[str, Any]) -> ShippingOrder:
+    return ShippingOrder.model_validate(
         {
             "study": "s",
             "study_id": "id",

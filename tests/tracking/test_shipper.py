@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from gradstab.record.segments import segment_paths, write_segment
-from gradstab.record.shipping_order import load_job, save_job
+from gradstab.record.shipping_order import load_order, save_order
 from gradstab.record.trajectory import LAYER_STATISTICS
 from gradstab.tracking.retry import DriverEnd
 from gradstab.tracking.shipper import EXIT_WAITING, Shipper
@@ -23,9 +23,9 @@ from tests.tracking.notebook import client_of, parent_of, runs_of, ship, table_o
 def test_every_trial_becomes_one_run_under_the_study(make_folder: MakeFolder, tmp_path: Path) -> None:
     records = make_mixed_records(12)
     folder = make_folder([records[:5], records[5:]])
-    assert WaitingCounter(folder).waiting(load_job(folder).uri) == 12
+    assert WaitingCounter(folder).waiting(load_order(folder).uri) == 12
     assert ship(folder) == 0
-    assert WaitingCounter(folder).waiting(load_job(folder).uri) == 0
+    assert WaitingCounter(folder).waiting(load_order(folder).uri) == 0
     assert WaitingCounter(folder).waiting("http://another-store") == 12
 
     parent, trials = parent_of(folder), trials_of(folder)
@@ -77,8 +77,8 @@ def test_moments_with_nothing_new_add_no_points(make_folder: MakeFolder, monkeyp
         ]
 
         def wait(self, seconds: float) -> None:
-            job = load_job(folder)
-            save_job(folder, job.model_copy(update={"updated_ms": job.updated_ms + 2000, **self.news.pop(0)}))
+            job = load_order(folder)
+            save_order(folder, job.model_copy(update={"updated_ms": job.updated_ms + 2000, **self.news.pop(0)}))
             if not self.news:
                 self.say_finish(4.0)
 
@@ -99,7 +99,7 @@ def test_a_study_stopped_early_does_not_look_as_if_it_ran(make_folder: MakeFolde
     folder = make_folder([make_mixed_records(3)])
     ship(folder)
     assert parent_of(folder).info.status == "KILLED"
-    save_job(folder, load_job(folder).model_copy(update={"budget": 3}))
+    save_order(folder, load_order(folder).model_copy(update={"budget": 3}))
     ship(folder)
     assert parent_of(folder).info.status == "FINISHED"
 
@@ -259,7 +259,7 @@ def test_a_damaged_segment_waits_and_holds_up_no_other(make_folder: MakeFolder) 
     damaged.write_bytes(damaged.read_bytes()[:-100])
     assert ship(folder) == EXIT_WAITING
     assert sorted(trials_of(folder)) == [2, 3]
-    assert load_cursor(folder, load_job(folder).uri).shipped == {segment_paths(folder)[1].name}
+    assert load_cursor(folder, load_order(folder).uri).shipped == {segment_paths(folder)[1].name}
 
 
 def test_an_old_mlruns_folder_in_the_working_directory_does_not_matter(
@@ -289,7 +289,7 @@ def test_a_trial_costs_less_than_40_ms(make_folder: MakeFolder) -> None:
     trials = [make_record(number, point={"depth": 64, "clip": True}) for number in range(count)]
     folder = make_folder([[make_record(count)], trials])
     ship(folder)
-    client = MlflowClient(tracking_uri=load_job(folder).uri)
+    client = MlflowClient(tracking_uri=load_order(folder).uri)
     for run in runs_of(folder, "trial"):
         client.delete_run(run.info.run_id)
     (folder / CURSOR_NAME).unlink()

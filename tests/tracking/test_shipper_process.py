@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gradstab.record.segments import segment_paths, write_segment
-from gradstab.record.shipping_order import load_job
+from gradstab.record.shipping_order import load_order
 from gradstab.system.failpoints import VARIABLE
 from gradstab.tracking.shipper import EXIT_WAITING
 from gradstab.tracking.shipper_process import ShipperProcess
@@ -129,7 +129,7 @@ def test_a_server_that_is_away_then_loses_a_reply_gets_every_trial_once(
         assert table_of(folder, tmp_path)["trial"] == list(range(6))
 
     twin = make_folder([records], name="twin", study_id="00000000-twin", study="twin")
-    assert load_job(twin).uri.startswith("sqlite")
+    assert load_order(twin).uri.startswith("sqlite")
     assert ship(twin) == 0
     rows = {number: held.rows for number, held in trials_of(twin).items()}
     assert {number: held.rows for number, held in trials.items()} == rows

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from gradstab.study.recipe import ClipMode, Recipe
 from gradstab.training.clipping import Clipping
-from gradstab.training.layout import Layout, Section, scale_, scale_by_power_
+from gradstab.training.layout import FlatLayout, Section, scale_, scale_by_power_
 from gradstab.training.norms import section_norms, total_norms
 from tests import reference
 
-LAYOUT = Layout(4, (Section(4, 64), Section(2, 64), Section(4, 32)))
+LAYOUT = FlatLayout(4, (Section(4, 64), Section(2, 64), Section(4, 32)))
 CPU = torch.device("cpu")
 
 

@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 
 from gradstab.study.recipe import Recipe
-from gradstab.training.layout import Layout, Section
+from gradstab.training.layout import FlatLayout, Section
 from gradstab.training.optimizers import OPTIMIZERS
 from tests.reference import make_optimizer
 
-LAYOUT = Layout(3, (Section(3, 64), Section(3, 64), Section(2, 32), Section(1, 32)))
+LAYOUT = FlatLayout(3, (Section(3, 64), Section(3, 64), Section(2, 32), Section(1, 32)))
 SETTINGS = [
     ("sgd", {}),
     ("sgd", {"momentum": 0.9}),
@@ -74,7 +74,7 @@ def test_kept_members_go_on_with_their_own_state():
 def test_a_tiny_clip_factor_does_not_zero_a_huge_gradient():
     """lr x factor is 1e-40: zero as a float32, yet the step is 0.01."""
     recipe = Recipe(learning_rate=0.1, clip=True)
-    layout = Layout(1, (Section(1, 32),))
+    layout = FlatLayout(1, (Section(1, 32),))
     value, grad = torch.zeros(32), torch.full((32,), 1e38)
     OPTIMIZERS["sgd"]([recipe], layout, value).update(value, grad, torch.tensor([1e-39], dtype=torch.float64))
     torch.testing.assert_close(value, torch.full((32,), -0.01))

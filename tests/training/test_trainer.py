@@ -11,7 +11,7 @@ from torch import Tensor
 from gradstab.record.trajectory import STATISTICS, Trajectory
 from gradstab.study.data_spec import DataError
 from gradstab.study.recipe import ACTIVATIONS, Recipe, probe_steps
-from gradstab.training.layout import Layout, Section
+from gradstab.training.layout import FlatLayout, Section
 from gradstab.training.log import StackLog
 from gradstab.training.network import Network
 from gradstab.training.trainer import train
@@ -174,7 +174,7 @@ def test_another_family_goes_through_the_same_loop(digits):
 
     class Bowl:
         def __init__(self, recipes, seeds, data, device):
-            self.layout = Layout(len(recipes), (Section(len(recipes), 32),))
+            self.layout = FlatLayout(len(recipes), (Section(len(recipes), 32),))
             self.num_layers = 1
             self.value = torch.ones(self.layout.length, device=device)
             self.grad = torch.zeros_like(self.value)

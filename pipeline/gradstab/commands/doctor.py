@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gradstab.commands.exits import EXIT_FAILED
 from gradstab.commands.options import format_option, results_option
+from gradstab.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
     from gradstab.commands.terminal import Format

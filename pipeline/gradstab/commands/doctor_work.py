@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from gradstab.errors import StorageError
-from gradstab.loop.ports import Telling
-from gradstab.loop.recovery import restored
+from gradstab.loop.ports import TrialValue
+from gradstab.loop.recovery import restore_lost_trials
 from gradstab.loop.runner import told_attributes
 from gradstab.record.differences import Finding, Margin, Stored, storage_findings, tracking_findings, wrong_runs
 from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_paths
 from gradstab.record.study_folder import StudyFolder
 from gradstab.session.drive import Listener, open_searcher, sync
-from gradstab.session.study_lock import driving
+from gradstab.session.study_lock import hold_study
 from gradstab.stability.judgement import judge
 from gradstab.study.settings import Setting, Settings
 from gradstab.study.study import Study
@@ -28,9 +28,9 @@ def examine(folder: StudyFolder, settings: Settings) -> list[Finding]:
     """How the places differ; changes nothing.
 
     Raises:
-        HeldError: the study is being driven, and so differs all the time.
+        StudyHeldError: the study is being driven, and so differs all the time.
     """
-    with driving(folder, settings):
+    with hold_study(folder, settings):
         return _examined(folder, settings)
 
 
@@ -38,16 +38,16 @@ def repair(folder: StudyFolder, settings: Settings, listener: Listener) -> None:
     """Mend what can be mended without training. Doing it again changes nothing.
 
     Raises:
-        HeldError: the study is being driven.
+        StudyHeldError: the study is being driven.
         StorageError: storage or MLflow cannot be reached.
     """
     study = folder.study()
-    with driving(folder, settings):
+    with hold_study(folder, settings):
         for path in (*_damaged(folder.path), *_leftovers(folder.path)):
             path.rename(path.with_name(f"corrupt-{path.name.lstrip('.')}"))
         recorded, _ = _recorded(folder, study)
         with closing(open_searcher(study, settings, listener.found)) as searcher:  # mends a torn journal by opening
-            running = {proposal.number for proposal in restored(folder.path, searcher).running}
+            running = {proposal.number for proposal in restore_lost_trials(folder.path, searcher).running}
             for path in segment_paths(folder.path):
                 for record in read_segment(path):
                     if record.number in running:
@@ -99,9 +99,9 @@ def _tracking_findings(folder: StudyFolder, settings: Settings, study: Study) ->
 
 def _notebook(folder: StudyFolder, settings: Settings):  # type: ignore[no-untyped-def] # noqa: ANN202 - imported below
     os.environ.update(settings.mlflow_env)
-    from gradstab.tracking.inspection import Notebook
+    from gradstab.tracking.inspection import MlflowStudy
 
-    return Notebook(settings.tracking.value or "", folder.study_id())
+    return MlflowStudy(settings.tracking.value or "", folder.study_id())
 
 
 def _looked_at(settings: Settings, scratch: Path) -> tuple[Settings, int]:
@@ -136,11 +136,11 @@ def _recorded(folder: StudyFolder, study: Study) -> tuple[dict[int, Margin], lis
     return margins, sound
 
 
-def _telling(record: Record, study: Study) -> Telling | None:
+def _telling(record: Record, study: Study) -> TrialValue | None:
     if record.trajectory is None:
         return None
     judgement = judge(record.trajectory, study.criterion)
-    return Telling(record.number, judgement.margin, told_attributes(judgement))
+    return TrialValue(record.number, judgement.margin, told_attributes(judgement))
 
 
 def _damaged(folder: Path) -> list[Path]:

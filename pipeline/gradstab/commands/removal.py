@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 
 from gradstab.record.study_folder import StudyFolder
 from gradstab.session.drive import open_searcher
-from gradstab.session.study_lock import driving
+from gradstab.session.study_lock import hold_study
 from gradstab.study.settings import Settings
 from gradstab.system.storage_url import postgresql_url, storage_file, without_password
 
@@ -36,11 +36,11 @@ def remove(folder: StudyFolder, settings: Settings) -> None:
     """Remove them all.
 
     Raises:
-        HeldError: the study is being driven.
+        StudyHeldError: the study is being driven.
         StorageError: MLflow or storage cannot be reached; what is left is removed by doing it again.
     """
     url = settings.storage.value or ""
-    with driving(folder, settings):
+    with hold_study(folder, settings):
         _notebook(folder, settings).delete()
         if not _inside(folder, url):
             with closing(open_searcher(folder.study(), settings)) as searcher:
@@ -64,6 +64,6 @@ def _inside(folder: StudyFolder, url: str) -> bool:
 
 def _notebook(folder: StudyFolder, settings: Settings):  # type: ignore[no-untyped-def] # noqa: ANN202 - imported below
     os.environ.update(settings.mlflow_env)
-    from gradstab.tracking.inspection import Notebook
+    from gradstab.tracking.inspection import MlflowStudy
 
-    return Notebook(settings.tracking.value or "", folder.study_id())
+    return MlflowStudy(settings.tracking.value or "", folder.study_id())

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from gradstab.commands.draining import interrupts_drain
-from gradstab.commands.exits import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from gradstab.commands.options import format_option, results_option
+from gradstab.errors import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 
 if TYPE_CHECKING:
     from gradstab.commands.terminal import Format
@@ -54,7 +54,7 @@ def run(
     130 after Ctrl-C or SIGTERM.
     """
     from gradstab.commands.lookup import find_settings, find_study, results_flag
-    from gradstab.commands.summary import failures_text, print_run, written_report
+    from gradstab.commands.summary import failures_text, print_run, write_report_if_stale
     from gradstab.commands.terminal import ProgressLine, say
     from gradstab.record.study_folder import StudyFolder
     from gradstab.results.results import Results
@@ -80,7 +80,7 @@ def run(
             report=report,
         )
     found = Results(StudyFolder.of(settings.results_root(), declared.name))
-    page = written_report(found) if report and not ended.stopped else None
+    page = write_report_if_stale(found) if report and not ended.stopped else None
     print_run(found, settings, ended.waiting, output, page)
     for sentence in failures_text(found):
         say(sentence)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gradstab.commands.draining import drain_seconds
-from gradstab.commands.exits import EXIT_FAILED, EXIT_INTERRUPTED
+from gradstab.errors import EXIT_FAILED, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from gradstab.execution.jobs import ClusterJobs, Job

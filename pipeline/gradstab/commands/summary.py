@@ -57,7 +57,7 @@ def print_certificate(certificate: Certificate | None, error: float) -> None:
     print_rows(f"{asked}: {state} after {certificate.num_trials} trials", ["condition", "", "how it stands"], rows)
 
 
-def written_report(results: Results) -> Path | None:
+def write_report_if_stale(results: Results) -> Path | None:
     """The page of the study's report; None where it could not be written, which fails no run and is said."""
     from gradstab.report.report import make_report, page_of
 

@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from gradstab.commands.exits import EXIT_STORAGE
 from gradstab.commands.options import results_option
+from gradstab.errors import EXIT_STORAGE
 
 
 @click.command()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradstab.errors import GradstabError
 from gradstab.execution import job_entry
-from gradstab.execution.door import knock, use_token_at_hand
+from gradstab.execution.cluster_address import enable_token_auth, require_reachable
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -76,13 +76,13 @@ class ClusterJobs:
     def __init__(self, address: str) -> None:
         self._address = address
         if address.startswith(("http://", "https://")):
-            _knock(address.rstrip("/"))
+            _require_server(address.rstrip("/"))
         elif "://" in address:
             raise ClusterError(f"the address of a cluster's jobs must be http://HEAD:8265, got {address!r}")
         else:
             with self._said():
-                knock(address)
-            use_token_at_hand()
+                require_reachable(address)
+            enable_token_auth()
         self._client = self._connected()
 
     def _connected(self) -> JobSubmissionClient:
@@ -230,7 +230,7 @@ def _job(details: Any) -> Job | None:
     )
 
 
-def _knock(url: str) -> None:
+def _require_server(url: str) -> None:
     """Make sure that a Ray dashboard of a fitting version answers there and takes our token, before Ray is imported.
 
     A cluster that asks for a token gets ours, unless RAY_AUTH_MODE says otherwise; no other cluster is shown it.
@@ -257,7 +257,7 @@ def _knock(url: str) -> None:
 
 
 def _require_token(url: str) -> None:
-    if not use_token_at_hand():
+    if not enable_token_auth():
         raise ClusterError(
             f"the cluster at {url} must be shown its token, but there is none here: set RAY_AUTH_MODE=token and "
             "RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, a file)"

@@ -28,7 +28,7 @@ from ray.autoscaler.sdk import request_resources
 from ray.exceptions import RayError
 
 from gradstab.errors import GradstabError
-from gradstab.execution.door import knock
+from gradstab.execution.cluster_address import require_reachable
 from gradstab.loop.ports import Device, Slot
 
 _OBJECT_STORE_BYTES = 512 * 2**20  # results of a few packs; Ray would reserve 30 % of the machine
@@ -50,7 +50,7 @@ class ClusterLostError(GradstabError):
 
 
 @dataclass(frozen=True)
-class Demand:
+class SlotRequest:
     """Which slots a run wants.
 
     Attributes:
@@ -125,7 +125,7 @@ class Cluster:
         ExecutionError: the cluster cannot be reached, or does not fit.
     """
 
-    def __init__(self, address: str | None, demand: Demand) -> None:
+    def __init__(self, address: str | None, demand: SlotRequest) -> None:
         self._owns_ray = not ray.is_initialized()
         self.remote = address is not None
         self.asked = False
@@ -172,7 +172,7 @@ class Cluster:
         Ray's own calls hang on a head that is dead, also on one that dies as it is asked.
         """
         try:
-            knock(self._head or "")
+            require_reachable(self._head or "")
             alive = _within(_HEAD_PATIENCE, self._alive)
         except OSError as error:
             if time.monotonic() - self._answered > _HEAD_PATIENCE:
@@ -216,7 +216,7 @@ def _head_of(address: str | None) -> str:
     return str(ray.get_runtime_context().gcs_address)
 
 
-def _connect(address: str | None, demand: Demand) -> str:
+def _connect(address: str | None, demand: SlotRequest) -> str:
     """Join the cluster at an address, or start Ray here; the dashboard's URL where there is one."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address is not None:
@@ -224,7 +224,7 @@ def _connect(address: str | None, demand: Demand) -> str:
             quiet["runtime_env"] = {"py_modules": [str(Path(__file__).parent.parent)], "excludes": ["__pycache__"]}
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # else each refused attempt is a line of its own
         try:
-            knock(address)
+            require_reachable(address)
             with _ray_patient():
                 joined = ray.init(address=address, **quiet)
         except (ConnectionError, OSError, RayError, RuntimeError, ValueError) as error:

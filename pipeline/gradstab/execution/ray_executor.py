@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gradstab.execution.ray_cluster import Cluster, Demand, ExecutionError, Node
+from gradstab.execution.ray_cluster import Cluster, ExecutionError, Node, SlotRequest
 
 # isort: split
 # after ray_cluster, which sets what Ray reads when it is imported
@@ -27,7 +27,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from gradstab.errors import GradstabError
 from gradstab.execution.ray_worker import Worker
 from gradstab.execution.reasons import hang_of, loss_of, node_loss_of, reason_of
-from gradstab.loop.ports import Device, PackResult, Particular, Slot, SlowToStart, Work
+from gradstab.loop.ports import ChecksSlots, Device, PackResult, Slot, SupportsWarmUp, Work
 from gradstab.loop.trial import Trial
 
 _START_SECONDS = 60.0
@@ -36,7 +36,7 @@ _JOIN_SECONDS = 900.0  # that an autoscaler may take to bring the first node: cl
 
 
 @dataclass
-class _Seat:
+class _WorkerSlot:
     """A slot, the node it is on, and the actor that serves it now."""
 
     slot: Slot
@@ -45,10 +45,10 @@ class _Seat:
 
 
 @dataclass(frozen=True)
-class _Flight:
+class _RunningPack:
     """A pack in flight, and when (monotonic) it counts as hanging."""
 
-    seat: _Seat
+    seat: _WorkerSlot
     trials: tuple[Trial, ...]
     submitted_ms: int
     overdue_at: float
@@ -66,7 +66,7 @@ class RayExecutor:
         threads: of a CPU slot.
         report: hears where the dashboard of a cluster is, and in sentences which slots cannot be used and why.
 
-    Slots on which Particular work meets an obstacle are left out; the others go on.
+    Slots on which ChecksSlots work meets an obstacle are left out; the others go on.
 
     Raises:
         ExecutionError: the cluster cannot be reached, or (on the first look at `slots` or `idle`) it gave no worker
@@ -85,24 +85,24 @@ class RayExecutor:
         threads: int = 1,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._demand = Demand(num_slots, device, gpu_share, threads)
+        self._demand = SlotRequest(num_slots, device, gpu_share, threads)
         self._work = work
         self._report = report
         self._reported: set[str] = set()
         self._numbers = {"cpu": itertools.count(), "cuda": itertools.count()}
-        self._flights: dict[Any, _Flight] = {}
-        self._starting: dict[Any, _Seat] = {}
-        self._seats: list[_Seat] = []
-        self._idle: deque[_Seat] = deque()
+        self._flights: dict[Any, _RunningPack] = {}
+        self._starting: dict[Any, _WorkerSlot] = {}
+        self._seats: list[_WorkerSlot] = []
+        self._idle: deque[_WorkerSlot] = deque()
         self._known: set[str] = set()  # ids of nodes whose slots are taken
-        self._later: list[tuple[float, _Seat]] = []  # seats whose worker did not start, and when to try again
+        self._later: list[tuple[float, _WorkerSlot]] = []  # seats whose worker did not start, and when to try again
         self._awaited = False
         self._join_by = time.monotonic() + _JOIN_SECONDS
         self._cluster = Cluster(address, self._demand)
         if self._cluster.dashboard:
             report(f"Ray dashboard: {self._cluster.dashboard}")
         try:
-            self._welcome(self._cluster.nodes())
+            self._add_nodes(self._cluster.nodes())
         except BaseException:
             self.close()
             raise
@@ -140,21 +140,21 @@ class RayExecutor:
         except RayError:  # the actor is known to be dead already
             self._replace(seat)
             result = seat.actor.run.remote(pack)
-        self._flights[result] = _Flight(seat, pack, time.time_ns() // 10**6, time.monotonic() + seconds)
+        self._flights[result] = _RunningPack(seat, pack, time.time_ns() // 10**6, time.monotonic() + seconds)
 
     def wait(self, timeout: float) -> list[PackResult]:
         """Packs that ended: as soon as there is one, or none after `timeout` seconds."""
         self._follow_nodes()
         if not self._flights:
             if not self._seats:  # all nodes are gone, or none has come yet: wait for one to join
-                self._require_hope()
+                self._require_future_slots()
                 time.sleep(timeout)
             return []
         flying = list(self._flights)
         ended, _ = ray.wait(flying, num_returns=1, timeout=timeout)
         if ended:
             ended, _ = ray.wait(flying, num_returns=len(flying), timeout=0)
-        return [*(self._landed(result) for result in ended), *self._overdue()]
+        return [*(self._collect(result) for result in ended), *self._overdue()]
 
     def close(self) -> None:
         """Kill the workers, and Ray too where this executor started it; packs in flight are abandoned."""
@@ -166,7 +166,7 @@ class RayExecutor:
                 ray.kill(seat.actor, no_restart=True)
         self._cluster.close()
 
-    def _landed(self, result: Any) -> PackResult:
+    def _collect(self, result: Any) -> PackResult:
         flight = self._flights.pop(result)
         seat = flight.seat
         started_ms, trajectories, failure = flight.submitted_ms, None, None
@@ -207,15 +207,15 @@ class RayExecutor:
                 )
         return found
 
-    def _gone(self, seat: _Seat) -> bool:
+    def _gone(self, seat: _WorkerSlot) -> bool:
         """Whether the seat was lost with its node, which then offers nothing any more."""
         alive = {node.node_id for node in self._cluster.nodes(now=True)}
         if seat.node.node_id in alive:
             return False
-        self._leave(seat.node.node_id)
+        self._remove_node(seat.node.node_id)
         return True
 
-    def _leave(self, node_id: str) -> None:
+    def _remove_node(self, node_id: str) -> None:
         self._seats = [seat for seat in self._seats if seat.node.node_id != node_id]
         self._idle = deque(seat for seat in self._idle if seat.node.node_id != node_id)
         self._starting = {pending: seat for pending, seat in self._starting.items() if seat.node.node_id != node_id}
@@ -226,8 +226,8 @@ class RayExecutor:
         """Seats for nodes that joined; none for those that left. Workers that have started take their seats."""
         nodes = self._cluster.nodes()
         for node_id in self._known - {node.node_id for node in nodes}:
-            self._leave(node_id)
-        self._welcome(nodes)
+            self._remove_node(node_id)
+        self._add_nodes(nodes)
         due = [seat for at, seat in self._later if at < time.monotonic()]
         self._later = [(at, seat) for at, seat in self._later if seat not in due]
         for seat in due:
@@ -237,7 +237,7 @@ class RayExecutor:
             ready, _ = ray.wait(list(self._starting), num_returns=len(self._starting), timeout=0)
             self._seat_ready(ready)
 
-    def _welcome(self, nodes: Sequence[Node]) -> None:
+    def _add_nodes(self, nodes: Sequence[Node]) -> None:
         """Start a worker for every slot of nodes that are new, and return before they stand."""
         for node in nodes:
             if node.node_id in self._known:
@@ -248,24 +248,24 @@ class RayExecutor:
             taken = sum(self._demand.counts(seat.slot) for seat in seats)
             for slot in self._demand.on(node.resources, taken):
                 named = replace(slot, name=f"{slot.kind}-{next(self._numbers[slot.kind])}", node=node.name)
-                seat = _Seat(named, node, self._started(named, node))
+                seat = _WorkerSlot(named, node, self._started(named, node))
                 self._begin(seat)
-                if isinstance(self._work, SlowToStart):
-                    seat.actor.prepare.remote()  # nobody waits for it but the first pack, which meets its errors again
+                if isinstance(self._work, SupportsWarmUp):
+                    seat.actor.warm_up.remote()  # nobody waits for it but the first pack, which meets its errors again
 
-    def _replace(self, seat: _Seat) -> None:
+    def _replace(self, seat: _WorkerSlot) -> None:
         ray.kill(seat.actor, no_restart=True)  # an actor that is merely unreachable must not go on training
         seat.actor = self._started(seat.slot, seat.node)
 
-    def _restart(self, seat: _Seat) -> None:
+    def _restart(self, seat: _WorkerSlot) -> None:
         """Replace a worker whose end may take its time: the seat is taken again once the new one stands."""
         self._replace(seat)
         self._seats = [other for other in self._seats if other is not seat]
         self._begin(seat)
 
-    def _begin(self, seat: _Seat) -> None:
+    def _begin(self, seat: _WorkerSlot) -> None:
         """Let a new actor stand up, and say what keeps it from its slot if anything does."""
-        self._starting[seat.actor.ready.remote(isinstance(self._work, Particular))] = seat
+        self._starting[seat.actor.ready.remote(isinstance(self._work, ChecksSlots))] = seat
 
     def _started(self, slot: Slot, node: Node) -> Any:
         on_gpu = slot.kind == "cuda"
@@ -291,9 +291,11 @@ class RayExecutor:
         if not self._cluster.asked or (starting and not self._starting and not self._later):
             reason = reason or f"no slot was free within {_START_SECONDS:.0f} s"
             raise ExecutionError(f"a worker must start on Ray, but {reason}")
-        self._say(f"{self._demand.slots} slots were asked for and none is there yet: the run begins with the first")
+        self._report_once(
+            f"{self._demand.slots} slots were requested and none is there yet: the run starts with the first"
+        )
 
-    def _require_hope(self) -> None:
+    def _require_future_slots(self) -> None:
         """See whether a slot may still come, where there is none.
 
         Raises:
@@ -317,12 +319,12 @@ class RayExecutor:
             except RayError as error:
                 reason = f"node {seat.node.name} starts none on a {kind}: {str(error).strip().splitlines()[-1]}"
                 self._later.append((time.monotonic() + _RETRY_SECONDS, seat))
-                self._say(f"a worker must start on every slot, but {reason}; tried again every {_RETRY_SECONDS:.0f} s")
+                self._report_once(f"no worker started on a slot: {reason}; trying again every {_RETRY_SECONDS:.0f} s")
                 continue
             if obstacle is not None:
                 ray.kill(seat.actor, no_restart=True)
                 reason = f"node {seat.node.name} cannot train on its {kind}: {obstacle}"
-                self._say(f"{reason}; its {kind} slots are left out until that is mended and the study runs again")
+                self._report_once(f"{reason}; its {kind} slots are not used. Fix that, then run the study again")
                 continue
             self._join_by = math.inf  # nodes that have come may go and come again
             self._seats.append(seat)
@@ -330,7 +332,7 @@ class RayExecutor:
         self._seats.sort(key=lambda seat: (seat.slot.kind != "cuda", int(seat.slot.name.rpartition("-")[2])))
         return reason
 
-    def _say(self, sentence: str) -> None:
+    def _report_once(self, sentence: str) -> None:
         """Report once: the slots of a node, and every new try, meet the same."""
         if sentence not in self._reported:
             self._reported.add(sentence)

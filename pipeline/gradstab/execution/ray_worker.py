@@ -37,12 +37,12 @@ class Worker:
         self._work, self._slot = pickle.loads(pickled)
 
     def ready(self, particular: bool) -> str | None:
-        """Returns once the actor stands: what keeps a Particular work from its slot, if anything does."""
-        return self._work.obstacle(self._slot) if particular else None  # type: ignore[attr-defined]
+        """Returns once the actor stands: what keeps a ChecksSlots work from its slot, if anything does."""
+        return self._work.why_unusable(self._slot) if particular else None  # type: ignore[attr-defined]
 
-    def prepare(self) -> None:
+    def warm_up(self) -> None:
         """Spends the time until the first pack on what it needs."""
-        self._work.prepare()  # type: ignore[attr-defined]  # asked for only of a SlowToStart, which must not travel
+        self._work.warm_up()  # type: ignore[attr-defined]  # asked for only of a SupportsWarmUp, which must not travel
 
     def run(self, trials: tuple[Trial, ...]) -> tuple[int, int, list[Trajectory]]:
         """Start and end in ms since the epoch, and the trajectories."""

@@ -49,19 +49,19 @@ class Work(Protocol):
 
 
 @runtime_checkable
-class SlowToStart(Protocol):
+class SupportsWarmUp(Protocol):
     """Work that takes seconds before its first pack, which a worker may spend while there is no pack yet."""
 
-    def prepare(self) -> None:
+    def warm_up(self) -> None:
         """Load what every pack needs, once a process; `run` does it too where nobody did before."""
         ...
 
 
 @runtime_checkable
-class Particular(Protocol):
+class ChecksSlots(Protocol):
     """Work that not every slot is good for, and that can tell before its first pack."""
 
-    def obstacle(self, slot: Slot) -> str | None:
+    def why_unusable(self, slot: Slot) -> str | None:
         """What keeps this process from working on the slot, in a few words; None where nothing does."""
         ...
 
@@ -120,7 +120,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Telling:
+class TrialValue:
     """What storage is told of a finished trial: the margin to maximise and short attributes beside it."""
 
     number: int
@@ -166,19 +166,19 @@ class Searcher(Protocol):
         """
         ...
 
-    def tell(self, telling: Telling) -> None:
-        """Complete a running trial. Telling a finished one again does nothing."""
+    def tell(self, telling: TrialValue) -> None:
+        """Complete a running trial. TrialValue a finished one again does nothing."""
         ...
 
     def tell_failure(self, number: int, reason: str) -> None:
-        """End a running trial as FAIL. Telling a finished one again does nothing."""
+        """End a running trial as FAIL. TrialValue a finished one again does nothing."""
         ...
 
     def certificate(self) -> Certificate | None:
         """Where the study stands against its stop, by what storage was told; None where it has none."""
         ...
 
-    def together(self) -> AbstractContextManager[None]:
+    def batched_tells(self) -> AbstractContextManager[None]:
         """Tell different trials within: they may reach storage at the end only, in one write. Ask for none within."""
         ...
 

@@ -11,7 +11,7 @@ from gradstab.record.segments import CorruptSegmentError, read_segment, segment_
 from gradstab.study.space import Value
 
 
-def restored(folder: Path, searcher: Searcher) -> SearchState:
+def restore_lost_trials(folder: Path, searcher: Searcher) -> SearchState:
     """What storage holds, once trials that are on record and that it has lost are created in it again.
 
     They come back running, under their numbers and with their points; telling them is the loop's. A number between
@@ -35,23 +35,23 @@ def restored(folder: Path, searcher: Searcher) -> SearchState:
 
 
 @dataclass(frozen=True)
-class LeftOpen:
+class Remaining:
     """What a stored study still has to train, and how it counts.
 
     Attributes:
-        lost: told, but their record is gone.
-        cut_off: in flight when the last run stopped, or asked for again.
+        unrecorded: told, but their record is gone.
+        interrupted: in flight when the last run stopped, or asked for again.
         asked: trials that count toward the budget; retries do not.
         failed: trials that failed for good and were not asked for again.
     """
 
-    lost: list[Proposal]
-    cut_off: list[Proposal]
+    unrecorded: list[Proposal]
+    interrupted: list[Proposal]
     asked: int
     failed: int
 
 
-def left_open(searcher: Searcher, recorded: Set[int], budget: int, *, retry_failed: bool) -> LeftOpen:
+def find_remaining(searcher: Searcher, recorded: Set[int], budget: int, *, retry_failed: bool) -> Remaining:
     """What is to be done of what storage holds, once it has been told all that is on record.
 
     What an earlier run asked for beyond the budget waits for a larger one.
@@ -62,7 +62,7 @@ def left_open(searcher: Searcher, recorded: Set[int], budget: int, *, retry_fail
         state = searcher.state()
     ordinary = sorted({*state.told, *state.failed, *(p.number for p in state.running)} - state.retries.keys())
     wanted = {*ordinary[:budget], *state.retries}
-    return LeftOpen(
+    return Remaining(
         [searcher.proposal(number) for number in sorted(state.told - recorded) if number in wanted],
         [proposal for proposal in state.running if proposal.number not in recorded and proposal.number in wanted],
         len(ordinary[:budget]),

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from gradstab.loop.attempts import AttemptLog
 from gradstab.loop.packing import MAX_PACK_TRIALS, CostModel, DataShape, PackKey, pack_key, pack_length
-from gradstab.loop.ports import Executor, Kind, PackResult, Proposal, Searcher, Slot, Telling, Tracker
-from gradstab.loop.recovery import left_open, restored
+from gradstab.loop.ports import Executor, Kind, PackResult, Proposal, Searcher, Slot, Tracker, TrialValue
+from gradstab.loop.recovery import find_remaining, restore_lost_trials
 from gradstab.loop.slot_board import SlotBoard
 from gradstab.loop.speeds import Speeds
 from gradstab.loop.trial import Trial, trial_seed
@@ -31,7 +31,7 @@ from gradstab.record.segments import (
 from gradstab.stability.certificate import Certificate, write_certificate
 from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.study import Study
-from gradstab.system.failpoints import passage
+from gradstab.system.failpoints import failpoint
 
 TARGET_SECONDS = 3.0  # of work in a pack: long against a call to a worker, short against a person's patience
 FIRST_TARGET_SECONDS = 0.5  # before this machine's speed is known
@@ -113,7 +113,7 @@ class Runner:
         self._on_progress = on_progress
         self._shape: DataShape = study.data.shape()
         share = MOST_UNTOLD // max(1, len(executor.slots))
-        self._batch = max(1, study.replicates, min(study.sampler.asked_at_once(), share))
+        self._batch = max(1, study.replicates, min(study.sampler.ask_batch_size(), share))
         self._attempts = AttemptLog(folder / "attempts.jsonl")
         self._pending: dict[PackKey, deque[Trial]] = {}
         self._flying: dict[int, Trial] = {}
@@ -136,7 +136,7 @@ class Runner:
 
     def recover(self, *, retry_failed: bool = False) -> None:
         """Make storage agree with the record: tell what was recorded but not told, queue what was cut off or failed."""
-        state = restored(self._folder, self._searcher)
+        state = restore_lost_trials(self._folder, self._searcher)
         recorded: set[int] = set()
         for path in segment_paths(self._folder):
             self._next_segment = max(self._next_segment, segment_index(path) + 1)
@@ -146,14 +146,14 @@ class Runner:
                 path.rename(path.with_name(f"corrupt-{path.name}"))
                 self.set_aside.append(path)
                 continue
-            with self._searcher.together():
+            with self._searcher.batched_tells():
                 for record in records:
                     if record.number not in recorded:
                         recorded.add(record.number)
                         self._settle(record, told=record.number in state.told or record.number in state.failed)
-        left = left_open(self._searcher, recorded, self._study.budget.trials, retry_failed=retry_failed)
-        self.resumed = tuple(proposal.number for proposal in left.cut_off)
-        self._enqueue([*left.lost, *left.cut_off])
+        left = find_remaining(self._searcher, recorded, self._study.budget.trials, retry_failed=retry_failed)
+        self.resumed = tuple(proposal.number for proposal in left.interrupted)
+        self._enqueue([*left.unrecorded, *left.interrupted])
         self._asked, self.progress.failed = left.asked, left.failed
         self._look()
 
@@ -163,7 +163,7 @@ class Runner:
         while True:
             self.progress.seconds = time.monotonic() - self._begun
             # free slots go on before the books are kept; but an adaptive sampler must be told before it is asked
-            if not self._study.looks_back or not self._ended:
+            if not self._study.is_adaptive or not self._ended:
                 self._submit_packs()
             self._report()
             if self._ended:
@@ -177,7 +177,7 @@ class Runner:
 
     def _short_of_trials(self) -> bool:
         """Whether the time until a pack ends is well used by asking: there should be a pack in store for every slot."""
-        if self._stopping or self._study.looks_back or self._left() <= 0:
+        if self._stopping or self._study.is_adaptive or self._left() <= 0:
             return False
         return sum(map(len, self._pending.values())) < min(len(self._flying), MOST_IN_STORE)
 
@@ -220,7 +220,7 @@ class Runner:
         if not queued:
             return target
         left = self._left() + sum(map(len, self._pending.values()))
-        seconds_left = self.speeds.together(queued, left, self._executor.slots)
+        seconds_left = self.speeds.seconds_for(queued, left, self._executor.slots)
         return min(target, max(seconds_left / 2, 0.1 * target))
 
     def _left(self) -> int:
@@ -229,13 +229,13 @@ class Runner:
         return 0 if certified else self._study.budget.trials - self._asked
 
     def _may_ask(self, queued: int) -> bool:
-        return not self._study.looks_back or queued < self._batch
+        return not self._study.is_adaptive or queued < self._batch
 
     def _ask_for_a_pack(self, cost: CostModel) -> None:
         """Ask for whole points, about a pack, and put them in store."""
         left, replicates = self._left(), self._study.replicates
         points = -(-self._batch // replicates)
-        if not self._study.looks_back:
+        if not self._study.is_adaptive:
             typical = cost.seconds(self._study.recipe, self._shape)
             points = max(points, min(64, int(self._target_seconds(cost) / typical / replicates)))
         proposals = self._searcher.ask(min(left, points * replicates))
@@ -291,8 +291,8 @@ class Runner:
             return
         write_segment(self._folder, self._next_segment, records)
         self._next_segment += 1
-        passage("record")
-        with self._searcher.together():
+        failpoint("record")
+        with self._searcher.batched_tells():
             for record in records:
                 self._settle(record, told=False)
                 self.progress.new += 1
@@ -343,7 +343,7 @@ class Runner:
         judgement = judge(record.trajectory, self._study.criterion)
         self.progress.verdicts[judgement.verdict] += 1
         if not told:
-            self._searcher.tell(Telling(record.number, judgement.margin, told_attributes(judgement)))
+            self._searcher.tell(TrialValue(record.number, judgement.margin, told_attributes(judgement)))
 
     def _report(self) -> None:
         self.progress.in_flight = tuple(self._flying)

@@ -51,7 +51,7 @@ class Speeds:
             self.costs[kind] = self.of(kind).exhausted([trial.recipe for trial in result.trials], self._shape)
             self._too_large |= numbers
 
-    def together(self, trials: Sequence[Trial], count: int, slots: Sequence[Slot]) -> float:
+    def seconds_for(self, trials: Sequence[Trial], count: int, slots: Sequence[Slot]) -> float:
         """Seconds that all slots take for `count` trials like these, each doing what it is fast enough for."""
         kinds: Counter[Kind] = Counter([slot.kind for slot in slots] or ["cpu"])
         rate = 0.0

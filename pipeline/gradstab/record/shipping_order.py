@@ -21,7 +21,7 @@ Detail = Literal["summary", "full"]
 Beyond = Literal["boundary", "sample", "all", "none"]
 
 
-class TrackingJob(BaseModel):
+class ShippingOrder(BaseModel):
     """A study as its MLflow experiment shows it.
 
     Args:
@@ -70,7 +70,7 @@ class TrackingJob(BaseModel):
     updated_ms: int
 
 
-def save_job(folder: Path, job: TrackingJob) -> None:
+def save_order(folder: Path, job: ShippingOrder) -> None:
     """Put the job into a results folder, whole or not at all, readable by its owner only (a URI may hold a password).
 
     Raises:
@@ -79,7 +79,7 @@ def save_job(folder: Path, job: TrackingJob) -> None:
     replace_file(folder / FILE_NAME, job.model_dump_json(indent=1), durable=False)
 
 
-def load_job(folder: Path) -> TrackingJob:
+def load_order(folder: Path) -> ShippingOrder:
     """The job of a results folder.
 
     Raises:
@@ -87,7 +87,7 @@ def load_job(folder: Path) -> TrackingJob:
     """
     path = folder / FILE_NAME
     try:
-        return TrackingJob.model_validate_json(path.read_bytes())
+        return ShippingOrder.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise GradstabError(f"{path} must exist before results can be shipped; run the study to write it") from error
     except ValidationError as error:

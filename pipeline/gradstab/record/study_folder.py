@@ -41,10 +41,10 @@ class StudyFolder:
         """The study as it was declared here last."""
         return Study.model_validate(self._read()["study"])
 
-    def recognised(self, study: Study) -> Study:
+    def with_known_data(self, study: Study) -> Study:
         """The study as this folder knows studies: its data file by content, or by path where it began that way."""
         data = self._read()["study"].get("data", {}) if self.exists() else {}
-        return study if data.get("type") == "npz" and "sha256" not in data else study.identified()
+        return study if data.get("type") == "npz" and "sha256" not in data else study.with_data_hash()
 
     def study_id(self) -> str:
         """The study's unique id, given when its folder was made."""
@@ -72,7 +72,7 @@ class StudyFolder:
         """How many trials are on record, from the heads of the segments."""
         return len({number for path in segment_paths(self.path) for number in segment_numbers(path)})
 
-    def adopt(self, study: Study, source: Path | None, study_id: str | None = None) -> None:
+    def claim(self, study: Study, source: Path | None, study_id: str | None = None) -> None:
         """Make the folder this study's, or check that it is; budget, resources and tracking may have changed.
 
         Args:
@@ -108,7 +108,7 @@ class StudyFolder:
         """Hold the folder: only one process drives a study.
 
         Raises:
-            HeldError: another process holds it; says which.
+            StudyHeldError: another process holds it; says which.
         """
         make_folder(self.path)
         with held(self.lock_file, f"the study {self.path.name!r}"):

@@ -13,7 +13,7 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
-def one_thread(call: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+def single_threaded_blas(call: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """The function with BLAS held to one thread while it runs; what others set holds again afterwards.
 
     On two shared cores an ask at 2,000 trials took ten times the CPU with two threads.

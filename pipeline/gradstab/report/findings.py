@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradstab.regression.health import Health, check_health
-from gradstab.report.interval_table import EdgeErrors, Row, edge_errors, interval_table
-from gradstab.report.panels import Layout, layout_of
+from gradstab.report.interval_table import EdgeErrors, IntervalRow, edge_errors, interval_table
+from gradstab.report.panels import PanelLayout, layout_of
 from gradstab.report.trainable_depth import DepthScales, depth_scales
 from gradstab.results.results import Results
 from gradstab.stability.contributions import Contribution, contributions
@@ -62,8 +62,8 @@ class Findings:
     results: Results
     judged: tuple[Judged, ...]
     contributions: tuple[Contribution, ...]
-    layout: Layout | None
-    rows: tuple[Row, ...]
+    layout: PanelLayout | None
+    rows: tuple[IntervalRow, ...]
     theory: AgainstTheory
     health: tuple[Health, ...]
 
@@ -102,7 +102,7 @@ def find(results: Results) -> Findings:
     )
 
 
-def _against_theory(results: Results, rows: tuple[Row, ...], layout: Layout | None) -> AgainstTheory:
+def _against_theory(results: Results, rows: tuple[IntervalRow, ...], layout: PanelLayout | None) -> AgainstTheory:
     diagram = results.phase_diagram("R")
     assert isinstance(diagram.cells, Cloud)
     cell_MD = diagram.cells.unit_MD[:_CELLS_OF_THEORY]  # a prefix of a cloud is a cloud

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradstab.regression.coordinates import Array, idle
-from gradstab.report.panels import SCALES, Layout
+from gradstab.report.panels import SCALES, PanelLayout
 from gradstab.results.results import Results
 from gradstab.stability.spans import STEPS, Line, lines
 from gradstab.study.space import Choice, Value
@@ -32,7 +32,7 @@ class Predicted:
 
 
 @dataclass(frozen=True)
-class Row:
+class IntervalRow:
     """One line through the space.
 
     Attributes:
@@ -60,7 +60,7 @@ class EdgeErrors:
     worst: float
 
 
-def interval_table(results: Results, layout: Layout) -> list[Row]:
+def interval_table(results: Results, layout: PanelLayout) -> list[IntervalRow]:
     """Rows for every combination of choices and a few values of each other axis; along the init scale if it varies."""
     axes = results.study.space.axes
     axis = next((name for name in SCALES if name in axes and not isinstance(axes[name], Choice)), layout.x)
@@ -68,10 +68,10 @@ def interval_table(results: Results, layout: Layout) -> list[Row]:
     judged = lines(results.estimator, axis, held)
     ratio = judged if results.judged_by == ("R",) else lines(results.every_estimator.only("R"), axis, held)
     theory = _theory(results, axis, held) if axis in SCALES else [None] * len(held)
-    return [Row(*each) for each in zip(judged, ratio, theory, strict=True)]
+    return [IntervalRow(*each) for each in zip(judged, ratio, theory, strict=True)]
 
 
-def edge_errors(rows: list[Row]) -> EdgeErrors | None:
+def edge_errors(rows: list[IntervalRow]) -> EdgeErrors | None:
     """How far measured edges of R's band lie from predicted ones; None where there is nothing to compare."""
     errors = []
     for row in rows:
@@ -89,7 +89,7 @@ def edge_errors(rows: list[Row]) -> EdgeErrors | None:
     return EdgeErrors(len(errors), float(np.median(errors)), max(errors))
 
 
-def _held(results: Results, layout: Layout, axis: str) -> list[dict[str, Value]]:
+def _held(results: Results, layout: PanelLayout, axis: str) -> list[dict[str, Value]]:
     """The values of every other axis, as many levels each as rows allow."""
     axes = {name: other for name, other in results.study.space.items() if name != axis}
     for count in _LEVELS:

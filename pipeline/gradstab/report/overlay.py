@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gradstab.regression.coordinates import Array
-from gradstab.regression.single_threaded_blas import one_thread
+from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.report.axis_ticks import ticks
 from gradstab.report.contours import LEVELS, contour, probit
 from gradstab.report.html import Html, element, joined, picture, table
 from gradstab.report.page import criterion_options, document
-from gradstab.report.panels import Layout, layout_of, panel_plane
+from gradstab.report.panels import PanelLayout, layout_of, panel_plane
 from gradstab.report.phase_figure import AXIS_NAMES
 from gradstab.report.report import default_folder, write_files
 from gradstab.report.wording import band, percent, volume
@@ -48,7 +48,7 @@ class Compared:
         return self.first, self.second
 
 
-@one_thread
+@single_threaded_blas
 def make_comparison(first: Results, second: Results, folder: Path | None = None) -> Path:
     """Write the page that compares two studies and return its path; the second is judged by the first's criterion.
 
@@ -179,9 +179,13 @@ def _figure(compared: Compared) -> bytes | None:
 
 
 def _draw(
-    axes: Axes, comparison: Comparison, estimator: Estimator, layout: Layout, held: dict[str, bool | int | float | str],
+    axes: Axes,
+    comparison: Comparison,
+    estimator: Estimator,
+    layout: PanelLayout,
+    held: dict[str, bool | int | float | str],
     index: int,
-) -> None:  # fmt: skip
+) -> None:
     colour, style = _COLOURS[index], _STYLES[index]
     coordinates = comparison.diagram.cells.coordinates
     if layout.y is None:

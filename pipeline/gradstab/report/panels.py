@@ -34,7 +34,7 @@ _BINS = 5
 
 
 @dataclass(frozen=True)
-class Layout:
+class PanelLayout:
     """How a study's space is cut into planes.
 
     Attributes:
@@ -101,7 +101,7 @@ class Panel:
         return cells
 
 
-def layout_of(diagram: PhaseDiagram, found: Sequence[Contribution]) -> Layout | None:
+def layout_of(diagram: PhaseDiagram, found: Sequence[Contribution]) -> PanelLayout | None:
     """How the space of a cloud's diagram is cut, by what each axis contributes; None where no axis is numeric."""
     axes = diagram.cells.coordinates.space.axes
     share = {each.axis: each.of_region for each in found}
@@ -116,7 +116,7 @@ def layout_of(diagram: PhaseDiagram, found: Sequence[Contribution]) -> Layout | 
     if others:
         cut = others[0], tuple(dict.fromkeys(axes[others[0]].from_unit(unit) for unit in CUTS))
     kept, fixed = _choices(axes, share, diagram, MOST_COMBINATIONS if len(spanned) > 1 else MOST_LINES)
-    return Layout(spanned[0], spanned[1] if len(spanned) > 1 else None, kept, cut, {**best, **fixed})
+    return PanelLayout(spanned[0], spanned[1] if len(spanned) > 1 else None, kept, cut, {**best, **fixed})
 
 
 def _where_largest(diagram: PhaseDiagram, names: Sequence[str]) -> dict[str, Value]:
@@ -151,7 +151,7 @@ def _choices(
     return tuple(dict(zip(in_order, values, strict=True)) for values in combinations), fixed
 
 
-def panels(results: Results, layout: Layout, estimator: Estimator) -> list[Panel]:
+def panels(results: Results, layout: PanelLayout, estimator: Estimator) -> list[Panel]:
     """The panels of a layout under some responses, row by row of cuts.
 
     Raises:
@@ -178,7 +178,7 @@ def panels(results: Results, layout: Layout, estimator: Estimator) -> list[Panel
     return found
 
 
-def trials_near(results: Results, layout: Layout, held: Mapping[str, Value]) -> NDArray[np.int64]:
+def trials_near(results: Results, layout: PanelLayout, held: Mapping[str, Value]) -> NDArray[np.int64]:
     """Indices of the measured trials with a panel's choices, and nearest to its cut."""
     near = []
     for index, point in enumerate(results.measured.points):

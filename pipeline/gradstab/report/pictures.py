@@ -10,7 +10,7 @@ import numpy as np
 from gradstab.regression.coordinates import Array
 from gradstab.report.findings import Findings, Judged
 from gradstab.report.line_figure import LinePanel, line_figure
-from gradstab.report.panels import Layout, judges_depth, panels, trials_near, unit_on
+from gradstab.report.panels import PanelLayout, judges_depth, panels, trials_near, unit_on
 from gradstab.report.phase_figure import PhasePicture, phase_figure
 from gradstab.report.profiles import profile_figure, profiles
 from gradstab.report.wording import where
@@ -68,7 +68,7 @@ def labels(results: Results, responses: Sequence[str]) -> list[str]:
     return [side(float(value)) for value in results.measured.responses[band.name]]
 
 
-def _phase_picture(findings: Findings, layout: Layout, judged: Judged) -> Picture:
+def _phase_picture(findings: Findings, layout: PanelLayout, judged: Judged) -> Picture:
     results = findings.results
     estimator = results.every_estimator.only(*judged.responses)
     coordinates = estimator.coordinates
@@ -107,7 +107,7 @@ def _phase_picture(findings: Findings, layout: Layout, judged: Judged) -> Pictur
     )
 
 
-def _cut_words(layout: Layout) -> str:
+def _cut_words(layout: PanelLayout) -> str:
     words = f", each in the panel of the nearest {layout.cut[0].replace('_', ' ')}" if layout.cut is not None else ""
     if not layout.held:
         return words
@@ -116,7 +116,7 @@ def _cut_words(layout: Layout) -> str:
     )
 
 
-def _line_panels(findings: Findings, layout: Layout, judged: Judged) -> list[LinePanel]:
+def _line_panels(findings: Findings, layout: PanelLayout, judged: Judged) -> list[LinePanel]:
     estimator = findings.results.every_estimator.only(*judged.responses)
     coordinates = estimator.coordinates
     unit_T: Array = np.linspace(0, 1, _LINE_STEPS)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from gradstab.errors import GradstabError, StorageError
-from gradstab.record.shipping_order import load_job
-from gradstab.regression.single_threaded_blas import one_thread
+from gradstab.record.shipping_order import load_order
+from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.report.findings import Findings, find
-from gradstab.report.interval_table import Row
+from gradstab.report.interval_table import IntervalRow
 from gradstab.report.page import Origin, certificate_words, page
 from gradstab.report.pictures import all_pictures
 from gradstab.report.wording import predicted, spans, volume, where
@@ -36,7 +36,7 @@ def default_folder(results: Results, name: str = FOLDER) -> Path:
     return results.folder.path / "-".join([name, *(item.replace("=", "-").replace(",", "-") for item in changed)])
 
 
-@one_thread
+@single_threaded_blas
 def make_report(results: Results, folder: Path | None = None) -> Path:
     """Write the report of a study and return the path of its page; nothing is trained, and Optuna is not touched.
 
@@ -111,7 +111,7 @@ def region_data(findings: Findings) -> dict[str, Any]:
     }
 
 
-def _words(row: Row) -> dict[str, str]:
+def _words(row: IntervalRow) -> dict[str, str]:
     """An interval as page and terminal say it, for whoever shows it elsewhere."""
     judged = row.judged
     return {
@@ -145,7 +145,7 @@ def _regions_data(regions: Regions) -> dict[str, Any]:
 def _origin(results: Results) -> Origin:
     folder = results.folder
     try:
-        job = load_job(folder.path)
+        job = load_order(folder.path)
     except GradstabError:  # results may have been copied without it
         return Origin(folder.source_name(), {}, None, folder.path.name)
     return Origin(folder.source_name(), job.versions, job.git_commit, folder.path.name)

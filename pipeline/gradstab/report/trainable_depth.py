@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradstab.regression.coordinates import Array, Coordinates
-from gradstab.report.panels import SCALES, Layout, judges_depth
+from gradstab.report.panels import SCALES, PanelLayout, judges_depth
 from gradstab.results.results import Results
 from gradstab.study.space import Choice, Integer, LogInteger
 from gradstab.theory.depth_scale_field import trainable_depths
@@ -31,7 +31,7 @@ class DepthScales:
     num_lines: int
 
 
-def depth_scales(results: Results, layout: Layout) -> DepthScales | None:
+def depth_scales(results: Results, layout: PanelLayout) -> DepthScales | None:
     """How many depth scales deep the median network trains; None without both axes, T, or a line to compare on."""
     coordinates = results.every_estimator.coordinates
     if "T" not in results.measured.responses or not judges_depth(results.every_estimator):
@@ -52,7 +52,7 @@ def depth_scales(results: Results, layout: Layout) -> DepthScales | None:
     return DepthScales(float(np.median(found)), min(found), max(found), len(found)) if found else None
 
 
-def _starts(coordinates: Coordinates, layout: Layout) -> Iterator[Array]:
+def _starts(coordinates: Coordinates, layout: PanelLayout) -> Iterator[Array]:
     """Where lines along depth begin: each combination of choices at init scales all over the search."""
     scale = next(name for name in SCALES if name in coordinates.names)
     numeric = not isinstance(coordinates.space.axes[scale], Choice)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Row:
+class TrialRow:
     """One line of the table of trials, judged; the trajectory stays on disk."""
 
     number: int
@@ -43,7 +43,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredTrials:
     """Judged trials as an estimator takes them; those whose machine failed are left out.
 
     Attributes:
@@ -74,9 +74,9 @@ class Results:
         self._diagrams: dict[tuple[str, ...], tuple[PhaseDiagram, Regions]] = {}
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TrialRow]:
         """Judged trials by number; the first record of a number counts."""
-        rows: dict[int, Row] = {}
+        rows: dict[int, TrialRow] = {}
         for path in segment_paths(self.folder.path):
             try:
                 records = read_segment(path)
@@ -101,7 +101,7 @@ class Results:
         return self.criterion.responses_for(self.study.least_steps)
 
     @cached_property
-    def measured(self) -> Measured:
+    def measured(self) -> MeasuredTrials:
         """Points and responses of the judged trials: R, T of a trained study, and whatever else the criterion counts.
 
         Raises:
@@ -113,7 +113,7 @@ class Results:
         drawn: tuple[Response, ...] = ("R", "T") if self.study.least_steps else ("R",)
         every = self.criterion.model_copy(update={"responses": tuple(dict.fromkeys((*drawn, *self.judged_by)))})
         bands = response_bands(every, self.study.least_steps)
-        return Measured(
+        return MeasuredTrials(
             numbers=tuple(row.number for row in rows),
             points=tuple(row.point for row in rows),
             responses={band.name: np.array([row.values[band.name] for row in rows], dtype=float) for band in bands},
@@ -197,7 +197,7 @@ class Results:
         inputs = [row.interval_input for row in self.rows if row.interval_input is not None]
         return stable_intervals(inputs, self.criterion.ratio_band)
 
-    def _row(self, record: Record, path: Path) -> Row:
+    def _row(self, record: Record, path: Path) -> TrialRow:
         values: dict[str, object] = {**record.point}
         # a relative scale is resolved; the absolute one is what was drawn
         values["init_scale"] = record.recipe["init_scale"]
@@ -206,7 +206,7 @@ class Results:
         values.update({} if record.retry_of is None else {"retry_of": record.retry_of})
         if record.trajectory is None:
             values.update(verdict="failed", failure=record.failure)
-            return Row(record.number, path, record.point, values, None)
+            return TrialRow(record.number, path, record.point, values, None)
         judgement = judge(record.trajectory, self.criterion)
         accuracy_P = record.trajectory["accuracy"]
         values.update(
@@ -229,7 +229,7 @@ class Results:
             margin=judgement.margin,
         )
         profile_L = record.trajectory["log10_delta_norm"][0].astype(np.float32)
-        return Row(record.number, path, record.point, values, point, profile_L)
+        return TrialRow(record.number, path, record.point, values, point, profile_L)
 
 
 def load_results(study: str | Path, *, criterion: Criterion | None = None, results: str | None = None) -> Results:

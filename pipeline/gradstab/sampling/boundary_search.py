@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradstab.regression.coordinates import Array
 from gradstab.sampling.acquisition import acquisition
-from gradstab.sampling.region_model import Measured, Pool, RegionModel, identities, pack_keys
+from gradstab.sampling.region_model import Pool, RegionModel, ToldTrials, identities, pack_keys
 from gradstab.sampling.start_up import start_up_points
 
 _OPEN_KEYS = 4  # pack keys among running trials from which no other is opened: one alone costs trials, many cost packs
@@ -32,7 +32,7 @@ class BoundarySearch:
         self._told: tuple[int, ...] = ()
         self._free_C: NDArray[np.bool_] = np.empty(0, dtype=bool)
 
-    def propose(self, measured: Measured, running_BD: Array) -> Array:
+    def propose(self, measured: ToldTrials, running_BD: Array) -> Array:
         """Unit coordinates of the next trial, shape (D,); unlike every running one as long as the space has others."""
         self.model.update(measured)
         if measured.numbers != self._told:

@@ -34,7 +34,7 @@ _POOL_KEYS = 8  # pack keys among those near points, where a number decides the 
 
 
 @dataclass(frozen=True)
-class Measured:
+class ToldTrials:
     """Trials in the order in which they were told.
 
     Attributes:
@@ -80,7 +80,7 @@ class RegionModel:
         """Whether enough was told for a model."""
         return bool(self.candidates)
 
-    def update(self, measured: Measured) -> None:
+    def update(self, measured: ToldTrials) -> None:
         """Bring the model to these trials. If that changes it, all beliefs are given up."""
         count = len(measured.numbers)
         if measured.numbers == self._known:
@@ -119,7 +119,7 @@ class RegionModel:
         p_C = np.prod([inside_probability(one.surrogate, one.told_posterior) for one in self.candidates], axis=0)
         return float(np.minimum(p_C, 1 - p_C)[self.pool.cell_M].mean())
 
-    def _fit(self, measured: Measured, count: int) -> None:
+    def _fit(self, measured: ToldTrials, count: int) -> None:
         unit_ND = measured.unit_ND[:count]
         surrogates = [
             fit_surrogate(self.coordinates, unit_ND, measured.responses[band.name][:count], band) for band in self.bands
@@ -128,7 +128,7 @@ class RegionModel:
         self.candidates = [Candidates(surrogate, self.pool.unit_CD) for surrogate in surrogates]
         self.num_fitted = count
 
-    def _tell(self, measured: Measured, first: int) -> None:
+    def _tell(self, measured: ToldTrials, first: int) -> None:
         if first < len(measured.numbers):
             for band, candidates in zip(self.bands, self.candidates, strict=True):
                 candidates.tell(measured.unit_ND[first:], measured.responses[band.name][first:])

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gradstab.regression.fitting import fit_surrogate
 from gradstab.regression.health import pooled_noise
-from gradstab.regression.single_threaded_blas import one_thread
+from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.sampling.region_model import RegionModel
 from gradstab.search.designs import RandomDesign, derived_seed
 from gradstab.search.history import ATTRIBUTE_PREFIX, History
@@ -61,8 +61,8 @@ class Auditor:
         self._fitted: tuple[int, dict[str, float]] = (0, {})
         self._uniform = RandomDesign(space, derived_seed(study_seed, "audits"))
 
-    @one_thread
-    def settled(self, study: Study, number: int) -> tuple[dict[str, Value], Attributes] | None:
+    @single_threaded_blas
+    def audit_for(self, study: Study, number: int) -> tuple[dict[str, Value], Attributes] | None:
         """Point and attributes of a number, the first of its point, that is an audit's or repeats one; else None."""
         self._bring_up_to_date(study)
         if not self._model.ready:
@@ -78,7 +78,7 @@ class Auditor:
         p_region = float(self._model.estimator.at([point]).p_region[0])
         return point, {_AUDIT: True, _FORECAST: p_region, _EXPECTED: claimed}
 
-    @one_thread
+    @single_threaded_blas
     def certificate(self, study: Study) -> Certificate:
         """Where the study stands, by what storage holds."""
         self._bring_up_to_date(study)

@@ -10,14 +10,14 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from gradstab.regression.single_threaded_blas import one_thread
+from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.regression.warp import ResponseBand
 from gradstab.sampling.boundary_search import BoundarySearch
 from gradstab.sampling.region_model import RegionModel
 from gradstab.search.history import History
 from gradstab.search.samplers import distributions_of
 from gradstab.study.space import SearchSpace, Value
-from gradstab.system.failpoints import passage
+from gradstab.system.failpoints import failpoint
 
 
 class BoundarySampler(BaseSampler):
@@ -42,7 +42,7 @@ class BoundarySampler(BaseSampler):
         self._proposed: tuple[int, dict[str, Value]] = (-1, {})
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:  # noqa: ARG002
-        passage("ask")
+        failpoint("ask")
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
         return self._distributions
@@ -64,7 +64,7 @@ class BoundarySampler(BaseSampler):
     ) -> Any:
         return self._point(study, trial)[param_name]
 
-    @one_thread
+    @single_threaded_blas
     def _point(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
         """The proposal for a trial, made once."""
         number, point = self._proposed

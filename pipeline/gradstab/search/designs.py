@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from gradstab.errors import UsageError
-from gradstab.study.sampler_spec import AnySampler, GridSampler, RandomSampler, SobolSampler
+from gradstab.study.sampler_spec import AnySampler, GridSpec, RandomSpec, SobolSpec
 from gradstab.study.space import SearchSpace, Value
 
 _SOBOL_BLOCK = 1024  # a power of two, so that every block of the sequence is balanced
@@ -31,11 +31,11 @@ class Design(Protocol):
 
 def design_of(spec: AnySampler, space: SearchSpace, study_seed: int) -> Design | None:
     """The design a declaration stands for; None where the sampler looks at results."""
-    if isinstance(spec, RandomSampler):
+    if isinstance(spec, RandomSpec):
         return RandomDesign(space, study_seed)
-    if isinstance(spec, SobolSampler):
+    if isinstance(spec, SobolSpec):
         return SobolDesign(space, study_seed)
-    return GridDesign(space, study_seed, spec) if isinstance(spec, GridSampler) else None
+    return GridDesign(space, study_seed, spec) if isinstance(spec, GridSpec) else None
 
 
 def derived_seed(study_seed: int, *purpose: str | int) -> int:
@@ -76,7 +76,7 @@ class SobolDesign:
 class GridDesign:
     """Every combination of levels once, in an order shuffled by the study's seed."""
 
-    def __init__(self, space: SearchSpace, study_seed: int, spec: GridSampler) -> None:
+    def __init__(self, space: SearchSpace, study_seed: int, spec: GridSpec) -> None:
         self._levels = {name: axis.levels(spec.levels.get(name, spec.default_levels)) for name, axis in space.items()}
         rng = np.random.default_rng(derived_seed(study_seed, "grid design"))
         self._order_N = rng.permutation(spec.num_points(space))

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.regression.warp import ResponseBand
-from gradstab.sampling.region_model import Measured
+from gradstab.sampling.region_model import ToldTrials
 from gradstab.study.space import SearchSpace
 
 ATTRIBUTE_PREFIX = "gs."  # a person's own attributes and Optuna's keep their names
@@ -40,7 +40,7 @@ class History:
         self._coordinates = Coordinates(space)
         self._names = [band.name for band in bands]
         self._finished: dict[int, Told | None] = {}
-        self.measured = Measured((), np.empty((0, len(space))), {name: np.empty(0) for name in self._names})
+        self.measured = ToldTrials((), np.empty((0, len(space))), {name: np.empty(0) for name in self._names})
         self.running_BD: Array = np.empty((0, len(space)))
 
     def read(self, study: Study) -> None:
@@ -62,7 +62,7 @@ class History:
         if numbers != self.measured.numbers:
             rows = [row for number in numbers if (row := self._finished[number]) is not None]
             response_NR = np.array([row.response_R for row in rows]).reshape(-1, len(self._names))
-            self.measured = Measured(
+            self.measured = ToldTrials(
                 numbers,
                 np.array([row.unit_D for row in rows]).reshape(len(rows), self.running_BD.shape[1]),
                 dict(zip(self._names, response_NR.T, strict=True)),

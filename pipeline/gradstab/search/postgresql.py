@@ -19,7 +19,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 
-from gradstab.errors import GradstabError, StorageError
+from gradstab.errors import StorageError, StudyHeldError
 
 CONNECT_SECONDS = 10
 # a machine that vanished without a word: both ends notice within a minute, and the server frees the lock
@@ -35,10 +35,6 @@ class AwayError(StorageError):
     def __init__(self, reason: str, sentence: str = "") -> None:
         super().__init__(sentence or reason)
         self.reason = reason
-
-
-class HeldError(GradstabError):
-    """Another living driver holds the study."""
 
 
 class SupersededError(StorageError):
@@ -63,7 +59,7 @@ class Lease:
 
         Raises:
             AwayError: the server cannot be reached, or still keeps the lock for the connection that was lost.
-            HeldError: another driver holds the study.
+            StudyHeldError: another driver holds the study.
             SupersededError: another driver has held it since this one lost its connection.
         """
         connection = _connected(self.url)
@@ -100,7 +96,7 @@ class Lease:
             if not self._locked(connection, epoch):
                 if self._epoch is not None:
                     raise AwayError("the server still keeps the lock of the connection that was lost")
-                raise HeldError(
+                raise StudyHeldError(
                     f"the study {self.study!r} must be driven by one process at a time, but {holder} holds it in "
                     "PostgreSQL: wait for it, stop it first, or take over with --force"
                 )

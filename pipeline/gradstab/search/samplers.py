@@ -16,11 +16,9 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from gradstab.search.designs import Design, derived_seed
-from gradstab.study.sampler_spec import AnySampler
-from gradstab.study.sampler_spec import CmaEsSampler as CmaEsSpec
-from gradstab.study.sampler_spec import GpSampler as GpSpec
+from gradstab.study.sampler_spec import AnySampler, CmaEsSpec, GpSpec
 from gradstab.study.space import AnyAxis, Integer, LogInteger, LogReal, Real, SearchSpace
-from gradstab.system.failpoints import passage
+from gradstab.system.failpoints import failpoint
 
 
 def distributions_of(space: SearchSpace) -> dict[str, BaseDistribution]:
@@ -87,7 +85,7 @@ class AdaptiveSampler(BaseSampler):
         return TPESampler(seed=seed, multivariate=True)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        passage("ask")
+        failpoint("ask")
         self._inner = self._made_for(trial.number)
         self._inner.before_trial(study, trial)
 

@@ -18,21 +18,20 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from gradstab.errors import StorageError, UsageError
-from gradstab.loop.ports import Proposal, SearchState, Telling
+from gradstab.loop.ports import Proposal, SearchState, TrialValue
 from gradstab.regression.warp import ResponseBand
 from gradstab.sampling.region_model import RegionModel
 from gradstab.search.audits import Attributes, Auditor
 from gradstab.search.boundary_sampler import BoundarySampler
 from gradstab.search.designs import derived_seed, design_of
 from gradstab.search.history import ATTRIBUTE_PREFIX, History
-from gradstab.search.patience import PATIENCE_SECONDS, Patience
+from gradstab.search.retry_while_away import PATIENCE_SECONDS, RetryWhileAway
 from gradstab.search.samplers import AdaptiveSampler, DesignSampler, distributions_of
 from gradstab.search.storages import open_storage, storage_errors
 from gradstab.stability.certificate import Certificate
-from gradstab.study.sampler_spec import AnySampler
-from gradstab.study.sampler_spec import BoundarySampler as BoundarySpec
+from gradstab.study.sampler_spec import AnySampler, BoundarySpec
 from gradstab.study.space import AnyAxis, Integer, LogInteger, LogReal, Real, SearchSpace, Value
-from gradstab.system.failpoints import passage
+from gradstab.system.failpoints import failpoint
 from gradstab.system.storage_url import without_password
 
 FINGERPRINT_ATTRIBUTE = "gs.fingerprint"
@@ -55,7 +54,7 @@ class OptunaSearcher:
 
     Raises:
         UsageError: the URL is of no accepted kind.
-        HeldError: another process drives the study.
+        StudyHeldError: another process drives the study.
         StorageError: storage cannot be reached, read or written, or another driver has taken the study over (also
             from every method).
     """
@@ -92,11 +91,11 @@ class OptunaSearcher:
             )
             self._auditor = Auditor(space, history, model, error, study_seed=study_seed, replicates=replicates)
         opened = open_storage(storage_url, study_name)
-        self._patient = Patience(storage_url, patience, report)
+        self._patient = RetryWhileAway(storage_url, patience, report)
         self._storage = opened.storage
         self._retries: dict[int, int] = {}  # new number to the failed one
         self.close = opened.close
-        self._created, self._together = opened.created, opened.together
+        self._created, self._batched_tells = opened.created, opened.batched_tells
         with storage_errors(self._url):
             self._study = self._created_or_loaded(sampler)
             self._study_id = self._storage.get_study_id_from_name(study_name)
@@ -217,8 +216,8 @@ class OptunaSearcher:
 
         self._patient(create)
 
-    def tell(self, telling: Telling) -> None:
-        """Complete a running trial, attributes first. Telling a finished one again does nothing.
+    def tell(self, telling: TrialValue) -> None:
+        """Complete a running trial, attributes first. TrialValue a finished one again does nothing.
 
         Raises:
             ValueError: a number told is not finite, which Optuna's samplers would silently drop.
@@ -229,7 +228,7 @@ class OptunaSearcher:
         self._finish(telling.number, telling.attributes, TrialState.COMPLETE, telling.margin)
 
     def tell_failure(self, number: int, reason: str) -> None:
-        """End a running trial as FAIL. Telling a finished one again does nothing."""
+        """End a running trial as FAIL. TrialValue a finished one again does nothing."""
         self._finish(number, {"failure": reason[:_MAX_REASON]}, TrialState.FAIL, None)
 
     def certificate(self) -> Certificate | None:
@@ -238,9 +237,9 @@ class OptunaSearcher:
         return None if auditor is None else self._patient(lambda: auditor.certificate(self._study))
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
+    def batched_tells(self) -> Iterator[None]:
         """Tell different trials within: a journal takes them in one write, at the end."""
-        with storage_errors(self._url), self._together():
+        with storage_errors(self._url), self._batched_tells():
             yield
 
     def _finish(self, number: int, attributes: dict[str, Any], state: TrialState, value: float | None) -> None:
@@ -251,7 +250,7 @@ class OptunaSearcher:
             try:
                 for name, attribute in attributes.items():
                     self._storage.set_trial_user_attr(trial_id, ATTRIBUTE_PREFIX + name, attribute)
-                passage("tell")
+                failpoint("tell")
                 self._study.tell(number, value, state=state, skip_if_finished=True)
             except UpdateFinishedTrialError:
                 return
@@ -276,7 +275,7 @@ class OptunaSearcher:
             trial_id = self._storage.create_new_trial(self._study_id, running)
             # asked the other way round, a database would be read for the whole trial
             alone = self._trial_id(number) == trial_id
-            passage("ask")
+            failpoint("ask")
         if not alone:
             raise StorageError(
                 f"study {self._name!r} in {without_password(self._url)} must have one writer, but trial {number} was "
@@ -293,7 +292,7 @@ class OptunaSearcher:
             params = self._storage.get_trial(self._trial_id(first)).params
             if params.keys() >= self._distributions.keys():
                 return self._ordered(params), {}
-        elif self._auditor is not None and (audit := self._auditor.settled(self._study, number)) is not None:
+        elif self._auditor is not None and (audit := self._auditor.audit_for(self._study, number)) is not None:
             point, attributes = audit
             return self._ordered(point), attributes
         return None if self._design is None else (self._design.point(self._index(number)), {})

@@ -38,7 +38,7 @@ class Opened:
     storage: BaseStorage
     close: Callable[[], None]
     created: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
-    together: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    batched_tells: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
 
 
 def open_storage(url: str, study: str) -> Opened:
@@ -49,7 +49,7 @@ def open_storage(url: str, study: str) -> Opened:
     Raises:
         UsageError: the URL names no kind of storage that is accepted.
         StorageError: it cannot be reached, read or written.
-        HeldError: another process drives the study in PostgreSQL.
+        StudyHeldError: another process drives the study in PostgreSQL.
     """
     path, server = storage_file(url), postgresql_url(url)
     try:
@@ -85,7 +85,7 @@ def _open_journal(path: Path) -> Opened:
     if path.exists():
         _cut_torn_line(path)
     journal = _Journal(str(path))
-    return Opened(JournalStorage(journal), lambda: None, journal.created, journal.together)
+    return Opened(JournalStorage(journal), lambda: None, journal.created, journal.batched_tells)
 
 
 class _Journal(JournalFileBackend):
@@ -128,7 +128,7 @@ class _Journal(JournalFileBackend):
                 os.fsync(file.fileno())
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
+    def batched_tells(self) -> Iterator[None]:
         held = self._held = []
         try:
             yield

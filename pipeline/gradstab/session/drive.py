@@ -17,18 +17,18 @@ from gradstab.errors import UsageError
 from gradstab.loop.calibration import store_cost_models, stored_cost_models
 from gradstab.loop.ports import Executor, Tracker, Work
 from gradstab.loop.runner import Limits, Progress, Runner
-from gradstab.record.shipping_order import TrackingJob, save_job
+from gradstab.record.shipping_order import ShippingOrder, save_order
 from gradstab.record.study_folder import StudyFolder, make_folder
 from gradstab.report.background_process import ReportProcess
 from gradstab.results.results import Results
-from gradstab.session.study_lock import driving
+from gradstab.session.study_lock import hold_study
 from gradstab.stability.certificate import read_certificate
 from gradstab.study.settings import Settings, resolve_settings
 from gradstab.study.study import Study
 from gradstab.system.provenance import git_commit, versions
 from gradstab.system.storage_url import postgresql_url, storage_file
-from gradstab.tracking.admission import require_admission
-from gradstab.tracking.rebuild_process import recover_folder
+from gradstab.tracking.credentials import check_credentials
+from gradstab.tracking.restore_process import restore_lost_folder
 
 if TYPE_CHECKING:
     from gradstab.search.searcher import OptunaSearcher
@@ -125,10 +125,10 @@ def drive(
     """
     listener, stop = listener or Listener(), stop or StopSwitch()
     folder = StudyFolder.of(settings.results_root(), study.name)
-    require_admission(settings.tracking.value or "", settings.mlflow_env)
-    with driving(folder, settings, force=force):
-        study = folder.recognised(study)
-        folder.adopt(study, source, recover_folder(folder, study, settings, listener.found))
+    check_credentials(settings.tracking.value or "", settings.mlflow_env)
+    with hold_study(folder, settings, force=force):
+        study = folder.with_known_data(study)
+        folder.claim(study, source, restore_lost_folder(folder, study, settings, listener.found))
         with (
             closing(open_executor(study, settings, engine, work, listener.found)) as executor,
             closing(open_searcher(study, settings, listener.found)) as searcher,
@@ -177,11 +177,11 @@ def start_tracker(folder: StudyFolder, study: Study, settings: Settings) -> Trac
     """Start the shipper, a process of its own, on a study's folder."""
     from gradstab.tracking.shipper_process import ShipperProcess
 
-    save_job(folder.path, tracking_job(folder, study, settings, Progress(study.budget.trials)))
+    save_order(folder.path, shipping_order(folder, study, settings, Progress(study.budget.trials)))
     return ShipperProcess(folder.path, settings.mlflow_env)
 
 
-def tracking_job(folder: StudyFolder, study: Study, settings: Settings, progress: Progress) -> TrackingJob:
+def shipping_order(folder: StudyFolder, study: Study, settings: Settings, progress: Progress) -> ShippingOrder:
     """What the shipper is told of a study and how far it has come."""
     uri = settings.tracking.value or ""
     # a database has no place for artifacts of its own; a server has
@@ -189,7 +189,7 @@ def tracking_job(folder: StudyFolder, study: Study, settings: Settings, progress
     artifacts = settings.results_root() / "mlflow" if postgresql_url(uri) else database.parent if database else None
     if artifacts is not None:
         make_folder(artifacts)
-    return TrackingJob(
+    return ShippingOrder(
         study=study.name,
         study_id=folder.study_id(),
         fingerprint=study.fingerprint(),
@@ -270,13 +270,13 @@ def memory_of_a_slot(num_slots: int) -> int:
 def sync(folder: StudyFolder, settings: Settings, listener: Listener) -> int:
     """Ship what waits; how many trials still wait after that."""
     study = folder.study()
-    require_admission(settings.tracking.value or "", settings.mlflow_env)
+    check_credentials(settings.tracking.value or "", settings.mlflow_env)
     with folder.locked():
         tracker = start_tracker(folder, study, settings)
         results = Results(folder)
         progress = Progress(study.budget.trials, results.verdicts())
         progress.failed = progress.verdicts.pop("failed", 0)
-        save_job(folder.path, tracking_job(folder, study, settings, progress))
+        save_order(folder.path, shipping_order(folder, study, settings, progress))
         return _close(tracker, listener)
 
 
@@ -318,7 +318,7 @@ class _Reporter:
         self._report.notify(progress.done, progress.new)
         if time.monotonic() - self._saved > JOB_SECONDS or not progress.in_flight:
             folder, *_ = self._parts
-            save_job(folder.path, tracking_job(*self._parts, progress))
+            save_order(folder.path, shipping_order(*self._parts, progress))
             progress.slots.save(folder.path, self._executor.slots)
             self._saved = time.monotonic()
 

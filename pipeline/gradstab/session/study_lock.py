@@ -11,17 +11,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from gradstab.errors import GradstabError, UsageError
+from gradstab.errors import GradstabError, StudyHeldError, UsageError
 from gradstab.record.study_folder import StudyFolder
 from gradstab.study.settings import Settings
-from gradstab.system.file_lock import HeldError, held
+from gradstab.system.file_lock import held
 from gradstab.system.storage_url import postgresql_url, same_database, storage_file, without_password
 
 STEP_DOWN_SECONDS = 60.0  # that a driver which was taken over may need until its next write
 
 
 @contextmanager
-def driving(folder: StudyFolder, settings: Settings, *, force: bool = False) -> Iterator[None]:
+def hold_study(folder: StudyFolder, settings: Settings, *, force: bool = False) -> Iterator[None]:
     """Hold what only one driver of a study may hold, but for PostgreSQL's lock, which its connection holds.
 
     Args:
@@ -30,7 +30,7 @@ def driving(folder: StudyFolder, settings: Settings, *, force: bool = False) -> 
 
     Raises:
         UsageError: storage and tracking share a database, or a file cannot be taken over.
-        HeldError: another process drives the study, or another one writes the same storage file.
+        StudyHeldError: another process drives the study, or another one writes the same storage file.
     """
     url, tracking = settings.storage.value or "", settings.tracking.value or ""
     name = folder.path.name
@@ -68,7 +68,7 @@ def _enter_folder(stack: ExitStack, folder: StudyFolder, patience: float) -> Non
     while True:
         try:
             stack.enter_context(folder.locked())
-        except HeldError:
+        except StudyHeldError:
             if time.monotonic() >= end:
                 raise
             time.sleep(0.5)
@@ -83,7 +83,7 @@ def _enter_file(stack: ExitStack, file: Path) -> None:
         return  # the storage itself says what is wrong with its place
     try:
         stack.enter_context(held(file.with_name(f"{file.name}.driver"), f"the storage file {file}"))
-    except HeldError as error:
+    except StudyHeldError as error:
         raise GradstabError(
             f"{error}; or use postgresql://, which serves many studies at once: a file has one writer"
         ) from None

@@ -19,7 +19,7 @@ from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.regression.fitting import fit_surrogate
 from gradstab.regression.kernel import HyperParameters
-from gradstab.regression.single_threaded_blas import one_thread
+from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.regression.surrogate import Posterior, Surrogate
 from gradstab.regression.warp import ResponseBand
 from gradstab.study.space import Point, SearchSpace
@@ -77,7 +77,7 @@ class Estimator:
         """
         return self.probabilities(self.coordinates.unit(points))
 
-    @one_thread
+    @single_threaded_blas
     def probabilities(self, unit_MD: Array) -> Probabilities:
         """Probabilities at unit coordinates, which are snapped first."""
         unit_MD = self.coordinates.snapped(unit_MD)
@@ -124,7 +124,7 @@ class Estimator:
         return Estimator(self.coordinates, [known[name] for name in names])
 
 
-@one_thread
+@single_threaded_blas
 def fit_estimator(
     space: SearchSpace,
     points: Sequence[Point],

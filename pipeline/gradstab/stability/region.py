@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Array
-from gradstab.regression.single_threaded_blas import one_thread
+from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.phase_diagram import Cloud, PhaseDiagram, nearest_pairs
 from gradstab.study.space import Choice, Value
@@ -98,7 +98,7 @@ class Regions:
         return float(self.core_M.mean())
 
 
-@one_thread
+@single_threaded_blas
 def find_regions(
     estimator: Estimator, diagram: PhaseDiagram, *, level: float = 0.5, num_draws: int = 400, seed: int = 0
 ) -> Regions:

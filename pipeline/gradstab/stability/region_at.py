@@ -14,7 +14,7 @@ import numpy as np
 
 from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Array, Coordinates, idle
-from gradstab.regression.single_threaded_blas import one_thread
+from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.region import SAFE
 from gradstab.stability.spans import Line, lines
@@ -65,7 +65,7 @@ class RegionAt:
     nearest: tuple[tuple[int, float], ...]
 
 
-@one_thread
+@single_threaded_blas
 def region_at(
     estimator: Estimator, at: Mapping[str, Value], points: Sequence[Point], fixed: Mapping[str, object]
 ) -> RegionAt:

@@ -61,7 +61,7 @@ class Npz(BaseModel):
         Field(description="rows, features, classes; filled in when the study begins: results outlive their data"),
     ] = None
 
-    def identified(self) -> Npz:
+    def with_data_hash(self) -> Npz:
         """This data with its file's hash and size: the content makes the study, wherever the file lies.
 
         Raises:

@@ -22,9 +22,9 @@ MAX_GRID_POINTS = 1_000_000  # the shuffled order of a grid is held in memory
 class _Sampler(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    enumerated: ClassVar[bool] = True
+    is_design: ClassVar[bool] = True
 
-    def asked_at_once(self) -> int:
+    def ask_batch_size(self) -> int:
         """Trials for one slot that are asked for together, where earlier results decide on later points."""
         return BATCH
 
@@ -33,19 +33,19 @@ class _Sampler(BaseModel):
         return []
 
 
-class RandomSampler(_Sampler):
+class RandomSpec(_Sampler):
     """Independent points, uniform on every axis."""
 
     type: Literal["random"] = "random"
 
 
-class SobolSampler(_Sampler):
+class SobolSpec(_Sampler):
     """A scrambled Sobol sequence: random points that fill the space evenly."""
 
     type: Literal["sobol"] = "sobol"
 
 
-class GridSampler(_Sampler):
+class GridSpec(_Sampler):
     """Every combination of evenly spaced levels, visited in an order shuffled by the study's seed.
 
     Shuffled, so that a budget smaller than the grid is a fair sample of it and not one corner.
@@ -91,25 +91,25 @@ class GridSampler(_Sampler):
         return faults
 
 
-class TpeSampler(_Sampler):
+class TpeSpec(_Sampler):
     """Optuna's tree-structured Parzen estimator on the margin."""
 
     type: Literal["tpe"] = "tpe"
-    enumerated: ClassVar[bool] = False
+    is_design: ClassVar[bool] = False
 
 
-class GpSampler(_Sampler):
+class GpSpec(_Sampler):
     """Optuna's Gaussian process on the margin; its cost grows with the cube of the trials told."""
 
     type: Literal["gp"] = "gp"
-    enumerated: ClassVar[bool] = False
+    is_design: ClassVar[bool] = False
 
 
-class CmaEsSampler(_Sampler):
+class CmaEsSpec(_Sampler):
     """CMA-ES on the margin; numeric axes only, and at least two."""
 
     type: Literal["cmaes"] = "cmaes"
-    enumerated: ClassVar[bool] = False
+    is_design: ClassVar[bool] = False
 
     def faults(self, space: SearchSpace, budget_trials: int, replicates: int) -> list[str]:
         del budget_trials, replicates
@@ -123,7 +123,7 @@ class CmaEsSampler(_Sampler):
         return faults
 
 
-class BoundarySampler(_Sampler):
+class BoundarySpec(_Sampler):
     """Near the edges of every response's band, where a trial tells most about the stability region.
 
     Args:
@@ -131,12 +131,12 @@ class BoundarySampler(_Sampler):
     """
 
     type: Literal["boundary"] = "boundary"
-    enumerated: ClassVar[bool] = False
+    is_design: ClassVar[bool] = False
     batch: Annotated[int, Field(ge=1, le=256)] = BATCH
 
-    def asked_at_once(self) -> int:
+    def ask_batch_size(self) -> int:
         return self.batch
 
 
-AnySampler = RandomSampler | SobolSampler | GridSampler | TpeSampler | GpSampler | CmaEsSampler | BoundarySampler
+AnySampler = RandomSpec | SobolSpec | GridSpec | TpeSpec | GpSpec | CmaEsSpec | BoundarySpec
 SamplerSpec = Annotated[AnySampler, Field(discriminator="type")]

@@ -16,7 +16,7 @@ from gradstab.stability.judgement import Criterion
 from gradstab.study.data_spec import DataSpec, Digits, Npz
 from gradstab.study.faults import cross_faults, nearest, plain, sentences
 from gradstab.study.recipe import Recipe
-from gradstab.study.sampler_spec import SamplerSpec, SobolSampler
+from gradstab.study.sampler_spec import SamplerSpec, SobolSpec
 from gradstab.study.space import Choice, SearchSpace, Value
 
 FINGERPRINTED = ("space", "recipe", "data", "criterion", "sampler", "replicates", "seed")
@@ -92,7 +92,7 @@ class Study(BaseModel):
     recipe: Recipe = Recipe()
     data: DataSpec = Digits()
     criterion: Criterion = Criterion()
-    sampler: SamplerSpec = SobolSampler()
+    sampler: SamplerSpec = SobolSpec()
     budget: Budget
     stop: Stop | None = None
     replicates: Annotated[int, Field(ge=1, le=1000, description="trainings of each point")] = 1
@@ -140,9 +140,9 @@ class Study(BaseModel):
             dumped["data"] = {"type": dumped["data"]["type"], "sha256": dumped["data"]["sha256"]}
         return {name: dumped[name] for name in FINGERPRINTED}
 
-    def identified(self) -> Study:
+    def with_data_hash(self) -> Study:
         """This study with its data file known by content. One that began before that was so stays known by the path."""
-        return self.model_copy(update={"data": self.data.identified()}) if isinstance(self.data, Npz) else self
+        return self.model_copy(update={"data": self.data.with_data_hash()}) if isinstance(self.data, Npz) else self
 
     def dump(self) -> dict[str, Any]:
         """The whole study as JSON types, defaults written out; `Study.model_validate` reads it back equal.
@@ -165,9 +165,9 @@ class Study(BaseModel):
         return hashlib.sha256(json.dumps(self.fingerprinted(), sort_keys=True).encode()).hexdigest()
 
     @property
-    def looks_back(self) -> bool:
+    def is_adaptive(self) -> bool:
         """Whether earlier results decide on later points: then trials are not asked for long before their time."""
-        return not self.sampler.enumerated or self.stop is not None
+        return not self.sampler.is_design or self.stop is not None
 
     @property
     def least_steps(self) -> int:

@@ -15,7 +15,7 @@ _name, _, _count = os.environ.get(VARIABLE, "").partition(":")
 _left = int(_count or 1)
 
 
-def passage(name: str) -> None:
+def failpoint(name: str) -> None:
     """Mark a point where a kill must do no harm; here the process dies if the variable names this passage."""
     global _left  # noqa: PLW0603 - the count of passages belongs to the process
     if name != _name:

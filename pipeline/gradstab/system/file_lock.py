@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from gradstab.errors import GradstabError, StorageError
+from gradstab.errors import StorageError, StudyHeldError
 
 BEAT_SECONDS = 5.0
 WATCH_SECONDS = 3 * BEAT_SECONDS
@@ -26,16 +26,12 @@ GLANCE_SECONDS = 0.3  # beyond what a look at who holds the lock takes
 _UNKNOWN = "another process"
 
 
-class HeldError(GradstabError):
-    """Another process holds the lock."""
-
-
 @contextmanager
 def held(path: Path, what: str) -> Iterator[None]:
     """Hold a lock file; `what` says in the error what is thereby driven.
 
     Raises:
-        HeldError: another process holds it, here or on another machine; says which.
+        StudyHeldError: another process holds it, here or on another machine; says which.
         StorageError: the file cannot be written.
     """
     try:
@@ -88,8 +84,8 @@ def _locked(file: TextIO) -> bool:
             return True
 
 
-def _refusal(what: str, holder: str) -> HeldError:
-    return HeldError(
+def _refusal(what: str, holder: str) -> StudyHeldError:
+    return StudyHeldError(
         f"{what} must be driven by one process at a time, but {holder} holds it: wait for it, or stop it first"
     )
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from gradstab.record.shipping_order import TrackingJob
+from gradstab.record.shipping_order import ShippingOrder
 from gradstab.stability.judgement import Judgement
 
 NEAR_BOUNDARY = 0.25  # of a band
 SAMPLE_EVERY = 10
 
 
-def gets_run(job: TrackingJob, number: int, judgement: Judgement | None) -> bool:
+def gets_run(job: ShippingOrder, number: int, judgement: Judgement | None) -> bool:
     """Whether trial `number` gets a run: always up to `children`, then as `beyond` says."""
     if number < job.children or job.beyond == "all":
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gradstab.record.shipping_order import TrackingJob
+from gradstab.record.shipping_order import ShippingOrder
 from gradstab.stability.intervals import IntervalInput, StableInterval, stable_intervals
 from gradstab.study.space import Value
 from gradstab.tracking.links import run_fragment, view_fragment
@@ -26,7 +26,7 @@ Row = Mapping[str, Value | None]
 
 
 def experiment_note(
-    job: TrackingJob,
+    job: ShippingOrder,
     experiment_id: str,
     parent_run_id: str,
     views: Sequence[View],
@@ -61,7 +61,11 @@ def experiment_note(
 
 
 def parent_note(
-    job: TrackingJob, experiment_id: str, views: Sequence[View], boundary: Sequence[tuple[Row, str | None]], files: bool
+    job: ShippingOrder,
+    experiment_id: str,
+    views: Sequence[View],
+    boundary: Sequence[tuple[Row, str | None]],
+    files: bool,
 ) -> str:
     """What the study's own run holds, and the trials nearest the boundary, each a link."""
     links = " · ".join(f"[{view.name}]({view_fragment(experiment_id, view.id)})" for view in views)
@@ -122,7 +126,7 @@ def _region_answer(region: Mapping[str, Any], *, certified: bool) -> str:
     return said + "\n\n" + "\n".join(lines) + "\n&nbsp;"
 
 
-def _measured_answer(job: TrackingJob, measured: Sequence[Row]) -> str:
+def _measured_answer(job: ShippingOrder, measured: Sequence[Row]) -> str:
     """Stable intervals read off measured trials, until there is a report."""
     inputs = [
         IntervalInput(
@@ -156,7 +160,7 @@ def _span(interval: StableInterval) -> str:
     return f"{low} to {high}"
 
 
-def _axes(job: TrackingJob) -> str:
+def _axes(job: ShippingOrder) -> str:
     said = []
     for name, axis in job.resolved.get("space", {}).items():
         if axis["type"] == "choice":
@@ -167,7 +171,7 @@ def _axes(job: TrackingJob) -> str:
     return "; ".join(said)
 
 
-def _recipe(job: TrackingJob) -> str:
+def _recipe(job: ShippingOrder) -> str:
     space = job.resolved.get("space", {})
     fixed = {name: value for name, value in job.resolved.get("recipe", {}).items() if name not in space}
     if not fixed.get("clip") and "clip" not in space:
@@ -177,7 +181,7 @@ def _recipe(job: TrackingJob) -> str:
     return ", ".join([*said, *([f"data {data}"] if data else [])])
 
 
-def _criterion(job: TrackingJob) -> str:
+def _criterion(job: ShippingOrder) -> str:
     steps = job.resolved.get("recipe", {}).get("steps", 1)
     responses = job.criterion.responses_for(1 if "steps" in job.resolved.get("space", {}) else steps)
     said = {

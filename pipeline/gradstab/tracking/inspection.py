@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from gradstab.errors import StorageError
 from gradstab.record.differences import Shipped, ShippedRun
 from gradstab.system.storage_url import storage_file, without_password
-from gradstab.tracking.admission import require_admission
+from gradstab.tracking.credentials import check_credentials
 from gradstab.tracking.mlflow_store import prepare_environment
 from gradstab.tracking.parent_content import TABLE_NAME
 from gradstab.tracking.retry import sentence
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 _UNREACHABLE = (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError)
 
 
-class Notebook:
+class MlflowStudy:
     """A study in MLflow, found by its id whatever its experiment is called.
 
     Raises:
@@ -37,7 +37,7 @@ class Notebook:
 
     def __init__(self, uri: str, study_id: str) -> None:
         prepare_environment()
-        require_admission(uri)
+        check_credentials(uri)
         self._uri, self._study_id = uri, study_id
         # a client that is made for a database which is not there would make it
         path = storage_file(uri)

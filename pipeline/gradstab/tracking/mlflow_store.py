@@ -22,7 +22,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from PIL import Image
 
-from gradstab.system.failpoints import passage
+from gradstab.system.failpoints import failpoint
 from gradstab.tracking.run_content import MetricRow, RunContent
 from gradstab.tracking.sqlite_database import database_path, make_database, sync_database, tune_connections
 
@@ -110,7 +110,7 @@ class MlflowStore:
             self._client.delete_run(run_id)
         return kept
 
-    def adopt(self, run_ids: Iterable[str], parent_run_id: str) -> None:
+    def reparent(self, run_ids: Iterable[str], parent_run_id: str) -> None:
         """Hang runs of trials under another parent."""
         for run_id in run_ids:
             self._client.set_tag(run_id, MLFLOW_PARENT_RUN_ID, parent_run_id)
@@ -119,7 +119,7 @@ class MlflowStore:
         """A new run with all its tags; returns its id."""
         tags = {**content.tags, MLFLOW_PARENT_RUN_ID: parent_run_id}
         run = _call(self._client.create_run, experiment_id, content.started_ms, tags, content.name)
-        passage("create_run")
+        failpoint("create_run")
         return str(run.info.run_id)
 
     def fill_child(self, run_id: str, content: RunContent) -> None:
@@ -128,9 +128,9 @@ class MlflowStore:
         metrics = [Metric(row.key, row.value, content.finished_ms, row.step) for row in content.metrics]
         for start in range(0, max(1, len(metrics)), MAX_METRICS):
             _call(self._client.log_batch, run_id, metrics[start : start + MAX_METRICS], params if start == 0 else ())
-            passage("log_batch")
+            failpoint("log_batch")
         _call(self._client.set_terminated, run_id, content.status, content.finished_ms)
-        passage("set_terminated")
+        failpoint("set_terminated")
 
     def delete_run(self, run_id: str) -> None:
         self._client.delete_run(run_id)
@@ -162,7 +162,7 @@ class MlflowStore:
     def log_file(self, run_id: str, path: Path, folder: str | None) -> None:
         """A file as an artifact, replacing one of its name."""
         _call(self._client.log_artifact, run_id, str(path), folder)
-        passage("log_artifact")
+        failpoint("log_artifact")
 
     def log_image(self, run_id: str, key: str, path: Path) -> None:
         """A PNG under a key, as MLflow's own log_image stores it, replacing the one of its key."""

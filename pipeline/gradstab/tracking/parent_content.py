@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gradstab.record.shipping_order import TrackingJob
+from gradstab.record.shipping_order import ShippingOrder
 from gradstab.study.space import Value
 from gradstab.tracking.run_content import MetricRow, shown
 
@@ -17,13 +17,13 @@ _MAX_PARAM = 1000
 _MAX_TAG = 4000
 
 
-def parent_params(job: TrackingJob) -> dict[str, str]:
+def parent_params(job: ShippingOrder) -> dict[str, str]:
     """The settings of the study that never change, flat: ``study.recipe.width``."""
     fixed = {name: value for name, value in job.resolved.items() if name not in _MUTABLE}
     return {f"study.{name}"[:250]: value[:_MAX_PARAM] for name, value in _flat(fixed)}
 
 
-def parent_tags(job: TrackingJob) -> dict[str, str]:
+def parent_tags(job: ShippingOrder) -> dict[str, str]:
     """What identifies the study and says with which code it runs."""
     tags = {
         "kind": "study",
@@ -45,19 +45,19 @@ def parent_tags(job: TrackingJob) -> dict[str, str]:
     return {name: value[:_MAX_TAG] for name, value in tags.items() if value}
 
 
-def progress_rows(job: TrackingJob) -> list[MetricRow]:
+def progress_rows(job: ShippingOrder) -> list[MetricRow]:
     """One metric a count, over the number of trials done."""
     step = max(job.counts.values(), default=0)
     counts = {**job.counts, "in_flight": len(job.in_flight)}
     return [MetricRow(f"trials/{name}", float(count), step) for name, count in sorted(counts.items())]
 
 
-def progress_tags(job: TrackingJob) -> dict[str, str]:
+def progress_tags(job: ShippingOrder) -> dict[str, str]:
     """Trials in flight, as ranges."""
     return {"in_flight": (_ranges(job.in_flight) or "none")[:_MAX_TAG], "budget": str(job.budget)}
 
 
-def in_flight_table(job: TrackingJob) -> dict[str, Any]:
+def in_flight_table(job: ShippingOrder) -> dict[str, Any]:
     """The numbers of the trials that are running now."""
     return {"columns": ["trial"], "data": [[number] for number in sorted(job.in_flight)]}
 

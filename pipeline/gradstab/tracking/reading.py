@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from gradstab.errors import GradstabError, UsageError
 from gradstab.system.durable import replace_file
 from gradstab.system.storage_url import without_password
-from gradstab.tracking.admission import require_admission
+from gradstab.tracking.credentials import check_credentials
 from gradstab.tracking.mlflow_store import prepare_environment
 
 _UNREACHABLE = (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError)
@@ -117,5 +117,5 @@ def _fetch(client: MlflowClient, run_id: str, path: str, folder: Path) -> None:
 
 def _client(uri: str) -> MlflowClient:
     prepare_environment()
-    require_admission(uri)
+    check_credentials(uri)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gradstab.display.verdict_colours import VERDICT_COLOURS
 from gradstab.record.segments import Record
-from gradstab.record.shipping_order import Detail, TrackingJob
+from gradstab.record.shipping_order import Detail, ShippingOrder
 from gradstab.record.trajectory import LAYER_STATISTICS, FloatArray, Trajectory
 from gradstab.stability.judgement import Judgement, gradient_ratios
 from gradstab.study.space import Value
@@ -56,7 +56,7 @@ class RunContent:
     status: str
 
 
-def run_content(record: Record, judgement: Judgement | None, job: TrackingJob) -> RunContent:
+def run_content(record: Record, judgement: Judgement | None, job: ShippingOrder) -> RunContent:
     """The run of a record; `judgement` is None for a trial that the machine failed."""
     verdict = "failed" if judgement is None else judgement.verdict
     tags = {

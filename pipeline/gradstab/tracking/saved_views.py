@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gradstab.record.shipping_order import TrackingJob
+from gradstab.record.shipping_order import ShippingOrder
 from gradstab.tracking.links import MAP_ID
 from gradstab.tracking.run_content import axis_metric, shown
 
@@ -43,12 +43,12 @@ class View:
         return TAG_PREFIX + self.id, json.dumps(value)
 
 
-def view_tags(job: TrackingJob) -> dict[str, str]:
+def view_tags(job: ShippingOrder) -> dict[str, str]:
     """The experiment tags of all views of a study."""
     return dict(view.tag(order) for order, view in enumerate(views(job)))
 
 
-def views(job: TrackingJob) -> list[View]:
+def views(job: ShippingOrder) -> list[View]:
     """Stability map (and one for each choice of an axis without order), profiles, curves, cliff edge, heat maps."""
     axes = job.resolved.get("space", {})
     page = _Page(_columns(axes))

@@ -25,7 +25,7 @@ from mlflow.exceptions import MlflowException
 
 from gradstab.errors import GradstabError
 from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_numbers, segment_paths
-from gradstab.record.shipping_order import FILE_NAME, load_job
+from gradstab.record.shipping_order import FILE_NAME, load_order
 from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.space import Value
 from gradstab.tracking.child_policy import gets_run
@@ -81,7 +81,7 @@ class Shipper:
     def __init__(self, folder: Path, driver: DriverEnd) -> None:
         self._folder = folder
         self._driver = driver
-        self._job = load_job(folder)
+        self._job = load_order(folder)
         self._job_mtime = 0
         self._state = ShipperState()
         self._retry = Retry(driver, UNREACHABLE, self._report)
@@ -130,7 +130,7 @@ class Shipper:
         if self._pending(cursor):
             children = retry(lambda: store.children(experiment_id))
             strays = [child.run_id for child in children.values() if child.parent_run_id != parent_id]
-            retry(lambda: store.adopt(strays, parent_id))
+            retry(lambda: store.reparent(strays, parent_id))
         page = StudyPage(store, experiment_id, parent_id, experiment.tags, self._folder)
         retry(lambda: self._describe(store, parent_id))
         retry(lambda: page.open(job))
@@ -281,7 +281,7 @@ class Shipper:
         mtime = (self._folder / FILE_NAME).stat().st_mtime_ns
         if mtime != self._job_mtime:
             self._job_mtime = mtime
-            self._job = load_job(self._folder)
+            self._job = load_order(self._folder)
 
     def _refused(self, error: RefusedError) -> None:
         """MLflow refused what concerns the whole study, such as a run that a person deleted: begin anew, unhurried."""

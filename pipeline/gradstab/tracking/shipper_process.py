@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from gradstab.record.shipping_order import load_job
+from gradstab.record.shipping_order import load_order
 from gradstab.tracking.shipping_files import LOG_NAME, WaitingCounter, load_state
 
 MOST_DEATHS = 5  # in a row, without a trial shipped between them
@@ -22,7 +22,7 @@ _MAX_LOG_BYTES = 2**20
 class ShipperProcess:
     """A tracker whose work is done by a process of its own, so that training never waits for MLflow.
 
-    The folder must hold ``tracking.json`` (`gradstab.record.shipping_order.save_job`) before. The process
+    The folder must hold ``tracking.json`` (`gradstab.record.shipping_order.save_order`) before. The process
     survives a Ctrl-C in the terminal, learns the driver's end by the pipe that breaks, and is started again if it dies.
 
     Args:
@@ -33,7 +33,7 @@ class ShipperProcess:
     def __init__(self, folder: Path, env: Mapping[str, str] | None = None) -> None:
         self._folder = folder
         self._env = {**os.environ, **(env or {})}
-        self._uri = load_job(folder).uri
+        self._uri = load_order(folder).uri
         self._counter = WaitingCounter(folder)
         self._deaths = 0
         self._shipped_at_death = -1

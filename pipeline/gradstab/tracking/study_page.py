@@ -11,10 +11,10 @@ from pathlib import Path
 
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-from gradstab.record.shipping_order import TrackingJob
+from gradstab.record.shipping_order import ShippingOrder
 from gradstab.study.space import Value
+from gradstab.tracking.artifact_uploader import ArtifactUploader, FindRun
 from gradstab.tracking.experiment_note import boundary_trials, experiment_note, parent_note
-from gradstab.tracking.found_files import FindRun, FoundFiles
 from gradstab.tracking.mlflow_store import MlflowStore
 from gradstab.tracking.parent_content import in_flight_table, table
 from gradstab.tracking.run_content import MetricRow
@@ -46,17 +46,17 @@ class StudyPage:
         self._experiment_id = experiment_id
         self._parent_run_id = parent_run_id
         self._held = dict(held)
-        self._files = FoundFiles(store, experiment_id, parent_run_id, folder)
+        self._files = ArtifactUploader(store, experiment_id, parent_run_id, folder)
         self._noted = (-1, 0.0)  # rows, monotonic time
         self._in_flight: tuple[int, ...] | None = None
         self._moment = (0, 0)  # job's time stamp, trials done
 
-    def open(self, job: TrackingJob) -> None:
+    def open(self, job: ShippingOrder) -> None:
         """Saved views and the data set."""
         self._tag(view_tags(job))
         self._store.log_dataset(self._parent_run_id, job.study, job.resolved.get("data", {}))
 
-    def refresh(self, job: TrackingJob, rows: Rows, find_run: FindRun, *, last: bool) -> None:
+    def refresh(self, job: ShippingOrder, rows: Rows, find_run: FindRun, *, last: bool) -> None:
         """Whatever is due; `find_run` gives the run of a trial. Doing it again changes nothing."""
         self._show_rate(job)
         self._show_in_flight(job, last=last)
@@ -66,7 +66,7 @@ class StudyPage:
             self._write_notes(job, rows, find_run)
             self._noted = (len(rows), time.monotonic())
 
-    def _show_rate(self, job: TrackingJob) -> None:
+    def _show_rate(self, job: ShippingOrder) -> None:
         """Trials a second since the last look, once a moment that the driver wrote down."""
         stamp, done = self._moment
         now = job.counts.get("done", 0)
@@ -77,13 +77,13 @@ class StudyPage:
         if not stamp or seconds >= 1.0:
             self._moment = (job.updated_ms, now)
 
-    def _show_in_flight(self, job: TrackingJob, *, last: bool) -> None:
+    def _show_in_flight(self, job: ShippingOrder, *, last: bool) -> None:
         due = self._in_flight is None or last or time.monotonic() - self._noted[1] > NOTES_EVERY_S
         if due and job.in_flight != self._in_flight:
             self._store.log_json(self._parent_run_id, in_flight_table(job), "in_flight.json")
             self._in_flight = job.in_flight
 
-    def _write_notes(self, job: TrackingJob, rows: Rows, find_run: FindRun) -> None:
+    def _write_notes(self, job: ShippingOrder, rows: Rows, find_run: FindRun) -> None:
         known, all_rows = views(job), list(rows.values())
         region, certified = self._files.region()
         note = experiment_note(

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradstab.record.segments import Record
-from gradstab.record.shipping_order import TrackingJob
+from gradstab.record.shipping_order import ShippingOrder
 from gradstab.record.trajectory import Trajectory
 from gradstab.stability.judgement import Judgement, nonfinite_step
 
 MAPS_TAG = "heat_maps"  # "true" on a run that holds heat maps
 
 
-def trial_note(record: Record, judgement: Judgement | None, job: TrackingJob) -> str:
+def trial_note(record: Record, judgement: Judgement | None, job: ShippingOrder) -> str:
     """The note of a trial's run, Markdown: a paragraph on what happened, then where its arrays are."""
     if judgement is None or record.trajectory is None:
         return f"**failed**: the machine failed, not the training: {record.failure}. No measurement."

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gradstab.study.recipe import Recipe
-from gradstab.training.layout import Layout
+from gradstab.training.layout import FlatLayout
 from gradstab.training.norms import total_norms
 
 _EPSILON = 1e-6  # of torch.nn.utils.clip_grad_norm_
@@ -30,7 +30,7 @@ class Clipping:
         """Go on with these members only."""
         self._threshold_n = self._threshold_n[list(members)]
 
-    def __call__(self, layout: Layout, grad: Tensor, norm_n: Tensor) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, layout: FlatLayout, grad: Tensor, norm_n: Tensor) -> tuple[Tensor, Tensor | None]:
         """Clip: returns (norm after / norm before, the factor still to be applied to the gradient or None).
 
         Clipping by norm leaves the gradient as it is and hands the factor on, so that an optimizer can fold it into
@@ -43,7 +43,7 @@ class Clipping:
         factor_n = (self._threshold_n / (norm_n + _EPSILON)).clamp(max=1.0)
         return factor_n, factor_n
 
-    def _clip_by_value(self, layout: Layout, grad: Tensor, norm_n: Tensor) -> Tensor:
+    def _clip_by_value(self, layout: FlatLayout, grad: Tensor, norm_n: Tensor) -> Tensor:
         bound_p1 = layout.by_piece(self._threshold_n.to(grad.dtype))[:, None]
         for block, part_pP in zip(layout.blocks, layout.views(grad), strict=True):
             bound = block.of(bound_p1)

@@ -48,7 +48,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Layout:
+class FlatLayout:
     """Where the pieces of every member lie in a flat buffer."""
 
     members: int
@@ -138,10 +138,10 @@ class Layout:
         section = self.sections[index]
         return flat[self.starts[index] : self.starts[index + 1]].view(section.members, section.size)
 
-    def keep(self, members: Sequence[int]) -> Layout:
+    def keep(self, members: Sequence[int]) -> FlatLayout:
         """The layout of these members only (ascending), without the sections that none of them has."""
         sections = (Section(sum(m < s.members for m in members), s.size) for s in self.sections)
-        return Layout(len(members), tuple(section for section in sections if section.members))
+        return FlatLayout(len(members), tuple(section for section in sections if section.members))
 
     def kept(self, flat: Tensor, members: Sequence[int]) -> Tensor:
         """The buffer of these members only, laid out as `keep` says."""
@@ -166,7 +166,7 @@ def power_of_two(exponent: Tensor) -> Tensor:
     return (exponent.long() + 1023).bitwise_left_shift(52).view(torch.float64)
 
 
-def scale_(layout: Layout, flat: Tensor, factor_n: Tensor) -> None:
+def scale_(layout: FlatLayout, flat: Tensor, factor_n: Tensor) -> None:
     """Multiply every member's pieces by its own float64 factor, in place.
 
     A factor below 2^-64 is applied as a power of two first: as one float32 it would underflow and zero a huge gradient.
@@ -182,7 +182,7 @@ def scale_(layout: Layout, flat: Tensor, factor_n: Tensor) -> None:
         part_pP.mul_(block.of(factor_p1))
 
 
-def scale_by_power_(layout: Layout, flat: Tensor, exponent_sn: Tensor) -> None:
+def scale_by_power_(layout: FlatLayout, flat: Tensor, exponent_sn: Tensor) -> None:
     """Multiply every piece by 2^exponent of its own section and member, in place and without rounding."""
     exponent_p = exponent_sn[layout.piece_index(exponent_sn.device)]
     largest = int(exponent_p.abs().amax())

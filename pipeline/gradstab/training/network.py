@@ -21,7 +21,7 @@ from gradstab.study.recipe import Recipe
 from gradstab.training.activations import NONLINEARITIES
 from gradstab.training.data import Dataset
 from gradstab.training.initialisation import hidden_biases, hidden_weights, readout_weights
-from gradstab.training.layout import PIECE, Layout, Section, scale_by_power_
+from gradstab.training.layout import PIECE, FlatLayout, Section, scale_by_power_
 from gradstab.training.norms import section_norms, total_norms
 from gradstab.training.probes import LayerValues, Reading
 from gradstab.training.workspace import Arena, Views, Widths
@@ -54,7 +54,7 @@ class Network:
         self._num_classes = data.num_classes
         self._widths = Widths(padded(data.shape.num_features), padded(recipe.width), padded(data.num_classes))
         self._x_NF, self._y_N = data.tensors(dtype, device)
-        self.layout = Layout(len(recipes), _sections(_counts(self._depths), self._widths))
+        self.layout = FlatLayout(len(recipes), _sections(_counts(self._depths), self._widths))
         self.value = _initial_values(self.layout, recipes, seeds, data, self._widths, dtype).to(device)
         self._reading: Reading | None = None
         self._fast_p: Tensor | None = None  # norms of the gradient's pieces, taken while it was in the cache
@@ -328,7 +328,12 @@ def _mean(loss_nB: Tensor) -> Tensor:
 
 
 def _initial_values(
-    layout: Layout, recipes: Sequence[Recipe], seeds: Sequence[int], data: Dataset, widths: Widths, dtype: torch.dtype
+    layout: FlatLayout,
+    recipes: Sequence[Recipe],
+    seeds: Sequence[int],
+    data: Dataset,
+    widths: Widths,
+    dtype: torch.dtype,
 ) -> Tensor:
     """Parameters of every member, drawn from its own seed and put into place with zeros as padding."""
     flat = np.zeros(layout.length, dtype=np.float32)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gradstab.training.layout import Layout
+from gradstab.training.layout import FlatLayout
 
 # A float32 norm inside this range lost only squares that are below its rounding error.
 SAFE_LOW, SAFE_HIGH = 1e-15, 1e15
@@ -37,7 +37,7 @@ def piece_norms(x_pP: Tensor) -> Tensor:
     return norm_p
 
 
-def section_norms(layout: Layout, flat: Tensor, fast_p: Tensor | None = None) -> Tensor:
+def section_norms(layout: FlatLayout, flat: Tensor, fast_p: Tensor | None = None) -> Tensor:
     """Norm of every piece, (s, n) float64, right for any finite elements; 0 where a member has no such section.
 
     `fast_p` are the norms as float32 gives them, where they are known already.
@@ -46,7 +46,7 @@ def section_norms(layout: Layout, flat: Tensor, fast_p: Tensor | None = None) ->
     return layout.by_section(_exact_where(_out_of_range(norm_p), layout, flat, norm_p))
 
 
-def total_norms(layout: Layout, flat: Tensor, fast_p: Tensor | None = None) -> Tensor:
+def total_norms(layout: FlatLayout, flat: Tensor, fast_p: Tensor | None = None) -> Tensor:
     """Norm of each member's whole buffer, shape (n,) in float64, right for any finite elements.
 
     `fast_p` are the norms of its pieces as float32 gives them, where they are known already.
@@ -60,11 +60,11 @@ def total_norms(layout: Layout, flat: Tensor, fast_p: Tensor | None = None) -> T
     return total_n
 
 
-def _fast_norms(layout: Layout, flat: Tensor) -> Tensor:
+def _fast_norms(layout: FlatLayout, flat: Tensor) -> Tensor:
     return torch.cat([torch.linalg.vector_norm(x_pP, dim=1) for x_pP in layout.views(flat)]).double()
 
 
-def _exact_where(chosen_p: Tensor, layout: Layout, flat: Tensor, norm_p: Tensor) -> Tensor:
+def _exact_where(chosen_p: Tensor, layout: FlatLayout, flat: Tensor, norm_p: Tensor) -> Tensor:
     """The norms, those of the chosen pieces taken again exactly."""
     if not bool(chosen_p.any()):
         return norm_p

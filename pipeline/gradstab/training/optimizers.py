@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gradstab.study.recipe import Recipe
-from gradstab.training.layout import TINY_FACTOR, Block, Layout, scale_
+from gradstab.training.layout import TINY_FACTOR, Block, FlatLayout, scale_
 from gradstab.training.norms import piece_norms
 
 _BETA1, _BETA2 = 0.9, 0.999
@@ -40,7 +40,7 @@ class Optimizer:
     state_names: tuple[str, ...] = ()
     takes_momentum = False
 
-    def __init__(self, recipes: Sequence[Recipe], layout: Layout, value: Tensor) -> None:
+    def __init__(self, recipes: Sequence[Recipe], layout: FlatLayout, value: Tensor) -> None:
         def column(numbers: Sequence[float]) -> Tensor:
             return torch.tensor(numbers, dtype=torch.float64, device=value.device)
 

@@ -20,7 +20,7 @@ from gradstab.record.trajectory import Trajectory
 from gradstab.study.recipe import Recipe, probe_steps, reads_accuracy
 from gradstab.training.clipping import Clipping
 from gradstab.training.data import BatchOrder, Dataset
-from gradstab.training.layout import Layout
+from gradstab.training.layout import FlatLayout
 from gradstab.training.log import StackLog
 from gradstab.training.network import Network
 from gradstab.training.norms import total_norms
@@ -40,7 +40,7 @@ class Family(Protocol):
     the gradient of the mean loss in `grad`, and its norm over all layers (n,), float64, in `grad_norms`.
     """
 
-    layout: Layout
+    layout: FlatLayout
     num_layers: int
     value: Tensor
     grad: Tensor

@@ -31,13 +31,13 @@ class TrainingWork:
     data: AnyData
     study_seed: int
 
-    def prepare(self) -> None:
+    def warm_up(self) -> None:
         """Import torch and load the data."""
         _ask_for_huge_pages()
         import_module("gradstab.training.trainer")
         _loaded(self.data, self.study_seed)
 
-    def obstacle(self, slot: Slot) -> str | None:
+    def why_unusable(self, slot: Slot) -> str | None:
         """What keeps torch from the slot's GPU: it is tried, since one that is listed may be of no use all the same."""
         if slot.kind == "cpu":
             return None

@@ -1,6 +1,6 @@
 """Whether an MLflow server takes our credentials, asked before a study begins: wrong settings are no outage.
 
-``python -m gradstab.tracking.admission`` reads a tracking URI from standard input and asks with MLflow's own client,
+``python -m gradstab.tracking.credentials`` reads a tracking URI from standard input and asks with MLflow's own client,
 which also knows credential files and plug-ins. A process of its own, so that the driver need not import mlflow.
 """
 
@@ -25,7 +25,7 @@ EXIT_REFUSED = 3
 _NAMES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 
-def require_admission(uri: str, mlflow_env: Mapping[str, str] | None = None) -> None:
+def check_credentials(uri: str, mlflow_env: Mapping[str, str] | None = None) -> None:
     """End a command whose MLflow server lets nobody in with our settings; one that is away or slow holds nobody up.
 
     Args:
@@ -38,12 +38,12 @@ def require_admission(uri: str, mlflow_env: Mapping[str, str] | None = None) -> 
     if not uri.startswith(("http://", "https://")):
         return
     env = {**os.environ, **(mlflow_env or {})}
-    status = _knock(uri, env)
+    status = _ask_server(uri, env)
     if status not in REFUSED:
         return
     asked = subprocess.run(
         # -P: what lies in the working directory must not stand in for an installed package
-        [sys.executable, "-P", "-m", "gradstab.tracking.admission"],
+        [sys.executable, "-P", "-m", "gradstab.tracking.credentials"],
         input=uri,
         env=env,
         capture_output=True,
@@ -55,7 +55,7 @@ def require_admission(uri: str, mlflow_env: Mapping[str, str] | None = None) -> 
         raise UsageError(_sentence(uri, status, asked.stdout, given=given))
 
 
-def _knock(uri: str, env: Mapping[str, str]) -> int | None:
+def _ask_server(uri: str, env: Mapping[str, str]) -> int | None:
     """What a server says to the cheapest question with the commonest credentials; None when it says nothing in time."""
     user, password, token = (env.get(name, "") for name in _NAMES)
     headers = {}

@@ -28,7 +28,7 @@ class FindRun(Protocol):
     def __call__(self, number: int, *, make: bool) -> str | None: ...
 
 
-class FoundFiles:
+class ArtifactUploader:
     """Ships each file once, and again when it changed."""
 
     def __init__(self, store: MlflowStore, experiment_id: str, parent_run_id: str, folder: Path) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradstab.record.shipping_order import TrackingJob, load_job
+from gradstab.record.shipping_order import ShippingOrder, load_order
 from gradstab.report.heat_maps import Canvas, write_heat_maps
 from gradstab.stability.judgement import Criterion, judge
+from gradstab.tracking.artifact_uploader import phase_diagram_name, region_rows
 from gradstab.tracking.child_policy import gets_run
-from gradstab.tracking.found_files import phase_diagram_name, region_rows
 from tests.fakes import make_mixed_records, make_record
 from tests.tracking.conftest import MakeFolder
 from tests.tracking.notebook import client_of, parent_of, runs_of, ship, trials_of
@@ -104,7 +104,7 @@ def test_heat_maps_of_a_run_that_a_person_deleted_hold_up_nothing(make_folder: M
     ],
 )
 def test_which_trials_get_a_run(beyond: str, decades_per_layer: float, expected: set[int]) -> None:
-    job = TrackingJob.model_validate(
+    job = ShippingOrder.model_validate(
         {
             "study": "s", "study_id": "id", "uri": "sqlite:////none", "study_file": "s.py", "versions": {},
             "resolved": {}, "criterion": Criterion(), "budget": 100, "updated_ms": 0, "children": 2, "beyond": beyond,
@@ -127,4 +127,4 @@ def test_the_criterions_own_region_counts() -> None:
 
 
 def test_a_job_of_an_older_version_ships_no_later_trials(make_folder: MakeFolder) -> None:
-    assert load_job(make_folder()).beyond == "none"
+    assert load_order(make_folder()).beyond == "none"

@@ -1,6 +1,6 @@
 """A results folder that was lost, made again from what MLflow holds: the segments beside the study's own run.
 
-``python -m gradstab.tracking.rebuild --folder F`` reads what to look for as JSON from standard input and prints what
+``python -m gradstab.tracking.restore --folder F`` reads what to look for as JSON from standard input and prints what
 it found. A process of its own, so that the driver need not import mlflow.
 """
 
@@ -30,7 +30,7 @@ EXIT_UNREACHABLE = 4
 
 
 @dataclass(frozen=True)
-class Wanted:
+class StudyQuery:
     """The study whose folder was lost.
 
     Attributes:
@@ -44,7 +44,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class RestoredStudy:
     """What was found: the study's id, how many segments came back and how many of them were damaged."""
 
     study_id: str
@@ -52,7 +52,7 @@ class Rebuilt:
     damaged: int
 
 
-def may_be_there(wanted: Wanted) -> bool:
+def may_be_there(wanted: StudyQuery) -> bool:
     """Whether it is worth asking MLflow: a SQLite database is looked into at once, a server must be asked."""
     path = storage_file(wanted.uri)
     if path is None:
@@ -71,7 +71,7 @@ def may_be_there(wanted: Wanted) -> bool:
     return found is not None
 
 
-def rebuild(folder: Path, wanted: Wanted) -> Rebuilt | None:
+def rebuild(folder: Path, wanted: StudyQuery) -> RestoredStudy | None:
     """Fetch the segments of the study's latest run into the folder; None where MLflow knows no such study.
 
     The cursor says that MLflow has them. Doing it again, after a kill in the middle, does no harm.
@@ -96,10 +96,10 @@ def rebuild(folder: Path, wanted: Wanted) -> Rebuilt | None:
             path.rename(folder / path.name)
             names.add(path.name)
     save_cursor(folder, Cursor(store=store_digest(wanted.uri), parent_run_id=run_id, shipped=frozenset(names)))
-    return Rebuilt(study_id, len(names), damaged)
+    return RestoredStudy(study_id, len(names), damaged)
 
 
-def _latest_run(client: MlflowClient, wanted: Wanted) -> tuple[str, str] | None:
+def _latest_run(client: MlflowClient, wanted: StudyQuery) -> tuple[str, str] | None:
     """Run id and study id of the study's own run."""
     ids = list(_experiments(client, wanted.study))
     if not ids:
@@ -124,7 +124,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="rebuilds a results folder from MLflow")
     parser.add_argument("--folder", type=Path, required=True)
     folder = parser.parse_args().folder
-    wanted = Wanted(**json.load(sys.stdin))
+    wanted = StudyQuery(**json.load(sys.stdin))
     import requests
     import sqlalchemy.exc
     from mlflow.exceptions import MlflowException

@@ -10,14 +10,14 @@ _KNOCK_SECONDS = 10.0
 _TOKEN_FILE = Path("~/.ray/auth_token")
 
 
-def knock(address: str) -> None:
+def require_reachable(address: str) -> None:
     """Raises an OSError where nothing listens at HOST:PORT, for which Ray itself would wait minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
 
 
-def use_token_at_hand() -> bool:
+def enable_token_auth() -> bool:
     """Have Ray show its token where there is one (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or Ray's file); is there?
 
     Ray reads RAY_AUTH_MODE once, when it is imported, and shows none by default, though a head that finds a token

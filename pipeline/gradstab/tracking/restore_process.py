@@ -12,20 +12,22 @@ from dataclasses import asdict
 from gradstab.record.study_folder import StudyFolder
 from gradstab.study.settings import Settings
 from gradstab.study.study import Study
-from gradstab.tracking.rebuild import Rebuilt, Wanted, may_be_there
+from gradstab.tracking.restore import RestoredStudy, StudyQuery, may_be_there
 
 
-def recover_folder(folder: StudyFolder, study: Study, settings: Settings, say: Callable[[str], None]) -> str | None:
+def restore_lost_folder(
+    folder: StudyFolder, study: Study, settings: Settings, say: Callable[[str], None]
+) -> str | None:
     """Fill a folder that holds no study from MLflow; the study's id, or None for a study that begins.
 
     An MLflow that cannot be asked holds nobody up: the study begins, and that is said.
     """
-    wanted = Wanted(settings.tracking.value or "", study.name, study.fingerprint())
+    wanted = StudyQuery(settings.tracking.value or "", study.name, study.fingerprint())
     if folder.exists() or not may_be_there(wanted):
         return None
     asked = subprocess.run(
         # -P: what lies in the working directory must not stand in for an installed package
-        [sys.executable, "-P", "-m", "gradstab.tracking.rebuild", "--folder", str(folder.path)],
+        [sys.executable, "-P", "-m", "gradstab.tracking.restore", "--folder", str(folder.path)],
         input=json.dumps(asdict(wanted)),
         env={**os.environ, **settings.mlflow_env},
         capture_output=True,
@@ -40,7 +42,7 @@ def recover_folder(folder: StudyFolder, study: Study, settings: Settings, say: C
     answer = json.loads(asked.stdout.strip().splitlines()[-1])
     if answer is None:
         return None
-    found = Rebuilt(**answer)
+    found = RestoredStudy(**answer)
     say(
         f"the results folder was gone: {found.segments} segments came back from MLflow"
         + (f", {found.damaged} more were damaged: their trials run again" if found.damaged else "")

@@ -16,7 +16,7 @@ FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
 
 
-class Patience:
+class RetryWhileAway:
     """Runs calls, and runs one again whose server went away: each must be safe to make twice.
 
     Args:
