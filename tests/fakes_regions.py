@@ -15,7 +15,7 @@ from gradstab.loop.runner import Limits, Runner
 from gradstab.loop.trial import Trial
 from gradstab.record.trajectory import Trajectory
 from gradstab.search.searcher import OptunaSearcher
-from gradstab.stability.judgement import TRAINING_RESPONSE_RANGE, TRAINING_RESPONSE_UNIT, Criterion
+from gradstab.study.criterion import TRAINING_RESPONSE_RANGE, TRAINING_RESPONSE_UNIT, Criterion
 from gradstab.study.study import Study
 from tests.fakes import REFERENCE_LOSS, make_trajectory
 from tests.problems import Problem

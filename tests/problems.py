@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
 from gradstab.regression.coordinates import Array, Coordinates
-from gradstab.regression.warp import ResponseBand
+from gradstab.study.response_band import ResponseBand
 from gradstab.study.space import AnyAxis, Choice, LogInteger, LogReal, Real, SearchSpace
 from gradstab.theory.critical_scales import log_lengths
 from gradstab.theory.layer_maps import layer_maps

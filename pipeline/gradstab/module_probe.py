@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradstab.stability.judgement import Criterion, Phase, gradient_ratio, layer_rate, phase_of
+from gradstab.stability.judgement import gradient_ratio, layer_rate, phase_of
+from gradstab.study.criterion import Criterion, Phase
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

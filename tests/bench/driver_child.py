@@ -23,6 +23,7 @@ from gradstab.loop.trial import Trial
 from gradstab.record.segments import write_segment
 from gradstab.record.trajectory import Trajectory
 from gradstab.session import drive as session
+from gradstab.session import parts
 from gradstab.study.settings import Setting, Settings
 from gradstab.study.study import Study
 from tests.bench.studies import STUDY_T, changed
@@ -92,7 +93,7 @@ def driven(study: Study, settings: Settings) -> tuple[float, float]:
     """Bring the study to its budget; (CPU seconds of this process, wall seconds until the loop runs)."""
     cpu, wall = time.process_time(), time.monotonic()
     looped: list[float] = []
-    listener = session.Listener(progress=lambda _: looped.append(time.monotonic()))
+    listener = parts.Listener(progress=lambda _: looped.append(time.monotonic()))
     session.drive(study, settings, source=None, engine="serial", listener=listener, work=TimedWork())
     return time.process_time() - cpu, looped[0] - wall
 
@@ -107,7 +108,7 @@ def main() -> None:
     settings = settings_in(Path.cwd(), asked.uri)
     first = min(50, asked.trials // 2)
     study = STUDY_T.model_copy(update={"tracking": STUDY_T.tracking.model_copy(update={"children": 0})})
-    open_searcher = session.open_searcher
+    open_searcher = parts.open_searcher
     with (
         mock.patch.object(session, "open_searcher", lambda *given: TimedSearcher(open_searcher(*given))),
         mock.patch("gradstab.loop.runner.write_segment", _timed("record", write_segment)),
@@ -119,10 +120,16 @@ def main() -> None:
         before = psutil.Process().memory_info().rss
         cpu, _ = driven(changed(study, trials=asked.trials), settings)
         after = psutil.Process().memory_info().rss
-        parts = dict(CPU)
+        spent_by_part = dict(CPU)
         _, resumed = driven(changed(study, trials=asked.trials), settings)
     new = asked.trials - first
-    result = {"new": new, "cpu": cpu - idle_cpu, "parts": parts, "bytes": (after - before) / new, "resumed": resumed}
+    result = {
+        "new": new,
+        "cpu": cpu - idle_cpu,
+        "parts": spent_by_part,
+        "bytes": (after - before) / new,
+        "resumed": resumed,
+    }
     asked.out.write_text(json.dumps(result))
 
 

@@ -18,6 +18,7 @@ from ray import tune
 from ray.air.integrations.mlflow import MLflowLoggerCallback
 from ray.tune.search.optuna import OptunaSearch
 
+from gradstab.theory.relative_scale import resolved_recipe
 from tests.bench.studies import STUDIES, changed, spread_points
 
 SEED = 0
@@ -48,7 +49,7 @@ def trainable(config: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     settings = dict(config)
     study = changed(STUDIES[settings.pop("study")], width=settings.pop("width"))
-    recipe = study.resolve(settings)
+    recipe = resolved_recipe(study, settings)
     data = load_dataset(study.data, study.seed)
     train_bare(recipe, SEED, data, report=tune.report)
 

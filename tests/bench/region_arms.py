@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import optuna
 
+from gradstab.record.certificate import Certificate, read_certificate
 from gradstab.regression.coordinates import Array
-from gradstab.regression.warp import ResponseBand
 from gradstab.sampling.boundary_search import BoundarySearch
 from gradstab.sampling.region_model import RegionModel, ToldTrials
 from gradstab.search.designs import Design, GridDesign, RandomDesign, SobolDesign
 from gradstab.search.history import History
 from gradstab.search.samplers import distributions_of
-from gradstab.stability.certificate import Certificate, read_certificate
+from gradstab.study.response_band import ResponseBand
 from gradstab.study.sampler_spec import GridSpec
 from tests.fakes_regions import open_study, study_of
 from tests.problems import Problem

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gradstab.loop.ports import Slot
 from gradstab.study.study import Study
+from gradstab.theory.relative_scale import resolved_recipe
 from gradstab.training.data import load_dataset
 from gradstab.training.work import TrainingWork
 from tests.bench.bare_loop import train_bare
@@ -55,9 +56,9 @@ def check_peer(study: Study, results: list[dict[str, Any]]) -> None:
     """
     data, shape = load_dataset(study.data, study.seed), study.data.shape()
     for result in results:
-        recipe = study.resolve(result["point"])
+        recipe = resolved_recipe(study, result["point"])
         assert result["parameters"] == num_true_parameters(recipe, shape), result
-    recipe = study.resolve(results[0]["point"])
+    recipe = resolved_recipe(study, results[0]["point"])
     last_report = (recipe.steps - 1) // recipe.probe_every * recipe.probe_every
     expected = train_bare(recipe, results[0]["seed"], data).losses[last_report]
     assert math.isclose(results[0]["loss"], expected, rel_tol=1e-2), (results[0], expected)

@@ -9,11 +9,12 @@ from typing import Any
 
 import yaml
 
-from gradstab.loop.packing import DataShape
 from gradstab.loop.trial import Trial, trial_seed
+from gradstab.study.pack_key import DataShape
 from gradstab.study.recipe import Recipe
 from gradstab.study.space import Choice, Integer, LogReal, Value
 from gradstab.study.study import Study
+from gradstab.theory.relative_scale import resolved_recipe
 
 STUDY_T = Study(
     name="T",
@@ -101,7 +102,7 @@ def spread_points(study: Study, count: int) -> list[dict[str, Value]]:
 
 def trials_of(study: Study, points: Sequence[dict[str, Value]]) -> list[Trial]:
     """The points as trials, numbered from 0."""
-    return [Trial(n, point, study.resolve(point), trial_seed(study.seed, n)) for n, point in enumerate(points)]
+    return [Trial(n, point, resolved_recipe(study, point), trial_seed(study.seed, n)) for n, point in enumerate(points)]
 
 
 def num_true_parameters(recipe: Recipe, shape: DataShape) -> int:

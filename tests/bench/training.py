@@ -10,11 +10,13 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gradstab.loop.packing import CostModel, flops, pack_length, padded
+from gradstab.loop.packing import CostModel, flops, pack_length
 from gradstab.loop.ports import Slot
 from gradstab.loop.runner import FIRST_TARGET_SECONDS, TARGET_SECONDS
 from gradstab.loop.trial import Trial
+from gradstab.study.pack_key import padded
 from gradstab.study.study import Study
+from gradstab.theory.relative_scale import resolved_recipe
 from gradstab.training.data import load_dataset
 from gradstab.training.work import TrainingWork
 from tests.bench.bare_loop import train_bare
@@ -41,7 +43,10 @@ class Packer:
     def pack(self, target_seconds: float = TARGET_SECONDS) -> list[Trial]:
         """One pack whose depths are spread evenly over the study's."""
         room = psutil.virtual_memory().available // 2
-        shape, recipes = self.study.data.shape(), [self.study.resolve(p) for p in spread_points(self.study, 64)]
+        shape, recipes = (
+            self.study.data.shape(),
+            [resolved_recipe(self.study, p) for p in spread_points(self.study, 64)],
+        )
         mixed = [recipes[(index * 37) % 64] for index in range(1024)]  # any prefix has about the mean depth
         length = pack_length(mixed, shape, self.cost, target_seconds, room)
         return trials_of(self.study, spread_points(self.study, length))

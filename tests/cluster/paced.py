@@ -15,7 +15,8 @@ from pathlib import Path
 from gradstab.commands.lookup import find_settings, find_study
 from gradstab.errors import GradstabError
 from gradstab.loop.ports import KINDS
-from gradstab.session.drive import Listener, drive
+from gradstab.session.drive import drive
+from gradstab.session.parts import Listener
 from tests.endtoend.command import Place
 from tests.fakes_work import PacedWork
 

@@ -18,6 +18,7 @@ from gradstab.loop.packing import CostModel
 from gradstab.study.file import load_study_file
 from gradstab.study.settings import resolve_settings
 from gradstab.study.study import Study
+from gradstab.theory.relative_scale import resolved_recipe
 from tests.fuzz.values import NUMBERS, SOUND, WORDS, hostile, mutated, sound, spelled
 
 SECRET = "hunter2"
@@ -83,7 +84,7 @@ def _use(study: Study, folder: Path, case: Case) -> None:
     assert SAFE_NAME.fullmatch(study.name), case
     assert Study.model_validate(study.dump()).fingerprint() == study.fingerprint(), case
     for u in (0.0, 0.5, 1.0):
-        study.resolve(study.space.point_from_unit(dict.fromkeys(study.space.names(), u)))
+        resolved_recipe(study, study.space.point_from_unit(dict.fromkeys(study.space.names(), u)))
     if len(case.content) % 16 == 0:
         estimate(study, CostModel(), 2, 2**30)
     with mock.patch.dict(os.environ, case.environment):

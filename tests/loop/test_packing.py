@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from gradstab.loop.packing import MAX_PACK_TRIALS, CostModel, DataShape, flops, pack_bytes, pack_length
+from gradstab.loop.packing import MAX_PACK_TRIALS, CostModel, flops, pack_bytes, pack_length
+from gradstab.study.pack_key import DataShape
 from gradstab.study.recipe import Recipe
 
 SHAPE = DataShape(num_rows=1797, num_features=64, num_classes=10)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from gradstab.loop.runner import Progress
-from gradstab.stability.certificate import NUM_AUDITS, REPLICATED_POINTS, TRAININGS_A_POINT, read_certificate
+from gradstab.record.certificate import read_certificate
+from gradstab.stability.certificate import NUM_AUDITS, REPLICATED_POINTS, TRAININGS_A_POINT
 from gradstab.study.study import Study
 from tests import problems
 from tests.fakes_regions import open_study, study_of

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradstab.errors import UsageError
-from gradstab.regression.warp import ResponseBand, Warp, response_bands, warp_for
-from gradstab.stability.judgement import Criterion, margin_of
+from gradstab.regression.warp import Warp, warp_for
+from gradstab.stability.judgement import margin_of
+from gradstab.study.criterion import Criterion
+from gradstab.study.response_band import ResponseBand, response_bands
 
 responses = st.floats(-37, 37)
 

@@ -16,14 +16,14 @@ from click.testing import CliRunner
 from gradstab.cli import cli
 from gradstab.commands.summary import write_report_if_stale
 from gradstab.errors import StorageError, UsageError
+from gradstab.record.certificate import Certificate, write_certificate
 from gradstab.record.segments import write_segment
 from gradstab.record.study_folder import StudyFolder
 from gradstab.report.findings import find
 from gradstab.report.report import make_report
 from gradstab.results.rejudge import rejudged
 from gradstab.results.results import Results
-from gradstab.stability.certificate import Certificate, write_certificate
-from gradstab.stability.judgement import Criterion
+from gradstab.study.criterion import Criterion
 from gradstab.study.space import Choice, LogInteger, LogReal, Value
 from gradstab.theory.forecast import scale_forecast
 from tests.fakes import make_mixed_records, make_record

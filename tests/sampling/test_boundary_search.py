@@ -12,11 +12,11 @@ from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.regression.fitting import fit_surrogate
 from gradstab.regression.surrogate import Posterior
-from gradstab.regression.warp import ResponseBand
 from gradstab.sampling.acquisition import acquisition, straddle
 from gradstab.sampling.boundary_search import BoundarySearch
 from gradstab.sampling.region_model import RegionModel, ToldTrials, identities
 from gradstab.sampling.start_up import num_start_up, start_up_points
+from gradstab.study.response_band import ResponseBand
 from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, LogReal, SearchSpace
 from tests import problems
 

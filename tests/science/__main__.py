@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from gradstab.commands.terminal import duration, say
+from gradstab.commands.terminal import say
+from gradstab.display.numbers import duration
 from gradstab.results.results import Results
 from gradstab.session.drive import run_study
 from gradstab.study.file import load_study_file

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gradstab.regression.coordinates import Coordinates
 from gradstab.regression.fitting import fit_surrogate
-from gradstab.regression.warp import ResponseBand
+from gradstab.study.response_band import ResponseBand
 from gradstab.study.space import LogReal, SearchSpace
 
 Array = NDArray[np.float64]

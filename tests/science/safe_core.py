@@ -17,6 +17,7 @@ from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
 from gradstab.stability.judgement import judge
 from gradstab.stability.region import SAFE
+from gradstab.theory.relative_scale import resolved_recipe
 from gradstab.training.work import TrainingWork
 from tests.science.claims import Claim
 
@@ -52,7 +53,7 @@ def train_in_safe_core(results: Results, num_trials: int = 100, seed: int = 1) -
     chosen = np.flatnonzero(p_M > SAFE)[:num_trials]
     points = estimator.coordinates.points(unit_MD[chosen])
     trials = [
-        Trial(number, point, study.resolve(point), trial_seed(study.seed, number))
+        Trial(number, point, resolved_recipe(study, point), trial_seed(study.seed, number))
         for number, point in enumerate(points, FIRST_NUMBER)
     ]
     # members of a pack share their structural fields; equal activations together keep packs few
@@ -78,7 +79,7 @@ def claim(results: Results) -> Claim:
 
 
 def _packs(trials: list[Trial]) -> list[list[Trial]]:
-    from gradstab.loop.packing import pack_key
+    from gradstab.study.pack_key import pack_key
 
     groups: dict[object, list[Trial]] = {}
     for trial in trials:

@@ -10,7 +10,8 @@ import math
 import numpy as np
 import pytest
 
-from gradstab.stability.judgement import Criterion, gradient_ratio, judge
+from gradstab.stability.judgement import gradient_ratio, judge
+from gradstab.study.criterion import Criterion
 from gradstab.study.recipe import Recipe
 from gradstab.training.trainer import train
 from tests.science.layer_gain import admissible_rows, gain_data, measured_gain

@@ -13,9 +13,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
-from gradstab.regression.warp import ResponseBand
 from gradstab.search.boundary_sampler import BoundarySampler
 from gradstab.search.samplers import distributions_of
+from gradstab.study.response_band import ResponseBand
 from gradstab.study.space import Choice, LogInteger, LogReal, SearchSpace
 from tests.problems import RATIO
 

@@ -10,16 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradstab.errors import StorageError
-from gradstab.stability.certificate import (
-    FILE_NAME,
-    Audit,
-    Certificate,
-    Condition,
-    NoiseCheck,
-    certify,
-    read_certificate,
-    write_certificate,
-)
+from gradstab.record.certificate import FILE_NAME, Certificate, Condition, read_certificate, write_certificate
+from gradstab.stability.certificate import Audit, NoiseCheck, certify
 
 RIGHT, WRONG, UNSURE = Audit(0.99, 0.01, True), Audit(0.99, 0.01, False), Audit(0.7, 0.01, False)
 EARLY = Audit(0.99, 0.3, False)

@@ -14,16 +14,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gradstab.record.trajectory import STATISTICS, Trajectory
-from gradstab.stability.judgement import (
-    VERDICTS,
-    Criterion,
-    gradient_ratio,
-    gradient_ratios,
-    judge,
-    layer_rate,
-    phase_of,
-    verdict_of,
-)
+from gradstab.stability.judgement import gradient_ratio, gradient_ratios, judge, layer_rate, phase_of, verdict_of
+from gradstab.study.criterion import VERDICTS, Criterion
 
 NAN, INF = math.nan, math.inf
 LN10 = math.log(10)

@@ -13,9 +13,9 @@ from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Coordinates
 from gradstab.regression.kernel import HyperParameters
 from gradstab.regression.surrogate import Posterior
-from gradstab.regression.warp import ResponseBand
 from gradstab.stability.estimator import beyond, fit_estimator
 from gradstab.stability.phase_diagram import cloud, nearest_pairs, phase_diagram, plane
+from gradstab.study.response_band import ResponseBand
 from gradstab.study.space import Choice, Integer, LogInteger, LogReal, SearchSpace
 from tests import problems
 

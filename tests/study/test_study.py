@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradstab.errors import GradstabError, StudyError
-from gradstab.loop.packing import pack_key
+from gradstab.study.pack_key import pack_key
 from gradstab.study.recipe import ACTIVATIONS, Recipe
 from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
 from gradstab.study.study import Study, differences
+from gradstab.theory.relative_scale import resolved_recipe
 
 SPACE = {"depth": LogInteger(2, 16), "init_scale": LogReal(0.5, 4)}
 
@@ -151,8 +152,10 @@ def test_a_field_that_came_later_is_fingerprinted_once_it_is_in_use():
 def test_relative_scale_becomes_absolute():
     relative = study(space={"relative_init_scale": LogReal(0.5, 2), "activation": Choice(("relu", "sigmoid"))})
     # critical values of SCIENCE section 5
-    assert relative.resolve({"relative_init_scale": 2.0, "activation": "relu"}).init_scale == pytest.approx(2 * 2**0.5)
-    assert relative.resolve({"relative_init_scale": 0.5, "activation": "sigmoid"}).init_scale == pytest.approx(
+    assert resolved_recipe(relative, {"relative_init_scale": 2.0, "activation": "relu"}).init_scale == pytest.approx(
+        2 * 2**0.5
+    )
+    assert resolved_recipe(relative, {"relative_init_scale": 0.5, "activation": "sigmoid"}).init_scale == pytest.approx(
         0.5 * 10.1493, rel=1e-5
     )
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from gradstab.record.shipping_order import ShippingOrder, load_order
 from gradstab.report.heat_maps import Canvas, write_heat_maps
-from gradstab.stability.judgement import Criterion, judge
+from gradstab.stability.judgement import judge
+from gradstab.study.criterion import Criterion
 from gradstab.tracking.artifact_uploader import phase_diagram_name, region_rows
 from gradstab.tracking.child_policy import gets_run
 from tests.fakes import make_mixed_records, make_record

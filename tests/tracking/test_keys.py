@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gradstab.stability.judgement import Criterion, judge
+from gradstab.stability.judgement import judge
+from gradstab.study.criterion import Criterion
 from gradstab.study.recipe import Recipe
 from gradstab.tracking.keys import SEARCHES, TRIAL_METRICS, TRIAL_PROFILES, TRIAL_SERIES, TRIAL_TAGS, page
 from gradstab.tracking.run_content import RunContent, run_content

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from gradstab.record.segments import Record
-from gradstab.stability.judgement import Criterion, judge
+from gradstab.stability.judgement import judge
+from gradstab.study.criterion import Criterion
 from gradstab.tracking.experiment_note import boundary_trials, experiment_note, parent_note
 from gradstab.tracking.run_content import table_row
 from gradstab.tracking.saved_views import views

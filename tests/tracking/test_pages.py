@@ -28,7 +28,7 @@ from gradstab.record.study_folder import StudyFolder
 from gradstab.report.heat_maps import Canvas, write_heat_maps
 from gradstab.report.report import make_report
 from gradstab.results.results import Results
-from gradstab.stability.judgement import Criterion
+from gradstab.study.criterion import Criterion
 from gradstab.study.study import Study
 from gradstab.tracking.links import study_link, ui_command, ui_environment, view_link
 from gradstab.tracking.mlflow_store import prepare_environment

@@ -12,7 +12,8 @@ import pytest
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.record.trajectory import LAYER_STATISTICS
-from gradstab.stability.judgement import Criterion, judge
+from gradstab.stability.judgement import judge
+from gradstab.study.criterion import Criterion
 from gradstab.study.recipe import ACTIVATIONS
 from gradstab.study.space import Value
 from gradstab.tracking.run_content import RunContent, profile_layers, run_content, run_name, table_row

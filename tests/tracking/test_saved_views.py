@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gradstab.record.shipping_order import ShippingOrder
-from gradstab.stability.judgement import Criterion, judge
+from gradstab.stability.judgement import judge
+from gradstab.study.criterion import Criterion
 from gradstab.study.recipe import ACTIVATIONS
 from gradstab.tracking.links import MAP_ID
 from gradstab.tracking.run_content import run_content

@@ -36,7 +36,8 @@ def show_heat_maps(folder: StudyFolder, settings: Settings, numbers: Sequence[in
     """
     from gradstab.report.background import draw_trials
     from gradstab.results.results import Results
-    from gradstab.session.drive import Listener, sync
+    from gradstab.session.parts import Listener
+    from gradstab.session.sync import sync
     from gradstab.tracking.links import run_fragment
     from gradstab.tracking.reading import run_with_heat_maps
 

@@ -22,9 +22,10 @@ def check(study: str, overrides: tuple[str, ...], results: str | None, output: F
     """Check STUDY and estimate what it will take, without running it."""
     from gradstab.commands.estimate import estimate
     from gradstab.commands.lookup import find_study
-    from gradstab.commands.terminal import duration, print_json, print_pairs, size
+    from gradstab.commands.terminal import print_json, print_pairs
+    from gradstab.display.numbers import duration, size
     from gradstab.loop.calibration import stored_cost_model
-    from gradstab.session.drive import memory_of_a_slot
+    from gradstab.session.parts import memory_of_a_slot
 
     declared, _ = find_study(study, results, overrides)
     slots = declared.resources.slots or os.cpu_count() or 1

@@ -28,7 +28,7 @@ def doctor(study: str, mend: bool, results: str | None, output: Format) -> None:
     from gradstab.commands.doctor_work import examine, repair
     from gradstab.commands.lookup import find_begun
     from gradstab.commands.terminal import print_json, print_rows, say
-    from gradstab.session.drive import Listener
+    from gradstab.session.parts import Listener
 
     folder, settings = find_begun(study, results)
     found = examine(folder, settings)

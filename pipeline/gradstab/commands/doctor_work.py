@@ -16,8 +16,9 @@ from gradstab.loop.runner import told_attributes
 from gradstab.record.differences import Finding, Margin, Stored, storage_findings, tracking_findings, wrong_runs
 from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_paths
 from gradstab.record.study_folder import StudyFolder
-from gradstab.session.drive import Listener, open_searcher, sync
+from gradstab.session.parts import Listener, open_searcher
 from gradstab.session.study_lock import hold_study
+from gradstab.session.sync import sync
 from gradstab.stability.judgement import judge
 from gradstab.study.settings import Setting, Settings
 from gradstab.study.study import Study

@@ -6,10 +6,12 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from gradstab.loop.packing import CostModel, pack_bytes, pack_key, pack_length, result_bytes
+from gradstab.loop.packing import CostModel, pack_bytes, pack_length, result_bytes
 from gradstab.loop.runner import TARGET_SECONDS
+from gradstab.study.pack_key import pack_key
 from gradstab.study.recipe import Recipe
 from gradstab.study.study import Study
+from gradstab.theory.relative_scale import resolved_recipe
 
 NUM_SAMPLED_POINTS = 512
 ROWS_PER_SUMMARY = 100  # at most, see SUMMARY in tracking
@@ -77,7 +79,10 @@ def _sampled_recipes(study: Study) -> list[Recipe]:
     generator = random.Random(study.seed)
     names = study.space.names()
     count = min(NUM_SAMPLED_POINTS, study.budget.trials)
-    return [study.resolve(study.space.point_from_unit({n: generator.random() for n in names})) for _ in range(count)]
+    return [
+        resolved_recipe(study, study.space.point_from_unit({n: generator.random() for n in names}))
+        for _ in range(count)
+    ]
 
 
 def _mlflow_rows(study: Study, recipes: list[Recipe]) -> int:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @format_option
 def list_studies(results: str | None, output: Format) -> None:
     """List studies, their progress and size on disk."""
-    from gradstab.commands.terminal import print_json, print_rows, say, size
+    from gradstab.commands.terminal import print_json, print_rows, say
+    from gradstab.display.numbers import size
     from gradstab.errors import GradstabError
     from gradstab.record.study_folder import study_folders
     from gradstab.study.settings import results_setting

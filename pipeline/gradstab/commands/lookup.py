@@ -9,6 +9,7 @@ from gradstab.record.study_folder import StudyFolder
 from gradstab.study.file import changed, find_study_file, load_study_file
 from gradstab.study.settings import Settings, resolve_settings, results_setting
 from gradstab.study.study import Study
+from gradstab.theory.relative_scale import require_critical_scales
 
 
 def find_study(
@@ -20,13 +21,17 @@ def find_study(
         UsageError: it means neither, or the file holds no sound study.
     """
     folder = _folder_named(given, results)
+    source: Path | None
     try:
         path = find_study_file(given)
     except UsageError:
         if folder is None:
             raise
-        return changed(folder.study().dump(), overrides, given, **replaced), None
-    return load_study_file(path, overrides, **replaced), path
+        study, source = changed(folder.study().dump(), overrides, given, **replaced), None
+    else:
+        study, source = load_study_file(path, overrides, **replaced), path
+    require_critical_scales(study)
+    return study, source
 
 
 def find_settings(study: Study, source: Path | None, results: str | None, *, address: str | None = None) -> Settings:

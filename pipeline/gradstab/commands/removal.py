@@ -10,7 +10,7 @@ import shutil
 from contextlib import closing, suppress
 
 from gradstab.record.study_folder import StudyFolder
-from gradstab.session.drive import open_searcher
+from gradstab.session.parts import open_searcher
 from gradstab.session.study_lock import hold_study
 from gradstab.study.settings import Settings
 from gradstab.system.storage_url import postgresql_url, storage_file, without_password

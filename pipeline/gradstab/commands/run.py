@@ -13,7 +13,7 @@ from gradstab.errors import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 
 if TYPE_CHECKING:
     from gradstab.commands.terminal import Format
-    from gradstab.session.drive import Engine
+    from gradstab.session.parts import Engine
 
 
 @click.command()
@@ -58,7 +58,8 @@ def run(
     from gradstab.commands.terminal import ProgressLine, say
     from gradstab.record.study_folder import StudyFolder
     from gradstab.results.results import Results
-    from gradstab.session.drive import Listener, StopSwitch, drive
+    from gradstab.session.drive import StopSwitch, drive
+    from gradstab.session.parts import Listener
 
     totals = (f"budget.trials={trials}",) if trials is not None else ()
     declared, source = find_study(study, results, (*overrides, *totals), name=name, seed=seed)

@@ -14,10 +14,10 @@ from gradstab.commands.lookup import results_flag
 from gradstab.commands.terminal import Format, interval_rows, print_json, print_pairs, print_rows, say
 from gradstab.errors import GradstabError
 from gradstab.loop.slot_board import read_board
+from gradstab.record.certificate import Certificate, read_certificate
 from gradstab.record.segments import segment_paths
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
-from gradstab.stability.certificate import Certificate, read_certificate
 from gradstab.study.settings import Settings
 from gradstab.system.storage_url import without_password
 

@@ -17,8 +17,8 @@ def sync(study: str, results: str | None) -> None:
     """Send to MLflow what STUDY has recorded and MLflow does not have yet."""
     from gradstab.commands.lookup import find_begun
     from gradstab.commands.terminal import ProgressLine, say
-    from gradstab.session.drive import Listener
-    from gradstab.session.drive import sync as ship
+    from gradstab.session.parts import Listener
+    from gradstab.session.sync import sync as ship
 
     folder, settings = find_begun(study, results)
     with ProgressLine() as line:

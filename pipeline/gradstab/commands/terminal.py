@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gradstab.display.numbers import duration
 from gradstab.loop.runner import Progress
 from gradstab.stability.intervals import StableInterval
 
@@ -132,22 +133,6 @@ def progress_text(progress: Progress) -> str:
     parts.append(", ".join(counts))
     parts.append(f"{progress.waiting} wait for MLflow")
     return " | ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as 1:05 or 2:03:10."""
-    whole = max(0, round(seconds))
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
-
-
-def size(num_bytes: float) -> str:
-    """Bytes as 12 kB, 3.4 MB, 1.2 GB."""
-    for unit in ("B", "kB", "MB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.3g} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.3g} GB"
 
 
 def _cell(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradstab.stability.judgement import Verdict
+from gradstab.study.criterion import Verdict
 
 # Okabe and Ito's colours, told apart by the colour-blind
 VERDICT_COLOURS: dict[Verdict, str] = {

@@ -1,7 +1,7 @@
 """How verdicts look in every figure: the colours that all pages share, and marks that tell them apart in print."""
 
 from gradstab.display.verdict_colours import VERDICT_COLOURS
-from gradstab.stability.judgement import Verdict
+from gradstab.study.criterion import Verdict
 
 _MARKERS: dict[Verdict, str] = {
     "stable": "o",

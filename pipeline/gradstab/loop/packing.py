@@ -10,22 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gradstab.study.pack_key import DataShape, pack_key, padded, stack_key
 from gradstab.study.recipe import NUM_ACCURACY_ROWS, Recipe, probe_steps, reads_accuracy
 
-STRUCTURAL_FIELDS = (
-    "width",
-    "steps",
-    "batch_size",
-    "optimizer",
-    "clip_mode",
-    "probe_every",
-    "accuracy_every",
-    "probe_samples",
-    "precision",
-)
-PackKey = tuple[object, ...]
-
-LANE = 16  # floats in a vector register: shapes are padded to it so that results do not depend on the pack
 _BYTES = {"float32": 4, "float64": 8}
 _OPTIMIZER_STATES = {"sgd": 0, "adam": 2, "adamw": 2, "rmsprop": 1}
 _TAKES_MOMENTUM = ("sgd", "rmsprop")
@@ -37,25 +24,6 @@ _OPERATIONS_A_DEAR_VALUE = 170.0  # of a hidden unit on a row, beyond what tanh,
 _OPERATIONS_A_STATE_UPDATE = 125.0  # of a weight by an optimizer that keeps moments
 _FIXED_BYTES = 4 * 2**20  # what does not grow with the pack
 MAX_PACK_TRIALS = 1024
-
-
-def pack_key(recipe: Recipe) -> PackKey:
-    """Recipes with equal keys may train in one pack."""
-    return tuple(getattr(recipe, field) for field in STRUCTURAL_FIELDS)
-
-
-def padded(size: int) -> int:
-    """`size` rounded up to whole vector registers."""
-    return -(-size // LANE) * LANE
-
-
-@dataclass(frozen=True)
-class DataShape:
-    """Size of a data set: rows, features of a row, classes."""
-
-    num_rows: int
-    num_features: int
-    num_classes: int
 
 
 def num_parameters(recipe: Recipe, shape: DataShape) -> int:
@@ -82,11 +50,6 @@ def operations(recipe: Recipe, shape: DataShape) -> float:
     updates = num_weights * recipe.steps if _OPTIMIZER_STATES[recipe.optimizer] else 0
     rest = _OPERATIONS_A_DRAW * num_weights + _OPERATIONS_A_STATE_UPDATE * updates
     return flops(recipe, shape) + rest + (_OPERATIONS_A_DEAR_VALUE * values if dear else 0.0)
-
-
-def stack_key(recipe: Recipe) -> tuple[object, ...]:
-    """Members of a pack with equal keys form a stack: they go through exactly the same operations together."""
-    return (recipe.activation, recipe.momentum > 0, recipe.weight_decay > 0)
 
 
 def pack_bytes(recipes: Sequence[Recipe], shape: DataShape) -> int:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from gradstab.loop.trial import Trial
+from gradstab.record.certificate import Certificate
 from gradstab.record.trajectory import Trajectory
-from gradstab.stability.certificate import Certificate
 from gradstab.study.space import Value
 
 Kind = Literal["cpu", "cuda"]

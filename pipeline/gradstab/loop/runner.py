@@ -14,12 +14,13 @@ from itertools import islice
 from pathlib import Path
 
 from gradstab.loop.attempts import AttemptLog
-from gradstab.loop.packing import MAX_PACK_TRIALS, CostModel, DataShape, PackKey, pack_key, pack_length
+from gradstab.loop.packing import MAX_PACK_TRIALS, CostModel, pack_length
 from gradstab.loop.ports import Executor, Kind, PackResult, Proposal, Searcher, Slot, Tracker, TrialValue
 from gradstab.loop.recovery import find_remaining, restore_lost_trials
 from gradstab.loop.slot_board import SlotBoard
 from gradstab.loop.speeds import Speeds
 from gradstab.loop.trial import Trial, trial_seed
+from gradstab.record.certificate import Certificate, write_certificate
 from gradstab.record.segments import (
     CorruptSegmentError,
     Record,
@@ -28,10 +29,11 @@ from gradstab.record.segments import (
     segment_paths,
     write_segment,
 )
-from gradstab.stability.certificate import Certificate, write_certificate
 from gradstab.stability.judgement import Judgement, judge
+from gradstab.study.pack_key import DataShape, PackKey, pack_key
 from gradstab.study.study import Study
 from gradstab.system.failpoints import failpoint
+from gradstab.theory.relative_scale import resolved_recipe
 
 TARGET_SECONDS = 3.0  # of work in a pack: long against a call to a worker, short against a person's patience
 FIRST_TARGET_SECONDS = 0.5  # before this machine's speed is known
@@ -265,7 +267,7 @@ class Runner:
 
     def _enqueue(self, proposals: Sequence[Proposal]) -> None:
         for proposal in proposals:
-            recipe = self._study.resolve(proposal.point)
+            recipe = resolved_recipe(self._study, proposal.point)
             seed = trial_seed(self._study.seed, proposal.number)
             trial = Trial(proposal.number, proposal.point, recipe, seed, proposal.retry_of)
             self._pending.setdefault(pack_key(recipe), deque()).append(trial)

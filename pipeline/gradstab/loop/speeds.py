@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from gradstab.loop.attempts import OUT_OF_MEMORY
-from gradstab.loop.packing import CostModel, DataShape, operations
+from gradstab.loop.packing import CostModel, operations
 from gradstab.loop.ports import Kind, PackResult, Slot
 from gradstab.loop.trial import Trial
+from gradstab.study.pack_key import DataShape
 
 OVERDUE_TIMES = 20.0  # what a pack should take, before its worker counts as hanging
 OVERDUE_TIMES_UNMEASURED = 200.0

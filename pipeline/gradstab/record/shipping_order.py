@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gradstab.errors import GradstabError
-from gradstab.stability.judgement import Criterion
+from gradstab.study.criterion import Criterion
 from gradstab.system.durable import replace_file
 
 FILE_NAME = "tracking.json"

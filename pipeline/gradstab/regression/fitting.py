@@ -16,7 +16,8 @@ from gradstab.regression.coordinates import Coordinates
 from gradstab.regression.factor import Factor
 from gradstab.regression.kernel import Array, HyperParameters, covariance, noisy_factor, scaled
 from gradstab.regression.surrogate import Surrogate, checked, noise_weight
-from gradstab.regression.warp import ResponseBand, warp_for
+from gradstab.regression.warp import warp_for
+from gradstab.study.response_band import ResponseBand
 
 MOST_ACTIVE = 2000
 _SPACE_FILLING = 300

@@ -19,7 +19,8 @@ from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Coordinates
 from gradstab.regression.factor import Factor
 from gradstab.regression.kernel import Array, HyperParameters, covariance, noisy_factor, scaled
-from gradstab.regression.warp import ResponseBand, Warp
+from gradstab.regression.warp import Warp
+from gradstab.study.response_band import ResponseBand
 
 _BLOCK = 2048  # points whose covariances with the trials are held at a time
 _LEAST_SLOPE = 0.25  # no far response is believed to the last digit, however flat the warp is there

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from gradstab.display.numbers import shown
 from gradstab.regression.coordinates import Coordinates
-from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Value
+from gradstab.study.space import Choice, Integer, LogInteger, LogReal
 
 _MOST = 7
 _STEPS = {1: (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), 2: (1, 2, 5), 3: (1, 3), 4: (1,)}
@@ -24,28 +25,6 @@ def ticks(coordinates: Coordinates, name: str) -> tuple[list[float], list[str]]:
     column = coordinates.names.index(name)
     unit = [float(coordinates.with_axis(np.zeros(coordinates.num_axes), {name: v})[column]) for v in values]
     return unit, [shown(value) for value in values]
-
-
-def shown(value: Value | None) -> str:
-    """A value as a person reads it: three digits of a number, words as they are."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int):
-        return str(value)
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
-        digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
-        text = f"{value:.{digits}f}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    return f"{value:.2e}"
-
-
-def named(name: str, value: Value) -> str:
-    """A value with its axis, which words do not need."""
-    return value if isinstance(value, str) else f"{name.replace('_', ' ')} {shown(value)}"
 
 
 def _of_logarithm(low: float, high: float) -> list[float]:

@@ -13,11 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from gradstab.regression.coordinates import Array
-from gradstab.stability.phase_diagram import PhaseDiagram, Plane
+from gradstab.stability.phase_diagram import LEVELS, PhaseDiagram, Plane
 from gradstab.stability.region import SAFE
 
 _CERTAIN = 1e-12
-LEVELS = (0.05, 0.5, 0.95)  # the middle one is the boundary, the others bound it with probability .9
 
 _Edge = tuple[int, int, int]  # row and column of a lattice point, and 0 for the edge along x from it, 1 along y
 

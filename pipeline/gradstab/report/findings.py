@@ -15,6 +15,7 @@ from gradstab.stability.contributions import Contribution, contributions
 from gradstab.stability.phase_diagram import Cloud
 from gradstab.stability.region import Regions
 from gradstab.theory.ratio_field import predicted_field
+from gradstab.theory.relative_scale import resolved_recipe
 
 _CELLS_OF_THEORY = 1024
 
@@ -106,7 +107,7 @@ def _against_theory(results: Results, rows: tuple[IntervalRow, ...], layout: Pan
     diagram = results.phase_diagram("R")
     assert isinstance(diagram.cells, Cloud)
     cell_MD = diagram.cells.unit_MD[:_CELLS_OF_THEORY]  # a prefix of a cloud is a cloud
-    recipes = [results.study.resolve(point) for point in diagram.cells.coordinates.points(cell_MD)]
+    recipes = [resolved_recipe(results.study, point) for point in diagram.cells.coordinates.points(cell_MD)]
     predicted_M = np.abs(predicted_field(recipes)) < results.criterion.ratio_band
     measured_M = diagram.p_region[:_CELLS_OF_THEORY] >= 0.5
     return AgainstTheory(

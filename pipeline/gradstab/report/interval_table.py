@@ -17,6 +17,7 @@ from gradstab.results.results import Results
 from gradstab.stability.spans import STEPS, Line, lines
 from gradstab.study.space import Choice, Value
 from gradstab.theory.ratio_field import predicted_field
+from gradstab.theory.relative_scale import resolved_recipe
 
 _MOST_ROWS = 48
 _LEVELS = (6, 5, 4, 3, 2)
@@ -122,7 +123,7 @@ def _theory(results: Results, axis: str, held: list[dict[str, Value]]) -> list[P
     """The band of R along each line, by linear interpolation between steps, in units of the axis."""
     coordinates = results.every_estimator.coordinates
     value_T = np.array([float(coordinates.axis_value(axis, unit)) for unit in np.linspace(0, 1, STEPS)])
-    recipes = [results.study.resolve({**row, axis: value}) for row in held for value in value_T.tolist()]
+    recipes = [resolved_recipe(results.study, {**row, axis: value}) for row in held for value in value_T.tolist()]
     ratio_QT = predicted_field(recipes).reshape(len(held), STEPS)
     return [_predicted(np.log(value_T), ratio_T, results.criterion.ratio_band) for ratio_T in ratio_QT]
 

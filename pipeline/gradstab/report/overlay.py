@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from gradstab.regression.coordinates import Array
 from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.report.axis_ticks import ticks
-from gradstab.report.contours import LEVELS, contour, probit
+from gradstab.report.contours import contour, probit
 from gradstab.report.html import Html, element, joined, picture, table
 from gradstab.report.page import criterion_options, document
 from gradstab.report.panels import PanelLayout, layout_of, panel_plane
@@ -28,6 +28,7 @@ from gradstab.results.results import Results
 from gradstab.stability.comparison import Comparison, compare, within
 from gradstab.stability.contributions import contributions
 from gradstab.stability.estimator import Estimator
+from gradstab.stability.phase_diagram import LEVELS
 from gradstab.study.study import differences
 
 _STYLES: tuple[Literal["-", "--"], ...] = ("-", "--")

@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gradstab.display.numbers import shown
+from gradstab.record.certificate import Certificate
 from gradstab.regression.coordinates import idle
-from gradstab.report.axis_ticks import shown
 from gradstab.report.findings import Findings
 from gradstab.report.html import Html, element, joined, picture, table
 from gradstab.report.pictures import Picture
@@ -24,7 +25,6 @@ from gradstab.report.wording import (
 )
 from gradstab.results.rejudge import changes
 from gradstab.results.results import Results
-from gradstab.stability.certificate import Certificate
 
 NO_STOP = "not certified: the study has no stop condition."
 OTHER_CRITERION = "not certified: a certificate speaks of the study's own criterion, and this report has another."

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gradstab.display.numbers import named
 from gradstab.regression.coordinates import CONDITIONS, Array, Coordinates
-from gradstab.report.axis_ticks import named
 from gradstab.report.contours import Boundary, boundaries, contour
 from gradstab.results.results import Results
 from gradstab.stability.contributions import Contribution
@@ -23,6 +23,7 @@ from gradstab.stability.phase_diagram import Cloud, PhaseDiagram, Plane, phase_d
 from gradstab.study.space import Choice, Integer, LogInteger, Value
 from gradstab.theory.depth_scale_field import log_depth_left
 from gradstab.theory.ratio_field import predicted_field
+from gradstab.theory.relative_scale import resolved_recipe
 
 SCALES = ("init_scale", "relative_init_scale")
 MOST_COMBINATIONS, MOST_LINES = 9, 24
@@ -230,7 +231,7 @@ def _steps(coordinates: Coordinates, name: str, most: int) -> Array:
 
 def _theory(results: Results, cells: Plane) -> tuple[Array, ...]:
     """Curves of the predicted R = -R0 and +R0."""
-    recipes = [results.study.resolve(point) for point in cells.coordinates.points(cells.unit_MD)]
+    recipes = [resolved_recipe(results.study, point) for point in cells.coordinates.points(cells.unit_MD)]
     ratio_YX = cells.picture(predicted_field(recipes))
     band = results.criterion.ratio_band
     return tuple(curve for edge in (-band, band) for curve in contour(cells.unit_X, cells.unit_Y, ratio_YX, edge))
@@ -238,7 +239,7 @@ def _theory(results: Results, cells: Plane) -> tuple[Array, ...]:
 
 def _trainable(results: Results, cells: Plane) -> tuple[Array, ...]:
     """Curves of the predicted trainable depth."""
-    recipes = [results.study.resolve(point) for point in cells.coordinates.points(cells.unit_MD)]
+    recipes = [resolved_recipe(results.study, point) for point in cells.coordinates.points(cells.unit_MD)]
     return contour(cells.unit_X, cells.unit_Y, cells.picture(log_depth_left(recipes)), 0.0)
 
 

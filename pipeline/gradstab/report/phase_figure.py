@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from gradstab.display.verdict_styles import STYLES
 from gradstab.regression.coordinates import Array
 from gradstab.report.axis_ticks import ticks
-from gradstab.report.contours import LEVELS
 from gradstab.report.panels import Panel
+from gradstab.stability.phase_diagram import LEVELS
 
 AXIS_NAMES = {
     "init_scale": r"init scale $\sigma_w$",

@@ -17,6 +17,7 @@ from gradstab.report.wording import where
 from gradstab.results.results import Results
 from gradstab.theory.depth_scale_field import log_depth_left
 from gradstab.theory.ratio_field import predicted_field
+from gradstab.theory.relative_scale import resolved_recipe
 
 _LINE_STEPS = 257
 
@@ -128,7 +129,7 @@ def _line_panels(findings: Findings, layout: PanelLayout, judged: Judged) -> lis
         unit_TD[:, coordinates.names.index(layout.x)] = unit_T
         believed = estimator.probabilities(unit_TD)
         near_K = trials_near(findings.results, layout, held)
-        recipes = [findings.results.study.resolve(point) for point in coordinates.points(unit_TD)]
+        recipes = [resolved_recipe(findings.results.study, point) for point in coordinates.points(unit_TD)]
         inside_T = np.abs(predicted_field(recipes)) < findings.results.criterion.ratio_band
         trains_T = log_depth_left(recipes) > 0 if judges_depth(estimator) else np.zeros(_LINE_STEPS, dtype=bool)
         theory, trainable = (unit_T[1:][side_T[1:] != side_T[:-1]] for side_T in (inside_T, trains_T))

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from gradstab.display.numbers import shown
 from gradstab.errors import UsageError
 from gradstab.regression.coordinates import idle
-from gradstab.report.axis_ticks import shown
 from gradstab.report.wording import band, edges, percent, spans, where
 from gradstab.results.results import Results
 from gradstab.stability.region import SAFE

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from gradstab.display.verdict_styles import STYLES
 from gradstab.regression.coordinates import Array
 from gradstab.results.results import Results
-from gradstab.stability.judgement import RATIO_LIMIT, VERDICTS
+from gradstab.study.criterion import RATIO_LIMIT, VERDICTS
 
 _POSITIONS = 41
 _QUANTILES = (0.1, 0.5, 0.9)

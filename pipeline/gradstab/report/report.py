@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gradstab.errors import GradstabError, StorageError
+from gradstab.record.certificate import read_certificate
 from gradstab.record.shipping_order import load_order
 from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.report.findings import Findings, find
@@ -19,7 +20,6 @@ from gradstab.report.pictures import all_pictures
 from gradstab.report.wording import predicted, spans, volume, where
 from gradstab.results.rejudge import changes
 from gradstab.results.results import Results
-from gradstab.stability.certificate import read_certificate
 from gradstab.stability.region import Regions
 
 FOLDER = "report"

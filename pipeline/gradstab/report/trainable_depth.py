@@ -13,6 +13,7 @@ from gradstab.results.results import Results
 from gradstab.study.space import Choice, Integer, LogInteger
 from gradstab.theory.depth_scale_field import trainable_depths
 from gradstab.theory.forecast import TRAINABLE_DEPTH_SCALES
+from gradstab.theory.relative_scale import resolved_recipe
 
 _SCALES, _DEPTHS = 24, 129
 
@@ -45,7 +46,7 @@ def depth_scales(results: Results, layout: PanelLayout) -> DepthScales | None:
         line_TD[:, column] = np.linspace(0, 1, _DEPTHS)
         trains_T = estimator.probabilities(line_TD).p_region >= 0.5
         ends = np.flatnonzero(trains_T[:-1] & ~trains_T[1:])
-        (theory,) = trainable_depths([results.study.resolve(coordinates.points(start_D[None])[0])])
+        (theory,) = trainable_depths([resolved_recipe(results.study, coordinates.points(start_D[None])[0])])
         if len(ends) and axis.low <= theory <= axis.high:  # at criticality theory has no end
             depth = float(str(coordinates.axis_value("depth", float(line_TD[ends[0], column]))))
             found.append(TRAINABLE_DEPTH_SCALES * depth / theory)

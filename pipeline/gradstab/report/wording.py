@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gradstab.report.axis_ticks import shown
+from gradstab.display.numbers import shown
 from gradstab.report.findings import Findings
 from gradstab.report.interval_table import Predicted
 from gradstab.report.trainable_depth import DepthScales
-from gradstab.stability.judgement import Criterion
 from gradstab.stability.region import Extent, Region, Volume
 from gradstab.stability.spans import Span
+from gradstab.study.criterion import Criterion
 from gradstab.study.space import Value
 from gradstab.theory.forecast import TRAINABLE_DEPTH_SCALES
 

@@ -10,7 +10,7 @@ from gradstab.errors import UsageError
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
 from gradstab.results.results import load_results as load_local
-from gradstab.stability.judgement import Criterion
+from gradstab.study.criterion import Criterion
 from gradstab.study.settings import resolve_settings
 
 

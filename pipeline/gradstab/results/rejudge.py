@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from gradstab.errors import UsageError
-from gradstab.stability.judgement import Criterion
+from gradstab.study.criterion import Criterion
 from gradstab.study.faults import sentences
 
 

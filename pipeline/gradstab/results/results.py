@@ -15,11 +15,13 @@ from gradstab.errors import UsageError
 from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_paths
 from gradstab.record.study_folder import StudyFolder
 from gradstab.record.trajectory import Trajectory
-from gradstab.regression.warp import ResponseBand, response_bands
 from gradstab.stability.intervals import IntervalInput, StableInterval, stable_intervals
-from gradstab.stability.judgement import Criterion, Response, judge
+from gradstab.stability.judgement import judge
+from gradstab.study.criterion import Criterion, Response
+from gradstab.study.response_band import ResponseBand, response_bands
 from gradstab.study.space import Value
 from gradstab.study.study import Study
+from gradstab.theory.relative_scale import resolved_recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,7 +222,7 @@ class Results:
             tail_loss=judgement.tail_loss,
             accuracy=float(accuracy_P[-1]),
         )
-        recipe = self.study.resolve(record.point)
+        recipe = resolved_recipe(self.study, record.point)
         point = IntervalInput(
             depth=recipe.depth,
             init_scale=recipe.init_scale,

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstab.errors import UsageError
-from gradstab.loop.packing import STRUCTURAL_FIELDS
 from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.regression.fitting import fit_surrogate
 from gradstab.regression.surrogate import Surrogate
-from gradstab.regression.warp import ResponseBand
 from gradstab.sampling.acquisition import inside_probability
 from gradstab.sampling.candidates import Candidates
 from gradstab.sampling.start_up import num_start_up
 from gradstab.stability.estimator import Estimator
+from gradstab.study.pack_key import STRUCTURAL_FIELDS
+from gradstab.study.response_band import ResponseBand
 from gradstab.study.space import SearchSpace
 
 _LOG2_CELLS = 10

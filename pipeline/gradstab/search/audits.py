@@ -13,20 +13,14 @@ import numpy as np
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from gradstab.record.certificate import Certificate
 from gradstab.regression.fitting import fit_surrogate
 from gradstab.regression.health import pooled_noise
 from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.sampling.region_model import RegionModel
 from gradstab.search.designs import RandomDesign, derived_seed
 from gradstab.search.history import ATTRIBUTE_PREFIX, History
-from gradstab.stability.certificate import (
-    REPLICATED_POINTS,
-    TRAININGS_A_POINT,
-    Audit,
-    Certificate,
-    NoiseCheck,
-    certify,
-)
+from gradstab.stability.certificate import REPLICATED_POINTS, TRAININGS_A_POINT, Audit, NoiseCheck, certify
 from gradstab.study.space import SearchSpace, Value
 
 SHARE = 0.1  # of trials that are audits, until the model claims to be good enough

@@ -11,11 +11,11 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from gradstab.regression.single_threaded_blas import single_threaded_blas
-from gradstab.regression.warp import ResponseBand
 from gradstab.sampling.boundary_search import BoundarySearch
 from gradstab.sampling.region_model import RegionModel
 from gradstab.search.history import History
 from gradstab.search.samplers import distributions_of
+from gradstab.study.response_band import ResponseBand
 from gradstab.study.space import SearchSpace, Value
 from gradstab.system.failpoints import failpoint
 

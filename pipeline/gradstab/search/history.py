@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Array, Coordinates
-from gradstab.regression.warp import ResponseBand
 from gradstab.sampling.region_model import ToldTrials
+from gradstab.study.response_band import ResponseBand
 from gradstab.study.space import SearchSpace
 
 ATTRIBUTE_PREFIX = "gs."  # a person's own attributes and Optuna's keep their names

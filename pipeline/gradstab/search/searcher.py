@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from gradstab.errors import StorageError, UsageError
 from gradstab.loop.ports import Proposal, SearchState, TrialValue
-from gradstab.regression.warp import ResponseBand
+from gradstab.record.certificate import Certificate
 from gradstab.sampling.region_model import RegionModel
 from gradstab.search.audits import Attributes, Auditor
 from gradstab.search.boundary_sampler import BoundarySampler
@@ -28,7 +28,7 @@ from gradstab.search.history import ATTRIBUTE_PREFIX, History
 from gradstab.search.retry_while_away import PATIENCE_SECONDS, RetryWhileAway
 from gradstab.search.samplers import AdaptiveSampler, DesignSampler, distributions_of
 from gradstab.search.storages import open_storage, storage_errors
-from gradstab.stability.certificate import Certificate
+from gradstab.study.response_band import ResponseBand
 from gradstab.study.sampler_spec import AnySampler, BoundarySpec
 from gradstab.study.space import AnyAxis, Integer, LogInteger, LogReal, Real, SearchSpace, Value
 from gradstab.system.failpoints import failpoint

@@ -7,19 +7,14 @@ that it fitted is held to that between trainings of one point.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 from scipy.special import chdtri
 
-from gradstab.errors import StorageError
-from gradstab.system.durable import replace_file
+from gradstab.record.certificate import Certificate, Condition
 
-FILE_NAME = "certificate.json"
 NUM_AUDITS = 60  # the latest ones count
 LOOK_EVERY = 20  # audits: looking after each would certify by luck sooner or later
 MOST_ERRORS = 2
@@ -28,73 +23,6 @@ REPLICATED_POINTS = 20
 TRAININGS_A_POINT = 3
 NOISE_FACTOR = 2.0
 _NEGLIGIBLE_NOISE = 0.05  # of a response's unit: less of it moves no boundary that 60 audits could see
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One thing that must hold, and in a sentence how it stands."""
-
-    name: str
-    holds: bool
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """Where a study stands against its `stop`.
-
-    Attributes:
-        certified: all conditions hold.
-        error: the fraction of the search space that may be misclassified.
-        misclassified_volume: the fraction that the model expects to be.
-        num_trials: measured trials behind it.
-    """
-
-    certified: bool
-    error: float
-    misclassified_volume: float
-    num_trials: int
-    conditions: tuple[Condition, ...]
-
-    def verdict(self) -> str:
-        """In one sentence: certified or not, and which conditions do not hold."""
-        if self.certified:
-            expected = f"{100 * self.misclassified_volume:.2g} % is expected to be"
-            return (
-                f"certified after {self.num_trials} trials: less than {100 * self.error:.2g} % of the space is "
-                f"misclassified, {expected}"
-            )
-        failed = "; ".join(f"{one.name}: {one.sentence}" for one in self.conditions if not one.holds)
-        return f"not certified after {self.num_trials} trials, because of {failed}"
-
-    def dump(self) -> dict[str, Any]:
-        """As JSON types."""
-        return asdict(self)
-
-    @staticmethod
-    def load(content: dict[str, Any]) -> Certificate:
-        """The inverse of dump()."""
-        return Certificate(**{**content, "conditions": tuple(Condition(**one) for one in content["conditions"])})
-
-
-def write_certificate(folder: Path, certificate: Certificate) -> None:
-    """Make it durable in a study's folder."""
-    replace_file(folder / FILE_NAME, json.dumps(certificate.dump(), indent=2), durable=True)
-
-
-def read_certificate(folder: Path) -> Certificate | None:
-    """The certificate of a study's folder as it was last looked at; None where the study asked for none.
-
-    Raises:
-        StorageError: the file is not what write_certificate writes.
-    """
-    path = folder / FILE_NAME
-    try:
-        return Certificate.load(json.loads(path.read_text()))
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{path} must be a certificate as gradstab wrote it, but: {error}") from None
 
 
 @dataclass(frozen=True)

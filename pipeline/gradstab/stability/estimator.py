@@ -21,7 +21,7 @@ from gradstab.regression.fitting import fit_surrogate
 from gradstab.regression.kernel import HyperParameters
 from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.regression.surrogate import Posterior, Surrogate
-from gradstab.regression.warp import ResponseBand
+from gradstab.study.response_band import ResponseBand
 from gradstab.study.space import Point, SearchSpace
 
 

@@ -164,3 +164,6 @@ class PhaseDiagram:
 def phase_diagram(estimator: Estimator, cells: Cloud | Plane) -> PhaseDiagram:
     """What an estimator says of cells."""
     return PhaseDiagram(cells, estimator.probabilities(cells.unit_MD), estimator.num_trials)
+
+
+LEVELS = (0.05, 0.5, 0.95)  # the middle one is the boundary, the others bound it with probability .9

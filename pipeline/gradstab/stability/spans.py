@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Array
-from gradstab.report.contours import LEVELS
 from gradstab.stability.estimator import Estimator
+from gradstab.stability.phase_diagram import LEVELS
 from gradstab.stability.region import SAFE
 from gradstab.study.space import Choice, Point, Value
 

@@ -12,7 +12,7 @@ from numpy.lib import format as npy_format
 from pydantic import BaseModel, ConfigDict, Field
 
 from gradstab.errors import UsageError
-from gradstab.loop.packing import DataShape
+from gradstab.study.pack_key import DataShape
 
 _CONFIG = ConfigDict(frozen=True, extra="forbid")
 

@@ -152,24 +152,13 @@ def _conflicts(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
 
 
 def _scale_faults(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
+    """Whether the relative scale has a critical value to refer to is theory's to say (theory/relative_scale.py)."""
     names = set(space.names())
     relative = "relative_init_scale" in names or recipe.relative_init_scale is not None
     if not relative:
         return
     if "init_scale" in names or "init_scale" in recipe.model_fields_set:
         yield "init_scale and relative_init_scale must not both be given: one determines the other"
-    from gradstab.theory.critical_scales import critical_init_scale
-
-    axes = space.axes
-    activation = axes.get("activation")
-    activations = activation.choices if isinstance(activation, Choice) else (recipe.activation,)
-    for name in activations:
-        try:
-            critical_init_scale(str(name), recipe.bias_scale)  # a wrong name is a fault of its own
-        except GradstabError as error:
-            yield f"relative_init_scale must have a critical init scale to refer to: {error}"
-        except KeyError:
-            continue
 
 
 def _criterion_faults(space: SearchSpace, recipe: Recipe, criterion: Any) -> Iterator[str]:

@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from gradstab.errors import StudyError
-from gradstab.regression.warp import ResponseBand, response_bands
-from gradstab.stability.judgement import Criterion
+from gradstab.study.criterion import Criterion
 from gradstab.study.data_spec import DataSpec, Digits, Npz
 from gradstab.study.faults import cross_faults, nearest, plain, sentences
 from gradstab.study.recipe import Recipe
+from gradstab.study.response_band import ResponseBand, response_bands
 from gradstab.study.sampler_spec import SamplerSpec, SobolSpec
-from gradstab.study.space import Choice, SearchSpace, Value
+from gradstab.study.space import Choice, SearchSpace
 
 FINGERPRINTED = ("space", "recipe", "data", "criterion", "sampler", "replicates", "seed")
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -180,16 +180,6 @@ class Study(BaseModel):
     def bands(self) -> tuple[ResponseBand, ...]:
         """The responses that are judged, and where each must lie."""
         return response_bands(self.criterion, self.least_steps)
-
-    def resolve(self, point: Mapping[str, Value]) -> Recipe:
-        """The recipe of a trial at a point, a relative init scale made absolute."""
-        recipe = self.recipe.at(point)
-        if recipe.relative_init_scale is None:
-            return recipe
-        from gradstab.theory.critical_scales import critical_init_scale
-
-        critical = critical_init_scale(recipe.activation, recipe.bias_scale)
-        return recipe.at({"init_scale": recipe.relative_init_scale * critical})
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

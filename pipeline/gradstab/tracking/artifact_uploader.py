@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-from gradstab.stability.certificate import FILE_NAME as CERTIFICATE
-from gradstab.stability.certificate import read_certificate
+from gradstab.record.certificate import FILE_NAME as CERTIFICATE
+from gradstab.record.certificate import read_certificate
 from gradstab.tracking.mlflow_store import MlflowStore, RefusedError
 from gradstab.tracking.run_content import MetricRow
 from gradstab.tracking.saved_views import PHASE_DIAGRAM

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gradstab.record.trajectory import LAYER_STATISTICS
-from gradstab.stability.judgement import VERDICTS
+from gradstab.study.criterion import VERDICTS
 from gradstab.study.recipe import Recipe
 
 

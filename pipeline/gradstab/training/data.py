@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradstab.loop.packing import DataShape, padded
 from gradstab.study.data_spec import AnyData, DataError, Digits, Mnist, Npz, Teacher, require_fitting
+from gradstab.study.pack_key import DataShape, padded
 from gradstab.study.recipe import NUM_ACCURACY_ROWS
 from gradstab.training.initialisation import Stream, generator
 

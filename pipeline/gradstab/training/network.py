@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradstab.loop.packing import padded
+from gradstab.study.pack_key import padded
 from gradstab.study.recipe import Recipe
 from gradstab.training.activations import NONLINEARITIES
 from gradstab.training.data import Dataset

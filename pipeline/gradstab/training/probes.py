@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gradstab.loop.packing import padded
+from gradstab.study.pack_key import padded
 from gradstab.training.activations import Nonlinearity
 from gradstab.training.layout import LARGEST_EXPONENT, power_of_two
 from gradstab.training.norms import SAFE_HIGH, SAFE_LOW, exact_norms

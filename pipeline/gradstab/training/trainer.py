@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradstab.loop.packing import pack_key, stack_key
 from gradstab.record.trajectory import Trajectory
+from gradstab.study.pack_key import pack_key, stack_key
 from gradstab.study.recipe import Recipe, probe_steps, reads_accuracy
 from gradstab.training.clipping import Clipping
 from gradstab.training.data import BatchOrder, Dataset

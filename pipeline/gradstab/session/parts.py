@@ -1,0 +1,133 @@
+"""The parts of a run, each opened for a study and its settings: searcher, executor, tracker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from gradstab.errors import UsageError
+from gradstab.loop.ports import Executor, Tracker, Work
+from gradstab.loop.runner import Progress
+from gradstab.record.shipping_order import ShippingOrder, save_order
+from gradstab.record.study_folder import StudyFolder, make_folder
+from gradstab.study.settings import Settings
+from gradstab.study.study import Study
+from gradstab.system.provenance import git_commit, versions
+from gradstab.system.storage_url import postgresql_url, storage_file
+
+if TYPE_CHECKING:
+    from gradstab.search.searcher import OptunaSearcher
+
+
+Engine = Literal["ray", "serial"]
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What a run tells its surroundings; every part may be left out.
+
+    Attributes:
+        found: sentences on what was found at the start.
+        progress: where the study stands, at least twice a second.
+        shipping: trials that still wait for MLflow, once training is over.
+    """
+
+    found: Callable[[str], None] = lambda _: None
+    progress: Callable[[Progress], None] = lambda _: None
+    shipping: Callable[[int], None] = lambda _: None
+
+
+def start_tracker(folder: StudyFolder, study: Study, settings: Settings) -> Tracker:
+    """Start the shipper, a process of its own, on a study's folder."""
+    from gradstab.tracking.shipper_process import ShipperProcess
+
+    save_order(folder.path, shipping_order(folder, study, settings, Progress(study.budget.trials)))
+    return ShipperProcess(folder.path, settings.mlflow_env)
+
+
+def shipping_order(folder: StudyFolder, study: Study, settings: Settings, progress: Progress) -> ShippingOrder:
+    """What the shipper is told of a study and how far it has come."""
+    uri = settings.tracking.value or ""
+    # a database has no place for artifacts of its own; a server has
+    database = storage_file(uri)
+    artifacts = settings.results_root() / "mlflow" if postgresql_url(uri) else database.parent if database else None
+    if artifacts is not None:
+        make_folder(artifacts)
+    return ShippingOrder(
+        study=study.name,
+        study_id=folder.study_id(),
+        fingerprint=study.fingerprint(),
+        uri=uri,
+        artifact_root=str(artifacts / "artifacts") if artifacts else None,
+        question=study.question,
+        study_file=folder.source_name(),
+        resolved=study.dump(),
+        versions=versions(),
+        git_commit=git_commit(),
+        criterion=study.criterion,
+        budget=study.budget.trials,
+        children=study.tracking.children,
+        beyond=study.tracking.beyond,
+        detail=study.tracking.detail,
+        counts={"done": progress.done, "failed": progress.failed, **progress.verdicts},
+        in_flight=progress.in_flight,
+        settings=settings.shown(),
+        updated_ms=time.time_ns() // 1_000_000,
+    )
+
+
+def open_searcher(study: Study, settings: Settings, report: Callable[[str], None] = lambda _: None) -> OptunaSearcher:
+    """The study's Optuna study, made if there is none; `report` hears when its server is away."""
+    from gradstab.search.searcher import OptunaSearcher
+
+    return OptunaSearcher(
+        settings.storage.value or "",
+        study.name,
+        study.space,
+        study.sampler,
+        study_seed=study.seed,
+        replicates=study.replicates,
+        fingerprint=study.fingerprint(),
+        report=report,
+        bands=study.bands(),
+        error=None if study.stop is None else study.stop.error,
+    )
+
+
+def open_executor(
+    study: Study, settings: Settings, engine: Engine, work: Work | None, report: Callable[[str], None]
+) -> Executor:
+    """Slots to work on: in this process, or Ray's; `report` hears where a cluster's dashboard is."""
+    if work is None:
+        from gradstab.training.work import TrainingWork
+
+        work = TrainingWork(study.data, study.seed)
+    if engine == "serial":
+        from gradstab.execution.serial_executor import SerialExecutor
+
+        if study.resources.device == "gpu":
+            raise UsageError(
+                "the engine must be Ray where resources.device is gpu, got serial, which trains on a CPU: "
+                "leave --engine out, or set resources.device to any"
+            )
+        return SerialExecutor(work)
+    from gradstab.execution.ray_executor import RayExecutor
+
+    wanted = study.resources
+    return RayExecutor(
+        work,
+        wanted.slots,
+        address=settings.ray_address.value,
+        device=wanted.device,
+        gpu_share=wanted.gpu_share,
+        report=report,
+    )
+
+
+def memory_of_a_slot(num_slots: int) -> int:
+    """Bytes that a pack may take: half of what is free now, shared by the slots."""
+    import psutil
+
+    return int(psutil.virtual_memory().available * 0.5 / num_slots)
