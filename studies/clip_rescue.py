@@ -1,7 +1,6 @@
 """Question 4: does clipping cure explosion, and what does it do for vanishing? Judged by training alone."""
 
-from gradstab import Study
-from gradstab.study.space import Choice, LogInteger, LogReal
+from gradstab import Choice, LogInteger, LogReal, Study
 
 STUDY = Study(
     name="clip_rescue",

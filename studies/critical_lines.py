@@ -1,7 +1,6 @@
 """The init scales at which the end-to-end gradient ratio R is -1, 0 and +1 decade, from measured trials."""
 
-from gradstab import Study
-from gradstab.study.space import Choice, LogReal
+from gradstab import Choice, LogReal, Study
 
 STUDY = Study(
     name="critical_lines",

@@ -1,7 +1,6 @@
 """The edge of critical_lines that is too sharp for it: deep GELU networks, looked at closely."""
 
-from gradstab import Study
-from gradstab.study.space import LogReal
+from gradstab import LogReal, Study
 
 STUDY = Study(
     name="gelu_jump",

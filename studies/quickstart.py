@@ -1,7 +1,6 @@
 """Where do gradients neither vanish nor explode, and does the network train there? Two minutes on two cores."""
 
-from gradstab import Study
-from gradstab.study.space import Choice, LogInteger, LogReal
+from gradstab import Choice, LogInteger, LogReal, Study
 
 STUDY = Study(
     name="quickstart",

@@ -1,7 +1,6 @@
 """Questions 2 and 3: is ReLU more likely to explode, and how fast does it vanish when weights are small?"""
 
-from gradstab import Study
-from gradstab.study.space import Choice, LogInteger, LogReal
+from gradstab import Choice, LogInteger, LogReal, Study
 
 STUDY = Study(
     name="relu_or_sigmoid",

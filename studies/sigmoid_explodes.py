@@ -1,7 +1,6 @@
 """Question 1: can gradients explode at all with a sigmoid, whose slope is at most 1/4?"""
 
-from gradstab import Study
-from gradstab.study.space import LogInteger, LogReal
+from gradstab import LogInteger, LogReal, Study
 
 STUDY = Study(
     name="sigmoid_explodes",

@@ -1,7 +1,6 @@
 """How deep can a tanh network be and still train, against the depth scale xi_c of theory?"""
 
-from gradstab import Study
-from gradstab.study.space import Choice, LogInteger
+from gradstab import Choice, LogInteger, Study
 
 STUDY = Study(
     name="trainable_depth",

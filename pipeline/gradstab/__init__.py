@@ -1,6 +1,6 @@
 """gradstab: maps the region of hyperparameters where gradients neither vanish nor explode.
 
-from gradstab import Study, run_study, load_results, probe
+from gradstab import Study, LogReal, run_study, load_results, probe
 """
 
 from __future__ import annotations
@@ -11,12 +11,28 @@ if TYPE_CHECKING:
     from gradstab.module_probe import probe
     from gradstab.results.loading import load_results
     from gradstab.session.drive import run_study
+    from gradstab.study.criterion import Criterion
+    from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Real
     from gradstab.study.study import Study
 
-__all__ = ["Study", "load_results", "probe", "run_study"]
+__all__ = [
+    "Choice",
+    "Criterion",
+    "Integer",
+    "LogInteger",
+    "LogReal",
+    "Real",
+    "Study",
+    "__version__",
+    "load_results",
+    "probe",
+    "run_study",
+]
 
 _HOMES = {
     "Study": "gradstab.study.study",
+    "Criterion": "gradstab.study.criterion",
+    **dict.fromkeys(("Choice", "Integer", "LogInteger", "LogReal", "Real"), "gradstab.study.space"),
     "run_study": "gradstab.session.drive",
     "load_results": "gradstab.results.loading",
     "probe": "gradstab.module_probe",
@@ -25,8 +41,17 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used, so that `import gradstab` stays light in workers."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("gradstab")
     if name not in _HOMES:
         raise AttributeError(f"module 'gradstab' has no attribute {name!r}")
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, so that completion in a notebook shows them."""
+    return sorted(__all__)

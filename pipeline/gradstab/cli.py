@@ -1,4 +1,4 @@
-"""The command `gradstab`: its verbs, and how each ends. Heavy packages are imported inside the verbs."""
+"""The command `gradstab`: its verbs, and how each ends. The module of a verb is imported when the verb is used."""
 
 from __future__ import annotations
 
@@ -6,29 +6,58 @@ import errno
 import io
 import os
 import sys
+from importlib import import_module
 
 import click
 
-from gradstab.commands.check import check
-from gradstab.commands.doctor import doctor
-from gradstab.commands.list_studies import list_studies
-from gradstab.commands.region import region
-from gradstab.commands.remove import remove
-from gradstab.commands.report import report
-from gradstab.commands.run import run
-from gradstab.commands.status import status
-from gradstab.commands.submit import submit
-from gradstab.commands.sync import sync
-from gradstab.commands.theory import theory
-from gradstab.commands.ui import ui
 from gradstab.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STORAGE, EXIT_USAGE, GradstabError
 
+# verb: the module in gradstab.commands, the function in it, and its line in `gradstab --help`
+VERBS = {
+    "check": ("check", "check", "Check STUDY and estimate what it will take, without running it."),
+    "run": ("run", "run", "Train the trials of STUDY until its budget is used."),
+    "status": ("status", "status", "Show how far STUDY has come, and what its slots do."),
+    "list": ("list_studies", "list_studies", "List the studies in the results folder."),
+    "ui": ("ui", "ui", "Open the MLflow UI at STUDY, or at one of its trials."),
+    "sync": ("sync", "sync", "Send results of STUDY to MLflow that it does not have yet."),
+    "submit": ("submit", "submit", "Run STUDY as a job of a Ray cluster."),
+    "theory": ("theory", "theory", "Predict where gradients of wide networks vanish and explode."),
+    "report": ("report", "report", "Write the report of STUDY, or compare two studies."),
+    "region": ("region", "region", "Show where STUDY is stable, at a point or over an axis."),
+    "doctor": ("doctor", "doctor", "Compare the record, Optuna and MLflow of STUDY; repair them."),
+    "remove": ("remove", "remove", "Remove STUDY from the results folder, Optuna and MLflow."),
+}
 _DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 _REFUSED_PATHS = {errno.EACCES: EXIT_STORAGE, errno.EPERM: EXIT_STORAGE, errno.ENAMETOOLONG: EXIT_USAGE}
 
 
+class LazyGroup(click.Group):
+    """A group that imports the module of a verb only when that verb is used: the others cost nothing."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs, in the order in which a user meets them."""
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb of that name."""
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        module, function, _ = VERBS[cmd_name]
+        command = getattr(import_module(f"gradstab.commands.{module}"), function)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of verbs without importing any of them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, line) for verb, (_, _, line) in VERBS.items()])
+
+
 def main() -> None:
-    """Run the command line; errors that a person can mend end in one sentence and an exit code."""
+    """Run the command line; errors that the user can fix end in one sentence and an exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a question in Greek must not end a terminal in Latin
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -52,15 +81,15 @@ def main() -> None:
         sys.exit(EXIT_FAILED)
     except OSError as error:
         if error.errno in _REFUSED_PATHS and error.filename is not None:
-            click.echo(f"gradstab: {error.filename} must be a path open to this user: {error.strerror}", err=True)
+            click.echo(f"gradstab: cannot open {error.filename}: {error.strerror}", err=True)
             sys.exit(_REFUSED_PATHS[error.errno])
         if error.errno not in _DISK_TROUBLE:
             raise
-        click.echo(f"gradstab: the disk must take what is written, but: {error}. Results so far are safe.", err=True)
+        click.echo(f"gradstab: cannot write to disk: {error}. Results recorded so far are safe.", err=True)
         sys.exit(EXIT_STORAGE)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gradstab")
 def cli() -> None:
     """Map where gradients neither vanish nor explode.
@@ -69,7 +98,3 @@ def cli() -> None:
 
     Shell completion: eval "$(_GRADSTAB_COMPLETE=bash_source gradstab)" (or zsh_source, fish_source).
     """
-
-
-for verb in (check, run, status, list_studies, ui, sync, submit, theory, report, region, doctor, remove):
-    cli.add_command(verb)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gradstab.commands.summary import print_certificate
+from gradstab.commands.status import print_certificate
 from gradstab.stability.certificate import Audit, certify
 
 

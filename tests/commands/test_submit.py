@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradstab.commands.submission import pack_parcel, travelling_settings, write_secrets
+from gradstab.commands.submit import pack_parcel, travelling_settings, write_secrets
 from gradstab.execution import job_entry
 from gradstab.study.file import load_study_file
 from gradstab.study.settings import Setting, Settings

@@ -12,7 +12,7 @@ from unittest import mock
 
 import yaml
 
-from gradstab.commands.estimate import estimate
+from gradstab.commands.check import estimate
 from gradstab.errors import GradstabError, StudyError
 from gradstab.loop.packing import CostModel
 from gradstab.study.file import load_study_file

@@ -90,8 +90,8 @@ def test_yaml_that_is_no_study(tmp_path, text, expected):
     ("text", "expected"),
     [
         ("STUDY = 3", "must define STUDY = Study(...), got int"),
-        ("x = 1 / 0", "must run as Python, but (line 1): ZeroDivisionError"),
-        ("def", "must run as Python, but: SyntaxError"),
+        ("x = 1 / 0", "fails in line 1: ZeroDivisionError"),
+        ("def", "fails: SyntaxError"),
         ("from gradstab.study.recipe import Recipe\nRecipe(widht=3)", "recipe.widht must be a known field"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`gradstab doctor`: the record, Optuna and MLflow compared, and mended on demand."""
+"""`gradstab doctor`: the record, Optuna and MLflow compared, and mended. The record is the truth of the three."""
 
 from __future__ import annotations
 
@@ -13,6 +13,27 @@ from gradstab.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
     from gradstab.commands.terminal import Format
+import os
+import shutil
+import tempfile
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from gradstab.errors import StorageError
+from gradstab.loop.ports import TrialValue
+from gradstab.loop.recovery import restore_lost_trials
+from gradstab.loop.runner import told_attributes
+from gradstab.record.differences import Finding, Margin, Stored, storage_findings, tracking_findings, wrong_runs
+from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_paths
+from gradstab.record.study_folder import StudyFolder
+from gradstab.session.parts import Listener, open_searcher
+from gradstab.session.study_lock import hold_study
+from gradstab.session.sync import sync
+from gradstab.stability.judgement import judge
+from gradstab.study.settings import Setting, Settings
+from gradstab.study.study import Study
+from gradstab.system.storage_url import storage_file
 
 
 @click.command()
@@ -21,11 +42,12 @@ if TYPE_CHECKING:
 @results_option
 @format_option
 def doctor(study: str, mend: bool, results: str | None, output: Format) -> None:
-    """Compare what the results folder, Optuna and MLflow hold of STUDY; change nothing unless told to.
+    """Compare the record, Optuna and MLflow of STUDY; repair them.
+
+    Without --repair nothing is changed.
 
     Exit code 1 where something differs (with --repair: where something still does).
     """
-    from gradstab.commands.doctor_work import examine, repair
     from gradstab.commands.lookup import find_begun
     from gradstab.commands.terminal import print_json, print_rows, say
     from gradstab.session.parts import Listener
@@ -51,3 +73,136 @@ def doctor(study: str, mend: bool, results: str | None, output: Format) -> None:
 def _ranges(numbers: tuple[int, ...]) -> str:
     shown = ", ".join(map(str, numbers[:8]))
     return f"{len(numbers)}: {shown}{' ...' if len(numbers) > 8 else ''}" if numbers else ""
+
+
+def examine(folder: StudyFolder, settings: Settings) -> list[Finding]:
+    """How the places differ; changes nothing.
+
+    Raises:
+        StudyHeldError: the study is being driven, and so differs all the time.
+    """
+    with hold_study(folder, settings):
+        return _examined(folder, settings)
+
+
+def repair(folder: StudyFolder, settings: Settings, listener: Listener) -> None:
+    """Mend what can be mended without training. Doing it again changes nothing.
+
+    Raises:
+        StudyHeldError: the study is being driven.
+        StorageError: storage or MLflow cannot be reached.
+    """
+    study = folder.study()
+    with hold_study(folder, settings):
+        for path in (*_damaged(folder.path), *_leftovers(folder.path)):
+            path.rename(path.with_name(f"corrupt-{path.name.lstrip('.')}"))
+        recorded, _ = _recorded(folder, study)
+        with closing(open_searcher(study, settings, listener.found)) as searcher:  # mends a torn journal by opening
+            running = {proposal.number for proposal in restore_lost_trials(folder.path, searcher).running}
+            for path in segment_paths(folder.path):
+                for record in read_segment(path):
+                    if record.number in running:
+                        running.discard(record.number)
+                        telling = _telling(record, study)
+                        if telling is None:
+                            searcher.tell_failure(record.number, record.failure or "failed")
+                        else:
+                            searcher.tell(telling)
+        if not _tracking_findings(folder, settings, study):
+            return
+        notebook = _notebook(folder, settings)
+        shipped = notebook.held()
+        if shipped is not None:
+            wrong = wrong_runs(recorded, shipped)
+            notebook.delete_trials(run.run_id for number in wrong for run in shipped.trials[number])
+        from gradstab.tracking.shipping_files import CURSOR_NAME
+
+        # without it the shipper looks at every trial again: finds or creates, ends, and sweeps what is there twice
+        (folder.path / CURSOR_NAME).unlink(missing_ok=True)
+    if sync(folder, settings, listener):
+        raise StorageError("MLflow must take what waits, but did not: gradstab sync goes on when it is back")
+
+
+def _examined(folder: StudyFolder, settings: Settings) -> list[Finding]:
+    study = folder.study()
+    recorded, _ = _recorded(folder, study)
+    findings = [Finding("segments", f"{path.name} is truncated or altered") for path in _damaged(folder.path)]
+    findings += [Finding("segments", f"{path.name} was never finished") for path in _leftovers(folder.path)]
+    with tempfile.TemporaryDirectory(prefix="gradstab-doctor-") as scratch:
+        place, torn = _looked_at(settings, Path(scratch))
+        if torn:
+            findings.append(Finding("Optuna", f"the journal ends in {torn} bytes of half a line"))
+        with closing(open_searcher(study, place)) as searcher:
+            state, values = searcher.state(), searcher.values()
+    stored = Stored(values, state.failed, frozenset(proposal.number for proposal in state.running))
+    findings += storage_findings(recorded, stored)
+    return findings + _tracking_findings(folder, settings, study)
+
+
+def _tracking_findings(folder: StudyFolder, settings: Settings, study: Study) -> list[Finding]:
+    recorded, sound = _recorded(folder, study)
+    try:
+        shipped = _notebook(folder, settings).held()
+    except StorageError as error:
+        return [Finding("MLflow", str(error), mended_by="gradstab sync, once it is there")]
+    return tracking_findings(recorded, [path.name for path in sound], study.tracking.children, shipped)
+
+
+def _notebook(folder: StudyFolder, settings: Settings):  # type: ignore[no-untyped-def] # noqa: ANN202 - imported below
+    os.environ.update(settings.mlflow_env)
+    from gradstab.tracking.inspection import MlflowStudy
+
+    return MlflowStudy(settings.tracking.value or "", folder.study_id())
+
+
+def _looked_at(settings: Settings, scratch: Path) -> tuple[Settings, int]:
+    """Settings that name a copy of the journal, for opening one mends it; and how many bytes of it are torn."""
+    url = settings.storage.value or ""
+    path = storage_file(url)
+    if path is None or not url.startswith("journal:"):
+        return settings, 0
+    copy = scratch / "optuna.journal"
+    torn = 0
+    if path.exists():
+        shutil.copy(path, copy)
+        content = copy.read_bytes()
+        torn = len(content) - (content.rfind(b"\n") + 1)
+    return replace(settings, storage=Setting(f"journal:{copy}", settings.storage.origin)), torn
+
+
+def _recorded(folder: StudyFolder, study: Study) -> tuple[dict[int, Margin], list[Path]]:
+    """Margin of every trial on record, the first record of a number, and the sound segments."""
+    margins: dict[int, Margin] = {}
+    sound = []
+    for path in segment_paths(folder.path):
+        try:
+            records = read_segment(path)
+        except CorruptSegmentError:
+            continue
+        sound.append(path)
+        for record in records:
+            if record.number not in margins:
+                telling = _telling(record, study)
+                margins[record.number] = None if telling is None else telling.margin
+    return margins, sound
+
+
+def _telling(record: Record, study: Study) -> TrialValue | None:
+    if record.trajectory is None:
+        return None
+    judgement = judge(record.trajectory, study.criterion)
+    return TrialValue(record.number, judgement.margin, told_attributes(judgement))
+
+
+def _damaged(folder: Path) -> list[Path]:
+    damaged = []
+    for path in segment_paths(folder):
+        try:
+            read_segment(path)
+        except CorruptSegmentError:
+            damaged.append(path)
+    return damaged
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    return sorted(folder.glob(".segment-*.partial"))

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 @results_option
 @format_option
 def list_studies(results: str | None, output: Format) -> None:
-    """List studies, their progress and size on disk."""
+    """List the studies in the results folder.
+
+    With their progress and their size on disk.
+    """
     from gradstab.commands.terminal import print_json, print_rows, say
     from gradstab.display.numbers import size
     from gradstab.errors import GradstabError

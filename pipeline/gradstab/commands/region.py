@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 def region(
     study: str, places: tuple[str, ...], criterion: tuple[str, ...], results: str | None, output: Format
 ) -> None:
-    """Say where STUDY is stable at a point: safe intervals of the axes left open, and the nearest cliff."""
+    """Show where STUDY is stable, at a point or over an axis.
+
+    Prints the safe interval of each axis that --at leaves open, the nearest cliff and the nearest trials.
+    """
     from gradstab.commands.lookup import find_begun
     from gradstab.commands.terminal import print_json, print_rows
     from gradstab.report.point import headline, line_rows, nearest_rows, parsed, point_data, sentences

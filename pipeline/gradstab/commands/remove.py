@@ -1,10 +1,22 @@
-"""`gradstab remove`: everything a study left, after showing it and asking."""
+"""`gradstab remove`: a study's runs in MLflow, its Optuna study and its results folder, the folder last.
+
+Last, because the other two are found through it: a removal that was cut off is finished by the same command.
+"""
 
 from __future__ import annotations
+
+import os
+import shutil
+from contextlib import closing, suppress
 
 import click
 
 from gradstab.commands.options import results_option
+from gradstab.record.study_folder import StudyFolder
+from gradstab.session.parts import open_searcher
+from gradstab.session.study_lock import hold_study
+from gradstab.study.settings import Settings
+from gradstab.system.storage_url import postgresql_url, storage_file, without_password
 
 
 @click.command()
@@ -12,15 +24,69 @@ from gradstab.commands.options import results_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @results_option
 def remove(study: str, yes: bool, results: str | None) -> None:
-    """Remove STUDY: its results folder, its Optuna study and its MLflow runs, children included."""
+    """Remove STUDY from the results folder, Optuna and MLflow.
+
+    Its runs in MLflow go with their children.
+    """
     from gradstab.commands.lookup import find_begun
-    from gradstab.commands.removal import belongings
-    from gradstab.commands.removal import remove as take_away
     from gradstab.commands.terminal import print_rows, say
 
     folder, settings = find_begun(study, results)
     print_rows(f"{folder.path.name}: what goes", ["what", "where", "how much"], belongings(folder, settings))
     if not yes:
         click.confirm("Remove all of this?", abort=True, err=True)
-    take_away(folder, settings)
+    remove_study(folder, settings)
     say(f"{folder.path.name} is removed; MLflow keeps deleted runs until `mlflow gc`")
+
+
+def belongings(folder: StudyFolder, settings: Settings) -> list[tuple[str, str, str]]:
+    """What goes: kind, place, amount.
+
+    Raises:
+        StorageError: MLflow cannot be asked; nothing was removed.
+    """
+    url = settings.storage.value or ""
+    rows = [("results folder", str(folder.path), f"{folder.num_recorded()} trials, {folder.num_bytes()} bytes")]
+    if not _inside(folder, url):
+        rows.append(("Optuna study", f"{folder.path.name} in {without_password(url)}", "all its trials"))
+    for name, count in _notebook(folder, settings).describe():
+        place = f"experiment {name} in {without_password(settings.tracking.value or '')}"
+        rows.append(("MLflow runs", place, f"{count} runs, children included"))
+    return rows
+
+
+def remove_study(folder: StudyFolder, settings: Settings) -> None:
+    """Remove them all.
+
+    Raises:
+        StudyHeldError: the study is being driven.
+        StorageError: MLflow or storage cannot be reached; what is left is removed by doing it again.
+    """
+    url = settings.storage.value or ""
+    with hold_study(folder, settings):
+        _notebook(folder, settings).delete()
+        if not _inside(folder, url):
+            with closing(open_searcher(folder.study(), settings)) as searcher:
+                searcher.remove()
+            server = postgresql_url(url)
+            if server is not None:
+                from gradstab.search.postgresql import forget
+
+                forget(server, folder.path.name)
+        # the lock goes with its folder; a kill here leaves no study.json, which is no study
+        folder.declaration.unlink()
+        shutil.rmtree(folder.path, ignore_errors=True)
+    with suppress(OSError):
+        shutil.rmtree(folder.path)
+
+
+def _inside(folder: StudyFolder, url: str) -> bool:
+    file = storage_file(url)
+    return file is not None and file.parent.resolve() == folder.path.resolve()
+
+
+def _notebook(folder: StudyFolder, settings: Settings):  # type: ignore[no-untyped-def] # noqa: ANN202 - imported below
+    os.environ.update(settings.mlflow_env)
+    from gradstab.tracking.inspection import MlflowStudy
+
+    return MlflowStudy(settings.tracking.value or "", folder.study_id())

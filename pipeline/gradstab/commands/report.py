@@ -13,7 +13,9 @@ from gradstab.commands.options import criterion_option, results_option
 @click.option("--to", metavar="DIR", help="Folder of the report (else in the study's folder).")
 @results_option
 def report(studies: tuple[str, ...], criterion: tuple[str, ...], to: str | None, results: str | None) -> None:
-    """Write the report of STUDY, or compare its region with that of OTHER.
+    """Write the report of STUDY, or compare two studies.
+
+    With OTHER, the page compares the regions of both.
 
     One page with its pictures, region.json and the table of trials. Nothing is trained and Optuna is not touched:
     `--criterion` judges what was measured anew, in a report of its own beside that of the study.

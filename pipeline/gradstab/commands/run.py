@@ -43,7 +43,9 @@ def run(
     results: str | None,
     output: Format,
 ) -> None:
-    """Bring STUDY to its budget of trials; run again, it continues.
+    """Train the trials of STUDY until its budget is used.
+
+    Run it again and it continues.
 
     Ctrl-C lets trials in flight finish; a second Ctrl-C exits at once. SIGTERM lets them finish within
     GRADSTAB_DRAIN_SECONDS (30), for machines that are taken away. All leave a study that continues.
@@ -54,7 +56,7 @@ def run(
     130 after Ctrl-C or SIGTERM.
     """
     from gradstab.commands.lookup import find_settings, find_study, results_flag
-    from gradstab.commands.summary import failures_text, print_run, write_report_if_stale
+    from gradstab.commands.status import failures_text, print_run, write_report_if_stale
     from gradstab.commands.terminal import ProgressLine, say
     from gradstab.record.study_folder import StudyFolder
     from gradstab.results.results import Results

@@ -1,4 +1,4 @@
-"""`gradstab status`: how far a study has come."""
+"""What `status` and the end of a `run` tell of a study."""
 
 from __future__ import annotations
 
@@ -14,8 +14,26 @@ from gradstab.commands.options import format_option, results_option
 
 if TYPE_CHECKING:
     from gradstab.commands.terminal import Format
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from gradstab.commands.lookup import results_flag
+from gradstab.commands.terminal import Format, interval_rows, print_json, print_pairs, print_rows, say
+from gradstab.commands.ui import waiting_trials
+from gradstab.errors import GradstabError
+from gradstab.loop.slot_board import read_board
+from gradstab.record.certificate import Certificate, read_certificate
+from gradstab.record.segments import segment_paths
+from gradstab.record.study_folder import StudyFolder
+from gradstab.results.results import Results
+from gradstab.study.settings import Settings
+from gradstab.system.storage_url import without_password
 
 WATCH_SECONDS = 2.0
+
+
 _HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
@@ -27,7 +45,6 @@ _HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 def status(study: str, results: str | None, watch: bool, output: Format) -> None:
     """Show how far STUDY has come, and what its slots do."""
     from gradstab.commands.lookup import find_begun
-    from gradstab.commands.summary import print_slots, print_status
 
     in_place = watch and sys.stdout.isatty()
     if in_place:
@@ -55,3 +72,136 @@ class _Frame(io.StringIO):
     def drawn(self) -> str:
         lines = self.getvalue().splitlines()
         return _HOME + "".join(f"{line}{_ERASE_LINE}\n" for line in lines) + _ERASE_BELOW
+
+
+def print_status(folder: StudyFolder, settings: Settings, output: Format) -> None:
+    """How far a study has come, who drives it, and what waits."""
+    results = Results(folder)
+    verdicts = results.verdicts()
+    found: dict[str, Any] = {
+        "study": results.study.name,
+        "question": results.study.question,
+        "done": sum(verdicts.values()),
+        "trials": results.study.budget.trials,
+        "running": folder.holder() or "no",
+        "waiting for MLflow": waiting_trials(folder, settings),
+        "folder": str(folder.path),
+    }
+    stop, certificate = results.study.stop, read_certificate(folder.path)
+    if output == "json":
+        asked = {} if stop is None else {"certificate": certificate.dump() if certificate is not None else None}
+        print_json({**found, **asked, "verdicts": dict(verdicts.most_common())})
+        return
+    print_pairs({**found, **{f"  {verdict}": count for verdict, count in verdicts.most_common()}})
+    if stop is not None:
+        click.echo()
+        print_certificate(certificate, stop.error)
+
+
+def print_certificate(certificate: Certificate | None, error: float) -> None:
+    """Whether a study's `stop` is reached, and how each condition stands."""
+    asked = f"stop at {100 * error:.2g} % misclassified"
+    if certificate is None:
+        click.echo(f"{asked}: not certified, no trial was looked at yet")
+        return
+    state = "certified" if certificate.certified else "not certified"
+    rows = [[one.name, "holds" if one.holds else "MISSING", one.sentence] for one in certificate.conditions]
+    print_rows(f"{asked}: {state} after {certificate.num_trials} trials", ["condition", "", "how it stands"], rows)
+
+
+def write_report_if_stale(results: Results) -> Path | None:
+    """The page of the study's report; None where it could not be written, which fails no run and is said."""
+    from gradstab.report.report import make_report, page_of
+
+    page = page_of(results.folder.path)
+    newest = max((path.stat().st_mtime for path in segment_paths(results.folder.path)), default=0.0)
+    if page.exists() and page.stat().st_mtime > newest:
+        return page  # the background has made it of the same trials
+    try:
+        return make_report(results)
+    except Exception as error:
+        reason = str(error) if isinstance(error, GradstabError) else f"{type(error).__name__}: {error}"
+        say(f"all results are safe, but the report was not written: {reason}")
+        say(f"for another attempt: gradstab report {results.study.name}")
+        return None
+
+
+def print_slots(folder: StudyFolder) -> None:
+    """Slots of the driver that lives, by node and kind; nothing where none does."""
+    board = read_board(folder.path)
+    if board is None:
+        return
+    rows = [
+        [
+            group["node"],
+            group["kind"],
+            f"{group['busy']}/{group['slots']}",
+            group["in_flight"],
+            group["done"],
+            group["trials_per_slot_second"],
+            group["lost"],
+        ]
+        for group in board["groups"]
+    ]
+    gone = f" ({board['gone']} gone)" if board["gone"] else ""
+    click.echo()
+    columns = ["node", "kind", "busy", "trials in flight", "done by this run", "trials/s a slot", "workers lost"]
+    print_rows(f"slots{gone}", columns, rows)
+
+
+def print_run(results: Results, settings: Settings, waiting: int, output: Format, page: Path | None = None) -> None:
+    """Verdicts, stable intervals, where the results and the report's page are, and how to browse them."""
+    verdicts = results.verdicts()
+    intervals = results.stable_intervals()
+    if output == "json":
+        print_json(
+            {
+                "study": results.study.name,
+                "verdicts": dict(verdicts),
+                "stable_intervals": [asdict(interval) for interval in intervals],
+                "folder": str(results.folder.path),
+                "report": None if page is None else str(page),
+                "waiting": waiting,
+            }
+        )
+        return
+    total = sum(verdicts.values())
+    rows = [[name, count, f"{100 * count / total:.0f} %"] for name, count in verdicts.most_common()]
+    print_rows(f"{results.study.name}: {total} trials", ["verdict", "trials", "share"], rows)
+    click.echo()
+    print_rows("stable init_scale, from measured trials", *interval_rows(intervals))
+    click.echo()
+    print_pairs(
+        {
+            "results": str(results.folder.path),
+            **({"report": str(page)} if page is not None else {}),
+            "browse": _browse(results, settings),
+            **_optuna_dashboard(settings),
+        }
+    )
+
+
+def _browse(results: Results, settings: Settings) -> str:
+    """A link where a server runs, else the command that starts one."""
+    from gradstab.tracking.links import browser_base, study_link
+
+    base = browser_base(settings.tracking.value or "")
+    if base is not None:
+        return study_link(without_password(base), results.folder.path)
+    return f"gradstab ui {results.study.name}{results_flag(settings)}"
+
+
+def _optuna_dashboard(settings: Settings) -> dict[str, str]:
+    """The command that opens the study's storage in optuna-dashboard, where that is installed."""
+    if find_spec("optuna_dashboard") is None:
+        return {}
+    return {"optuna": f"optuna-dashboard {without_password(settings.storage.value or '').removeprefix('journal:')}"}
+
+
+def failures_text(results: Results) -> list[str]:
+    """One sentence for each reason why machines failed."""
+    lines = []
+    for reason, numbers in results.failures().items():
+        shown = ", ".join(map(str, numbers[:5])) + (" ..." if len(numbers) > 5 else "")
+        lines.append(f"{len(numbers)} failed (trial {shown}): {reason}")
+    return lines

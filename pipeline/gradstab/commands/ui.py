@@ -1,10 +1,26 @@
-"""`gradstab ui`: the MLflow UI on the right store."""
+"""Opening a study in the MLflow UI, and what its shipper left to say."""
 
 from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
 
 import click
 
 from gradstab.commands.options import results_option
+from gradstab.errors import GradstabError
+from gradstab.record.study_folder import StudyFolder
+from gradstab.study.settings import Settings
+
+START_SECONDS = 180.0  # MLflow takes 5 s to start, and has taken 70 s on a machine with much else to do
+SHIPPING_SECONDS = 60.0
 
 
 @click.command()
@@ -15,8 +31,7 @@ from gradstab.commands.options import results_option
 )
 @results_option
 def ui(study: str | None, port: int, trials: tuple[int, ...], results: str | None) -> None:
-    """Serve the MLflow UI on the right store and print the link to STUDY, or to one of its trials."""
-    from gradstab.commands.browse import serve_ui, show_heat_maps
+    """Open the MLflow UI at STUDY, or at one of its trials."""
     from gradstab.commands.lookup import find_begun
     from gradstab.errors import UsageError
     from gradstab.study.settings import resolve_settings
@@ -29,3 +44,118 @@ def ui(study: str | None, port: int, trials: tuple[int, ...], results: str | Non
     folder, settings = find_begun(study, results)
     page = show_heat_maps(folder, settings, trials) if trials else None
     serve_ui(settings, folder, port, page)
+
+
+def waiting_trials(folder: StudyFolder, settings: Settings) -> int:
+    """Recorded trials that this tracking store does not have yet."""
+    from gradstab.tracking.shipping_files import WaitingCounter
+
+    return WaitingCounter(folder.path).waiting(settings.tracking.value or "")
+
+
+def show_heat_maps(folder: StudyFolder, settings: Settings, numbers: Sequence[int]) -> str:
+    """Draw heat maps of some trials, have them shipped, and return where in the UI the first of them is.
+
+    Raises:
+        UsageError: one of them is not on record, or its machine failed.
+        GradstabError: MLflow does not take them in time.
+    """
+    from gradstab.report.background import draw_trials
+    from gradstab.results.results import Results
+    from gradstab.session.parts import Listener
+    from gradstab.session.sync import sync
+    from gradstab.tracking.links import run_fragment
+    from gradstab.tracking.reading import run_with_heat_maps
+
+    results = Results(folder)
+    for number in numbers:
+        results.trajectory(number)
+    draw_trials(results, list(numbers))
+    if folder.holder() is None:  # else the shipper of the run in progress finds them
+        sync(folder, settings, Listener())
+    end = time.monotonic() + SHIPPING_SECONDS
+    found = [run_with_heat_maps(settings.tracking.value or "", folder.study_id(), number, end) for number in numbers]
+    if found[0] is None:
+        raise GradstabError(
+            f"MLflow must take the heat maps of trial {numbers[0]}, but has not in {SHIPPING_SECONDS:.0f} s: "
+            f"gradstab sync {folder.path.name}"
+        )
+    return run_fragment(*found[0])
+
+
+def serve_ui(settings: Settings, folder: StudyFolder | None, first_port: int, page: str | None = None) -> None:
+    """Serve the MLflow UI until interrupted, the link on stdout; for a remote server only print the link.
+
+    Args:
+        page: the page to link to; by default the study's stability map.
+    """
+    from gradstab.tracking.links import browser_base, study_link, ui_command, ui_environment
+
+    def link(base: str) -> str:
+        return f"{base}/{page}" if page is not None else study_link(base, folder.path if folder else None)
+
+    uri = settings.tracking.value or ""
+    server = browser_base(uri)
+    if server is not None:
+        print(link(server), flush=True)
+        return
+    port = free_port(first_port)
+    artifacts = str(settings.results_root() / "mlflow" / "artifacts")
+    command = ui_command(artifacts if uri.startswith(("sqlite:", "postgresql")) else None, port)
+    environment = {**os.environ, **settings.mlflow_env, **ui_environment(uri)}
+    base = f"http://127.0.0.1:{port}"
+    # -P: what lies in the working directory must not stand in for an installed package
+    leashed = [sys.executable, "-P", "-m", "gradstab.system.child_server", *command]
+    with (
+        _interruptible(),
+        subprocess.Popen(leashed, env=environment, stdin=subprocess.PIPE, stdout=sys.stderr) as process,
+    ):
+        assert process.stdin is not None
+        try:
+            _await(base, process)
+            print(link(base), flush=True)
+            process.wait()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            process.stdin.close()
+    if process.returncode != 0:
+        raise GradstabError(f"the MLflow UI must keep running, but it ended with exit code {process.returncode}")
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends the server as Ctrl-C does, and so does SIGINT where the `&` of a script has left it ignored."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def free_port(first: int) -> int:
+    """The first port from `first` on that nothing on this machine listens on."""
+    for port in range(first, min(first + 100, 65536)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise GradstabError(f"a port from {first} on must be free for the MLflow UI, but 100 are taken: use --port")
+
+
+def _await(base: str, server: subprocess.Popen[bytes]) -> None:
+    begin = time.monotonic()
+    while time.monotonic() - begin < START_SECONDS:
+        if server.poll() is not None:
+            raise GradstabError(f"the MLflow UI must start, but it ended with exit code {server.returncode}; see above")
+        try:
+            with urllib.request.urlopen(f"{base}/health", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.3)
+    raise GradstabError(f"the MLflow UI must answer within {START_SECONDS:.0f} s at {base}, but it did not")

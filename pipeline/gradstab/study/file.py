@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from gradstab.errors import StudyError, UsageError
 from gradstab.study.faults import plain, sentences, short
+from gradstab.study.old_names import old_names
 from gradstab.study.plain_yaml import load_yaml
 from gradstab.study.study import Study
 from gradstab.system.storage_url import anchored
@@ -100,7 +101,12 @@ def _load_python(path: Path) -> Study:
     _read(path)
     try:
         # a relative path in a study is meant from where the study lies; what it prints is no data
-        with contextlib.chdir(path.parent), _siblings_importable(path.parent), contextlib.redirect_stdout(sys.stderr):
+        with (
+            contextlib.chdir(path.parent),
+            _siblings_importable(path.parent),
+            old_names(path.parent),
+            contextlib.redirect_stdout(sys.stderr),
+        ):
             study = runpy.run_path(str(path)).get("STUDY")
     except StudyError:
         raise
@@ -108,8 +114,11 @@ def _load_python(path: Path) -> Study:
         raise StudyError(sentences(error, error.title.lower())) from None
     except Exception as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        line = f" (line {frames[-1].lineno})" if frames else ""
-        raise UsageError(f"{path.name} must run as Python, but{line}: {type(error).__name__}: {error}") from None
+        line = f" in line {frames[-1].lineno}" if frames else ""
+        hint = ""
+        if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "pipeline":
+            hint = ". If gradstab is meant: its import name is gradstab now, as in from gradstab import Study"
+        raise UsageError(f"{path.name} fails{line}: {type(error).__name__}: {error}{hint}") from None
     if not isinstance(study, Study):
         raise UsageError(f"{path.name} must define STUDY = Study(...), got {type(study).__name__}")
     return study
@@ -124,13 +133,14 @@ def _siblings_importable(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(entry)
         new = set(sys.modules) - known
         for name in new:
             top = name.partition(".")[0]
-            origin = getattr(sys.modules[top].__spec__, "origin", None) if top in new else None
-            if Path(origin or "") in (folder / f"{top}.py", folder / top / "__init__.py"):
+            spec = sys.modules[top].__spec__ if top in new else None
+            places = [spec.origin, *(spec.submodule_search_locations or ())] if spec is not None else []
+            if {folder / f"{top}.py", folder / top} & {Path(place) for place in places if place}:
                 found.append(name)
+        sys.path.remove(entry)  # after the places were read: those of a folder without __init__.py follow the path
         for name in found:
             del sys.modules[name]
 
