@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from gradstab.regression.coordinates import CONDITIONS, Array, Coordinates
+from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.regression.kernel import JITTER, HyperParameters
 from gradstab.regression.surrogate import Surrogate
+from gradstab.study.recipe import conditions
 from gradstab.study.space import Choice
 
 
@@ -17,7 +18,7 @@ def covariance(coordinates: Coordinates, hyper: HyperParameters, first_D: Array,
     first, second = coordinates.points(np.array([first_D, second_D]))
     squared = 0.0
     for column, (name, axis) in enumerate(coordinates.space.items()):
-        parent, values = CONDITIONS.get(name, ("", ()))
+        parent, values = conditions().get(name, ("", ()))
         off = [parent in point and point[parent] not in values for point in (first, second)]
         if isinstance(axis, Choice):
             # one-hot against nothing at all is half of the Hamming distance

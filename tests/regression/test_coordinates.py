@@ -78,7 +78,7 @@ def test_an_axis_counts_where_what_it_hangs_on_is_no_axis():
     [
         ({"init_scale": 0.4}, r"init_scale must be a number within \[0.5, 20\], got 0.4"),
         ({"init_scale": math.nan}, r"init_scale must be a number within \[0.5, 20\], got nan"),
-        ({"depth": "7"}, r"depth must be a number within \[2, 50\], got '7'"),
+        ({"depth": "7"}, r"depth must be a whole number within \[2, 50\], got '7'"),
         ({"activation": "gelu"}, r"activation must be one of 'tanh', 'relu', 'sigmoid', got 'gelu'"),
         ({"clip": 1}, r"clip must be one of True, False, got 1"),
     ],

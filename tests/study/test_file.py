@@ -138,7 +138,7 @@ def test_every_shipped_study_loads_with_question_and_prediction():
 
 def test_the_study_in_the_readme_is_sound(tmp_path):
     text = (STUDIES.parent / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(from gradstab import Study.*?)```", text, re.DOTALL)
+    (code,) = re.findall(r"```python\n(from gradstab import .*?STUDY = .*?)```", text, re.DOTALL)
     study = load_study_file(write(tmp_path, code, "my_first.py"))
     assert len([line for line in code.splitlines() if line]) <= 15
     assert f"gradstab status {study.name}" in text

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gradstab.errors import GradstabError, StudyError
 from gradstab.study.pack_key import pack_key
-from gradstab.study.recipe import ACTIVATIONS, Recipe
+from gradstab.study.recipe import ACTIVATIONS, Recipe, structural_fields
 from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
 from gradstab.study.study import Study, differences
 from gradstab.theory.relative_scale import resolved_recipe
@@ -61,7 +61,7 @@ def faults(**changes: object) -> tuple[str, ...]:
             {"recipe": {"depth": 4}},
             "depth must be an axis or a fixed value, got both: remove it from space or from recipe",
         ),
-        ({"space": {"clip_threshold": LogReal(0.1, 1)}}, "space.clip_threshold must have an effect, but clipping is off"),
+        ({"space": {"clip_threshold": LogReal(0.1, 1)}}, "space.clip_threshold has no effect, since clip is false: set recipe.clip to true"),
         (
             {"space": {"depth": LogInteger(2, 8), "activation": Choice(("tanh", "relu"))}, "sampler": {"type": "cmaes"}},
             "sampler cmaes takes no choice axes, got 'activation'",
@@ -167,7 +167,11 @@ def test_every_recipe_field_has_a_description():
 def test_structural_fields_form_the_pack_key():
     recipe = Recipe()
     assert pack_key(recipe) == pack_key(recipe.at({"depth": 30, "activation": "relu", "init_scale": 3.0, "clip": True}))
-    changes: dict[str, int | str] = {"width": 65, "steps": 7, "batch_size": 65, "optimizer": "adam"}
+    changes: dict[str, int | str] = {
+        "width": 65, "steps": 7, "batch_size": 65, "optimizer": "adam", "clip_mode": "value", "probe_every": 3,
+        "accuracy_every": 5, "probe_samples": 65, "precision": "float64",
+    }  # fmt: skip
+    assert set(changes) == set(structural_fields())
     for field, value in changes.items():
         assert pack_key(recipe) != pack_key(recipe.at({field: value}))
 

@@ -15,24 +15,18 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from gradstab.errors import UsageError
-from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, LogReal, Point, SearchSpace, Value
+from gradstab.study.recipe import conditions
+from gradstab.study.space import AnyAxis, Choice, Point, SearchSpace, Value
 
 Array = NDArray[np.float64]
-
-# an axis that does nothing unless another one has one of these values
-CONDITIONS: dict[str, tuple[str, tuple[Value, ...]]] = {
-    "clip_threshold": ("clip", (True,)),
-    "clip_mode": ("clip", (True,)),
-    "momentum": ("optimizer", ("sgd", "rmsprop")),
-}
-_ROUNDING = 1e-9  # relative; a bound may come back from a file in its last digit changed
 
 
 def idle(name: str, held: Mapping[str, Value]) -> bool:
     """Whether an axis has no effect at the values held: a clip threshold without clipping."""
-    if name not in CONDITIONS:
+    condition = conditions().get(name)
+    if condition is None:
         return False
-    parent, values = CONDITIONS[name]
+    parent, values = condition
     return parent in held and held[parent] not in values
 
 
@@ -51,11 +45,13 @@ class Coordinates:
         self.names = space.names()
         self.num_axes = len(self.names)
         self._axes = list(space.axes.values())
-        self.choice_D = np.array([isinstance(axis, Choice) for axis in self._axes])
-        self.axis_F = np.repeat(np.arange(self.num_axes), [_num_features(axis) for axis in self._axes])
+        self.choice_D = np.array([axis.is_choice for axis in self._axes])
+        self.axis_F = np.repeat(
+            np.arange(self.num_axes), [len(axis.choices) if isinstance(axis, Choice) else 1 for axis in self._axes]
+        )
         self._conditions = [
             (self.names.index(name), self.names.index(parent), values)
-            for name, (parent, values) in CONDITIONS.items()
+            for name, (parent, values) in conditions().items()
             if name in self.names and isinstance(space.axes.get(parent), Choice)
         ]
 
@@ -82,7 +78,7 @@ class Coordinates:
         unit_ND = np.asarray(unit_ND, dtype=np.float64)
         if not ((unit_ND >= 0) & (unit_ND <= 1)).all():
             raise UsageError("unit coordinates must lie in [0, 1], got some outside or NaN")
-        columns = [_snapped(axis, unit_ND[:, column]) for column, axis in enumerate(self._axes)]
+        columns = [axis.snap(unit_ND[:, column]) for column, axis in enumerate(self._axes)]
         return np.stack(columns, axis=1) if columns else unit_ND
 
     def points(self, unit_ND: Array) -> list[dict[str, Value]]:
@@ -98,7 +94,7 @@ class Coordinates:
         number_N = np.zeros(len(unit_ND), dtype=np.int64)
         for column, axis in enumerate(self._axes):
             if isinstance(axis, Choice):
-                number_N = number_N * len(axis.choices) + _choice_index(axis, unit_ND[:, column])
+                number_N = number_N * len(axis.choices) + axis.indices(unit_ND[:, column])
         return number_N
 
     def features(self, unit_ND: Array) -> Array:
@@ -110,7 +106,7 @@ class Coordinates:
         columns: list[Array] = []
         for column, axis in enumerate(self._axes):
             if isinstance(axis, Choice):
-                index_N = _choice_index(axis, unit_ND[:, column])
+                index_N = axis.indices(unit_ND[:, column])
                 columns.append(np.eye(len(axis.choices))[index_N] / math.sqrt(2))
             else:
                 columns.append(unit_ND[:, column : column + 1])
@@ -118,7 +114,7 @@ class Coordinates:
             parent_axis = self._axes[parent]
             assert isinstance(parent_axis, Choice)
             active = np.array([choice in values for choice in parent_axis.choices])
-            off_N = ~active[_choice_index(parent_axis, unit_ND[:, parent])]
+            off_N = ~active[parent_axis.indices(unit_ND[:, parent])]
             columns[column] = np.where(off_N[:, None], 0.0 if self.choice_D[column] else 0.5, columns[column])
         return np.concatenate(columns, axis=1) if columns else np.zeros((len(unit_ND), 0))
 
@@ -140,46 +136,11 @@ class Coordinates:
         return changed_D
 
 
-def _num_features(axis: AnyAxis) -> int:
-    return len(axis.choices) if isinstance(axis, Choice) else 1
-
-
 def _unit_of(name: str, axis: AnyAxis, value: Value) -> float:
     """Snapped unit coordinate of a value."""
+    if axis.contains(value):
+        return axis.to_unit(value)
     if isinstance(axis, Choice):
-        for index, choice in enumerate(axis.choices):
-            if type(choice) is type(value) and choice == value:
-                return (index + 0.5) / len(axis.choices)
         raise UsageError(f"{name} must be one of {', '.join(map(repr, axis.choices))}, got {value!r}")
-    slack = _ROUNDING * max(abs(axis.low), abs(axis.high))
-    if isinstance(value, bool | str) or not axis.low - slack <= value <= axis.high + slack:
-        raise UsageError(f"{name} must be a number within [{axis.low:g}, {axis.high:g}], got {value!r}")
-    number = min(max(value, axis.low), axis.high)
-    match axis:
-        case Integer():
-            return (number - axis.low + 0.5) / (axis.high - axis.low + 1)
-        case LogInteger():
-            low, high = math.log(axis.low - 0.5), math.log(axis.high + 0.5)
-            return (math.log(number) - low) / (high - low)
-        case LogReal():
-            return math.log(number / axis.low) / math.log(axis.high / axis.low)
-    return (number - axis.low) / (axis.high - axis.low)
-
-
-def _snapped(axis: AnyAxis, unit_N: Array) -> Array:
-    match axis:
-        case Choice():
-            return np.asarray((_choice_index(axis, unit_N) + 0.5) / len(axis.choices))
-        case Integer():
-            count = axis.high - axis.low + 1
-            return np.asarray((np.minimum(np.floor(unit_N * count), count - 1) + 0.5) / count)
-        case LogInteger():
-            low, high = math.log(axis.low - 0.5), math.log(axis.high + 0.5)
-            value_N = np.clip(np.round(np.exp(low + unit_N * (high - low))), axis.low, axis.high)
-            return np.asarray((np.log(value_N) - low) / (high - low))
-    return unit_N
-
-
-def _choice_index(axis: Choice, unit_N: Array) -> NDArray[np.int64]:
-    count = len(axis.choices)
-    return np.minimum(np.floor(unit_N * count), count - 1).astype(np.int64)
+    kind = "a whole number" if axis.is_whole else "a number"
+    raise UsageError(f"{name} must be {kind} within [{axis.low:g}, {axis.high:g}], got {value!r}")

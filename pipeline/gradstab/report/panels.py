@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstab.display.numbers import named
-from gradstab.regression.coordinates import CONDITIONS, Array, Coordinates
+from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.report.contours import Boundary, boundaries, contour
 from gradstab.results.results import Results
 from gradstab.stability.contributions import Contribution
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.phase_diagram import Cloud, PhaseDiagram, Plane, phase_diagram
+from gradstab.study.recipe import conditions
 from gradstab.study.space import Choice, Integer, LogInteger, Value
 from gradstab.theory.depth_scale_field import log_depth_left
 from gradstab.theory.ratio_field import predicted_field
@@ -59,9 +60,9 @@ class PanelLayout:
 
     def cut_is_idle(self, held: Mapping[str, Value]) -> bool:
         """Whether the cut axis has no effect at the values held: a clip threshold without clipping."""
-        if self.cut is None or self.cut[0] not in CONDITIONS:
+        if self.cut is None or self.cut[0] not in conditions():
             return False
-        parent, values = CONDITIONS[self.cut[0]]
+        parent, values = conditions()[self.cut[0]]
         return parent in held and held[parent] not in values
 
     def title(self, held: Mapping[str, Value]) -> str:

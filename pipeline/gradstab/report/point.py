@@ -14,9 +14,7 @@ from gradstab.results.results import Results
 from gradstab.stability.region import SAFE
 from gradstab.stability.region_at import RegionAt
 from gradstab.stability.spans import Line
-from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, Value
-
-_WORDS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
+from gradstab.study.space import AnyAxis, Value, means
 
 
 def parsed(results: Results, places: Sequence[str]) -> dict[str, Value]:
@@ -34,31 +32,22 @@ def parsed(results: Results, places: Sequence[str]) -> dict[str, Value]:
             raise UsageError(f"--at {name} must be given once, got it twice")
         axis = results.study.space.axes.get(name)
         fixed = results.study.dump()["recipe"].get(name)
-        found[name] = _of_axis(name, axis, text) if axis is not None else _like(fixed, text)
+        found[name] = _of_axis(name, axis, text) if axis is not None else _of_recipe(fixed, text)
     return found
 
 
 def _of_axis(name: str, axis: AnyAxis, text: str) -> Value:
-    if isinstance(axis, Choice):
-        return next((choice for choice in axis.choices if _like(choice, text) == choice), text)
     try:
-        number = float(text)
-    except ValueError:
-        raise UsageError(f"{name} must be a number, got {text!r}") from None
-    whole = isinstance(axis, Integer | LogInteger) and number.is_integer()
-    return int(number) if whole else number
+        return axis.parse(text)
+    except ValueError as error:
+        if axis.is_choice:
+            return text  # refused with what was searched, as any value outside it is
+        raise UsageError(f"{name} {error}") from None
 
 
-def _like(known: object, text: str) -> Value:
-    """Text as a value of the type of a known one."""
-    if isinstance(known, bool):
-        return _WORDS.get(text.lower(), text)
-    if isinstance(known, int | float):
-        try:
-            return type(known)(float(text))
-        except (ValueError, OverflowError):
-            return text
-    return text
+def _of_recipe(fixed: object, text: str) -> Value:
+    """The fixed value of the recipe where the text means it, else the text as it is."""
+    return fixed if isinstance(fixed, bool | int | float | str) and means(text, fixed) else text
 
 
 def point_data(results: Results, found: RegionAt) -> dict[str, Any]:

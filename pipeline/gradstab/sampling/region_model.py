@@ -21,7 +21,7 @@ from gradstab.sampling.acquisition import inside_probability
 from gradstab.sampling.candidates import Candidates
 from gradstab.sampling.start_up import num_start_up
 from gradstab.stability.estimator import Estimator
-from gradstab.study.pack_key import STRUCTURAL_FIELDS
+from gradstab.study.recipe import structural_fields
 from gradstab.study.response_band import ResponseBand
 from gradstab.study.space import SearchSpace
 
@@ -160,7 +160,7 @@ def identities(coordinates: Coordinates, unit_ND: Array) -> list[bytes]:
 
 def pack_keys(coordinates: Coordinates, unit_ND: Array) -> list[bytes]:
     """What points share whose trials may train in one pack."""
-    columns = [index for index, name in enumerate(coordinates.names) if name in STRUCTURAL_FIELDS]
+    columns = [index for index, name in enumerate(coordinates.names) if name in structural_fields()]
     return [row.tobytes() for row in np.round(unit_ND[:, columns], 9)]
 
 
@@ -170,7 +170,7 @@ def _pool(coordinates: Coordinates, surrogates: Sequence[Surrogate], seed: int) 
     numeric = [
         index
         for index, name in enumerate(coordinates.names)
-        if name in STRUCTURAL_FIELDS and not coordinates.choice_D[index]
+        if name in structural_fields() and not coordinates.choice_D[index]
     ]
     if numeric:  # near points share few keys, so that there are several for each
         group_L = np.arange(len(looked_at_LD)) % _POOL_KEYS

@@ -17,9 +17,7 @@ _LOG2_POINTS = 10
 
 def num_start_up(coordinates: Coordinates) -> int:
     """Trials that are measured before a model is believed: at least 8 of every choice."""
-    most_choices = max(
-        (len(axis.choices) for _, axis in coordinates.space.items() if isinstance(axis, Choice)), default=1
-    )
+    most_choices = max((len(axis.choices) for axis in coordinates.space.choices().values()), default=1)
     return max(_FEWEST + _AN_AXIS * coordinates.num_axes, _EACH_CHOICE * most_choices)
 
 

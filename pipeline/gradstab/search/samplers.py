@@ -17,8 +17,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gradstab.search.designs import Design, derived_seed
 from gradstab.study.sampler_spec import AnySampler, CmaEsSpec, GpSpec
-from gradstab.study.space import AnyAxis, Integer, LogInteger, LogReal, Real, SearchSpace
+from gradstab.study.space import AnyAxis, SearchSpace
 from gradstab.system.failpoints import failpoint
+
+_DISTRIBUTIONS: dict[str, type[BaseDistribution]] = {
+    "float": FloatDistribution,
+    "int": IntDistribution,
+    "categorical": CategoricalDistribution,
+}
 
 
 def distributions_of(space: SearchSpace) -> dict[str, BaseDistribution]:
@@ -27,11 +33,8 @@ def distributions_of(space: SearchSpace) -> dict[str, BaseDistribution]:
 
 
 def _distribution(axis: AnyAxis) -> BaseDistribution:
-    if isinstance(axis, Real | LogReal):
-        return FloatDistribution(axis.low, axis.high, log=isinstance(axis, LogReal))
-    if isinstance(axis, Integer | LogInteger):
-        return IntDistribution(axis.low, axis.high, log=isinstance(axis, LogInteger))
-    return CategoricalDistribution(axis.choices)
+    kind, arguments = axis.distribution()
+    return _DISTRIBUTIONS[kind](**arguments)
 
 
 class DesignSampler(BaseSampler):

@@ -30,7 +30,7 @@ from gradstab.search.samplers import AdaptiveSampler, DesignSampler, distributio
 from gradstab.search.storages import open_storage, storage_errors
 from gradstab.study.response_band import ResponseBand
 from gradstab.study.sampler_spec import AnySampler, BoundarySpec
-from gradstab.study.space import AnyAxis, Integer, LogInteger, LogReal, Real, SearchSpace, Value
+from gradstab.study.space import AnyAxis, SearchSpace, Value
 from gradstab.system.failpoints import failpoint
 from gradstab.system.storage_url import without_password
 
@@ -335,8 +335,5 @@ class OptunaSearcher:
 
 
 def _suggested(trial: Trial, name: str, axis: AnyAxis) -> Value:
-    if isinstance(axis, Real | LogReal):
-        return trial.suggest_float(name, axis.low, axis.high, log=isinstance(axis, LogReal))
-    if isinstance(axis, Integer | LogInteger):
-        return trial.suggest_int(name, axis.low, axis.high, log=isinstance(axis, LogInteger))
-    return cast(Value, trial.suggest_categorical(name, axis.choices))
+    kind, arguments = axis.distribution()
+    return cast(Value, getattr(trial, f"suggest_{kind}")(name, **arguments))

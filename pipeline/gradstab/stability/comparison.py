@@ -15,7 +15,7 @@ from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.phase_diagram import Cloud, PhaseDiagram, phase_diagram
 from gradstab.stability.region import Volume, find_regions
-from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, LogReal, SearchSpace
+from gradstab.study.space import AnyAxis, Choice, SearchSpace
 
 _LOG2_CELLS = 12
 
@@ -108,12 +108,14 @@ def within(inner: Coordinates, outer: Coordinates, unit_MD: Array) -> Array:
         target = outer.space.axes[name]
         there = outer.names.index(name)
         if isinstance(axis, Choice) and isinstance(target, Choice):
-            indices = [index for choice in axis.choices if (index := _index(target, choice)) is not None]
+            indices = [index for choice in axis.choices if (index := target.index(choice)) is not None]
             place = [(index + 0.5) / len(target.choices) for index in indices]
             index_M = np.minimum((unit_MD[:, column] * len(place)).astype(int), len(place) - 1)
             mapped_MD[:, there] = np.array(place)[index_M]
         else:
-            (low, high), (least, most) = _ends(axis), _ends(target)
+            assert not isinstance(axis, Choice)
+            assert not isinstance(target, Choice)
+            (low, high), (least, most) = axis.ends(), target.ends()
             mapped_MD[:, there] = (low + unit_MD[:, column] * (high - low) - least) / (most - least)
     return np.clip(mapped_MD, 0, 1)
 
@@ -122,7 +124,7 @@ def _common(name: str, first: AnyAxis, second: AnyAxis) -> AnyAxis:
     if type(first) is not type(second):
         raise UsageError(f"{name} must be an axis of one type in both studies, got {first.type} and {second.type}")
     if isinstance(first, Choice) and isinstance(second, Choice):
-        shared = tuple(choice for choice in first.choices if _index(second, choice) is not None)
+        shared = tuple(choice for choice in first.choices if second.contains(choice))
         if not shared:
             raise UsageError(f"the studies must share a value of {name}, got {first.choices} and {second.choices}")
         return Choice(shared)
@@ -135,20 +137,3 @@ def _common(name: str, first: AnyAxis, second: AnyAxis) -> AnyAxis:
             f"{second.high:g}"
         )
     return type(first)(low, high)  # type: ignore[arg-type]
-
-
-def _index(axis: Choice, value: object) -> int | None:
-    return next((i for i, choice in enumerate(axis.choices) if type(choice) is type(value) and choice == value), None)
-
-
-def _ends(axis: AnyAxis) -> tuple[float, float]:
-    """Where the unit interval of a numeric axis begins and ends, in the coordinate in which it is even."""
-    assert not isinstance(axis, Choice)
-    match axis:
-        case Integer():
-            return axis.low - 0.5, axis.high + 0.5
-        case LogInteger():
-            return math.log(axis.low - 0.5), math.log(axis.high + 0.5)
-        case LogReal():
-            return math.log(axis.low), math.log(axis.high)
-    return axis.low, axis.high

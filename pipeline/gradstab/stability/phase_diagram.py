@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.stability.estimator import Estimator, Probabilities
-from gradstab.study.space import Choice, Value
+from gradstab.study.space import Value
 
 _LEAST_NEIGHBOURS = 4
 _NEIGHBOURS_AN_AXIS = 4
@@ -112,8 +112,8 @@ def plane(
     """
     axes = coordinates.space.axes
     for name in (x, y):
-        if name not in axes or isinstance(axes[name], Choice):
-            numeric = [name for name, axis in axes.items() if not isinstance(axis, Choice)]
+        if name not in axes or axes[name].is_choice:
+            numeric = [name for name, axis in axes.items() if not axis.is_choice]
             raise UsageError(f"a plane must lie over two of the numeric axes {', '.join(numeric)}, got {name!r}")
     others = [name for name in axes if name not in (x, y)]
     if x == y or set(held) != set(others):

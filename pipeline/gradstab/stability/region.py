@@ -20,7 +20,7 @@ from gradstab.regression.coordinates import Array
 from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.phase_diagram import Cloud, PhaseDiagram, nearest_pairs
-from gradstab.study.space import Choice, Value
+from gradstab.study.space import Value
 
 SAFE = 0.95  # p_next of the safe core
 _INTERVAL = (0.05, 0.95)
@@ -233,7 +233,7 @@ def _region(
     point = cells.coordinates.points(cells.unit_MD[cell_K[:1]])[0]
     return Region(
         cell_K=cell_K,
-        choices={name: point[name] for name, axis in axes.items() if isinstance(axis, Choice)},
+        choices={name: point[name] for name, axis in axes.items() if axis.is_choice},
         volume=volume,
         core_volume=float(core_M[cell_K].sum() / len(core_M)),
         extent=_extents(estimator, cells, cells.unit_MD[cell_K], level),

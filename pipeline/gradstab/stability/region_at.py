@@ -18,7 +18,7 @@ from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.region import SAFE
 from gradstab.stability.spans import Line, lines
-from gradstab.study.space import Choice, Integer, LogInteger, Point, SearchSpace, Value
+from gradstab.study.space import AnyAxis, Choice, Point, SearchSpace, Value
 
 _NEAREST = 5
 _LOG2_CELLS = 10
@@ -92,7 +92,7 @@ def region_at(
     point = {**coordinates.points(unit_D[None])[0], **given}
     here = estimator.probabilities(unit_D[None])
     branches = [{**point, **choices} for choices in _open_choices(coordinates.space, given)]
-    open_axes = [name for name, axis in coordinates.space.items() if name not in given and not isinstance(axis, Choice)]
+    open_axes = [name for name in coordinates.space.numeric() if name not in given]
     return RegionAt(
         at=given,
         point=point,
@@ -114,7 +114,7 @@ def _given(space: SearchSpace, at: Mapping[str, Value], fixed: Mapping[str, obje
     given: dict[str, Value] = {}
     for name, value in at.items():
         if name in space.axes:
-            given[name] = _within(name, space, value)
+            given[name] = _within(name, space.axes[name], value)
         elif name not in fixed:
             raise UsageError(f"a point must be given on the axes {', '.join(space.names())}, got {name!r}")
         elif fixed[name] != value:
@@ -127,28 +127,24 @@ def _given(space: SearchSpace, at: Mapping[str, Value], fixed: Mapping[str, obje
 
 def _open_choices(space: SearchSpace, given: Point) -> list[dict[str, Value]]:
     """Every combination of the choices that are open; one empty one where none is."""
-    names = [name for name, axis in space.items() if isinstance(axis, Choice) and name not in given]
-    options = [axis.choices for name, axis in space.items() if isinstance(axis, Choice) and name not in given]
-    return [dict(zip(names, values, strict=True)) for values in itertools.product(*options)]
+    open_axes = {name: axis for name, axis in space.choices().items() if name not in given}
+    options = itertools.product(*(axis.choices for axis in open_axes.values()))
+    return [dict(zip(open_axes, values, strict=True)) for values in options]
 
 
-def _within(name: str, space: SearchSpace, value: Value) -> Value:
-    axis = space.axes[name]
-    if isinstance(axis, Choice):
-        if not any(type(choice) is type(value) and choice == value for choice in axis.choices):
-            searched = ", ".join(map(str, axis.choices))
-            raise UsageError(f"{name} = {value} lies outside what was searched: {searched}")
+def _within(name: str, axis: AnyAxis, value: Value) -> Value:
+    if axis.contains(value):
         return value
+    if isinstance(axis, Choice):
+        raise UsageError(f"{name} = {value} lies outside what was searched: {', '.join(map(str, axis.choices))}")
     if isinstance(value, bool | str) or not math.isfinite(value):
         raise UsageError(f"{name} must be a finite number, got {value!r}")
-    if isinstance(axis, Integer | LogInteger) and value != int(value):
+    if axis.is_whole and value != int(value):
         raise UsageError(f"{name} must be a whole number, got {value:g}")
-    if not axis.low <= value <= axis.high:
-        raise UsageError(
-            f"{name} = {value:g} lies outside what was searched, {axis.low:g} to {axis.high:g}: "
-            "the study says nothing of it"
-        )
-    return value
+    raise UsageError(
+        f"{name} = {value:g} lies outside what was searched, {axis.low:g} to {axis.high:g}: "
+        "the study says nothing of it"
+    )
 
 
 def _deepest(coordinates: Coordinates, cell_MD: Array, p_M: Array) -> int:

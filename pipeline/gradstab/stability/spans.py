@@ -16,7 +16,7 @@ from gradstab.regression.coordinates import Array
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.phase_diagram import LEVELS
 from gradstab.stability.region import SAFE
-from gradstab.study.space import Choice, Point, Value
+from gradstab.study.space import Point, Value
 
 STEPS = 129
 
@@ -71,8 +71,8 @@ def lines(estimator: Estimator, axis: str, held: Sequence[Point]) -> list[Line]:
         UsageError: no such numeric axis, or a point does not give every other axis within the space.
     """
     coordinates = estimator.coordinates
-    if axis not in coordinates.names or isinstance(coordinates.space.axes[axis], Choice):
-        numeric = [name for name, other in coordinates.space.axes.items() if not isinstance(other, Choice)]
+    if axis not in coordinates.names or coordinates.space.axes[axis].is_choice:
+        numeric = list(coordinates.space.numeric())
         raise UsageError(f"a line must lie along a numeric axis ({', '.join(numeric) or 'there is none'}), got {axis}")
     column = coordinates.names.index(axis)
     step_T = np.linspace(0, 1, STEPS)

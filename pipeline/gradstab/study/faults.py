@@ -9,8 +9,8 @@ from typing import Any, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from gradstab.errors import GradstabError
-from gradstab.study.recipe import Recipe
-from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, SearchSpace
+from gradstab.study.recipe import Recipe, conditions
+from gradstab.study.space import AnyAxis, SearchSpace
 from gradstab.system.storage_url import without_password, without_passwords
 
 _TAGS = ("real", "log_real", "integer", "log_integer", "choice")
@@ -111,16 +111,15 @@ def _axis_faults(name: str, axis: AnyAxis) -> Iterator[str]:
     types = _leaf_types(Recipe.model_fields[name].annotation)
     takes_integers = int in types
     takes_numbers = takes_integers or float in types
-    if not isinstance(axis, Choice):
+    if not axis.is_choice:
         if not takes_numbers:
             yield f"space.{name} must be a choice axis, since {name} is no number; got type {axis.type}"
             return
-        if takes_integers and not isinstance(axis, Integer | LogInteger):
+        if takes_integers and not axis.is_whole:
             yield f"space.{name} must be an integer, log_integer or choice axis, got type {axis.type}"
             return
-    values = axis.choices if isinstance(axis, Choice) else (axis.low, axis.high)
-    for value in values:
-        yield from _value_faults(name, value, strings=isinstance(axis, Choice))
+    for value in axis.extremes():
+        yield from _value_faults(name, value, strings=axis.is_choice)
 
 
 def _leaf_types(annotation: object) -> set[object]:
@@ -144,11 +143,13 @@ def _conflicts(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
     for name in space.names():
         if name in given:
             yield f"{name} must be an axis or a fixed value, got both: remove it from space or from recipe"
-    if "clip_threshold" in space.names() and "clip" not in space.names() and not recipe.clip:
-        yield (
-            "space.clip_threshold must have an effect, but clipping is off: "
-            "set recipe.clip to true or make clip an axis of its own"
-        )
+    for name, (parent, values) in conditions().items():
+        if name in space.names() and parent not in space.names() and getattr(recipe, parent) not in values:
+            needed = " or ".join(str(value).lower() for value in values)
+            yield (
+                f"space.{name} has no effect, since {parent} is {str(getattr(recipe, parent)).lower()}: "
+                f"set recipe.{parent} to {needed}, or make {parent} an axis of its own"
+            )
 
 
 def _scale_faults(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
@@ -169,8 +170,7 @@ def _criterion_faults(space: SearchSpace, recipe: Recipe, criterion: Any) -> Ite
 
 
 def _numbers(axis: AnyAxis) -> Iterable[float]:
-    values = axis.choices if isinstance(axis, Choice) else (axis.low, axis.high)
-    return [value for value in values if isinstance(value, int | float)]
+    return [value for value in axis.extremes() if isinstance(value, int | float)]
 
 
 def _data_faults(space: SearchSpace, recipe: Recipe, data: Any) -> Iterator[str]:

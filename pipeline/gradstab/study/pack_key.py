@@ -4,20 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradstab.study.recipe import Recipe
-
-STRUCTURAL_FIELDS = (
-    "width",
-    "steps",
-    "batch_size",
-    "optimizer",
-    "clip_mode",
-    "probe_every",
-    "accuracy_every",
-    "probe_samples",
-    "precision",
-)
-
+from gradstab.study.recipe import Recipe, structural_fields
 
 PackKey = tuple[object, ...]
 
@@ -27,7 +14,7 @@ LANE = 16  # floats in a vector register: shapes are padded to it so that result
 
 def pack_key(recipe: Recipe) -> PackKey:
     """Recipes with equal keys may train in one pack."""
-    return tuple(getattr(recipe, field) for field in STRUCTURAL_FIELDS)
+    return tuple(getattr(recipe, field) for field in structural_fields())
 
 
 def padded(size: int) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gradstab.study.space import Point
+from gradstab.study.space import Point, Value
 
 Activation = Literal[
     "linear", "relu", "leaky_relu", "tanh", "sigmoid", "erf", "gelu", "silu", "selu", "elu", "softplus"
@@ -24,17 +26,34 @@ _Positive = Annotated[float, Field(gt=0)]
 _NonNegative = Annotated[float, Field(ge=0)]
 
 
+class Structural:
+    """Marks a field that decides array shapes or the step loop."""
+
+
+class ActiveIf(NamedTuple):
+    """Marks a field that does nothing unless the field `parent` has one of `values`."""
+
+    parent: str
+    values: tuple[Value, ...]
+
+
+STRUCTURAL = Structural()
+
+
 class Recipe(BaseModel):
     """Every setting of one training of one fully connected network.
 
     Scales are standard deviations: a weight has std ``init_scale / sqrt(fan_in)``, a bias has std
     ``bias_scale``. ``depth`` counts hidden layers. ``steps = 0`` measures the initial gradients and trains nothing.
+
+    The metadata of a field says what other rooms would else know by its name: trials that differ in a ``STRUCTURAL``
+    field cannot train in one pack; a field with ``ActiveIf`` does nothing unless another field has one of its values.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     depth: Annotated[int, Field(ge=1, le=10_000, description="hidden layers L")] = 8
-    width: Annotated[int, Field(ge=1, le=65_536, description="units in a hidden layer")] = 64
+    width: Annotated[int, Field(ge=1, le=65_536, description="units in a hidden layer"), STRUCTURAL] = 64
     activation: Annotated[Activation, Field(description="nonlinearity of the hidden layers")] = "tanh"
     init_scale: Annotated[_Positive, Field(description="sigma_w: std of a weight times sqrt(fan_in)")] = 1.0
     relative_init_scale: Annotated[
@@ -43,28 +62,71 @@ class Recipe(BaseModel):
     bias_scale: Annotated[_NonNegative, Field(description="sigma_b: std of a bias")] = 0.0
     init_distribution: Annotated[InitDistribution, Field(description="shape of the weights' distribution")] = "normal"
 
-    steps: Annotated[int, Field(ge=0, description="optimizer steps; 0 measures the initial state only")] = 100
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000, description="training rows a step")] = 64
-    optimizer: Annotated[Optimizer, Field(description="torch.optim's SGD, Adam, AdamW or RMSprop")] = "sgd"
+    steps: Annotated[
+        int,
+        Field(ge=0, description="optimizer steps; 0 measures the initial state only"),
+        STRUCTURAL,
+    ] = 100
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000, description="training rows a step"), STRUCTURAL] = 64
+    optimizer: Annotated[
+        Optimizer,
+        Field(description="torch.optim's SGD, Adam, AdamW or RMSprop"),
+        STRUCTURAL,
+    ] = "sgd"
     learning_rate: Annotated[_Positive, Field(description="step size")] = 0.05
-    momentum: Annotated[float, Field(ge=0, lt=1, description="momentum of SGD and RMSprop")] = 0.0
+    momentum: Annotated[
+        float,
+        Field(ge=0, lt=1, description="momentum of SGD and RMSprop"),
+        ActiveIf("optimizer", ("sgd", "rmsprop")),
+    ] = 0.0
     weight_decay: Annotated[_NonNegative, Field(description="torch's weight_decay (decoupled in AdamW)")] = 0.0
 
     clip: Annotated[bool, Field(description="whether gradients are clipped")] = False
-    clip_mode: Annotated[ClipMode, Field(description="by global norm, or each element by value")] = "norm"
-    clip_threshold: Annotated[_Positive, Field(description="the bound that clipping enforces")] = 1.0
+    clip_mode: Annotated[
+        ClipMode,
+        Field(description="by global norm, or each element by value"),
+        STRUCTURAL,
+        ActiveIf("clip", (True,)),
+    ] = "norm"
+    clip_threshold: Annotated[
+        _Positive,
+        Field(description="the bound that clipping enforces"),
+        ActiveIf("clip", (True,)),
+    ] = 1.0
 
-    probe_every: Annotated[int, Field(ge=1, description="steps between two readings of the statistics")] = 10
+    probe_every: Annotated[
+        int,
+        Field(ge=1, description="steps between two readings of the statistics"),
+        STRUCTURAL,
+    ] = 10
     accuracy_every: Annotated[
         int | None,
         Field(ge=1, description="steps between two readings of accuracy; with every reading of the statistics if none"),
+        STRUCTURAL,
     ] = None
-    probe_samples: Annotated[int, Field(ge=64, le=65_536, description="rows of the fixed probe batch")] = 128
-    precision: Annotated[Precision, Field(description="floating-point type of the training")] = "float32"
+    probe_samples: Annotated[
+        int,
+        Field(ge=64, le=65_536, description="rows of the fixed probe batch"),
+        STRUCTURAL,
+    ] = 128
+    precision: Annotated[Precision, Field(description="floating-point type of the training"), STRUCTURAL] = "float32"
 
     def at(self, point: Point) -> Recipe:
         """This recipe with the fields of a point put in place, checked again."""
         return Recipe.model_validate({**self.model_dump(), **point})
+
+
+@cache
+def structural_fields() -> tuple[str, ...]:
+    """Names of the fields in which the trials of one pack must agree."""
+    return tuple(name for name, field in Recipe.model_fields.items() if STRUCTURAL in field.metadata)
+
+
+@cache
+def conditions() -> Mapping[str, ActiveIf]:
+    """By name, the fields that do nothing unless another one has one of some values."""
+    found = [(name, part) for name, field in Recipe.model_fields.items() for part in field.metadata]
+    return {name: part for name, part in found if isinstance(part, ActiveIf)}
 
 
 def probe_steps(recipe: Recipe) -> list[int]:

@@ -115,8 +115,7 @@ class CmaEsSpec(_Sampler):
         del budget_trials, replicates
         faults = [
             f"sampler cmaes takes no choice axes, got {name!r}: fix it in the recipe, or use tpe or sobol"
-            for name, axis in space.items()
-            if isinstance(axis, Choice)
+            for name in space.choices()
         ]
         if len(space) < 2:
             faults.append(f"sampler cmaes needs at least two axes, got {len(space)}: use tpe or sobol")

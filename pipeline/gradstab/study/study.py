@@ -17,7 +17,7 @@ from gradstab.study.faults import cross_faults, nearest, plain, sentences
 from gradstab.study.recipe import Recipe
 from gradstab.study.response_band import ResponseBand, response_bands
 from gradstab.study.sampler_spec import SamplerSpec, SobolSpec
-from gradstab.study.space import Choice, SearchSpace
+from gradstab.study.space import SearchSpace
 
 FINGERPRINTED = ("space", "recipe", "data", "criterion", "sampler", "replicates", "seed")
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -175,7 +175,7 @@ class Study(BaseModel):
         axis = self.space.axes.get("steps")
         if axis is None:
             return self.recipe.steps
-        return min(int(value) for value in (axis.choices if isinstance(axis, Choice) else (axis.low,)))
+        return min(int(value) for value in axis.extremes())
 
     def bands(self) -> tuple[ResponseBand, ...]:
         """The responses that are judged, and where each must lie."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from gradstab.errors import GradstabError, StudyError
 from gradstab.study.recipe import Recipe
-from gradstab.study.space import Choice, Value
+from gradstab.study.space import Value
 from gradstab.study.study import Study
 
 
@@ -40,7 +40,7 @@ def _faults(study: Study) -> Iterator[str]:
     from gradstab.theory.critical_scales import critical_init_scale
 
     axis = study.space.axes.get("activation")
-    for name in axis.choices if isinstance(axis, Choice) else (study.recipe.activation,):
+    for name in (study.recipe.activation,) if axis is None else axis.extremes():
         try:
             critical_init_scale(str(name), study.recipe.bias_scale)
         except GradstabError as error:

@@ -80,7 +80,7 @@ def train(
         DataError: the data has fewer rows than a probe reads.
     """
     if len({pack_key(recipe) for recipe in recipes}) > 1:
-        raise ValueError("recipes of one pack must share a pack key (gradstab.loop.packing.STRUCTURAL_FIELDS)")
+        raise ValueError("recipes of one pack must agree in every structural field (study/recipe.py)")
     stacks: dict[tuple[object, ...], list[int]] = {}
     for index in sorted(range(len(recipes)), key=lambda index: -recipes[index].depth):
         stacks.setdefault(stack_key(recipes[index]), []).append(index)
