@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from optuna import Study
 from optuna.distributions import (
@@ -13,11 +13,11 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gradstab.search.designs import Design, derived_seed
 from gradstab.study.sampler_spec import AnySampler, CmaEsSpec, GpSpec
-from gradstab.study.space import AnyAxis, SearchSpace
+from gradstab.study.space import AnyAxis, SearchSpace, Value
 from gradstab.system.failpoints import failpoint
 
 _DISTRIBUTIONS: dict[str, type[BaseDistribution]] = {
@@ -25,6 +25,12 @@ _DISTRIBUTIONS: dict[str, type[BaseDistribution]] = {
     "int": IntDistribution,
     "categorical": CategoricalDistribution,
 }
+
+
+def suggested_value(trial: Trial, name: str, axis: AnyAxis) -> Value:
+    """The value that a trial's sampler gives an axis."""
+    kind, arguments = axis.distribution()
+    return cast(Value, getattr(trial, f"suggest_{kind}")(name, **arguments))
 
 
 def distributions_of(space: SearchSpace) -> dict[str, BaseDistribution]:

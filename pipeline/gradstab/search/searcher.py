@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
@@ -26,11 +26,11 @@ from gradstab.search.boundary_sampler import BoundarySampler
 from gradstab.search.designs import derived_seed, design_of
 from gradstab.search.history import ATTRIBUTE_PREFIX, History
 from gradstab.search.retry_while_away import PATIENCE_SECONDS, RetryWhileAway
-from gradstab.search.samplers import AdaptiveSampler, DesignSampler, distributions_of
+from gradstab.search.samplers import AdaptiveSampler, DesignSampler, distributions_of, suggested_value
 from gradstab.search.storages import open_storage, storage_errors
 from gradstab.study.response_band import ResponseBand
 from gradstab.study.sampler_spec import AnySampler, BoundarySpec
-from gradstab.study.space import AnyAxis, SearchSpace, Value
+from gradstab.study.space import SearchSpace, Value
 from gradstab.system.failpoints import failpoint
 from gradstab.system.storage_url import without_password
 
@@ -311,7 +311,9 @@ class OptunaSearcher:
             self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
         resumed = Trial(self._study, trial_id)
         try:
-            return Proposal(trial.number, {name: _suggested(resumed, name, axis) for name, axis in self._space.items()})
+            return Proposal(
+                trial.number, {name: suggested_value(resumed, name, axis) for name, axis in self._space.items()}
+            )
         except ValueError as error:
             self.tell_failure(trial.number, f"its parameters must fit the space: {error}")
             return None
@@ -332,8 +334,3 @@ class OptunaSearcher:
 
     def _ordered(self, params: dict[str, Any]) -> dict[str, Value]:
         return {name: params[name] for name in self._space.names()}
-
-
-def _suggested(trial: Trial, name: str, axis: AnyAxis) -> Value:
-    kind, arguments = axis.distribution()
-    return cast(Value, getattr(trial, f"suggest_{kind}")(name, **arguments))

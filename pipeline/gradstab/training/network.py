@@ -20,9 +20,9 @@ from gradstab.study.pack_key import padded
 from gradstab.study.recipe import Recipe
 from gradstab.training.activations import NONLINEARITIES
 from gradstab.training.data import Dataset
-from gradstab.training.initialisation import hidden_biases, hidden_weights, readout_weights
-from gradstab.training.layout import PIECE, FlatLayout, Section, scale_by_power_
+from gradstab.training.layout import FlatLayout, scale_by_power_
 from gradstab.training.norms import section_norms, total_norms
+from gradstab.training.parameters import initial_values, layer_counts, layer_shapes, sections
 from gradstab.training.probes import LayerValues, Reading
 from gradstab.training.workspace import Arena, Views, Widths
 
@@ -54,8 +54,8 @@ class Network:
         self._num_classes = data.num_classes
         self._widths = Widths(padded(data.shape.num_features), padded(recipe.width), padded(data.num_classes))
         self._x_NF, self._y_N = data.tensors(dtype, device)
-        self.layout = FlatLayout(len(recipes), _sections(_counts(self._depths), self._widths))
-        self.value = _initial_values(self.layout, recipes, seeds, data, self._widths, dtype).to(device)
+        self.layout = FlatLayout(len(recipes), sections(layer_counts(self._depths), self._widths))
+        self.value = initial_values(self.layout, recipes, seeds, data, self._widths, dtype).to(device)
         self._reading: Reading | None = None
         self._fast_p: Tensor | None = None  # norms of the gradient's pieces, taken while it was in the cache
         self._bind(capacity=padded(max(recipe.batch_size, recipe.probe_samples)))
@@ -102,7 +102,7 @@ class Network:
 
     def _bind(self, capacity: int) -> None:
         """Allocate gradients and buffers for the members that there are."""
-        self._counts = _counts(self._depths)
+        self.layer_counts = layer_counts(self._depths)
         depth_n = torch.tensor(self._depths, device=self.value.device)
         self._present_Ln = torch.arange(self._depths[0], device=self.value.device)[:, None] < depth_n
         self.num_layers = self._depths[0]
@@ -110,14 +110,14 @@ class Network:
         self._norm_p = self.value.new_zeros(sum(section.members for section in self.layout.sections))
         self._fast_p = None
         keeps_z = self._phi.keeps_z
-        self._arena = Arena(self._counts, capacity, self._widths, keeps_z, self.value.dtype, self.value.device)
+        self._arena = Arena(self.layer_counts, capacity, self._widths, keeps_z, self.value.dtype, self.value.device)
         self._plans: dict[tuple[int, bool], _Plan] = {}
         self._reading = None
 
     def _begun_reading(self, num_rows: int) -> Reading:
         """A reading on this many rows, in the memory of the last one where they are as many."""
         if self._reading is None or self._reading.num_rows != num_rows:
-            self._reading = Reading(self._counts, num_rows, self._width, self._phi, self._present_Ln, self.value)
+            self._reading = Reading(self.layer_counts, num_rows, self._width, self._phi, self._present_Ln, self.value)
         self._reading.begin()
         return self._reading
 
@@ -131,7 +131,7 @@ class Network:
             readout = _Readout(weights[-1], biases[-1][:, None, :], weight_grads[-1], bias_grads[-1])
             grad_norms = self._norms_after_layers()
             layers = []
-            for layer, (count, deeper) in enumerate(zip(self._counts, [*self._counts[1:], 0], strict=True)):
+            for layer, (count, deeper) in enumerate(zip(self.layer_counts, [*self.layer_counts[1:], 0], strict=True)):
                 a, delta = views.a[layer], views.deltas[layer]
                 previous = (views.a[layer - 1] if layer else views.x)[:count]
                 layers.append(
@@ -161,12 +161,12 @@ class Network:
 
     def _matrices(self, flat: Tensor) -> list[Tensor]:
         """Weights of hidden layers and readout, shape (n_l, in, out)."""
-        shapes = _shapes(self._depths[0], self._widths)
+        shapes = layer_shapes(self._depths[0], self._widths)
         return [self.layout.section(flat, layer).view(-1, *shape) for layer, shape in enumerate(shapes)]
 
     def _vectors(self, flat: Tensor) -> list[Tensor]:
         """Biases of hidden layers and readout, shape (n_l, out)."""
-        shapes = _shapes(self._depths[0], self._widths)
+        shapes = layer_shapes(self._depths[0], self._widths)
         first = len(shapes)
         return [self.layout.section(flat, first + layer)[:, :size] for layer, (_, size) in enumerate(shapes)]
 
@@ -294,28 +294,6 @@ class _Plan:
     readout: _Readout
 
 
-def _counts(depths: Sequence[int]) -> list[int]:
-    """n_l: how many members have layer l."""
-    return [sum(depth > layer for depth in depths) for layer in range(depths[0])]
-
-
-def _shapes(depth: int, widths: Widths) -> list[tuple[int, int]]:
-    """(in, out) of the hidden layers' weights and of the readout's."""
-    units = widths.units
-    return [(widths.features, units), *[(units, units)] * (depth - 1), (units, widths.classes)]
-
-
-def _sections(counts: Sequence[int], widths: Widths) -> tuple[Section, ...]:
-    shapes = _shapes(len(counts), widths)
-    members = [*counts, counts[0]]
-    weights = (Section(n, fan_in * fan_out) for n, (fan_in, fan_out) in zip(members, shapes, strict=True))
-    return (*weights, *(Section(n, _piece(fan_out)) for n, (_, fan_out) in zip(members, shapes, strict=True)))
-
-
-def _piece(size: int) -> int:
-    return -(-size // PIECE) * PIECE
-
-
 def _by_section(exponent_Ln: Tensor) -> Tensor:
     """Exponents of every section: hidden weights, readout, hidden biases, readout."""
     none_1n = torch.zeros_like(exponent_Ln[:1])
@@ -325,32 +303,3 @@ def _by_section(exponent_Ln: Tensor) -> Tensor:
 def _mean(loss_nB: Tensor) -> Tensor:
     """Mean over rows, added one by one: the order does not depend on how many members there are."""
     return loss_nB.cumsum(1)[:, -1] / loss_nB.shape[1]
-
-
-def _initial_values(
-    layout: FlatLayout,
-    recipes: Sequence[Recipe],
-    seeds: Sequence[int],
-    data: Dataset,
-    widths: Widths,
-    dtype: torch.dtype,
-) -> Tensor:
-    """Parameters of every member, drawn from its own seed and put into place with zeros as padding."""
-    flat = np.zeros(layout.length, dtype=np.float32)
-    depth = recipes[0].depth
-
-    def piece(section: int, member: int, columns: int) -> NDArray[np.float32]:
-        size = layout.sections[section].size
-        start = layout.starts[section] + member * size
-        return flat[start : start + size // columns * columns].reshape(-1, columns)
-
-    num_features, width = data.shape.num_features, recipes[0].width
-    for member, (recipe, seed) in enumerate(zip(recipes, seeds, strict=True)):
-        for layer, weight_IO in enumerate(hidden_weights(recipe, seed, num_features)):
-            piece(layer, member, widths.units)[: len(weight_IO), :width] = weight_IO
-        if recipe.bias_scale > 0:
-            for layer, bias_O in enumerate(hidden_biases(recipe, seed)):
-                piece(depth + 1 + layer, member, 1)[:width, 0] = bias_O
-        readout_IO = readout_weights(recipe, seed, data.num_classes)
-        piece(depth, member, widths.classes)[:width, : data.num_classes] = readout_IO
-    return torch.from_numpy(flat).to(dtype)
