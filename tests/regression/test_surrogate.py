@@ -221,7 +221,7 @@ def test_responses_that_are_not_finite_are_refused_in_words(wrong, row):
 def test_no_trials_and_too_few_responses_are_refused():
     with pytest.raises(UsageError, match="at least one measured trial"):
         fit_surrogate(MIXED, np.empty((0, MIXED.num_axes)), [], problems.RATIO)
-    with pytest.raises(UsageError, match=r"must be one a trial, got \(2,\) for 4 trials"):
+    with pytest.raises(UsageError, match=r"must be one response per trial, got shape \(2,\) for 4 trials"):
         fit_surrogate(MIXED, MIXED.sobol(2, 0), [1.0, 2.0], problems.RATIO)
 
 

@@ -90,7 +90,7 @@ def test_a_grid_visits_every_combination_once_and_then_ends() -> None:
     assert set(visited.values()) == {1}
     levels = (SPACE.axes[name].levels(count) for name, count in zip(SPACE.names(), (3, 4, 2, 4), strict=True))
     assert set(visited) == set(product(*levels))
-    with pytest.raises(UsageError, match="a grid of 96 points has no point 96"):
+    with pytest.raises(UsageError, match="the grid has 96 points and so no point 96"):
         design.point(num_points)
 
 

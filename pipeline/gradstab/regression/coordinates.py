@@ -1,8 +1,9 @@
-"""Between points of a search space and the unit cube in which regions are measured.
+"""Maps points of a search space to the unit cube, in which regions are measured, and back.
 
-Unit coordinates: every axis is [0, 1] as it is searched, so that volume there is the probability that a random trial
-falls in. Logarithmic axes are in log. A *snapped* coordinate is the one of a value that can be tried: an integer sits
-in its own cell, a choice at the middle of its part. Axes: N points, D axes of the space, F features.
+In unit coordinates every axis is [0, 1] in the measure in which it is searched, so that a volume is the probability
+that a random trial falls inside. Logarithmic axes are in log. A *snapped* coordinate belongs to a value that can be
+tried: an integer sits in its own cell, a choice in the middle of its part.
+Axes: N points, D axes of the space, F features.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Array = NDArray[np.float64]
 
 
 def idle(name: str, held: Mapping[str, Value]) -> bool:
-    """Whether an axis has no effect at the values held: a clip threshold without clipping."""
+    """Whether an axis has no effect at these values, as a clip threshold without clipping."""
     condition = conditions().get(name)
     if condition is None:
         return False
@@ -65,7 +66,7 @@ class Coordinates:
         for row_D, point in zip(unit_ND, points, strict=True):
             for column, (name, axis) in enumerate(zip(self.names, self._axes, strict=True)):
                 if name not in point:
-                    raise UsageError(f"a point must give every axis of the space, got none for {name}")
+                    raise UsageError(f"a point needs a value for every axis of the space, but {name} has none")
                 row_D[column] = _unit_of(name, axis, point[name])
         return unit_ND
 
@@ -90,7 +91,7 @@ class Coordinates:
         return self.space.axes[name].from_unit(unit)
 
     def choice(self, unit_ND: Array) -> NDArray[np.int64]:
-        """A number for each combination of choices, shape (N,); zero throughout where no axis is a choice."""
+        """The number of each point's combination of choices, shape (N,); all zero if no axis is a choice."""
         number_N = np.zeros(len(unit_ND), dtype=np.int64)
         for column, axis in enumerate(self._axes):
             if isinstance(axis, Choice):
@@ -100,8 +101,8 @@ class Coordinates:
     def features(self, unit_ND: Array) -> Array:
         """Features whose squared distance is that of the points, before length-scales; shape (N, F).
 
-        A numeric axis is its unit coordinate. A choice is one-hot over sqrt(2): two different choices are 1 apart (a
-        Hamming term). An axis that has no effect at a point is put at one place, the same for all such points.
+        A numeric axis gives its unit coordinate. A choice gives one-hot features over sqrt(2), so that two different
+        choices are 1 apart (a Hamming term). An axis without effect at a point gets the same place for all such points.
         """
         columns: list[Array] = []
         for column, axis in enumerate(self._axes):
@@ -131,7 +132,7 @@ class Coordinates:
         changed_D = unit_D.copy()
         for name, value in values.items():
             if name not in self.names:
-                raise UsageError(f"an axis must be one of {', '.join(self.names)}, got {name!r}")
+                raise UsageError(f"the study has no axis {name!r}; its axes are {', '.join(self.names)}")
             changed_D[self.names.index(name)] = _unit_of(name, self.space.axes[name], value)
         return changed_D
 

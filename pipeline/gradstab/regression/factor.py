@@ -1,4 +1,4 @@
-"""A Cholesky factor that grows at its end without being copied: a large base, and what came to it since.
+"""A Cholesky factor that grows at its end without being copied: a large base and the rows added since.
 
     L = [ base    0   ]
         [ side  corner ]
@@ -29,7 +29,7 @@ def lower_factor(matrix_NN: Array) -> Array:
 
 @dataclass(frozen=True)
 class Factor:
-    """A lower Cholesky factor in blocks; shares its base with those grown from it."""
+    """A lower Cholesky factor in blocks. Factors grown from it share its base."""
 
     base_BB: Array
     side_GB: Array
@@ -37,7 +37,7 @@ class Factor:
 
     @staticmethod
     def of(base_BB: Array) -> Factor:
-        """The factor that has not grown yet."""
+        """A factor without grown rows."""
         return Factor(base_BB, np.empty((0, len(base_BB))), np.empty((0, 0)))
 
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class Factor:
         return np.concatenate([first, second])
 
     def grown(self, side_KA: Array, corner_KK: Array) -> Factor:
-        """The factor with K rows more, (side, corner)."""
+        """A factor with K more rows, (side, corner)."""
         num_base, num_grown = self.side_GB.shape[1], len(self.corner_GG)
         corner_GG = np.zeros((num_grown + len(corner_KK),) * 2)
         corner_GG[:num_grown, :num_grown] = self.corner_GG
@@ -65,7 +65,7 @@ class Factor:
         return Factor(self.base_BB, np.concatenate([self.side_GB, side_KA[:, :num_base]]), corner_GG)
 
     def last_rows(self, count: int) -> tuple[Array, Array]:
-        """The last rows, which must have been grown: what stands before their corner, and the corner."""
+        """The last rows, which must be grown rows: their part before the corner, and the corner."""
         start = len(self.corner_GG) - count
         side_KA = np.concatenate([self.side_GB[start:], self.corner_GG[start:, :start]], axis=1)
         return side_KA, self.corner_GG[start:, start:]

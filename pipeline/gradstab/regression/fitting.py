@@ -1,4 +1,4 @@
-"""Fitting a surrogate: which of many trials it stands on, under which hyper-parameters.
+"""Fits a surrogate: chooses the trials that it uses, and its hyper-parameters.
 
 Axes: N trials, A active trials, D axes of the space, F features.
 """
@@ -21,7 +21,10 @@ from gradstab.study.response_band import ResponseBand
 
 MOST_ACTIVE = 2000
 _SPACE_FILLING = 300
-_PRIOR_SPREAD, _PRIOR_TRIALS = 1.5, 4.0  # what responses scatter by before any is seen, and what that counts as
+_PRIOR_SPREAD, _PRIOR_TRIALS = (
+    1.5,
+    4.0,
+)  # spread of responses before any is seen, and how many trials that prior counts as
 
 
 def fit_surrogate(
@@ -35,13 +38,13 @@ def fit_surrogate(
     """The surrogate of measured trials.
 
     Hyper-parameters come from at most 500 trials (space-filling ones and others at random), the posterior from at most
-    2,000: 300 space-filling ones and those nearest the band's edges by a first posterior of the 500. Nearest by their
-    own responses would pick those that noise brought there.
+    2,000: 300 space-filling ones and those nearest the band's edges by a first posterior of the 500. Choosing them by
+    their own responses instead would prefer trials that noise moved there.
 
     Args:
         unit_ND: unit coordinates of the trials.
         response_N: their responses.
-        start: hyper-parameters to start from, of an earlier fit.
+        start: hyper-parameters of an earlier fit, to start from.
 
     Raises:
         UsageError: there is no trial, or a response is not finite.
@@ -54,7 +57,7 @@ def fit_surrogate(
     sample = _hyper_sample(trials.features_NF)
     if start is None:
         start = trials.hyper(sample, None)
-    # what noise did to a response is not to decide how much the trial counts: its expectation does
+    # the weight of a trial follows its expected response, so that noise in the response does not change the weight
     expected_N = trials.conditioned(sample, start).mean(unit_ND)
     trials.smooth(expected_N, start.noise)
     hyper = _unbiased(trials.hyper(sample, start), min(trials.num_places, len(sample)))
@@ -79,10 +82,10 @@ class _Trials:
         self.noise_weight_N = noise_weight(self.warp, value_N)
 
     def smooth(self, expected_N: Array, noise: float) -> None:
-        """Take noise weights, and what the bend of the warp makes of noise, at expected responses; once."""
+        """Set noise weights, and the shift of noise by the warp's curvature, at the expected responses."""
         response_N = self.warp.inverse(expected_N)
         self.noise_weight_N = noise_weight(self.warp, response_N)
-        # E[w(f + noise)] = w(f) + w''(f) noise^2 / 2, while noise is small beside the bend
+        # E[w(f + noise)] = w(f) + w''(f) noise^2 / 2 where noise is small against the curvature
         self.target_N = self.target_N - 0.5 * min(noise, 0.5 * self.warp.reach) ** 2 * self.warp.curvature(response_N)
 
     def hyper(self, index: NDArray[np.int64], start: HyperParameters | None) -> HyperParameters:
@@ -120,13 +123,13 @@ class _Trials:
 
 
 def _unbiased(hyper: HyperParameters, num_places: int) -> HyperParameters:
-    """Hyper-parameters without what fitting them takes off the variances: about 1/n of each for each one fitted."""
+    """Hyper-parameters with variances corrected for the k fitted ones: a factor of about 1 + k/n."""
     excess = math.sqrt(1 + len(hyper.log()) / num_places)
     return HyperParameters(hyper.length_scale_D, hyper.signal * excess, hyper.noise * excess)
 
 
 def space_filling(features_NF: Array, count: int) -> NDArray[np.int64]:
-    """Indices of points that lie far from each other: each is the farthest from those before (Gonzalez 1985)."""
+    """Indices of points far from each other: each is the farthest from all before it (Gonzalez 1985)."""
     distance_N = ((features_NF - features_NF.mean(axis=0)) ** 2).sum(axis=1)
     chosen = [int(np.argmin(distance_N))]
     distance_N = ((features_NF - features_NF[chosen[0]]) ** 2).sum(axis=1)
@@ -150,8 +153,8 @@ def _hyper_sample(features_NF: Array) -> NDArray[np.int64]:
 def _centre_and_spread(warped_N: Array, edges: Array, num_places: int) -> tuple[float, float]:
     """Mean of warped responses, and how far the response is expected to vary around it.
 
-    Before there are trials it is expected to vary around its band. A few trials that agree therefore leave it open how
-    the rest of the space is, all the more when they lie far from the band; and replicates of a point count once.
+    Before there are trials, the response is expected to vary around its band. So a few trials that agree do not settle
+    the rest of the space, least of all when they lie far from the band. Replicates of a point count once.
     """
     centre = float(warped_N.mean())
     prior_variance = _PRIOR_SPREAD**2 + (centre - float(edges.mean())) ** 2

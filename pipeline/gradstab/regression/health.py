@@ -1,4 +1,4 @@
-"""Whether a surrogate is to be believed: its noise against that of replicates, its forecasts against what came.
+"""Checks of a surrogate: its noise against that of replicates, and its forecasts against the results.
 
 Axes: N trials, A active trials, G groups of replicates.
 """
@@ -15,24 +15,24 @@ from scipy.special import ndtr, ndtri
 from gradstab.regression.coordinates import Array
 from gradstab.regression.surrogate import Surrogate, noise_weight
 
-NOISE_FACTOR = 2.0  # noise that is further off is not the same noise
-_SURPRISE = 1e-3  # least probability that a forecast is held to
+NOISE_FACTOR = 2.0  # noises that differ by more do not agree
+_SURPRISE = 1e-3  # a forecast counts as at least this sure of each outcome, so that no logarithm is infinite
 
 
 @dataclass(frozen=True)
 class Health:
-    """What is known of how well a surrogate does.
+    """How well a surrogate predicts.
 
     Attributes:
-        response: its name.
-        fitted_noise: seed-to-seed standard deviation that the surrogate found, in units of the response.
-        pooled_noise: the same from replicates alone; None without any.
+        response: name of the response.
+        fitted_noise: seed-to-seed standard deviation in the surrogate, in units of the response.
+        pooled_noise: the same from replicates alone; None without replicates.
         degrees_of_freedom: of pooled_noise: replicates beyond the first of each point.
         coverage: fraction of active trials within the 90 % interval that the other trials predict.
         log_density: mean log density, in warped units, of active trials under that prediction.
-        band_score: mean log probability given to what happened, in band or not, under that prediction.
-        base_score: the same for a forecast that knows only how many lay in band.
-        num_predicted: active trials so predicted.
+        band_score: mean log probability of what happened (in band or not) under that prediction.
+        base_score: the same for a forecast that knows only the fraction in band.
+        num_predicted: number of active trials predicted in this way.
     """
 
     response: str
@@ -47,7 +47,7 @@ class Health:
 
     @property
     def noise_agrees(self) -> bool | None:
-        """Whether both noises agree within a factor of 2; None where nothing was replicated."""
+        """Whether both noises agree within a factor of 2; None without replicates."""
         if self.pooled_noise is None:
             return None
         return self.pooled_noise <= NOISE_FACTOR * self.fitted_noise <= NOISE_FACTOR**2 * self.pooled_noise
@@ -57,7 +57,7 @@ def check_health(surrogate: Surrogate, unit_ND: Array, response_N: ArrayLike) ->
     """The health of a surrogate.
 
     Args:
-        unit_ND: unit coordinates of all trials: replicates are told by coordinates that agree.
+        unit_ND: unit coordinates of all trials; trials with equal coordinates are replicates.
         response_N: their responses.
     """
     unit_ND = surrogate.coordinates.snapped(unit_ND)
@@ -87,10 +87,9 @@ def check_health(surrogate: Surrogate, unit_ND: Array, response_N: ArrayLike) ->
 
 
 def pooled_noise(surrogate: Surrogate, unit_ND: Array, response_N: Array) -> tuple[float | None, int]:
-    """Standard deviation over replicates of a point, pooled over points, in units of the response; None without any.
+    """Standard deviation over replicates, pooled over points, in units of the response; None without replicates.
 
-    Deviations are taken where the surrogate takes them, in warped units over the slope of the warp, so that far
-    responses count as little.
+    Deviations are in warped units over the slope of the warp, as in the surrogate, so that far responses count little.
     """
     _, group_N = np.unique(unit_ND, axis=0, return_inverse=True)
     count_G = np.bincount(group_N)

@@ -14,8 +14,8 @@ from scipy.optimize import minimize
 
 from gradstab.regression.kernel import Array, HyperParameters, MarginalLikelihood
 
-MOST_TRIALS = 500  # a step of the fit costs their cube
-_START_TRIALS = 150  # on which the starts compete
+MOST_TRIALS = 500  # most trials in a fit: one step costs their cube
+_START_TRIALS = 150  # trials on which the starting points are compared
 _LENGTH_PRIOR = (0.5, 1.0)  # median over sqrt(D), and standard deviation of the logarithm
 _CHOICE_PRIOR = (1.0, 1.0)
 _SIGNAL_PRIOR_SD = 1.0
@@ -25,7 +25,7 @@ _SIGNAL_BOUNDS = (0.3, 30.0)  # times the spread of the responses
 _NOISE_BOUNDS = (1e-3, 10.0)
 _STARTS = ((0.3, 0.1), (1.0, 0.03), (1.0, 0.5))  # length-scale relative to its median, and noise
 _STEPS = 60
-_TOLERANCE = 1e-6  # relative, of a few hundred nats: what is left moves no hyper-parameter by a thousandth of its sd
+_TOLERANCE = 1e-6  # relative to a few hundred nats: the rest moves no hyper-parameter by a thousandth of its sd
 
 
 def fit(
@@ -39,16 +39,16 @@ def fit(
 ) -> HyperParameters:
     """The most probable hyper-parameters of at most MOST_TRIALS trials.
 
-    Several starts compete on the first _START_TRIALS trials, and the best goes on with all.
+    Several starting points are tried on the first _START_TRIALS trials; the best one is refined on all trials.
 
     Args:
-        features_NF: features of the trials; those that matter most first.
+        features_NF: features of the trials, the most important trials first.
         axis_F: axis of each feature.
         choice_D: whether an axis is a choice.
-        target_N: warped responses less their centre.
+        target_N: warped responses minus their centre.
         noise_weight_N: slope of the warp at each response.
         spread: scale of the warped responses: median of the signal's prior, and spread of the unknown mean.
-        start: an earlier fit to go on from; it alone is refined.
+        start: an earlier fit; if given, only it is refined.
     """
     prior = _Prior(choice_D, spread)
 
@@ -81,7 +81,7 @@ class _Prior:
 
     def __init__(self, choice_D: NDArray[np.bool_], spread: float) -> None:
         num_axes = len(choice_D)
-        # distances grow with the square root of the number of axes, and so do length-scales that leave them alike
+        # distances grow with the square root of the number of axes, so equivalent length-scales do too
         length = np.where(choice_D, _CHOICE_PRIOR[0], _LENGTH_PRIOR[0] * math.sqrt(max(1, num_axes)))
         length_sd = np.where(choice_D, _CHOICE_PRIOR[1], _LENGTH_PRIOR[1])
         self.mean = np.log([*length, spread, _NOISE_PRIOR[0]])

@@ -21,7 +21,7 @@ JITTER = 1e-8  # of the signal's variance; keeps the factorisation possible wher
 
 @dataclass(frozen=True)
 class HyperParameters:
-    """What the covariance is made of.
+    """The hyper-parameters of the covariance.
 
     Attributes:
         length_scale_D: distance in unit coordinates over which the response changes; for a choice, 1 over the distance
@@ -35,7 +35,7 @@ class HyperParameters:
     noise: float
 
     def log(self) -> Array:
-        """All of them in logarithms, shape (D + 2,)."""
+        """Logarithms of all hyper-parameters, shape (D + 2,)."""
         return np.log([*self.length_scale_D, self.signal, self.noise])
 
     @staticmethod
@@ -71,8 +71,8 @@ class MarginalLikelihood:
     Args:
         features_NF: features of the trials.
         axis_F: axis of each feature.
-        target_N: warped responses less the prior mean.
-        noise_weight_N: slope of the warp at each response: what the noise is multiplied by.
+        target_N: warped responses minus the prior mean.
+        noise_weight_N: slope of the warp at each response; the noise is multiplied by it.
         mean_spread: standard deviation of the unknown constant mean, which is integrated out.
     """
 
@@ -129,6 +129,6 @@ def _squared_distance(a_NF: Array, b_MF: Array) -> Array:
 def _inverse(lower_NN: Array) -> Array:
     """Inverse of L L^T."""
     inverse_NN, _ = lapack.dpotri(lower_NN, lower=1)
-    both_NN: Array = inverse_NN + inverse_NN.T  # above the diagonal the factor is zero, and LAPACK leaves it so
+    both_NN: Array = inverse_NN + inverse_NN.T  # the factor is zero above the diagonal, and LAPACK keeps it so
     both_NN[np.diag_indices_from(both_NN)] *= 0.5
     return both_NN

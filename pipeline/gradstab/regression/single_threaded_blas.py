@@ -1,4 +1,4 @@
-"""One thread for the linear algebra of regions: its matrices are small, and threads that wait for work cost CPU."""
+"""Limits BLAS to one thread for the linear algebra of regions: its matrices are small, and idle threads cost CPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 def single_threaded_blas(call: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """The function with BLAS held to one thread while it runs; what others set holds again afterwards.
+    """Run the function with one BLAS thread, and restore the former setting afterwards.
 
     On two shared cores an ask at 2,000 trials took ten times the CPU with two threads.
     """
@@ -29,5 +29,5 @@ def single_threaded_blas(call: Callable[Parameters, Result]) -> Callable[Paramet
 
 @cache
 def _controller() -> ThreadpoolController:
-    """Made once: looking for the libraries takes a millisecond."""
+    """The controller, made once: finding the libraries takes a millisecond."""
     return ThreadpoolController()

@@ -1,8 +1,8 @@
-"""Gaussian-process regression of one signed response: what it is in the median over seeds, and how sure that is.
+"""Gaussian-process regression of one signed response: its median over seeds, and how certain that is.
 
-The warped response of a trial is w(f) = g(x) + noise, with g a Gaussian process around an unknown constant. Seeds
-scatter the response itself evenly, so that the noise is multiplied by the slope of the warp. Exact, on the trials that
-matter.
+The warped response of a trial is w(f) = g(x) + noise, with g a Gaussian process around an unknown constant. The
+response itself scatters evenly over seeds, so that the noise is multiplied by the slope of the warp. The posterior is
+exact for the active trials.
 
 Axes: N trials, A active trials, M other points, D axes of the space, F features, S draws.
 """
@@ -22,8 +22,8 @@ from gradstab.regression.kernel import Array, HyperParameters, covariance, noisy
 from gradstab.regression.warp import Warp
 from gradstab.study.response_band import ResponseBand
 
-_BLOCK = 2048  # points whose covariances with the trials are held at a time
-_LEAST_SLOPE = 0.25  # no far response is believed to the last digit, however flat the warp is there
+_BLOCK = 2048  # points per block, so that memory stays bounded
+_LEAST_SLOPE = 0.25  # least weight: no far response is exact, however flat the warp is there
 _LARGEST = 1e100
 _DRAW_JITTER = 1e-7
 
@@ -37,13 +37,13 @@ class Posterior(NamedTuple):
 
 @dataclass(frozen=True)
 class Surrogate:
-    """The posterior of one response. Made by `fitting.fit_surrogate`; nothing in it changes.
+    """The posterior of one response, immutable. `fitting.fit_surrogate` makes it.
 
     Attributes:
         unit_AD: unit coordinates of the active trials, snapped.
-        target_A: their warped responses less `centre`.
-        noise_weight_A: slope of the warp there.
-        centre, spread: mean and standard deviation that the latent response's constant had before the trials.
+        target_A: their warped responses minus `centre`.
+        noise_weight_A: slope of the warp at their responses.
+        centre, spread: prior mean and standard deviation of the latent response's constant.
         factor: Cholesky factor L of their covariance.
         whitened_A: L^-1 target_A.
     """
@@ -62,7 +62,7 @@ class Surrogate:
     whitened_A: Array
 
     def posterior(self, unit_MD: Array) -> Posterior:
-        """What is believed of the median response at points."""
+        """The posterior of the median response at points."""
         mean_M, variance_M = np.empty(len(unit_MD)), np.empty(len(unit_MD))
         for start in range(0, len(unit_MD), _BLOCK):
             block = slice(start, start + _BLOCK)
@@ -72,7 +72,7 @@ class Surrogate:
         return Posterior(mean_M, np.sqrt(np.maximum(variance_M, 0)))
 
     def mean(self, unit_MD: Array) -> Array:
-        """The posterior's mean alone, shape (M,): far cheaper where there are many points."""
+        """The mean of the posterior alone, shape (M,); much cheaper for many points."""
         weight_A = self.factor.solve_transposed(self.whitened_A)
         mean_M = np.empty(len(unit_MD))
         for start in range(0, len(unit_MD), _BLOCK):
@@ -84,7 +84,7 @@ class Surrogate:
         """Joint draws of the latent, warped response, shape (S, M); cost grows with the cube of M."""
         solved_AM = self.solved(unit_MD)
         covariance_MM = self.covariance(unit_MD, unit_MD) - solved_AM.T @ solved_AM
-        # points may coincide, and near trials little is left to draw: the jitter is all that makes this definite
+        # points may coincide, and variances near trials are tiny: only the jitter makes the matrix definite
         jitter_M = np.full(len(unit_MD), _DRAW_JITTER * self.prior_variance)
         root_MM = noisy_factor(covariance_MM, jitter_M, self.hyper.signal)
         mean_M = self.centre + self.whitened_A @ solved_AM
@@ -103,7 +103,7 @@ class Surrogate:
         return covariance(scaled_NF, scaled_MF, self.hyper.signal) + self.spread**2
 
     def solved(self, unit_MD: Array) -> Array:
-        """L^-1 times the covariance of the trials with points, shape (A, M): what posteriors are made of."""
+        """L^-1 times the covariance of the trials with points, shape (A, M)."""
         return self.factor.solve(self.covariance(self.unit_AD, unit_MD))
 
     def edge_noise(self, edge: float) -> float:
@@ -115,10 +115,10 @@ class Surrogate:
         return (self.hyper.noise * np.asarray(noise_weight, dtype=np.float64)) ** 2
 
     def extended(self, unit_KD: Array, response_K: ArrayLike | None = None) -> Surrogate:
-        """The surrogate with more trials under the same hyper-parameters, the factor extended and not made anew.
+        """A surrogate with more trials and the same hyper-parameters; its factor is extended, not recomputed.
 
-        Without responses the trials are pending, and each is taken to turn out as expected (kriging believer): means
-        stay, variances shrink.
+        Trials without responses are pending: each is assumed to turn out as expected (kriging believer), so that means
+        stay and variances shrink.
         """
         unit_KD = self.coordinates.snapped(unit_KD)
         solved_AK = self.solved(unit_KD)
@@ -141,7 +141,7 @@ class Surrogate:
         )
 
     def leave_one_out(self) -> tuple[Array, Array]:
-        """What the other active trials predict of each: mean and standard deviation of its warped response, noise in.
+        """For each active trial, mean and standard deviation (noise included) predicted by the other active trials.
 
         Source: Rasmussen & Williams 2006, equation 5.12.
         """
@@ -151,7 +151,7 @@ class Surrogate:
 
 
 def noise_weight(warp: Warp, response_N: Array) -> Array:
-    """What the noise of responses is multiplied by when they are warped."""
+    """The factor by which warping multiplies the noise of responses."""
     return np.maximum(warp.slope(response_N), _LEAST_SLOPE)
 
 
@@ -159,11 +159,11 @@ def checked(response_N: ArrayLike, count: int, band: ResponseBand) -> Array:
     """Responses as an array.
 
     Raises:
-        UsageError: they are not one a trial, or one of them is not finite.
+        UsageError: there is not one per trial, or one of them is not finite.
     """
     value_N = np.asarray(response_N, dtype=np.float64)
     if value_N.shape != (count,):
-        raise UsageError(f"responses must be one a trial, got {value_N.shape} for {count} trials")
+        raise UsageError(f"there must be one response per trial, got shape {value_N.shape} for {count} trials")
     wrong = np.flatnonzero(~(np.abs(value_N) < _LARGEST))
     if len(wrong):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""A response and the interval it must lie in, and the warp under which responses are regressed."""
+"""The warp under which responses are regressed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 from gradstab.study.response_band import ResponseBand
 
 Array = NDArray[np.float64]
-WIDE_WARP_TRIALS = 25  # trials an axis from which far responses are told apart
+WIDE_WARP_TRIALS = 25  # trials per axis from which on far responses are told apart
 
 
 @dataclass(frozen=True)
 class Warp:
-    """w(f) = s unit asinh(f / (s unit)) in units of the response: near 0 as it is, far off logarithmic.
+    """w(f) = s unit asinh(f / (s unit)) in units of the response: linear near 0, logarithmic far away.
 
-    Monotone, so that the probability of a band is the same before and after, and so is the median over seeds.
+    It is monotone, so that the probability of a band and the median over seeds stay the same.
     """
 
     unit: float
@@ -37,10 +37,10 @@ class Warp:
         return np.asarray(-far / self.reach * self.slope(response) ** 3)
 
     def inverse(self, warped: ArrayLike) -> Array:
-        """The response that is warped to a value."""
+        """The response whose warped value is given."""
         return np.asarray(self.reach * self.unit * np.sinh(np.asarray(warped, dtype=np.float64) / self.reach))
 
 
 def warp_for(band: ResponseBand, num_trials: int, num_axes: int) -> Warp:
-    """asinh(f) for few trials, whose far responses would mislead; 10 asinh(f / 10) from 25 trials an axis on."""
+    """asinh(f) for few trials, whose far responses would mislead; 10 asinh(f / 10) from 25 trials per axis on."""
     return Warp(band.unit, 10.0 if num_trials >= WIDE_WARP_TRIALS * num_axes else 1.0)

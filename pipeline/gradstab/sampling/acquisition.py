@@ -1,4 +1,4 @@
-"""Where the next trial tells most about a boundary: the straddle of every band's edges.
+"""How much a trial at a candidate would say about the boundary: the straddle score at every edge of a band.
 
 Axes: C candidates, R responses.
 """
@@ -35,8 +35,8 @@ def straddle(surrogate: Surrogate, posterior: Posterior) -> Array:
 def acquisition(surrogates: Sequence[Surrogate], posteriors: Sequence[Posterior]) -> Array:
     """The best straddle of any response, shape (C,), each times the probability that the others lie in band.
 
-    An edge of one response bounds the region only where the others are in band. A straddle below zero is divided by
-    that probability instead, so that it counts for less there too.
+    An edge of one response bounds the region only where the other responses are in band. A negative straddle is
+    divided by that probability, so that it also becomes worse there.
     """
     inside_RC = np.stack([inside_probability(*pair) for pair in zip(surrogates, posteriors, strict=True)])
     best_C = np.full(inside_RC.shape[1], -np.inf)

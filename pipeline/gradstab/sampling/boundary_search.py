@@ -1,4 +1,4 @@
-"""Which point to try next, from the trials told and those running: start-up, then the best straddle of a pool.
+"""Chooses the next point from finished and running trials: start-up points first, then the best score in a pool.
 
 Axes: B trials running, C points of the pool, D axes of the space.
 """
@@ -13,16 +13,16 @@ from gradstab.sampling.acquisition import acquisition
 from gradstab.sampling.region_model import Pool, RegionModel, ToldTrials, identities, pack_keys
 from gradstab.sampling.start_up import start_up_points
 
-_OPEN_KEYS = 4  # pack keys among running trials from which no other is opened: one alone costs trials, many cost packs
-_DIGITS = 9  # of a score: the last ones depend on how often the model was brought up to date
+_OPEN_KEYS = 4  # most pack keys among running trials: one key costs more trials, many keys cost more packs
+_DIGITS = 9  # digits of a score that are compared: the last digits depend on how often the model was updated
 
 
 class BoundarySearch:
     """Proposes one point at a time, each as if all running trials turned out as expected (kriging believer).
 
     Args:
-        model: kept up by this search; others may read it.
-        seed: of the start-up points.
+        model: updated by this search; others may read it.
+        seed: seed of the start-up points.
     """
 
     def __init__(self, model: RegionModel, seed: int) -> None:
@@ -33,7 +33,7 @@ class BoundarySearch:
         self._free_C: NDArray[np.bool_] = np.empty(0, dtype=bool)
 
     def propose(self, measured: ToldTrials, running_BD: Array) -> Array:
-        """Unit coordinates of the next trial, shape (D,); unlike every running one as long as the space has others."""
+        """Unit coordinates of the next trial, shape (D,); none of the running ones while the space has others."""
         self.model.update(measured)
         if measured.numbers != self._told:
             self._told, self._believed = measured.numbers, None
@@ -52,7 +52,7 @@ class BoundarySearch:
 
     @property
     def _pool(self) -> Pool:
-        assert self.model.pool is not None  # a model that is ready has one
+        assert self.model.pool is not None  # a model that is ready has a pool
         return self.model.pool
 
     def _start_up(self, used_ND: Array) -> Array:
@@ -63,7 +63,7 @@ class BoundarySearch:
         return np.asarray(self._start_up_SD[len(used_ND) % len(self._start_up_SD)])
 
     def _believe(self, running_BD: Array) -> list[Array]:
-        """Take exactly these trials for running; mostly they are those believed already."""
+        """Set the running trials; usually most of them are known already."""
         if self._believed is not None and len(self._believed) == len(running_BD):
             apart_BD = np.abs(np.reshape(self._believed, running_BD.shape) - running_BD)
             if (apart_BD < 10.0**-_DIGITS).all():
@@ -78,7 +78,7 @@ class BoundarySearch:
         return self._believed
 
     def _open(self, running_BD: Array) -> NDArray[np.bool_]:
-        """The points that may be asked for now."""
+        """The points that may be proposed now."""
         free_C = self._free_C if self._free_C.any() else np.ones_like(self._free_C)
         keys = self._pool.keys
         running = keys.keys() & pack_keys(self.model.coordinates, running_BD)

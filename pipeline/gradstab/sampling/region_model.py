@@ -1,7 +1,8 @@
-"""The estimator of a study that is still running, kept up from trial to trial over a pool of points.
+"""The model of a running study's region over a pool of points, updated from trial to trial.
 
-It follows from the trials told and their order alone: hyper-parameters are fitted on the first k trials, k from a fixed
-schedule, and the rest are added under them. A process that opens the study anew therefore arrives at the same model.
+The model depends only on the finished trials and their order: hyper-parameters are fitted on the first k trials, with k
+from a fixed schedule, and the other trials are added without a new fit. A process that reopens the study therefore gets
+the same model.
 Axes: N trials told, B trials running, C points of the pool, M cells of it, D axes of the space.
 """
 
@@ -27,20 +28,20 @@ from gradstab.study.space import SearchSpace
 
 _LOG2_CELLS = 10
 _LOG2_LOOKED_AT = 12
-_NEAR = 512  # points of the pool that lie nearest to an edge
-# a fit holds until an eighth of its trials have come to it; a fourth, when fits are dear and say little that is new
+_NEAR = 512  # points of the pool nearest to an edge
+# a fit is repeated when its trials have grown by an eighth; by a fourth where fits are expensive and change little
 _REFIT_SHARE, _MANY_TRIALS, _REFIT_SHARE_OF_MANY = 8, 400, 4
-_POOL_KEYS = 8  # pack keys among those near points, where a number decides the key
+_POOL_KEYS = 8  # most pack keys among those near points where a numeric axis is part of the key
 
 
 @dataclass(frozen=True)
 class ToldTrials:
-    """Trials in the order in which they were told.
+    """Finished trials in the order in which they were told.
 
     Attributes:
-        numbers: theirs.
+        numbers: trial numbers.
         unit_ND: unit coordinates, snapped.
-        responses: by name, shape (N,) each, finite.
+        responses: finite values by response name, shape (N,) each.
     """
 
     numbers: tuple[int, ...]
@@ -53,10 +54,10 @@ class RegionModel:
 
     Args:
         bands: the responses that are judged.
-        seed: of the pools.
+        seed: seed of the pools.
 
     Attributes:
-        num_fitted: trials, the first ones told, on which hyper-parameters were fitted.
+        num_fitted: number of trials, from the first, on which the hyper-parameters were fitted.
 
     Raises:
         UsageError: no response is judged.
@@ -64,7 +65,7 @@ class RegionModel:
 
     def __init__(self, space: SearchSpace, bands: Sequence[ResponseBand], seed: int) -> None:
         if not bands:
-            raise UsageError("a boundary must be that of at least one response's band, got no bands")
+            raise UsageError("the boundary needs at least one response with a band, got none")
         self.coordinates = Coordinates(space)
         self.bands = tuple(bands)
         self.num_start_up = num_start_up(self.coordinates)
@@ -77,11 +78,11 @@ class RegionModel:
 
     @property
     def ready(self) -> bool:
-        """Whether enough was told for a model."""
+        """Whether there are enough finished trials for a model."""
         return bool(self.candidates)
 
     def update(self, measured: ToldTrials) -> None:
-        """Bring the model to these trials. If that changes it, all beliefs are given up."""
+        """Update the model to these trials. If it changes, all beliefs are dropped."""
         count = len(measured.numbers)
         if measured.numbers == self._known:
             return
@@ -98,17 +99,17 @@ class RegionModel:
 
     @property
     def surrogates(self) -> list[Surrogate]:
-        """Those of the trials told, one a response."""
+        """The surrogates of the finished trials, one per response."""
         return [candidates.surrogate for candidates in self.candidates]
 
     @property
     def estimator(self) -> Estimator:
-        """That of the trials told."""
+        """The estimator from the finished trials."""
         return Estimator(self.coordinates, self.surrogates)
 
     @property
     def misclassified_volume(self) -> float:
-        """Expected fraction of the space on the wrong side of p_region = 1/2, by the trials told; 1/2 before any."""
+        """Expected fraction of the space on the wrong side of p_region = 1/2; 1/2 before there is a model."""
         if self._volume is None:
             self._volume = self._expected_volume()
         return self._volume
@@ -136,14 +137,14 @@ class RegionModel:
 
 @dataclass(frozen=True)
 class Pool:
-    """Points that may be asked for, no two alike in effect.
+    """Points that may be proposed; no two of them have the same effect.
 
     Attributes:
         unit_CD: snapped unit coordinates.
-        cell_M: the point that stands for each of M cells of equal volume.
+        cell_M: the point of each of M cells of equal volume.
         index: the point of a row of features, see `identity`.
-        key_C: the number of its pack key.
-        keys: pack keys that there are, with their numbers.
+        key_C: number of the point's pack key.
+        keys: all pack keys with their numbers.
     """
 
     unit_CD: Array
@@ -154,12 +155,12 @@ class Pool:
 
 
 def identities(coordinates: Coordinates, unit_ND: Array) -> list[bytes]:
-    """What points that are alike in effect share: features to nine digits."""
+    """What points with the same effect share: their features to nine digits."""
     return [row.tobytes() for row in np.round(coordinates.features(unit_ND), 9) + 0.0]  # no negative zero
 
 
 def pack_keys(coordinates: Coordinates, unit_ND: Array) -> list[bytes]:
-    """What points share whose trials may train in one pack."""
+    """What points share if their trials may train in one pack."""
     columns = [index for index, name in enumerate(coordinates.names) if name in structural_fields()]
     return [row.tobytes() for row in np.round(unit_ND[:, columns], 9)]
 
@@ -172,7 +173,7 @@ def _pool(coordinates: Coordinates, surrogates: Sequence[Surrogate], seed: int) 
         for index, name in enumerate(coordinates.names)
         if name in structural_fields() and not coordinates.choice_D[index]
     ]
-    if numeric:  # near points share few keys, so that there are several for each
+    if numeric:  # near points get few keys, so that there are several points for each key
         group_L = np.arange(len(looked_at_LD)) % _POOL_KEYS
         looked_at_LD[:, numeric] = coordinates.sobol(3, seed + 2)[group_L][:, numeric]
     looked_at_LD = coordinates.snapped(looked_at_LD)
@@ -194,7 +195,7 @@ def _pool(coordinates: Coordinates, surrogates: Sequence[Surrogate], seed: int) 
 
 
 def _distance_to_edges(surrogates: Sequence[Surrogate], unit_LD: Array) -> Array:
-    """How far the expected responses are from an edge of the region, in warped units, shape (L,)."""
+    """Distance of the expected responses from an edge of the region, in warped units, shape (L,)."""
     edge_R, beyond_R = [], []
     for surrogate in surrogates:
         mean_L = surrogate.mean(unit_LD)
@@ -206,7 +207,7 @@ def _distance_to_edges(surrogates: Sequence[Surrogate], unit_LD: Array) -> Array
 
 
 def _last_fit(first: int, count: int) -> int:
-    """The last number of trials up to `count` at which a fit is due; 0 where there is none."""
+    """The last number of trials up to `count` at which a fit is due; 0 if there is none."""
     if count < first:
         return 0
     due = first

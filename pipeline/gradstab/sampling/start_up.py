@@ -10,13 +10,13 @@ import numpy as np
 from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.study.space import Choice
 
-_EACH_CHOICE = 8  # a choice of which less is known is judged by the others
-_FEWEST, _AN_AXIS = 4, 4  # with half of them one run in fifteen missed an island for fifty trials
+_EACH_CHOICE = 8  # a choice with fewer trials would be judged by the other choices' trials
+_FEWEST, _AN_AXIS = 4, 4  # with half as many, one run in fifteen missed an island of the region for fifty trials
 _LOG2_POINTS = 10
 
 
 def num_start_up(coordinates: Coordinates) -> int:
-    """Trials that are measured before a model is believed: at least 8 of every choice."""
+    """Number of trials before a model is used: at least 8 of every choice."""
     most_choices = max((len(axis.choices) for axis in coordinates.space.choices().values()), default=1)
     return max(_FEWEST + _AN_AXIS * coordinates.num_axes, _EACH_CHOICE * most_choices)
 

@@ -1,8 +1,8 @@
-"""Audit trials: uniform points whose p_region is frozen when they are asked for, and what they say of the model.
+"""Audit trials: uniform points with a forecast of p_region that is frozen before they run, to check the model.
 
-What is known of them stands in storage, so that a reopened study knows it too: `gs.audit`, `gs.p_region` and
-`gs.expected_error` on an audit, `gs.replicate_of` on another training of an audit's point. Audits need a model to be
-held to account, and nothing of the sampler: they take the numbers they need, whichever sampler the study names.
+Everything about them is in storage, so that a reopened study knows it: `gs.audit`, `gs.p_region` and
+`gs.expected_error` on an audit, `gs.replicate_of` on another training of an audit's point. Audits work with every
+sampler: they take the trial numbers that they need.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gradstab.search.history import ATTRIBUTE_PREFIX, History
 from gradstab.stability.certificate import REPLICATED_POINTS, TRAININGS_A_POINT, Audit, NoiseCheck, certify
 from gradstab.study.space import SearchSpace, Value
 
-SHARE = 0.1  # of trials that are audits, until the model claims to be good enough
+SHARE = 0.1  # share of trials that are audits until the model claims to be good enough
 _AUDIT, _FORECAST = ATTRIBUTE_PREFIX + "audit", ATTRIBUTE_PREFIX + "p_region"
 _EXPECTED, _ORIGINAL = ATTRIBUTE_PREFIX + "expected_error", ATTRIBUTE_PREFIX + "replicate_of"
 
@@ -31,12 +31,12 @@ Attributes = dict[str, bool | int | float]
 
 
 class Auditor:
-    """Decides which numbers are audits, and what the audits told so far certify.
+    """Decides which trial numbers are audits, and judges what the audits so far certify.
 
     Args:
-        history: of the study that is audited.
-        model: what is held to account; shared with the sampler where that has one.
-        error: the misclassified volume that is to be certified.
+        history: trials of the audited study.
+        model: the model that is checked; shared with the sampler if that has one.
+        error: the misclassified volume to certify.
         replicates: trainings of each point, consecutive numbers.
     """
 
@@ -57,7 +57,9 @@ class Auditor:
 
     @single_threaded_blas
     def audit_for(self, study: Study, number: int) -> tuple[dict[str, Value], Attributes] | None:
-        """Point and attributes of a number, the first of its point, that is an audit's or repeats one; else None."""
+        """Point and attributes of a trial number that is an audit or repeats one; None for other numbers.
+
+        The number must be the first of its point."""
         self._bring_up_to_date(study)
         if not self._model.ready:
             return None
@@ -74,7 +76,7 @@ class Auditor:
 
     @single_threaded_blas
     def certificate(self, study: Study) -> Certificate:
-        """Where the study stands, by what storage holds."""
+        """The certificate from what storage holds."""
         self._bring_up_to_date(study)
         told = len(self._history.measured.numbers)
         if not self._model.ready:
@@ -98,7 +100,7 @@ class Auditor:
         return audits
 
     def _to_replicate(self, study: Study) -> FrozenTrial | None:
-        """The first of the audit points that is not, or not about to be, trained often enough."""
+        """The first audit point that is not yet, or about to be, trained often enough."""
         trials = study.get_trials(deepcopy=False)
         alive = [trial for trial in trials if trial.state in {TrialState.COMPLETE, TrialState.RUNNING}]
         trained = self._by_original(trials, alive)
@@ -109,7 +111,7 @@ class Auditor:
         return None
 
     def _noise(self, trials: Sequence[FrozenTrial]) -> tuple[list[NoiseCheck], int]:
-        """Noise of each response over audit points trained often enough, and how many these are."""
+        """Noise of each response over audit points trained often enough, and the number of these points."""
         told = [trial for trial in trials if self._history.told(trial.number) is not None]
         groups = [group for group in self._by_original(trials, told).values() if len(group) >= TRAININGS_A_POINT]
         rows = [row for group in groups for number in group if (row := self._history.told(number)) is not None]
@@ -124,10 +126,10 @@ class Auditor:
         return checks, len(groups)
 
     def _noise_of_first_trainings(self, trials: Sequence[FrozenTrial]) -> dict[str, float]:
-        """Noise fitted, when the model was last, without the trainings that it is held against: they would betray it.
+        """Noise estimated without the repeated trainings that it is compared with.
 
-        A model that sees points trained again learns their noise from them, and takes the rest of a rough boundary for
-        signal; without them it takes the roughness for noise.
+        A model that sees repeated trainings learns their noise and takes the roughness of a boundary for signal.
+        Without them it takes the roughness for noise, and the comparison shows it.
         """
         count = self._model.num_fitted
         if self._fitted[0] != count:
@@ -145,7 +147,7 @@ class Auditor:
         return self._fitted[1]
 
     def _by_original(self, trials: Sequence[FrozenTrial], some: Sequence[FrozenTrial]) -> dict[int, list[int]]:
-        """Numbers among `some` that train an audit's point, by the number of the audit, in its order."""
+        """Numbers among `some` that train the point of an audit, by the audit's number, in order."""
         groups: dict[int, list[int]] = {}
         for trial in some:
             first = trials[trial.number - trial.number % self._replicates]

@@ -1,4 +1,4 @@
-"""An Optuna sampler that spends trials where they tell most about the boundary of a stability region."""
+"""An Optuna sampler that places trials where they say most about the boundary of a stability region."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from gradstab.system.failpoints import failpoint
 class BoundarySampler(BaseSampler):
     """Proposes points near the edges of every response's band, as if running trials turned out as expected.
 
-    What it proposes follows from the study's trials alone, so that a study opened anew goes on as one that never
-    stopped. Responses are read from the trial's user attributes `gs.<name>` (`gs.R`, `gs.T`), which must be set before
-    the trial is told; trials without them count for nothing. Which trial is asked for is decided in `sample_relative`.
+    A proposal depends only on the study's trials, so that a reopened study continues as if it had never stopped.
+    Responses are read from the trial's user attributes `gs.<name>` (`gs.R`, `gs.T`), which must be set before
+    the trial is told; trials without them are ignored. `sample_relative` decides which point is proposed.
 
     Args:
         space: what is searched; Optuna does not show it to a sampler before the first trial is told.
-        bands: the responses and where each must lie.
-        seed: of start-up points and pools.
+        bands: the responses and their bands.
+        seed: seed of start-up points and pools.
     """
 
     def __init__(self, space: SearchSpace, bands: Sequence[ResponseBand], *, seed: int = 0) -> None:
@@ -66,7 +66,7 @@ class BoundarySampler(BaseSampler):
 
     @single_threaded_blas
     def _point(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
-        """The proposal for a trial, made once."""
+        """The proposal for a trial, computed once."""
         number, point = self._proposed
         if number != trial.number:
             self.history.read(study)

@@ -1,6 +1,6 @@
-"""Enumerated designs: points as functions of (declaration, space, study seed, index) and of nothing else.
+"""Designs: each point depends only on the declaration, the space, the study's seed and its index.
 
-Index is trial number // replicates. A larger budget therefore keeps the prefix, and a resumed study goes on
+The index is trial number // replicates. So a larger budget keeps the first points, and a resumed study continues
 exactly where it stopped. Array axes: N index, D axis of the space.
 """
 
@@ -30,7 +30,7 @@ class Design(Protocol):
 
 
 def design_of(spec: AnySampler, space: SearchSpace, study_seed: int) -> Design | None:
-    """The design a declaration stands for; None where the sampler looks at results."""
+    """The design of a declaration; None if the sampler looks at results."""
     if isinstance(spec, RandomSpec):
         return RandomDesign(space, study_seed)
     if isinstance(spec, SobolSpec):
@@ -39,7 +39,7 @@ def design_of(spec: AnySampler, space: SearchSpace, study_seed: int) -> Design |
 
 
 def derived_seed(study_seed: int, *purpose: str | int) -> int:
-    """A 64-bit seed that belongs to one purpose within a study, so that no two draws share a stream."""
+    """A 64-bit seed for one purpose within a study, so that no two draws share a stream."""
     text = ":".join(str(part) for part in (study_seed, *purpose))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
@@ -74,7 +74,7 @@ class SobolDesign:
 
 
 class GridDesign:
-    """Every combination of levels once, in an order shuffled by the study's seed."""
+    """Every combination of levels once, in an order shuffled with the study's seed."""
 
     def __init__(self, space: SearchSpace, study_seed: int, spec: GridSpec) -> None:
         self._levels = {name: axis.levels(spec.levels.get(name, spec.default_levels)) for name, axis in space.items()}
@@ -88,7 +88,9 @@ class GridDesign:
             UsageError: the grid has no more points.
         """
         if index >= len(self._order_N):
-            raise UsageError(f"a grid of {len(self._order_N)} points has no point {index}: lower the budget of trials")
+            raise UsageError(
+                f"the grid has {len(self._order_N)} points and therefore no point {index}: lower the budget of trials"
+            )
         rest = int(self._order_N[index])
         point: dict[str, Value] = {}
         for name, levels in self._levels.items():

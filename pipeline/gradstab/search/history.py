@@ -1,4 +1,4 @@
-"""What an Optuna study holds, as arrays: trials told in the order in which they were, and those that run."""
+"""The trials of an Optuna study as arrays: finished ones in the order in which they were told, and running ones."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gradstab.sampling.region_model import ToldTrials
 from gradstab.study.response_band import ResponseBand
 from gradstab.study.space import SearchSpace
 
-ATTRIBUTE_PREFIX = "gs."  # a person's own attributes and Optuna's keep their names
-_OVERTAKEN_BY = 100  # trials of later numbers told, and
-_OVERTAKEN_TIMES = 4  # so many times those running: then nobody works on a trial any more
+ATTRIBUTE_PREFIX = "gs."  # the user's own attributes and Optuna's keep their names
+_OVERTAKEN_BY = 100  # a running trial counts as dead once this many trials with later numbers are finished, and
+_OVERTAKEN_TIMES = 4  # this many times the number of running trials
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Told:
 
 
 class History:
-    """Reads a study's trials, each finished one once.
+    """Reads the trials of a study; each finished trial is read once.
 
-    Trials that failed, lack a response or have one that is not finite, and those outside the space (a person may add
-    any) are left out; so are running ones that everybody else has overtaken, whose driver must have died.
+    Left out are trials that failed, that lack a response or have a non-finite one, or that lie outside the space (users
+    may add any), and running trials that many later trials have overtaken: their driver must have died.
     """
 
     def __init__(self, space: SearchSpace, bands: Sequence[ResponseBand]) -> None:
@@ -44,7 +44,7 @@ class History:
         self.running_BD: Array = np.empty((0, len(space)))
 
     def read(self, study: Study) -> None:
-        """Bring `measured` and `running_BD` up to date with storage."""
+        """Update `measured` and `running_BD` from storage."""
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
         finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         if len(finished) != len(self._finished):
@@ -52,7 +52,7 @@ class History:
         self.running_BD = self._running([trial for trial in trials if trial.state == TrialState.RUNNING])
 
     def told(self, number: int) -> Told | None:
-        """A trial that counts, by its number."""
+        """A finished trial that counts, by its number."""
         return self._finished.get(number)
 
     def _take(self, finished: Sequence[FrozenTrial]) -> None:
@@ -78,7 +78,7 @@ class History:
         return self._finished[trial.number]
 
     def _unit(self, trial: FrozenTrial) -> Array | None:
-        """Unit coordinates of a trial; None where it has no complete point of the space."""
+        """Unit coordinates of a trial; None if it has no complete point of the space."""
         try:
             return np.asarray(self._coordinates.unit([trial.params])[0])
         except UsageError:

@@ -1,4 +1,4 @@
-"""Optuna samplers as this project needs them: a design read by trial number, and adaptive ones over the full space."""
+"""Optuna samplers: one that reads a design by trial number, and adaptive ones over the full space."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def suggested_value(trial: Trial, name: str, axis: AnyAxis) -> Value:
 
 
 def distributions_of(space: SearchSpace) -> dict[str, BaseDistribution]:
-    """Optuna's distribution of every axis. `clip` and its threshold stay two parameters of one fixed space."""
+    """Optuna's distribution of every axis. A conditional axis stays a parameter of one fixed space."""
     return {name: _distribution(axis) for name, axis in space.items()}
 
 
@@ -44,7 +44,7 @@ def _distribution(axis: AnyAxis) -> BaseDistribution:
 
 
 class DesignSampler(BaseSampler):
-    """Proposes design[number // replicates], whatever was told."""
+    """Proposes design[number // replicates], independently of results."""
 
     def __init__(self, design: Design, distributions: dict[str, BaseDistribution], replicates: int) -> None:
         self._design = design
@@ -73,10 +73,10 @@ class DesignSampler(BaseSampler):
 
 
 class AdaptiveSampler(BaseSampler):
-    """An Optuna sampler made afresh for every trial, seeded by (study seed, trial number), over the full space.
+    """An Optuna sampler that is created anew for every trial, with a seed from (study seed, trial number).
 
-    Afresh, so that a proposal depends on what storage holds and on nothing a killed process knew. The full space is
-    handed on because ``ask`` with fixed distributions never shows it to a sampler before the first trial is told.
+    So a proposal depends on storage alone, and not on what a killed process knew. The sampler gets the full space,
+    because ``ask`` with fixed distributions does not show it to a sampler before the first trial is told.
     """
 
     def __init__(self, spec: AnySampler, distributions: dict[str, BaseDistribution], study_seed: int) -> None:

@@ -1,6 +1,6 @@
-"""Ask, tell and replay on an Optuna study: the only place that knows Optuna's states.
+"""Asks, tells and replays trials of an Optuna study. Only this module knows Optuna's trial states.
 
-The study stays one that ``optuna.load_study``, ``optuna.visualization`` and optuna-dashboard open unmodified.
+``optuna.load_study``, ``optuna.visualization`` and optuna-dashboard open the study as it is.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ _RETRY = ATTRIBUTE_PREFIX + "retry_of"
 
 
 class OptunaSearcher:
-    """The Searcher port on an Optuna study, created on first use, direction maximize; `close` ends its connections.
+    """The Searcher port on an Optuna study, which is created on first use and maximizes. `close` ends its connections.
 
     Args:
         storage_url: ``journal:PATH``, ``sqlite:///PATH`` or ``postgresql://...``.
-        sampler_spec: an enumerated design proposes ``design[number // replicates]``; an adaptive sampler proposes
+        sampler_spec: a design proposes ``design[number // replicates]``; an adaptive sampler proposes
             at numbers divisible by `replicates`, and the numbers after it repeat that point.
-        patience: seconds for which a server, once reached, may be away in the middle of a study.
-        report: told in a sentence when it goes and when it is back.
-        bands: the responses that are judged: what a boundary sampler and audits look at.
-        error: misclassified volume to be certified, by audits among the trials; None for no audits.
+        patience: seconds for which a server may be away during a study, once it was reached.
+        report: called with a sentence when the server goes away and when it is back.
+        bands: the judged responses, which the boundary sampler and audits look at.
+        error: misclassified volume to certify by audits among the trials; None for no audits.
 
     Raises:
         UsageError: the URL is of no accepted kind.
         StudyHeldError: another process drives the study.
-        StorageError: storage cannot be reached, read or written, or another driver has taken the study over (also
-            from every method).
+        StorageError: storage cannot be reached, read or written, or another driver has taken the study over. Every
+            method may raise it.
     """
 
     def __init__(
@@ -119,18 +119,18 @@ class OptunaSearcher:
         return study
 
     def _require_same_study(self, fingerprint: str) -> None:
-        """Storage may be shared: another person's study of the same name must not be continued by mistake."""
+        """Refuse a different study of the same name: storage may be shared with other users."""
         known = self._study.user_attrs.get(FINGERPRINT_ATTRIBUTE)
         if known is None:
             self._study.set_user_attr(FINGERPRINT_ATTRIBUTE, fingerprint)
         elif known != fingerprint:
             raise UsageError(
-                f"the study {self._name!r} in {without_password(self._url)} must be this one, but its space, recipe or "
-                "seed differ: give this study another --name, or use another storage"
+                f"{without_password(self._url)} holds another study of the name {self._name!r}: its space, recipe "
+                "or seed differ. Give this study another --name, or use another storage"
             )
 
     def state(self) -> SearchState:
-        """What storage holds now; trials created without all their parameters get the missing ones first."""
+        """The trials that storage holds now. Trials created without all their parameters get the missing ones first."""
         return self._patient(self._state)
 
     def _state(self) -> SearchState:
@@ -149,7 +149,7 @@ class OptunaSearcher:
         return SearchState(frozenset(told), frozenset(failed), tuple(running), dict(self._retries))
 
     def values(self) -> dict[int, float]:
-        """What was told of every completed trial, by number."""
+        """The value of every completed trial, by number."""
 
         def read() -> dict[int, float]:
             trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -158,18 +158,18 @@ class OptunaSearcher:
         return self._patient(read)
 
     def proposal(self, number: int) -> Proposal:
-        """The point that storage holds under a number, finished or not."""
+        """The point of a trial, finished or not."""
         trial = self._patient(lambda: self._storage.get_trial(self._trial_id(number)))
         params = trial.params
         if not params.keys() >= self._distributions.keys():
             raise StorageError(
-                f"trial {number} of study {self._name!r} must have a value for every axis, got {sorted(params)}: "
-                "it was added by another program"
+                f"trial {number} of study {self._name!r} lacks a value for some axis, it has {sorted(params)}: "
+                "another program added it"
             )
         return Proposal(number, self._ordered(params), trial.user_attrs.get(_RETRY))
 
     def ask_again(self, numbers: Sequence[int]) -> list[Proposal]:
-        """New trials at the points of failed ones, each once, under new numbers; returns the ones that run."""
+        """Create new trials, under new numbers, at the points of failed ones; each failed trial only once."""
 
         def create() -> list[Proposal]:
             with self._created():
@@ -278,13 +278,13 @@ class OptunaSearcher:
             failpoint("ask")
         if not alone:
             raise StorageError(
-                f"study {self._name!r} in {without_password(self._url)} must have one writer, but trial {number} was "
-                "created by another: stop it and run the study again"
+                f"another process created trial {number} of study {self._name!r} in {without_password(self._url)}: "
+                "stop that process and run the study again"
             )
         return Proposal(number, point)
 
     def _settled(self, number: int) -> tuple[dict[str, Value], Attributes] | None:
-        """Point and attributes of a number for which no sampler is asked: an audit's, a design's, or a replicate's."""
+        """Point and attributes of a number that no sampler decides: an audit, a point of a design, or a replicate."""
         first = number - number % self._replicates
         if self._design is not None and self._auditor is None:
             return self._design.point(self._index(number)), {}
@@ -298,11 +298,11 @@ class OptunaSearcher:
         return None if self._design is None else (self._design.point(self._index(number)), {})
 
     def _index(self, number: int) -> int:
-        """Index in the design: retries stand between its points and take none of them."""
+        """Index in the design; numbers of retries are not counted."""
         return (number - sum(retry < number for retry in self._retries)) // self._replicates
 
     def _completed(self, trial: FrozenTrial) -> Proposal | None:
-        """The proposal of an unfinished trial; None if its parameters do not fit the space and it was ended as FAIL."""
+        """The proposal of an unfinished trial; None if its parameters do not fit the space: then it ends as FAIL."""
         waiting = trial.state == TrialState.WAITING
         if not waiting and trial.params.keys() >= self._distributions.keys():
             return Proposal(trial.number, self._ordered(trial.params))
@@ -315,11 +315,11 @@ class OptunaSearcher:
                 trial.number, {name: suggested_value(resumed, name, axis) for name, axis in self._space.items()}
             )
         except ValueError as error:
-            self.tell_failure(trial.number, f"its parameters must fit the space: {error}")
+            self.tell_failure(trial.number, f"its parameters do not fit the space: {error}")
             return None
 
     def _start_waiting(self) -> None:
-        """Trials that a person enqueued keep their numbers, and are run when the study is next resumed."""
+        """Set trials that the user enqueued to running; they keep their numbers and run at the next resume."""
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self._storage.set_trial_state_values(self._trial_id(trial.number), TrialState.RUNNING)
 
@@ -328,8 +328,8 @@ class OptunaSearcher:
             return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
         except KeyError:
             raise StorageError(
-                f"study {self._name!r} in {without_password(self._url)} must hold trial {number}, but does not: "
-                "it is not the storage in which the trial was asked for"
+                f"study {self._name!r} in {without_password(self._url)} has no trial {number}: "
+                "the trial belongs to another storage"
             ) from None
 
     def _ordered(self, params: dict[str, Any]) -> dict[str, Value]:
