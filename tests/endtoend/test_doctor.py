@@ -87,7 +87,7 @@ def test_a_damaged_segment_is_set_aside_and_its_trials_are_trained_again(place: 
         del content[-50:]
     first.write_bytes(content)
     found = findings(place)
-    assert ("segments", f"{first.name} is truncated or altered", []) in found
+    assert ("segments", f"{first.name} is damaged", []) in found
     lost = next(numbers for _, what, numbers in found if what == "told, but not on record")
     left = findings(place, "--repair")
     assert {what for _, what, _ in left} <= {"told, but not on record", "a run of a trial that is not on record"}

@@ -73,7 +73,7 @@ def test_a_wider_band_is_a_wider_interval(folder):
         ("depth=nan", "finite number"),
         ("activation=gelu", "outside what was searched: relu, tanh"),
         ("width=32", "the study fixed width = 64"),
-        ("widht=32", "on the axes"),
+        ("widht=32", "its axes are"),
         ("depth", "AXIS=VALUE"),
         ("=3", "AXIS=VALUE"),
     ],

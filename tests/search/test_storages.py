@@ -74,7 +74,7 @@ def test_a_full_disk_is_said_in_one_sentence_and_the_study_goes_on_after_it(tmp_
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, hard))
     try:
-        with pytest.raises(StorageError, match=r"must be reachable and writable, but: .*File too large") as caught:
+        with pytest.raises(StorageError, match=r"cannot be read or written: .*File too large") as caught:
             searcher.ask(1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -97,7 +97,7 @@ def test_sqlite_is_set_to_write_ahead(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scheme", ["journal:", "sqlite:///"])
 def test_a_path_that_cannot_be_is_said_in_one_sentence(tmp_path: Path, scheme: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="must be reachable and writable") as caught:
+    with pytest.raises(StorageError, match="cannot be read or written") as caught:
         make_searcher(f"{scheme}{tmp_path / 'file' / 'storage'}")
     assert "\n" not in str(caught.value)
 

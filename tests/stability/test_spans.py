@@ -153,7 +153,7 @@ SPACE = SearchSpace.model_validate(
         ({"clip": "maybe"}, "lies outside what was searched: False, True"),
         ({"clip": 1}, "lies outside what was searched"),
         ({"width": 32}, "the study fixed width = 64"),
-        ({"nonsense": 1}, "on the axes init_scale, depth, clip"),
+        ({"nonsense": 1}, "its axes are init_scale, depth, clip"),
     ],
 )
 def test_what_was_not_searched_is_refused_in_words(at, words):

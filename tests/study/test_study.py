@@ -47,7 +47,7 @@ def faults(**changes: object) -> tuple[str, ...]:
             {"space": {"dpeth": Integer(1, 2)}},
             "space.dpeth must name a recipe field, got an unknown one; did you mean 'depth'?",
         ),
-        ({"space": {"seed": Integer(1, 2)}}, "space.seed must go: a seed is no axis; set replicates to train each point several times"),
+        ({"space": {"seed": Integer(1, 2)}}, "space.seed: a seed is no axis; remove it and set replicates to train each point several times"),
         ({"space": {"width": LogInteger(8, 4)}}, "space.width: low must be below high, got low 8 and high 4"),
         ({"space": {"init_scale": LogReal(0, 4)}}, "space.init_scale: low must be above 0 on a log axis, got 0"),
         ({"space": {"init_scale": LogReal(1, float("nan"))}}, "space.init_scale.high must be a finite number, got nan"),

@@ -1,4 +1,4 @@
-"""What a study will take, before it runs: packs, time, memory, disk and MLflow rows."""
+"""`gradstab check`: checks a study and estimates packs, time, memory, disk and MLflow rows before it runs."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ class Estimate:
     """Estimates for a whole study.
 
     Attributes:
-        pack_keys: kinds of packs (trials of different kinds never train together).
-        packs: packs in all.
-        trials_per_pack: in the largest kind.
-        seconds: wall time on `slots` slots.
-        pack_bytes: memory of one pack; there is one on each slot.
-        disk_bytes: the results folder.
-        mlflow_rows: metric rows.
+        pack_keys: number of pack keys (trials with different keys never train together).
+        packs: number of packs.
+        trials_per_pack: trials in the largest pack.
+        seconds: wall time on `slots` idle slots.
+        pack_bytes: memory of one pack; each slot holds one.
+        disk_bytes: size of the results folder.
+        mlflow_rows: metric rows in MLflow.
         calibrated: whether this machine's speed was measured; otherwise seconds are rough.
     """
 
@@ -90,7 +90,7 @@ class Estimate:
 
 
 def estimate(study: Study, cost: CostModel, slots: int, max_bytes: int) -> Estimate:
-    """Estimates from points drawn uniformly from the space (an adaptive sampler may prefer dearer ones)."""
+    """Estimates from points drawn uniformly from the space (an adaptive sampler may prefer more expensive ones)."""
     shape = study.data.shape()
     recipes = _sampled_recipes(study)
     share = study.budget.trials / len(recipes)
@@ -99,7 +99,7 @@ def estimate(study: Study, cost: CostModel, slots: int, max_bytes: int) -> Estim
     by_key: dict[object, list[Recipe]] = {}
     for recipe in recipes:
         by_key.setdefault(pack_key(recipe), []).append(recipe)
-    # near the end packs shrink so that slots finish together; the target is what holds before
+    # near the end packs shrink so that slots finish together; before that, packs have the target length
     target = min(TARGET_SECONDS, seconds / 2) if seconds > 0 else TARGET_SECONDS
     lengths = {key: pack_length(group * 2, shape, cost, target, max_bytes) for key, group in by_key.items()}
     largest = max(by_key, key=lambda key: len(by_key[key]))

@@ -1,4 +1,4 @@
-"""`gradstab doctor`: the record, Optuna and MLflow compared, and mended. The record is the truth of the three."""
+"""`gradstab doctor`: compares the record, Optuna and MLflow, and repairs them. The record is the truth of the three."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from gradstab.system.storage_url import storage_file
 
 @click.command()
 @click.argument("study")
-@click.option("--repair", "mend", is_flag=True, help="Mend what can be mended without training.")
+@click.option("--repair", "mend", is_flag=True, help="Repair what can be repaired without training.")
 @results_option
 @format_option
 def doctor(study: str, mend: bool, results: str | None, output: Format) -> None:
@@ -76,17 +76,17 @@ def _ranges(numbers: tuple[int, ...]) -> str:
 
 
 def examine(folder: StudyFolder, settings: Settings) -> list[Finding]:
-    """How the places differ; changes nothing.
+    """The differences between the places. Nothing is changed.
 
     Raises:
-        StudyHeldError: the study is being driven, and so differs all the time.
+        StudyHeldError: the study is being driven, and therefore differs all the time.
     """
     with hold_study(folder, settings):
         return _examined(folder, settings)
 
 
 def repair(folder: StudyFolder, settings: Settings, listener: Listener) -> None:
-    """Mend what can be mended without training. Doing it again changes nothing.
+    """Repair what can be repaired without training. Doing it again changes nothing.
 
     Raises:
         StudyHeldError: the study is being driven.
@@ -97,7 +97,7 @@ def repair(folder: StudyFolder, settings: Settings, listener: Listener) -> None:
         for path in (*_damaged(folder.path), *_leftovers(folder.path)):
             path.rename(path.with_name(f"corrupt-{path.name.lstrip('.')}"))
         recorded, _ = _recorded(folder, study)
-        with closing(open_searcher(study, settings, listener.found)) as searcher:  # mends a torn journal by opening
+        with closing(open_searcher(study, settings, listener.found)) as searcher:  # opening repairs a torn journal
             running = {proposal.number for proposal in restore_lost_trials(folder.path, searcher).running}
             for path in segment_paths(folder.path):
                 for record in read_segment(path):
@@ -117,16 +117,16 @@ def repair(folder: StudyFolder, settings: Settings, listener: Listener) -> None:
             notebook.delete_trials(run.run_id for number in wrong for run in shipped.trials[number])
         from gradstab.tracking.shipping_files import CURSOR_NAME
 
-        # without it the shipper looks at every trial again: finds or creates, ends, and sweeps what is there twice
+        # without the cursor the shipper checks every trial: finds or creates its run, ends it, removes duplicates
         (folder.path / CURSOR_NAME).unlink(missing_ok=True)
     if sync(folder, settings, listener):
-        raise StorageError("MLflow must take what waits, but did not: gradstab sync goes on when it is back")
+        raise StorageError("MLflow did not take all results: run gradstab sync when it is back")
 
 
 def _examined(folder: StudyFolder, settings: Settings) -> list[Finding]:
     study = folder.study()
     recorded, _ = _recorded(folder, study)
-    findings = [Finding("segments", f"{path.name} is truncated or altered") for path in _damaged(folder.path)]
+    findings = [Finding("segments", f"{path.name} is damaged") for path in _damaged(folder.path)]
     findings += [Finding("segments", f"{path.name} was never finished") for path in _leftovers(folder.path)]
     with tempfile.TemporaryDirectory(prefix="gradstab-doctor-") as scratch:
         place, torn = _looked_at(settings, Path(scratch))
@@ -156,7 +156,7 @@ def _notebook(folder: StudyFolder, settings: Settings):  # type: ignore[no-untyp
 
 
 def _looked_at(settings: Settings, scratch: Path) -> tuple[Settings, int]:
-    """Settings that name a copy of the journal, for opening one mends it; and how many bytes of it are torn."""
+    """Settings with a copy of the journal, because opening a journal repairs it; and the number of torn bytes."""
     url = settings.storage.value or ""
     path = storage_file(url)
     if path is None or not url.startswith("journal:"):
@@ -171,7 +171,7 @@ def _looked_at(settings: Settings, scratch: Path) -> tuple[Settings, int]:
 
 
 def _recorded(folder: StudyFolder, study: Study) -> tuple[dict[int, Margin], list[Path]]:
-    """Margin of every trial on record, the first record of a number, and the sound segments."""
+    """Margins of all trials on record, the first record of each number, and the undamaged segments."""
     margins: dict[int, Margin] = {}
     sound = []
     for path in segment_paths(folder.path):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a run: trials in flight finish first, within limits."""
+"""Ctrl-C and SIGTERM during a run: trials in flight may finish first, within limits."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gradstab.errors import UsageError
 if TYPE_CHECKING:
     from gradstab.session.drive import StopSwitch
 
-DRAIN_SECONDS = 30.0  # from SIGTERM to the end; what clouds and Kubernetes grant
-_FOR_TRAINING = 0.7  # of it; the rest is for records and for MLflow
+DRAIN_SECONDS = 30.0  # seconds from SIGTERM to the end, as clouds and Kubernetes grant them
+_FOR_TRAINING = 0.7  # share of them for training; the rest is for records and MLflow
 
 
 def drain_seconds() -> float:
-    """Seconds from SIGTERM to the end, as the environment sets them.
+    """Seconds from SIGTERM to the end, from the environment.
 
     Raises:
         UsageError: GRADSTAB_DRAIN_SECONDS is no number above 0.
@@ -53,7 +53,7 @@ def interrupts_drain(stop: StopSwitch) -> Iterator[None]:
             stop(_FOR_TRAINING * grace)
             click.echo(f"stopping within {grace:g} s: trials in flight may finish", err=True)
         else:
-            stop()  # before anybody reads that a second one exits
+            stop()  # armed before the user can read that a second one exits
             click.echo("stopping: trials in flight finish; Ctrl-C again exits at once", err=True)
 
     previous: dict[int, Callable[..., Any] | int | None] = {
@@ -62,7 +62,7 @@ def interrupts_drain(stop: StopSwitch) -> Iterator[None]:
     try:
         yield
     except Exception:
-        if at_once:  # a library may have made an error of its own of the interrupt
+        if at_once:  # a library may have turned the interrupt into its own error
             raise KeyboardInterrupt from None
         raise
     finally:

@@ -32,7 +32,7 @@ def list_studies(results: str | None, output: Format) -> None:
     for folder in study_folders(root):
         try:
             study = folder.study()
-        except GradstabError as error:  # it must not hide the others
+        except GradstabError as error:  # one damaged study must not hide the others
             say(str(error))
             continue
         rows.append((study.name, folder.num_recorded(), study.budget.trials, folder.num_bytes(), study.question))

@@ -1,4 +1,4 @@
-"""From what a person typed to the study, its settings and its folder."""
+"""Finds the study that the user means, its settings and its folder."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from gradstab.theory.relative_scale import require_critical_scales
 def find_study(
     given: str, results: str | None, overrides: tuple[str, ...] = (), **replaced: object
 ) -> tuple[Study, Path | None]:
-    """The study that an argument means and its file: a study file, or by name a study that has begun (no file).
+    """The study that an argument means, and its file: a study file, or the name of a begun study (then no file).
 
     Raises:
-        UsageError: it means neither, or the file holds no sound study.
+        UsageError: it is neither, or the study in the file has faults.
     """
     folder = _folder_named(given, results)
     source: Path | None
@@ -35,7 +35,7 @@ def find_study(
 
 
 def find_settings(study: Study, source: Path | None, results: str | None, *, address: str | None = None) -> Settings:
-    """The settings of a study that was found."""
+    """The settings of a study."""
     return resolve_settings(study, source.parent if source else None, results, address)
 
 
@@ -51,13 +51,13 @@ def find_begun(given: str, results: str | None) -> tuple[StudyFolder, Settings]:
     found = StudyFolder.of(settings.results_root(), study.name)
     if not found.exists():
         raise UsageError(
-            f"the study {study.name!r} must have begun, but {settings.results_root()} has none: gradstab run {given}"
+            f"the study {study.name!r} has no results in {settings.results_root()}: start it with gradstab run {given}"
         )
     return found, settings
 
 
 def _declared(given: str, results: str | None) -> tuple[Study, Path | None]:
-    """The study of a file, told apart from a name that nothing has."""
+    """The study of a file; a sentence about names if there is no such file."""
     try:
         find_study_file(given)
     except UsageError as error:
@@ -65,14 +65,14 @@ def _declared(given: str, results: str | None) -> tuple[Study, Path | None]:
             raise
         root = results_setting(results).value or "."
         raise UsageError(
-            f"STUDY must be a study with results in {root} or a study file, got {given!r}: "
-            "gradstab list shows those that are there, --results looks elsewhere"
+            f"there is no study {given!r} in {root}, and no such study file: "
+            "gradstab list shows the studies, --results looks in another folder"
         ) from error
     return find_study(given, results)
 
 
 def results_flag(settings: Settings) -> str:
-    """What must be added to a printed command so that it finds the same results."""
+    """The option that a printed command needs in order to find the same results."""
     return "" if settings.results.origin == "default" else f" --results {settings.results_root()}"
 
 

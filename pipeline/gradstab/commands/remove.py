@@ -1,6 +1,6 @@
-"""`gradstab remove`: a study's runs in MLflow, its Optuna study and its results folder, the folder last.
+"""`gradstab remove`: removes a study's runs in MLflow, its Optuna study and, last, its results folder.
 
-Last, because the other two are found through it: a removal that was cut off is finished by the same command.
+The folder comes last because the other two are found through it: the same command finishes an interrupted removal.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def remove(study: str, yes: bool, results: str | None) -> None:
     from gradstab.commands.terminal import print_rows, say
 
     folder, settings = find_begun(study, results)
-    print_rows(f"{folder.path.name}: what goes", ["what", "where", "how much"], belongings(folder, settings))
+    print_rows(f"{folder.path.name}: this will be removed", ["what", "where", "how much"], belongings(folder, settings))
     if not yes:
         click.confirm("Remove all of this?", abort=True, err=True)
     remove_study(folder, settings)
@@ -40,10 +40,10 @@ def remove(study: str, yes: bool, results: str | None) -> None:
 
 
 def belongings(folder: StudyFolder, settings: Settings) -> list[tuple[str, str, str]]:
-    """What goes: kind, place, amount.
+    """What will be removed: kind, place, amount.
 
     Raises:
-        StorageError: MLflow cannot be asked; nothing was removed.
+        StorageError: MLflow cannot be reached; nothing was removed.
     """
     url = settings.storage.value or ""
     rows = [("results folder", str(folder.path), f"{folder.num_recorded()} trials, {folder.num_bytes()} bytes")]
@@ -56,11 +56,11 @@ def belongings(folder: StudyFolder, settings: Settings) -> list[tuple[str, str, 
 
 
 def remove_study(folder: StudyFolder, settings: Settings) -> None:
-    """Remove them all.
+    """Remove all of it.
 
     Raises:
         StudyHeldError: the study is being driven.
-        StorageError: MLflow or storage cannot be reached; what is left is removed by doing it again.
+        StorageError: MLflow or storage cannot be reached; calling it again removes the rest.
     """
     url = settings.storage.value or ""
     with hold_study(folder, settings):
@@ -73,7 +73,7 @@ def remove_study(folder: StudyFolder, settings: Settings) -> None:
                 from gradstab.search.postgresql import forget
 
                 forget(server, folder.path.name)
-        # the lock goes with its folder; a kill here leaves no study.json, which is no study
+        # the lock goes with its folder; after a kill here there is no study.json, so no study
         folder.declaration.unlink()
         shutil.rmtree(folder.path, ignore_errors=True)
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What travels with a submitted study: its file, data beside it, and the settings that hold on the cluster too."""
+"""`gradstab submit`: runs a study as a job of a Ray cluster; its file, data beside it and settings travel along."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gradstab.study.settings import Settings
 from gradstab.study.study import Study
 from gradstab.system.storage_url import without_password
 
-_STOP_MARGIN = 20.0  # seconds for records and shipper, beyond what trials in flight are given
+_STOP_MARGIN = 20.0  # seconds for records and shipper after the trials in flight
 
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -77,7 +77,9 @@ def submit(
 
     found_address = given_address(address)
     if found_address is None:
-        raise UsageError("the cluster's address must be given: --address http://HEAD:8265, or RAY_API_SERVER_ADDRESS")
+        raise UsageError(
+            "the cluster's address is missing: give --address http://HEAD:8265, or set RAY_API_SERVER_ADDRESS"
+        )
     totals = (f"budget.trials={trials}",) if trials is not None else ()
     declared, source = find_study(study, None, (*overrides, *totals), name=name, seed=seed)
     jobs = ClusterJobs(found_address)
@@ -93,7 +95,7 @@ def submit(
 
         job = Job(declared.name, 1 if job is None else job.attempt + 1, "submitted", False, None, "")
         environment, secrets = travelling_settings(find_settings(declared, source, None), os.environ)
-        # this package travels, its history does not; the image's commit is not ours
+        # this package travels without its history; the commit of the image would be wrong
         environment[COMMIT_VARIABLE] = git_commit() or ""
         environment["RAY_JOB_STOP_WAIT_TIME_S"] = str(int(drain_seconds() + _STOP_MARGIN))
         flags = [("--trials", trials), ("--seed", seed), ("--name", name), ("--results", results)]
@@ -115,12 +117,12 @@ def _stop(jobs: ClusterJobs, job: Job | None, name: str) -> None:
     from gradstab.errors import GradstabError
 
     if job is None or job.ended:
-        say(f"no job of the study {name!r} runs: nothing to stop")
+        say(f"no job of the study {name!r} is running")
         return
     say(f"stopping {job.job_id}: trials in flight finish")
     job = jobs.stop(job, drain_seconds() + 2 * _STOP_MARGIN)
     if not job.ended:
-        raise GradstabError(f"the job {job.job_id} must end when it is stopped, but it still runs: look at its log")
+        raise GradstabError(f"the job {job.job_id} was asked to stop but still runs: look at its log")
     say(f"job {job.job_id} {job.status}; submit the study again to continue it")
 
 
@@ -135,7 +137,7 @@ def _followed(jobs: ClusterJobs, job: Job) -> int:
     try:
         job = jobs.follow(job, show)
     except KeyboardInterrupt:
-        say(f"job {job.job_id} goes on; --stop stops it")
+        say(f"job {job.job_id} keeps running; --stop stops it")
         return EXIT_INTERRUPTED
     if job.exit_code is not None:
         return job.exit_code
@@ -147,10 +149,10 @@ def _followed(jobs: ClusterJobs, job: Job) -> int:
 
 
 def pack_parcel(study: Study, source: Path | None, folder: Path) -> str:
-    """Fill `folder` with what the job runs in; returns the name of the study file in it.
+    """Fill `folder` with the job's files; returns the name of the study file in it.
 
-    A data file in the study file's folder, or below it, travels, and so do modules there that a Python study imports;
-    any other path must be one that the cluster sees.
+    A data file in or below the study file's folder travels, and so do modules there that a Python study imports. Any
+    other path must exist on the cluster.
     """
     shutil.copy(job_entry.__file__, folder)
     if source is None:
@@ -172,11 +174,11 @@ def pack_parcel(study: Study, source: Path | None, folder: Path) -> str:
 
 
 def travelling_settings(settings: Settings, environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Variables of the job, the plain ones and the secret ones: MLFLOW_* of mlflow.env and of the environment, the
-    Optuna storage, and what a job is given to drain.
+    """The job's environment variables, plain and secret ones: MLFLOW_* of mlflow.env and of the environment, the Optuna
+    storage, and the grace period.
 
-    The results folder is a path of the cluster's, and stays. What names this machine alone (a loopback address, a
-    file) gives way to what the cluster has set itself.
+    The results folder is a path on the cluster and stays as it is. A value that only this machine understands (a
+    loopback address, a file) is used only if the cluster has not set its own.
     """
     named = {
         **settings.mlflow_env,
@@ -193,7 +195,7 @@ def travelling_settings(settings: Settings, environment: Mapping[str, str]) -> t
 
 
 def write_secrets(variables: Mapping[str, str], attempt: int, folder: Path) -> None:
-    """Put secret variables into a parcel; the job takes them out, so that each attempt needs a parcel of its own."""
+    """Put secret variables into a parcel. The job removes them, so that each attempt needs its own parcel."""
     if variables:
         path = folder / job_entry.SECRETS
         path.touch(mode=0o600)
@@ -201,7 +203,7 @@ def write_secrets(variables: Mapping[str, str], attempt: int, folder: Path) -> N
 
 
 def _imported_siblings(source: Path) -> set[Path]:
-    """Python files in the source's folder that it imports, and those that they import; all of a package's."""
+    """Python files in the source's folder that it imports, directly or indirectly; packages with all their files."""
     here, found, unread = source.parent, {source}, [source] if source.suffix == ".py" else []
     while unread:
         tree = ast.parse(unread.pop().read_bytes())

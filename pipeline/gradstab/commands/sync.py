@@ -1,4 +1,4 @@
-"""`gradstab sync`: what MLflow does not have yet is sent."""
+"""`gradstab sync`: sends results to MLflow that it does not have yet."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ def sync(study: str, results: str | None) -> None:
     with ProgressLine() as line:
         waiting = ship(folder, settings, Listener(found=say, shipping=line.shipping))
     if waiting:
-        say(f"{waiting} trials still wait: MLflow must be reachable at {settings.shown()['tracking']}; then try again")
+        say(
+            f"{waiting} trials were not sent, because MLflow at {settings.shown()['tracking']} did not take them: "
+            "try again when it is back"
+        )
         sys.exit(EXIT_STORAGE)
     say("MLflow has every recorded trial")

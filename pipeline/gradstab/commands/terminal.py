@@ -1,4 +1,4 @@
-"""What a person sees in a terminal: the progress line, and tables. Data goes to stdout, everything else to stderr."""
+"""What the user sees in a terminal: the progress line and tables. Data goes to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ _stderr = Console(stderr=True, highlight=False)
 
 
 def say(sentence: str) -> None:
-    """A sentence for the person, on stderr."""
+    """Print a sentence for the user on stderr."""
     _stderr.print(Text(sentence), soft_wrap=True)
 
 
 def print_json(data: object) -> None:
-    """Data on stdout as JSON."""
+    """Print data on stdout as JSON."""
     sys.stdout.write(json.dumps(data, indent=2, default=str) + "\n")
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on stdout; numbers to the right."""
+    """Print a table on stdout, numbers aligned right."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    # a width of its own where stdout is no terminal: a table must not break at 80 columns in a file
+    # a wide table where stdout is a file: it must not break at 80 columns there
     Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def print_pairs(pairs: Mapping[str, object]) -> None:
-    """Names and values on stdout, aligned."""
+    """Print names and values on stdout, aligned."""
     width = max(map(len, pairs), default=0)
     for name, value in pairs.items():
         sys.stdout.write(f"{name:{width}}  {_cell(value)}\n")
@@ -87,7 +87,7 @@ def _range(low: int, high: int) -> str:
 
 
 class ProgressLine:
-    """One line, redrawn in a terminal and printed every few seconds elsewhere."""
+    """The progress line: redrawn in a terminal, printed every few seconds elsewhere."""
 
     def __init__(self) -> None:
         self._live = Live(console=_stderr, refresh_per_second=4, transient=False) if _stderr.is_terminal else None
@@ -103,11 +103,11 @@ class ProgressLine:
             self._live.stop()
 
     def show(self, progress: Progress) -> None:
-        """Draw the line; the last one (all done) is always shown."""
+        """Draw the line. The last one (all done) is always shown."""
         self._draw(progress_text(progress), final=progress.done >= progress.total)
 
     def shipping(self, waiting: int) -> None:
-        """Say what is still on its way to MLflow."""
+        """Show how many trials are still on their way to MLflow."""
         self._draw(f"training is over; {waiting} trials on their way to MLflow", final=False)
 
     def _draw(self, text: str, *, final: bool) -> None:

@@ -89,7 +89,7 @@ class GridDesign:
         """
         if index >= len(self._order_N):
             raise UsageError(
-                f"the grid has {len(self._order_N)} points and therefore no point {index}: lower the budget of trials"
+                f"the grid has {len(self._order_N)} points and so no point {index}: lower the budget of trials"
             )
         rest = int(self._order_N[index])
         point: dict[str, Value] = {}

@@ -1,9 +1,9 @@
-"""One driver a study on PostgreSQL: the connection that writes is the one that holds the study's lock and epoch.
+"""One driver per study on PostgreSQL: the connection that writes also holds the study's lock and epoch.
 
-The driver has a single connection. It is made by taking the study's advisory lock, which the server frees when the
-connection ends; so whoever lost the connection has lost the lock with it, and must take it again before another
-word. An epoch, raised by each driver that begins and by ``gradstab run --force``, tells a driver that slept through
-another's work from one that was alone; it is read, and kept from changing, in every transaction that writes.
+The driver has a single connection. Opening it takes the study's advisory lock, which the server frees when the
+connection ends. So a driver that loses the connection loses the lock and must take it again. The epoch is raised by
+each driver that starts and by ``gradstab run --force``. Every writing transaction reads it and keeps it from changing,
+so that a driver notices if another one has worked meanwhile.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sqlalchemy.engine import ExceptionContext
 from gradstab.errors import StorageError, StudyHeldError
 
 CONNECT_SECONDS = 10
-# a machine that vanished without a word: both ends notice within a minute, and the server frees the lock
+# if a machine vanishes, both ends notice within a minute, and the server frees the lock
 _SERVER_KEEPALIVE = "-c tcp_keepalives_idle=15 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 _TABLE = """CREATE TABLE IF NOT EXISTS gradstab_drivers (
     study text PRIMARY KEY, epoch bigint NOT NULL, holder text NOT NULL)"""
@@ -30,7 +30,7 @@ _WRITES = ("INSERT", "UPDATE", "DELETE")
 
 
 class AwayError(StorageError):
-    """The server cannot be reached now; it may be later. `reason` is its own word for it."""
+    """The server cannot be reached now, but may be later. `reason` is the server's message."""
 
     def __init__(self, reason: str, sentence: str = "") -> None:
         super().__init__(sentence or reason)
@@ -43,7 +43,7 @@ class SupersededError(StorageError):
 
 @dataclass
 class Lease:
-    """The right to write one study: makes connections that hold it, and checks it at each commit.
+    """The right to write one study: opens connections that hold the lock, and checks the epoch at each commit.
 
     Args:
         url: a ``postgresql://`` URL as libpq reads it.
@@ -55,10 +55,10 @@ class Lease:
     _epoch: int | None = None
 
     def connect(self) -> psycopg.Connection[Any]:
-        """A connection that holds the study's lock under this driver's epoch.
+        """Open a connection that holds the study's lock under this driver's epoch.
 
         Raises:
-            AwayError: the server cannot be reached, or still keeps the lock for the connection that was lost.
+            AwayError: the server cannot be reached, or has not yet freed the lock of the lost connection.
             StudyHeldError: another driver holds the study.
             SupersededError: another driver has held it since this one lost its connection.
         """
@@ -75,10 +75,10 @@ class Lease:
         return connection
 
     def guard(self, engine: Engine) -> None:
-        """Have each transaction of an engine that writes commit under this driver's epoch only.
+        """Let writing transactions of an engine commit only under this driver's epoch.
 
-        A lost connection becomes an AwayError at once, past Optuna's own retries: these would create a trial a
-        second time where the first one's commit went through and only its answer was lost.
+        A lost connection becomes an AwayError at once and bypasses Optuna's own retries: these would create a trial a
+        second time if the first commit went through and only its answer was lost.
         """
         event.listen(engine, "before_cursor_execute", _note_write)
         event.listen(engine, "begin", _forget_write)
@@ -95,7 +95,7 @@ class Lease:
                 raise self._superseded(holder)
             if not self._locked(connection, epoch):
                 if self._epoch is not None:
-                    raise AwayError("the server still keeps the lock of the connection that was lost")
+                    raise AwayError("the server has not yet freed the lock of the lost connection")
                 raise StudyHeldError(
                     f"the study {self.study!r} must be driven by one process at a time, but {holder} holds it in "
                     "PostgreSQL: wait for it, stop it first, or take over with --force"
@@ -117,8 +117,8 @@ class Lease:
     def _check(self, connection: Connection) -> None:
         if not connection.info.pop("wrote", False):
             return
-        # through SQLAlchemy, so that a connection lost here is met by _raise_away; shared: whoever raises the epoch
-        # waits for this commit
+        # through SQLAlchemy, so that _raise_away sees a lost connection; FOR SHARE, so that raising the epoch waits for
+        # this commit
         query = "SELECT epoch, holder FROM gradstab_drivers WHERE study = %s FOR SHARE"
         row = connection.exec_driver_sql(query, (self.study,)).fetchone()
         if row is None or row[0] != self._epoch:
@@ -132,7 +132,7 @@ class Lease:
 
 
 def take_over(url: str, study: str) -> None:
-    """Raise the study's epoch: whoever drives it stops at its next write, and the next driver need not wait for it.
+    """Raise the study's epoch: its driver stops at the next write, and the next driver need not wait for it.
 
     Raises:
         AwayError: the server cannot be reached.
@@ -141,7 +141,7 @@ def take_over(url: str, study: str) -> None:
 
 
 def forget(url: str, study: str) -> None:
-    """Remove what is kept of a study's drivers, when the study is removed.
+    """Remove the records about a study's drivers when the study is removed.
 
     Raises:
         AwayError: the server cannot be reached.

@@ -1,7 +1,7 @@
 """Optuna's storages behind one URL: `journal:PATH`, `sqlite:///PATH`, `postgresql://...`.
 
-A journal is mended before it is opened: a process killed while writing leaves half a line, after which Optuna
-could not read the file (optuna#5138), and perhaps the link that locks it.
+A journal is repaired before it is opened: a process that was killed while writing leaves half a line, after which
+Optuna cannot read the file (optuna#5138), and perhaps the link that locks it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class Opened:
-    """A storage, what gives its connections back, and what new trials, or what is told, may be written in at once."""
+    """A storage, how to close its connections, and contexts that write new trials, or several tells, at once."""
 
     storage: BaseStorage
     close: Callable[[], None]
@@ -42,12 +42,12 @@ class Opened:
 
 
 def open_storage(url: str, study: str) -> Opened:
-    """The storage at a URL, made if it does not exist, for the one driver of a study.
+    """Open the storage at a URL, or create it, for the only driver of a study.
 
-    A file is locked by the caller; in PostgreSQL the storage takes the study's lock itself (see postgresql.py).
+    The caller locks a file; in PostgreSQL the storage takes the study's lock itself (see postgresql.py).
 
     Raises:
-        UsageError: the URL names no kind of storage that is accepted.
+        UsageError: the kind of the URL is not supported.
         StorageError: it cannot be reached, read or written.
         StudyHeldError: another process drives the study in PostgreSQL.
     """
@@ -61,7 +61,7 @@ def open_storage(url: str, study: str) -> Opened:
         raise _unusable(url, error) from None
     except GradstabError:
         raise
-    except Exception as error:  # drivers raise types of their own, which this room does not import
+    except Exception as error:  # database drivers raise their own types, which this room does not import
         raise _unusable(url, error) from None
     raise UsageError(
         f"storage must be journal:PATH, sqlite:///PATH or postgresql://USER@HOST/DATABASE, got {without_password(url)}"
@@ -70,7 +70,7 @@ def open_storage(url: str, study: str) -> Opened:
 
 @contextlib.contextmanager
 def storage_errors(url: str) -> Iterator[None]:
-    """Turns what a storage raises in use into a StorageError of one sentence."""
+    """Turns exceptions of a storage into a StorageError with one sentence."""
     try:
         yield
     except AwayError as error:
@@ -89,10 +89,10 @@ def _open_journal(path: Path) -> Opened:
 
 
 class _Journal(JournalFileBackend):
-    """Optuna's journal in a file, told which entries belong together: a write locks the file and waits for the disk.
+    """Optuna's journal in a file, with entries grouped, because each write locks the file and waits for the disk.
 
-    `created` entries are appended one by one, because storage reads each back, and synced at its end. `together`
-    holds entries back, unread, and appends them at its end in one write.
+    `created` appends entries one by one, because storage reads each back, and syncs at its end. `batched_tells`
+    collects entries and appends them in one write at its end.
     """
 
     def __init__(self, path: str) -> None:
@@ -143,7 +143,7 @@ def _open_sqlite(path: Path) -> Opened:
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
-        # WAL is kept by the file, synchronous by each connection; together they take a third off every write
+        # the file keeps WAL, each connection keeps synchronous; together they save a third of every write
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         return connection
@@ -152,9 +152,9 @@ def _open_sqlite(path: Path) -> Opened:
 
 
 def _open_postgresql(url: str, study: str) -> Opened:
-    """One connection, ever: the one that holds the study's lock. It does not grow with slots or workers."""
+    """A pool of one connection, which holds the study's lock. It does not grow with slots or workers."""
     driver = url.replace("postgresql:", "postgresql+psycopg:", 1)
-    # tables first: Optuna makes and checks them with two connections at once
+    # the tables come first: Optuna creates and checks them with two connections at once
     RDBStorage(driver, engine_kwargs={"poolclass": NullPool, "connect_args": {"connect_timeout": CONNECT_SECONDS}})
     lease = Lease(url, study)
     options = {"creator": lease.connect, "pool_size": 1, "max_overflow": 0}
@@ -210,8 +210,8 @@ def _unusable(url: str, error: BaseException) -> StorageError:
     for secret in {_password(url), unquote(_password(url))} - {""}:
         reason = reason.replace(secret, "***")
     return StorageError(
-        f"the study's storage {without_password(url)} must be reachable and writable, but: {reason}. "
-        "Results recorded so far are safe: mend it and run the study again."
+        f"the study's storage {without_password(url)} cannot be read or written: {reason}. "
+        "Results recorded so far are safe: repair it and run the study again."
     )
 
 

@@ -1,1 +1,1 @@
-"""Putting the parts together: one run of a study from start to end."""
+"""One run of a study from start to end: the parts put together."""

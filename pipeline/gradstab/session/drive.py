@@ -1,6 +1,6 @@
-"""Putting the parts together: a study, its folder, a searcher, an executor and a tracker become one run.
+"""Runs a study: puts its folder, a searcher, an executor and a tracker together.
 
-The only module, beside the command line, that knows every room; heavy packages are imported when they are needed.
+Besides the commands, only this room knows all the others. Heavy packages are imported when they are needed.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from gradstab.theory.relative_scale import require_critical_scales
 from gradstab.tracking.credentials import check_credentials
 from gradstab.tracking.restore_process import restore_lost_folder
 
-FEWEST_TRIALS = 30  # of a report; fewer say little about a region
-JOB_SECONDS = 2.0  # between two notices of progress to the tracker
+FEWEST_TRIALS = 30  # least trials of a report: fewer say little about a region
+JOB_SECONDS = 2.0  # between two progress notes to the tracker
 
 
 @dataclass
 class StopSwitch:
-    """Stops a run from outside, before or after its loop exists."""
+    """Stops a run from outside, also before its loop exists."""
 
     requested: bool = False
     _grace: float | None = field(default=None, repr=False)
@@ -54,7 +54,7 @@ class StopSwitch:
             runner.stop(self._grace)
 
     def __call__(self, grace: float | None = None) -> None:
-        """Stop; trials in flight may finish, within `grace` seconds if that is given."""
+        """Stop the run. Trials in flight may finish, within `grace` seconds if given."""
         self.requested, self._grace = True, grace
         if self._runner is not None:
             self._runner.stop(grace)
@@ -70,7 +70,7 @@ class Ended:
 
 
 def run_study(study: Study, *, engine: Engine = "ray", results: str | None = None) -> Results:
-    """Bring a study to its budget and return its results; run again, it continues.
+    """Train a study until its budget is used and return its results. A second call continues.
 
     Args:
         study: the declaration.
@@ -78,7 +78,7 @@ def run_study(study: Study, *, engine: Engine = "ray", results: str | None = Non
         results: results folder; by default as the command line chooses it.
 
     Raises:
-        GradstabError: with one sentence that says what to do.
+        GradstabError: its message says what is wrong and what to do.
     """
     require_critical_scales(study)
     settings = resolve_settings(study, None, results)
@@ -99,7 +99,7 @@ def drive(
     retry_failed: bool = False,
     report: bool = True,
 ) -> Ended:
-    """Run the study's loop as its one driver, then let what waits be shipped.
+    """Run the study's loop as its only driver, then wait until results are shipped.
 
     Args:
         source: the study's file, copied beside the results.
@@ -120,8 +120,8 @@ def drive(
         ):
             num_slots = (
                 len(executor.slots) or study.resources.slots or 1
-            )  # none yet where an autoscaler is to bring them
-            # not sooner: its start takes seconds of a core, and the workers' comes first
+            )  # there are none yet if an autoscaler has to add them
+            # starting it takes seconds of a core, and the workers' start comes first
             tracker = start_tracker(folder, study, settings)
             remaker = ReportProcess(folder.path, FEWEST_TRIALS if report else math.inf)
             try:
@@ -141,11 +141,13 @@ def drive(
                 progress = runner.run()
                 store_cost_models(runner.speeds.costs)
             except Exception:
-                # not for a second Ctrl-C, which must exit at once: the shipper then ends when its pipe breaks
+                # a second Ctrl-C must exit at once and skips this; the shipper then ends when its pipe breaks
                 remaker.abandon()
                 close_tracker(tracker, listener)
                 raise
-        remaker.close(lambda: stop.requested, listener.found)  # before the tracker, which ships it
+        remaker.close(
+            lambda: stop.requested, listener.found
+        )  # before the tracker closes, because that ships the report
         certificate = read_certificate(folder.path) if study.stop is not None else None
         if certificate is not None:
             listener.found(certificate.verdict())
@@ -159,7 +161,7 @@ def _limits(study: Study, num_slots: int) -> Limits:
 
 
 class _Reporter:
-    """Passes progress on: to listener and report at once, to the tracker's job file every few seconds."""
+    """Passes progress to the listener and the report at once, and to the tracker every few seconds."""
 
     def __init__(
         self,
@@ -189,10 +191,10 @@ class _Reporter:
 def _say_what_was_found(runner: Runner, listener: Listener) -> None:
     progress = runner.progress
     for path in runner.set_aside:
-        listener.found(f"{path.name} was truncated or altered: set aside, its trials run again")
+        listener.found(f"{path.name} was damaged and is set aside; its trials run again")
     if not progress.done and not runner.resumed:
         return
     sentence = f"{progress.done} of {progress.total} done"
     if runner.resumed:
-        sentence += f", {len(runner.resumed)} in flight when it stopped: running them again"
+        sentence += f", {len(runner.resumed)} were in flight when the last run stopped and run again"
     listener.found(sentence)

@@ -1,4 +1,4 @@
-"""The parts of a run, each opened for a study and its settings: searcher, executor, tracker."""
+"""Opens the parts of a run for a study and its settings: searcher, executor, tracker."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Engine = Literal["ray", "serial"]
 
 @dataclass(frozen=True)
 class Listener:
-    """What a run tells its surroundings; every part may be left out.
+    """Callbacks of a run; each may be left out.
 
     Attributes:
-        found: sentences on what was found at the start.
-        progress: where the study stands, at least twice a second.
-        shipping: trials that still wait for MLflow, once training is over.
+        found: called with sentences about what the run found.
+        progress: called with the study's progress at least twice a second.
+        shipping: called, once training is over, with the number of trials that MLflow does not have yet.
     """
 
     found: Callable[[str], None] = lambda _: None
@@ -40,7 +40,7 @@ class Listener:
 
 
 def start_tracker(folder: StudyFolder, study: Study, settings: Settings) -> Tracker:
-    """Start the shipper, a process of its own, on a study's folder."""
+    """Start the shipper process for a study's folder."""
     from gradstab.tracking.shipper_process import ShipperProcess
 
     save_order(folder.path, shipping_order(folder, study, settings, Progress(study.budget.trials)))
@@ -48,9 +48,9 @@ def start_tracker(folder: StudyFolder, study: Study, settings: Settings) -> Trac
 
 
 def shipping_order(folder: StudyFolder, study: Study, settings: Settings, progress: Progress) -> ShippingOrder:
-    """What the shipper is told of a study and how far it has come."""
+    """The shipping order of a study with its progress."""
     uri = settings.tracking.value or ""
-    # a database has no place for artifacts of its own; a server has
+    # a database cannot store artifacts; a server can
     database = storage_file(uri)
     artifacts = settings.results_root() / "mlflow" if postgresql_url(uri) else database.parent if database else None
     if artifacts is not None:
@@ -79,7 +79,7 @@ def shipping_order(folder: StudyFolder, study: Study, settings: Settings, progre
 
 
 def open_searcher(study: Study, settings: Settings, report: Callable[[str], None] = lambda _: None) -> OptunaSearcher:
-    """The study's Optuna study, made if there is none; `report` hears when its server is away."""
+    """Open or create the Optuna study. `report` is called when its server goes away."""
     from gradstab.search.searcher import OptunaSearcher
 
     return OptunaSearcher(
@@ -99,7 +99,7 @@ def open_searcher(study: Study, settings: Settings, report: Callable[[str], None
 def open_executor(
     study: Study, settings: Settings, engine: Engine, work: Work | None, report: Callable[[str], None]
 ) -> Executor:
-    """Slots to work on: in this process, or Ray's; `report` hears where a cluster's dashboard is."""
+    """Open the executor: in this process, or Ray's. `report` is called with the address of the cluster's dashboard."""
     if work is None:
         from gradstab.training.work import TrainingWork
 
@@ -109,7 +109,7 @@ def open_executor(
 
         if study.resources.device == "gpu":
             raise UsageError(
-                "the engine must be Ray where resources.device is gpu, got serial, which trains on a CPU: "
+                "the serial engine trains on a CPU, but resources.device is gpu: "
                 "leave --engine out, or set resources.device to any"
             )
         return SerialExecutor(work)
@@ -127,7 +127,7 @@ def open_executor(
 
 
 def memory_of_a_slot(num_slots: int) -> int:
-    """Bytes that a pack may take: half of what is free now, shared by the slots."""
+    """Bytes that a pack may use: half of the free memory, shared by the slots."""
     import psutil
 
     return int(psutil.virtual_memory().available * 0.5 / num_slots)

@@ -1,4 +1,4 @@
-"""Shipping what waits to MLflow, at the end of a run and by itself."""
+"""Sends results to MLflow that it does not have yet: at the end of a run, and for `gradstab sync`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gradstab.study.settings import Settings
 from gradstab.tracking.credentials import check_credentials
 
 SYNC_PATIENCE = 20.0  # seconds that MLflow may make no progress before a run ends without it
-TROUBLE_PATIENCE = 4.0  # the same once the tracker has said what is in the way
+TROUBLE_PATIENCE = 4.0  # the same once the tracker has reported an error
 
 
 def sync(folder: StudyFolder, settings: Settings, listener: Listener) -> int:
-    """Ship what waits; how many trials still wait after that."""
+    """Ship results that MLflow does not have; returns the number of trials that still wait."""
     study = folder.study()
     check_credentials(settings.tracking.value or "", settings.mlflow_env)
     with folder.locked():
@@ -35,7 +35,7 @@ def sync(folder: StudyFolder, settings: Settings, listener: Listener) -> int:
 
 
 def close_tracker(tracker: Tracker, listener: Listener) -> int:
-    """Let the tracker finish while the listener hears what still waits; how many trials wait in the end."""
+    """Close the tracker once it has shipped or makes no progress; returns the number of trials that still wait."""
     best, since = tracker.waiting(), time.monotonic()
     while best > 0 and time.monotonic() - since < (TROUBLE_PATIENCE if tracker.last_error() else SYNC_PATIENCE):
         listener.shipping(best)

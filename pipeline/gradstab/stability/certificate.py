@@ -1,8 +1,8 @@
-"""Whether a region is known to within a stated error: three conditions, all of which must hold.
+"""The certificate: whether a region is known to within a stated error. Three conditions must hold.
 
-A model's own error estimate can certify a wrong region where a boundary is rough at every scale. Hence *audits*:
-uniform trials whose p_region is frozen when they are asked for, so that the model is held to forecasts; and the noise
-that it fitted is held to that between trainings of one point.
+On a boundary that is rough at every scale, a model's own error estimate can certify a wrong region. Therefore there
+are *audits*: uniform trials whose forecast of p_region is frozen before they run and is compared with their result.
+Also the fitted noise is compared with the noise between trainings of the same point.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from scipy.special import chdtri
 from gradstab.record.certificate import Certificate, Condition
 
 NUM_AUDITS = 60  # the latest ones count
-LOOK_EVERY = 20  # audits: looking after each would certify by luck sooner or later
+LOOK_EVERY = 20  # audits between two checks: a check after every audit would certify by luck sooner or later
 MOST_ERRORS = 2
 UNSURE = (0.05, 0.95)  # forecasts outside are confident
 REPLICATED_POINTS = 20
 TRAININGS_A_POINT = 3
 NOISE_FACTOR = 2.0
-_NEGLIGIBLE_NOISE = 0.05  # of a response's unit: less of it moves no boundary that 60 audits could see
+_NEGLIGIBLE_NOISE = 0.05  # in units of the response: smaller noise moves no boundary by as much as 60 audits could see
 
 
 @dataclass(frozen=True)
 class Audit:
-    """A uniform trial whose result was forecast before it was asked for.
+    """A uniform trial with a forecast that was made before it ran.
 
     Attributes:
         p_region: the forecast.
         expected_error: the misclassified volume that the model expected when it made the forecast.
-        inside: whether every response then lay in its band.
+        inside: whether every response of the result lay in its band.
     """
 
     p_region: float
@@ -47,7 +47,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class NoiseCheck:
-    """Noise of one response, in its unit: as fitted, and over points trained several times.
+    """Noise of one response in its unit: as fitted, and measured over points trained several times.
 
     Attributes:
         degrees_of_freedom: of the pooled noise: trainings beyond the first of each point.
@@ -60,10 +60,10 @@ class NoiseCheck:
 
     @property
     def agrees(self) -> bool:
-        """Whether both surely agree within a factor of 2, or both are too small to matter.
+        """Whether both certainly agree within a factor of 2, or both are too small to matter.
 
-        Surely: at both ends of the 90 % interval that so few trainings leave of the pooled noise. On a boundary that
-        is rough at every scale the fitted noise is but a little more than twice too large.
+        Certainly means at both ends of the 90 % interval of the pooled noise, which comes from few trainings. (On a
+        boundary that is rough at every scale the fitted noise is only a little more than twice too large.)
         """
         if self.degrees_of_freedom < 1:
             return False
@@ -84,12 +84,12 @@ def certify(
     noise: Sequence[NoiseCheck],
     num_replicated: int,
 ) -> Certificate:
-    """The certificate that follows from a model and what it was held to.
+    """The certificate of a model, from its audits and noises.
 
     Args:
-        error: what is asked for.
-        audits: in the order they were asked for; those forecast before the expected error first fell below twice
-            `error` do not count.
+        error: the error that was asked for.
+        audits: in the order of their numbers. Forecasts made before the expected error first fell below twice `error`
+            do not count.
         num_replicated: audit points trained at least three times.
     """
     conditions = (
@@ -104,7 +104,7 @@ def certify(
 
 def _volume_condition(error: float, volume: float, num_trials: int) -> Condition:
     sentence = f"{100 * volume:.2g} % of the space is expected to be misclassified after {num_trials} trials"
-    # a comparison that NaN fails
+    # NaN fails this comparison
     return Condition("misclassified volume", volume < error, f"{sentence}; it must be below {100 * error:.2g} %.")
 
 
@@ -141,5 +141,5 @@ def _noise_condition(noise: Sequence[NoiseCheck], num_replicated: int) -> Condit
     return Condition(
         name,
         all(check.agrees for check in noise),
-        f"noise in units of the band: {stands}; they must surely agree within a factor of {NOISE_FACTOR:g}.",
+        f"noise in units of the band: {stands}; they must certainly agree within a factor of {NOISE_FACTOR:g}.",
     )

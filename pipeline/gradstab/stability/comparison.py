@@ -1,4 +1,4 @@
-"""Two regions over the space that their studies share, and the difference of their volumes.
+"""Compares two regions over the space that both studies searched: the difference of their volumes.
 
 Axes: M cells, D axes of the space.
 """
@@ -22,12 +22,12 @@ _LOG2_CELLS = 12
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two studies say of the space that both searched; volumes are fractions of that.
+    """The comparison of two studies over the space that both searched. Volumes are fractions of it.
 
     Attributes:
-        diagram: cells of the shared space, with what the first study says of them.
+        diagram: cells of the shared space with the probabilities of the first study.
         first, second: volume of each region, of the median over seeds.
-        difference: second less first, with a 90 % interval.
+        difference: second minus first, with a 90 % interval.
         both, only_first, only_second: fractions where p_region >= 1/2 in both, and in one alone.
     """
 
@@ -49,7 +49,7 @@ def compare(first: Estimator, second: Estimator, names: tuple[str, str] = ("A", 
     judged = [tuple(band.name for band in estimator.bands) for estimator in (first, second)]
     if set(judged[0]) != set(judged[1]):
         told = " and ".join(f"{name} by {', '.join(bands)}" for name, bands in zip(names, judged, strict=True))
-        raise UsageError(f"both studies must be judged by the same responses, got {told}: choose with --criterion")
+        raise UsageError(f"two studies can only be compared by the same responses, got {told}: choose with --criterion")
     coordinates = Coordinates(common_space(first.coordinates.space, second.coordinates.space, names))
     unit_MD = coordinates.sobol(_LOG2_CELLS, 0)
     found = []
@@ -73,7 +73,7 @@ def compare(first: Estimator, second: Estimator, names: tuple[str, str] = ("A", 
 
 
 def volume_difference(first: Volume, second: Volume) -> Volume:
-    """Second less first, of volumes that are known independently of each other.
+    """Second minus first, for volumes that were measured independently.
 
     Source: Zou & Donner 2008, construction of confidence limits about effect measures (MOVER).
     """
@@ -84,10 +84,10 @@ def volume_difference(first: Volume, second: Volume) -> Volume:
 
 
 def common_space(first: SearchSpace, second: SearchSpace, names: tuple[str, str]) -> SearchSpace:
-    """The space that both searched.
+    """The space that both studies searched.
 
     Raises:
-        UsageError: an axis is one study's alone, is searched in different ways, or nowhere by both.
+        UsageError: an axis belongs to one study only, has different types, or its ranges do not overlap.
     """
     alone = [
         f"{name} alone has {', '.join(extra)}"
@@ -96,7 +96,7 @@ def common_space(first: SearchSpace, second: SearchSpace, names: tuple[str, str]
     ]
     if alone:
         raise UsageError(
-            f"the spaces of {names[0]} and {names[1]} must share their axes to be compared, but {'; '.join(alone)}"
+            f"the studies {names[0]} and {names[1]} cannot be compared, because their axes differ: {'; '.join(alone)}"
         )
     return SearchSpace.model_validate({name: _common(name, axis, second.axes[name]) for name, axis in first.items()})
 

@@ -1,4 +1,4 @@
-"""What each axis contributes: the share of variance that would be gone if it were known (Sobol's total effect).
+"""The contribution of each axis: the share of variance that involves it (Sobol's total effect).
 
 Over the whole space, evenly in search coordinates, and of the surrogates' means: trials that crowd at a boundary do
 not bias it. Source: Jansen 1999; Saltelli et al. 2010, table 2(f). Axes: M cells, D axes of the space.
@@ -18,12 +18,12 @@ _LOG2_CELLS = 10
 
 @dataclass(frozen=True)
 class Contribution:
-    """How much one axis decides.
+    """How much one axis matters.
 
     Attributes:
         of_region: share of the variance of "in band or not"; shares of axes that interact add up to more than 1.
-        of_response: the same of each median response, warped.
-        length_scale: by response, the part of the axis over which it changes.
+        of_response: the same for each median response, warped.
+        length_scale: by response, the part of the axis over which the response changes.
     """
 
     axis: str
@@ -36,7 +36,7 @@ def contributions(estimator: Estimator) -> list[Contribution]:
     """The contribution of every axis, in the order of the space."""
     coordinates = estimator.coordinates
     a_MD, b_MD = (coordinates.snapped(coordinates.sobol(_LOG2_CELLS, seed)) for seed in (1, 2))
-    # two scrambles of one sequence run side by side: only in another order are they independent
+    # two scrambles of one sequence move in step: only another order makes them independent
     b_MD = np.random.default_rng(0).permutation(b_MD)
     base = _fields(estimator, a_MD)
     found = []

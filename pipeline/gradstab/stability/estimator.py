@@ -1,9 +1,9 @@
-"""From measured trials to two probabilities at any point, never mixed.
+"""Two probabilities at any point of the space, from measured trials; they must not be mixed.
 
-`p_region`: that the *median over seeds* of every response lies in its band. Of it are made region, volume,
-misclassified volume and certificate. `p_next`: that *one new training* lies in every band. Of it are made the safe core
-and what a person is told. Probabilities of several responses are multiplied, as if what is not known of one had nothing
-to do with what is not known of the other. Axes: N trials, M points, S draws, D axes of the space.
+`p_region`: that the *median over seeds* of every response lies in its band. Region, volume,
+misclassified volume and certificate follow from it. `p_next`: that *one new training* lies in every band. The safe core
+and every advice to the user follow from it. Probabilities of several responses are multiplied, as if their
+uncertainties were independent. Axes: N trials, M points, S draws, D axes of the space.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from gradstab.study.space import Point, SearchSpace
 
 @dataclass(frozen=True)
 class Probabilities:
-    """What is believed at M points, shape (M,) each.
+    """Probabilities at M points, shape (M,) each.
 
     Attributes:
         p_region: the median over seeds of every response lies in band.
         p_next: one new training lies in every band.
-        sides: the median lies beyond the band, by the side's name ("vanishing", "exploding", "untrained").
+        sides: the median lies outside the band, by the side's name ("vanishing", "exploding", "untrained").
         p_diverged: the median training becomes non-finite.
     """
 
@@ -43,17 +43,17 @@ class Probabilities:
 
     @property
     def p_vanishing(self) -> Array:
-        """The median gradient vanishes toward the input; 0 where no response can say."""
+        """Probability that the median gradient vanishes toward the input; 0 if no response measures it."""
         return self.sides.get("vanishing", np.zeros_like(self.p_region))
 
     @property
     def p_exploding(self) -> Array:
-        """The median gradient explodes toward the input; 0 where no response can say."""
+        """Probability that the median gradient explodes toward the input; 0 if no response measures it."""
         return self.sides.get("exploding", np.zeros_like(self.p_region))
 
 
 class Estimator:
-    """The surrogates of a study's responses together. Made by `fit_estimator`; nothing in it changes."""
+    """The surrogates of all responses of a study, immutable. `fit_estimator` makes it."""
 
     def __init__(self, coordinates: Coordinates, surrogates: Sequence[Surrogate]) -> None:
         self.coordinates = coordinates
@@ -61,12 +61,12 @@ class Estimator:
 
     @property
     def bands(self) -> tuple[ResponseBand, ...]:
-        """The responses that are judged, with their bands."""
+        """The judged responses with their bands."""
         return tuple(surrogate.band for surrogate in self.surrogates)
 
     @property
     def num_trials(self) -> int:
-        """Measured trials behind the least measured response."""
+        """Number of measured trials of the response that has the fewest."""
         return min(surrogate.num_trials for surrogate in self.surrogates)
 
     def at(self, points: Sequence[Point]) -> Probabilities:
@@ -109,11 +109,11 @@ class Estimator:
         return inside_SM
 
     def given_pending(self, unit_KD: Array) -> Estimator:
-        """The estimator in which pending trials turned out as expected."""
+        """An estimator in which pending trials turned out as expected."""
         return Estimator(self.coordinates, [surrogate.extended(unit_KD) for surrogate in self.surrogates])
 
     def only(self, *names: str) -> Estimator:
-        """The estimator of some of the responses alone.
+        """An estimator of some of the responses only.
 
         Raises:
             UsageError: a response is not among those measured, or none is named.
@@ -136,10 +136,10 @@ def fit_estimator(
     """The estimator of measured trials.
 
     Args:
-        points: the point of each trial; replicates are rows of their own. Trials whose machine failed are left out.
-        responses: values by the name of the response, one a trial.
+        points: the point of each trial; each replicate has its own row. Leave out trials whose machine failed.
+        responses: values by response name, one per trial.
         bands: the responses that are judged; others are ignored.
-        start: hyper-parameters of an earlier fit, by response, to go on from.
+        start: hyper-parameters of an earlier fit by response name, to start from.
 
     Raises:
         UsageError: a point lies outside the space, a response is missing or not finite, or there is no trial or band.
@@ -159,7 +159,7 @@ def fit_estimator(
 
 
 def beyond(surrogate: Surrogate, posterior: Posterior, *, noisy: bool) -> tuple[Array, Array]:
-    """Probabilities of lying below and above the band: of the median, or (noisy) of one new training."""
+    """Probabilities below and above the band: of the median, or (noisy) of one new training."""
     band = surrogate.band
     sides = []
     for edge, sign in ((band.low, 1.0), (band.high, -1.0)):
@@ -172,5 +172,5 @@ def beyond(surrogate: Surrogate, posterior: Posterior, *, noisy: bool) -> tuple[
 
 
 def _z(difference: Array, sd: Array) -> Array:
-    """A difference in standard deviations, finite where the latter are 0."""
+    """A difference over a standard deviation, finite if the latter is 0."""
     return np.asarray(difference / np.maximum(sd, 1e-12))

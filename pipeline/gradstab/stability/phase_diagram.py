@@ -1,4 +1,4 @@
-"""What is believed over a whole space, or over a plane through it.
+"""Probabilities over the whole space, or over a plane through it.
 
 Axes: M cells, D axes of the space, E pairs of neighbours, X and Y steps of a plane.
 """
@@ -26,7 +26,7 @@ _NEIGHBOURS_AN_AXIS = 4
 class Cloud:
     """Cells of equal volume over the whole space: scrambled Sobol points.
 
-    Any first 2^k cells are a cloud of their own.
+    The first 2^k cells are themselves a cloud, for every k.
     """
 
     coordinates: Coordinates
@@ -39,12 +39,12 @@ class Cloud:
 
     @property
     def numeric(self) -> Array:
-        """Coordinates on the numeric axes alone, not snapped: the cells of an integer lie side by side."""
+        """Coordinates on the numeric axes, not snapped, so that the cells of an integer lie side by side."""
         return self.unit_MD[:, ~self.coordinates.choice_D]
 
     @property
     def resolution(self) -> float:
-        """Distance of cells in unit coordinates: what is smaller is not seen."""
+        """Distance of neighbouring cells in unit coordinates; smaller details are not seen."""
         num_numeric = int((~self.coordinates.choice_D).sum())
         cells_a_choice = len(self.unit_MD) / len(np.unique(self.choice))
         return float(cells_a_choice ** (-1 / num_numeric)) if num_numeric else 1.0
@@ -64,11 +64,11 @@ def cloud(coordinates: Coordinates, log2_size: int = 12, seed: int = 0) -> Cloud
 
 
 def nearest_pairs(numeric_KD: Array) -> NDArray[np.int64]:
-    """Pairs of each point with its nearest others: four an axis, so that no direction is left out."""
+    """Pairs of each point with its nearest neighbours: four per axis, so that no direction is left out."""
     count, num_axes = numeric_KD.shape
     if num_axes == 0:  # all of them are one point
         return np.stack([np.arange(count - 1), np.arange(1, count)], axis=1)
-    if num_axes == 1:  # the nearest few may all lie on one side: the next on either is a neighbour
+    if num_axes == 1:  # the nearest few may all lie on one side, so the next point on each side is a neighbour too
         order_K = np.argsort(numeric_KD[:, 0], kind="stable")
         return np.stack([order_K[:-1], order_K[1:]], axis=1)
     most = min(count, 1 + max(_LEAST_NEIGHBOURS, _NEIGHBOURS_AN_AXIS * num_axes))
@@ -80,7 +80,7 @@ def nearest_pairs(numeric_KD: Array) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Plane:
-    """Cells of a lattice over two numeric axes, the others held at values.
+    """Cells of a lattice over two numeric axes; the other axes have fixed values.
 
     Attributes:
         x, y: names of the axes.
@@ -114,11 +114,11 @@ def plane(
     for name in (x, y):
         if name not in axes or axes[name].is_choice:
             numeric = [name for name, axis in axes.items() if not axis.is_choice]
-            raise UsageError(f"a plane must lie over two of the numeric axes {', '.join(numeric)}, got {name!r}")
+            raise UsageError(f"a plane needs two numeric axes ({', '.join(numeric)}), got {name!r}")
     others = [name for name in axes if name not in (x, y)]
     if x == y or set(held) != set(others):
         wanted, given = (", ".join(names) or "nothing" for names in (others, held))
-        raise UsageError(f"a plane over {x} and {y} must hold {wanted}, got {given}")
+        raise UsageError(f"a plane over {x} and {y} needs fixed values of {wanted}, got {given}")
     unit_X, unit_Y = ((np.arange(count) + 0.5) / count for count in (num_x, num_y))
     unit_MD = np.tile(coordinates.with_axis(np.zeros(coordinates.num_axes), held), (num_x * num_y, 1))
     unit_MD[:, coordinates.names.index(x)] = np.tile(unit_X, num_y)
@@ -128,12 +128,12 @@ def plane(
 
 @dataclass(frozen=True)
 class PhaseDiagram:
-    """The probabilities of every cell: of the median over seeds, and (p_next alone) of one new training.
+    """The probabilities of every cell: of the median over seeds, and (only p_next) of one new training.
 
     Attributes:
         cells: the cells, of the whole space or of a plane.
         probabilities: those of each cell, shape (M,).
-        num_trials: measured trials they follow from.
+        num_trials: measured trials behind them.
     """
 
     cells: Cloud | Plane
@@ -162,8 +162,8 @@ class PhaseDiagram:
 
 
 def phase_diagram(estimator: Estimator, cells: Cloud | Plane) -> PhaseDiagram:
-    """What an estimator says of cells."""
+    """The phase diagram of an estimator over cells."""
     return PhaseDiagram(cells, estimator.probabilities(cells.unit_MD), estimator.num_trials)
 
 
-LEVELS = (0.05, 0.5, 0.95)  # the middle one is the boundary, the others bound it with probability .9
+LEVELS = (0.05, 0.5, 0.95)  # the middle level is the boundary; the outer two enclose it with probability .9

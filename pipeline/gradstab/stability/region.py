@@ -1,4 +1,4 @@
-"""Stability regions: the connected parts of {p_region >= level}, how large they are and how sure that is.
+"""Stability regions: the connected parts of {p_region >= level}, their volumes and how certain these are.
 
 Volumes are fractions of the search space, in the coordinates that are searched. Axes: M cells, K cells of a part,
 D axes of the space, E pairs of cells, S draws.
@@ -26,17 +26,17 @@ SAFE = 0.95  # p_next of the safe core
 _INTERVAL = (0.05, 0.95)
 _CERTAIN = 1e-4  # cells this near to 0 or 1 are not drawn
 _WIDENING = (
-    1.25  # of intervals: what fitted hyper-parameters and a model that is not the truth hide (on planted regions)
+    1.25  # widens intervals, because fitted hyper-parameters and an inexact model hide uncertainty (planted regions)
 )
-_UNSEEN = 1 / 24  # variance of a volume by a cell at the boundary, in cells (on planted regions in 2 to 4 dimensions)
+_UNSEEN = 1 / 24  # variance of a volume per boundary cell, in cells (measured on planted regions in 2 to 4 dimensions)
 _MOST_DRAWN = 1500  # the cost of joint draws grows with the cube
-_STEPS_OUTWARD, _REACH = 16, 2.0  # points looked at beyond the outermost cell, over so many distances of cells
-_STEPS_BETWEEN = 7  # points looked at between two cells that may belong together
+_STEPS_OUTWARD, _REACH = 16, 2.0  # points beyond the outermost cell, and over how many cell distances they reach
+_STEPS_BETWEEN = 7  # points between two cells that may belong together
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A fraction of the space: that of {p_region >= 1/2}, and the interval that holds the truth with probability .9."""
+    """The fraction of the space with p_region >= 1/2, and an interval that holds the truth with probability .9."""
 
     estimate: float
     low: float
@@ -45,7 +45,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Extent:
-    """Least and greatest value of an axis in a region; an end is open where the region reaches that of the search."""
+    """Least and greatest value of an axis in a region. An end is open if the region reaches the end of the search."""
 
     low: Value
     high: Value
@@ -61,7 +61,7 @@ class Region:
         cell_K: its cells.
         choices: value of every choice axis: regions of different choices are never connected.
         volume: of the true region around it, with a 90 % interval from joint posterior draws.
-        core_volume: fraction of the search space where p_next > .95 in it.
+        core_volume: fraction of the search space that lies in it and has p_next > .95.
         extent: by numeric axis, to the resolution.
     """
 
@@ -77,10 +77,10 @@ class Regions:
     """All regions of a phase diagram, the largest first.
 
     Attributes:
-        volume: of {every median in band} over the whole space, parts that have no region of their own included.
+        volume: fraction of the whole space with every median in band, small parts without a region included.
         core_M: the safe core, {p_next > .95}.
         misclassified_volume: expected fraction of the space on the wrong side of p_region = 1/2.
-        resolution: distance of cells in unit coordinates: parts, gaps and ends are known to that.
+        resolution: distance of cells in unit coordinates; parts, gaps and ends are known to that accuracy.
         num_trials: measured trials behind it.
     """
 
@@ -105,7 +105,7 @@ def find_regions(
     """The regions of a phase diagram over a cloud.
 
     Args:
-        estimator: the one the diagram was made by.
+        estimator: the estimator that made the diagram.
         level: least p_region of a region.
         num_draws: joint posterior draws behind the volume intervals.
 
@@ -114,7 +114,7 @@ def find_regions(
     """
     cells = diagram.cells
     if not isinstance(cells, Cloud):
-        raise UsageError("regions must be sought in a diagram of the whole space, got one of a plane")
+        raise UsageError("regions need a diagram of the whole space, got one of a plane")
     if not 0 < level < 1:
         raise UsageError(f"level of a region must lie within (0, 1), got {level}")
     part_M = _parts(estimator, cells, diagram.p_region >= level, level)
@@ -141,7 +141,7 @@ def _parts(estimator: Estimator, cells: Cloud, inside_M: NDArray[np.bool_], leve
     pair_E2 = cells.neighbours()
     pair_E2 = pair_E2[inside_M[pair_E2].all(axis=1)]
     part_M = _components(pair_E2, inside_M)
-    # a band narrower than the distance of cells falls into specks: those joined by a line inside belong together
+    # a region narrower than the distance of cells breaks into specks; specks joined by a line inside belong together
     bridge_E2 = _bridges(cells, part_M)
     step_S = np.arange(1, _STEPS_BETWEEN + 1) / (_STEPS_BETWEEN + 1)
     start_ED, end_ED = cells.unit_MD[bridge_E2[:, 0]], cells.unit_MD[bridge_E2[:, 1]]
@@ -160,7 +160,7 @@ def _components(pair_E2: NDArray[np.int64], inside_M: NDArray[np.bool_]) -> NDAr
 
 
 def _bridges(cells: Cloud, part_M: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Pairs of near cells of different parts, the nearest for each two parts."""
+    """Pairs of near cells in different parts; the nearest pair for each two parts."""
     nearest: dict[tuple[int, int], tuple[float, int, int]] = {}
     for number in np.unique(cells.choice):
         member_K = np.flatnonzero((cells.choice == number) & (part_M >= 0))
@@ -189,8 +189,8 @@ def _owners(cells: Cloud, part_M: NDArray[np.int64]) -> NDArray[np.int64]:
 class _Volumes:
     """Volumes with their intervals, from joint draws of the true region over a cloud.
 
-    The estimate is the volume of {p_region >= 1/2}: the expectation of p_region is too low where a response is flat
-    inside its band and steep outside, as R is. Draws say how far off it may be; what the cloud cannot see is added.
+    The estimate is the volume of {p_region >= 1/2}. (The expectation of p_region is too low if a response is flat
+    inside its band and steep outside, as R is.) The draws give its error; the resolution of the cloud is added.
     """
 
     def __init__(self, estimator: Estimator, diagram: PhaseDiagram, num_draws: int, rng: np.random.Generator) -> None:
@@ -241,7 +241,7 @@ def _region(
 
 
 def _extents(estimator: Estimator, cells: Cloud, unit_KD: Array, level: float) -> dict[str, Extent]:
-    """How far a part reaches along each numeric axis: to its outermost cell, and on from there while p stays high."""
+    """How far a part reaches along each numeric axis: to its outermost cell, and farther while p stays high."""
     coordinates = cells.coordinates
     columns = np.flatnonzero(~coordinates.choice_D).tolist()
     lines: list[Array] = []

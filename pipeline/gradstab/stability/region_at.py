@@ -1,4 +1,4 @@
-"""What is known of the stability region at a point: spans of the open axes, the nearest cliff, the nearest trials.
+"""The stability region at a point: spans of the open axes, the nearest cliff, the nearest trials.
 
 Axes: N trials, M cells, K directions, T steps of a ray, D axes of the space.
 """
@@ -30,8 +30,8 @@ class Cliff:
     """The nearest place where the median leaves the region.
 
     Attributes:
-        distance: in search coordinates: 1 is the whole range of an axis.
-        point: the first point seen beyond.
+        distance: in search coordinates, where 1 is the whole range of an axis.
+        point: the first point seen outside.
         side: what happens there ("exploding", "diverged", ...).
     """
 
@@ -46,13 +46,13 @@ class RegionAt:
 
     Attributes:
         at: the axes that were given.
-        point: the point spoken of: where the open axes are not given, the one farthest inside the region.
+        point: the point that the answer is about. Axes that were not given get the values farthest inside the region.
         p_next: one new training at `point` is stable.
         p_region: the median over seeds at `point` is.
         safe_share: fraction of the open axes' space in which p_next > .95.
-        lines: spans of each open numeric axis for each value of the open choices, the others held at `point`.
-        cliff: the nearest one from `point`, along the numeric axes, given ones included; None if none was seen.
-        nearest: the nearest measured trials: their index among those given, and their distance in search coordinates.
+        lines: spans of each open numeric axis, for each value of the open choices; other axes as in `point`.
+        cliff: the cliff nearest to `point` along all numeric axes, also given ones; None if none was seen.
+        nearest: the nearest measured trials: index among those given, and distance in search coordinates.
     """
 
     at: dict[str, Value]
@@ -69,12 +69,12 @@ class RegionAt:
 def region_at(
     estimator: Estimator, at: Mapping[str, Value], points: Sequence[Point], fixed: Mapping[str, object]
 ) -> RegionAt:
-    """What an estimator says where some axes have given values.
+    """The answer of an estimator where some axes have given values.
 
     Args:
-        at: values by axis; a field that the study fixed may be named with its value.
+        at: values by axis; a field that the study fixed may be given with its fixed value.
         points: the measured trials' points.
-        fixed: what the study fixed, by field.
+        fixed: values that the study fixed, by field.
 
     Raises:
         UsageError: a value lies outside what was searched, or a name is no axis of the study.
@@ -110,16 +110,16 @@ def region_at(
 
 
 def _given(space: SearchSpace, at: Mapping[str, Value], fixed: Mapping[str, object]) -> dict[str, Value]:
-    """The values of axes among those asked for, each within what was searched."""
+    """The given values of axes, each checked to lie within what was searched."""
     given: dict[str, Value] = {}
     for name, value in at.items():
         if name in space.axes:
             given[name] = _within(name, space.axes[name], value)
         elif name not in fixed:
-            raise UsageError(f"a point must be given on the axes {', '.join(space.names())}, got {name!r}")
+            raise UsageError(f"the study has no axis {name!r}; its axes are {', '.join(space.names())}")
         elif fixed[name] != value:
             raise UsageError(
-                f"{name} = {value} lies outside what was searched: the study fixed {name} = {fixed[name]}, "
+                f"{name} = {value} was not tried: the study fixed {name} = {fixed[name]} "
                 "and says nothing of other values"
             )
     return given
@@ -143,12 +143,12 @@ def _within(name: str, axis: AnyAxis, value: Value) -> Value:
         raise UsageError(f"{name} must be a whole number, got {value:g}")
     raise UsageError(
         f"{name} = {value:g} lies outside what was searched, {axis.low:g} to {axis.high:g}: "
-        "the study says nothing of it"
+        "the study says nothing about it"
     )
 
 
 def _deepest(coordinates: Coordinates, cell_MD: Array, p_M: Array) -> int:
-    """The cell farthest from those that are less safe, among the safe ones; the safest where none is."""
+    """The safe cell that is farthest from unsafe cells; the safest cell if none is safe."""
     safe_M = p_M > SAFE
     if not safe_M.any():
         return int(np.argmax(p_M))
@@ -159,7 +159,7 @@ def _deepest(coordinates: Coordinates, cell_MD: Array, p_M: Array) -> int:
         safe_K = np.flatnonzero(safe_M & (choice_M == number))
         unsafe_K = np.flatnonzero(~safe_M & (choice_M == number))
         wall_K = _squared(cell_MD[safe_K][:, numeric_D], cell_MD[unsafe_K][:, numeric_D]).min(axis=1, initial=np.inf)
-        # the walls of the search are no cliffs: only what lies beyond the region counts
+        # the ends of the search are no cliffs: only the end of the region counts
         depth_M[safe_K] = np.minimum(wall_K, 4.0) + 1e-3 * p_M[safe_K]
     return int(np.argmax(depth_M))
 
@@ -184,7 +184,7 @@ def _nearest_cliff(estimator: Estimator, unit_D: Array) -> Cliff | None:
     within_KT = ((ray_KTD >= 0) & (ray_KTD <= 1)).all(axis=2)
     unit_PD = coordinates.snapped(ray_KTD[within_KT])
     found = estimator.probabilities(unit_PD)
-    # where an integer or the step falls, not where the ray was looked at
+    # distances to the snapped points, not to the points of the ray
     distance_P = np.linalg.norm(unit_PD - unit_D, axis=1)
     beyond = np.flatnonzero(found.p_region < 0.5)
     if len(beyond) == 0:

@@ -1,4 +1,4 @@
-"""Spans: the intervals of one axis that are stable while the others are held, along lines through a space.
+"""Spans: the stable intervals of one axis while the other axes are fixed, along lines through a space.
 
 Axes: Q lines, T steps of a line, D axes of the space.
 """
@@ -28,8 +28,8 @@ class Span:
     Attributes:
         low, high: its ends.
         low_open, high_open: whether it reaches the end of what was searched.
-        low_between, high_between: where p_region passes .05 and .95 around the end; None for an end that is open, and
-            on the side where it never gets so far.
+        low_between, high_between: where p_region passes .05 and .95 around the end; None if the end is open, or if
+            p_region never reaches that level on that side.
         p_low, p_middle, p_high: p_next at the ends and in the middle (of the axis as it is searched).
     """
 
@@ -47,13 +47,13 @@ class Span:
 
 @dataclass(frozen=True)
 class Line:
-    """What is known along one axis while the others are held.
+    """The spans along one axis while the other axes are fixed.
 
     Attributes:
-        held: value of every other axis.
+        held: fixed value of every other axis.
         region: spans where the median over seeds is stable, p_region >= 1/2.
-        safe: spans where one new training is, p_next > .95.
-        best: value at which one new training is most likely to be stable, and p_best, how likely.
+        safe: spans where one new training is stable, p_next > .95.
+        best, p_best: the value at which one new training is most likely to be stable, and that probability.
     """
 
     axis: str
@@ -65,7 +65,7 @@ class Line:
 
 
 def lines(estimator: Estimator, axis: str, held: Sequence[Point]) -> list[Line]:
-    """The lines along a numeric axis through points, which give every other axis.
+    """The lines along a numeric axis through points, which give the values of the other axes.
 
     Raises:
         UsageError: no such numeric axis, or a point does not give every other axis within the space.
@@ -73,7 +73,7 @@ def lines(estimator: Estimator, axis: str, held: Sequence[Point]) -> list[Line]:
     coordinates = estimator.coordinates
     if axis not in coordinates.names or coordinates.space.axes[axis].is_choice:
         numeric = list(coordinates.space.numeric())
-        raise UsageError(f"a line must lie along a numeric axis ({', '.join(numeric) or 'there is none'}), got {axis}")
+        raise UsageError(f"a line needs a numeric axis ({', '.join(numeric) or 'the space has none'}), got {axis}")
     column = coordinates.names.index(axis)
     step_T = np.linspace(0, 1, STEPS)
     anywhere = coordinates.axis_value(axis, 0.5)
@@ -97,7 +97,7 @@ def lines(estimator: Estimator, axis: str, held: Sequence[Point]) -> list[Line]:
 
 
 def _middle_of_best(p_T: Array) -> int:
-    """The middle of the longest run of steps that are as good as the best."""
+    """The middle of the longest run of steps that equal the best."""
     start, end = max(_steps(p_T >= p_T.max() - 1e-3), key=lambda run: run[1] - run[0])
     return (start + end) // 2
 
@@ -120,7 +120,7 @@ def _runs(p_T: Array, level: float) -> list[tuple[float, float]]:
 
 
 def _share(inside: float, outside: float, level: float) -> float:
-    """How far from a step inside towards the next one outside a level is passed."""
+    """Where between a step inside and the next one outside a level is passed, as a fraction."""
     return float((inside - level) / (inside - outside))
 
 
@@ -158,7 +158,7 @@ def _span(
 
 
 def _passed(p_T: Array, start: float, towards: int, level: float) -> float | None:
-    """The first place from a step on, in one direction, at which p has passed a level; None if it never does."""
+    """The first place from a step on, in one direction, where p passes a level; None if it never does."""
     begin = int(np.floor(start)) + (1 if towards > 0 else 0)
     rising = level > LEVELS[1]
     before_at, before = start, LEVELS[1]

@@ -47,7 +47,7 @@ class Teacher(BaseModel):
 
 
 class Npz(BaseModel):
-    """A person's own data: an npz file with X (rows first; further axes are flattened) and y (one label a row)."""
+    """The user's own data: an npz file with X (rows first; further axes are flattened) and y (one label per row)."""
 
     model_config = _CONFIG
 
@@ -62,7 +62,7 @@ class Npz(BaseModel):
     ] = None
 
     def with_data_hash(self) -> Npz:
-        """This data with its file's hash and size: the content makes the study, wherever the file lies.
+        """A copy with the file's hash and size, so that the content identifies the data, wherever the file lies.
 
         Raises:
             DataError: the file cannot be read, or it has another hash than the one that was given.
@@ -79,7 +79,7 @@ class Npz(BaseModel):
         return self.model_copy(update={"sha256": found, "known_shape": known})
 
     def shape(self) -> DataShape:
-        """Size from the headers, and the labels alone; X is not read. Of a file that is gone: as it was known.
+        """The size, from the file's headers and the labels, without reading X; the recorded size if the file is gone.
 
         Raises:
             DataError: there is no such file, it holds no X and y, or their shapes do not fit each other.

@@ -1,4 +1,4 @@
-"""What can be wrong with a study, in sentences: what must hold and what came."""
+"""The faults of a study as sentences: what must hold and what came."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sentences(error: ValidationError, section: str) -> list[str]:
 
 
 def cross_faults(sound: Mapping[str, Any]) -> list[str]:
-    """Faults between sections, from those sections that are sound by themselves."""
+    """Faults between sections, found in the sections that are sound by themselves."""
     faults = list(_secrets(sound))
     space: SearchSpace | None = sound.get("space")
     recipe: Recipe | None = sound.get("recipe")
@@ -44,7 +44,7 @@ def cross_faults(sound: Mapping[str, Any]) -> list[str]:
 
 
 def _secrets(sound: Mapping[str, Any]) -> Iterator[str]:
-    """A study is copied, shipped and shown: no place for a password."""
+    """A study is copied, shipped and shown, so it must hold no password."""
     tracking = sound.get("tracking")
     urls = {
         "storage": (sound.get("storage"), "OPTUNA_STORAGE"),
@@ -57,7 +57,7 @@ def _secrets(sound: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return a kind
-    # the discriminator's tag stands in pydantic's location; a reader knows only the field
+    # pydantic's location holds the discriminator's tag; users know only the field
     where = ".".join([section, *(plain(part) for part in details["loc"] if part not in _TAGS)])
     given, context = details["input"], details.get("ctx", {})
     match details["type"]:
@@ -84,26 +84,26 @@ def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return 
 
 
 def plain(key: object) -> str:
-    """A key as it is, or quoted and shortened where it would break the sentence."""
+    """A key as it is, or quoted and shortened if it would break the sentence."""
     word = str(key)
     return word if isinstance(key, int) or (word.isidentifier() and len(word) <= 60) else short(key)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint at the known name that looks most like an unknown one, or nothing."""
+    """A hint at the known name that is most like an unknown one, or nothing."""
     matches = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
 def short(value: object) -> str:
-    """What came, as a sentence may quote it: not long, and without passwords."""
+    """A value as a sentence may quote it: short and without passwords."""
     text = without_passwords(repr(value))
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _axis_faults(name: str, axis: AnyAxis) -> Iterator[str]:
     if name == "seed":
-        yield "space.seed must go: a seed is no axis; set replicates to train each point several times"
+        yield "space.seed: a seed is no axis; remove it and set replicates to train each point several times"
         return
     if name not in Recipe.model_fields:
         yield f"space.{plain(name)} must name a recipe field, got an unknown one{nearest(name, Recipe.model_fields)}"
@@ -123,7 +123,7 @@ def _axis_faults(name: str, axis: AnyAxis) -> Iterator[str]:
 
 
 def _leaf_types(annotation: object) -> set[object]:
-    """The plain types in an annotation, unions and metadata taken apart."""
+    """The plain types in an annotation, without unions and metadata."""
     parts = get_args(annotation)
     return {annotation} if not parts else set().union(*(_leaf_types(part) for part in parts))
 
@@ -153,7 +153,7 @@ def _conflicts(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
 
 
 def _scale_faults(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
-    """Whether the relative scale has a critical value to refer to is theory's to say (theory/relative_scale.py)."""
+    """Theory checks later that there is a critical value to refer to (theory/relative_scale.py)."""
     names = set(space.names())
     relative = "relative_init_scale" in names or recipe.relative_init_scale is not None
     if not relative:

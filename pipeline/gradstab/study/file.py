@@ -1,4 +1,4 @@
-"""Reading a study from a file: Python that defines ``STUDY``, or YAML of the same schema; with overrides."""
+"""Reads a study from a file, with overrides: Python that defines ``STUDY``, or YAML with the same fields."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ MAX_BYTES = 2**20
 
 
 def find_study_file(given: str) -> Path:
-    """The study file that a path means, with or without its suffix.
+    """The study file of a path that is given with or without its suffix.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such file.
     """
     path = Path(given)
     candidates = [path, *(path.with_name(path.name + suffix) for suffix in SUFFIXES)]
@@ -41,7 +41,7 @@ def find_study_file(given: str) -> Path:
 
 
 def load_study_file(path: Path, overrides: Sequence[str] = (), **replaced: object) -> Study:
-    """The study of a file, `overrides` (`recipe.width=256`) and `replaced` (whole top-level fields) put in place.
+    """The study of a file, changed by `overrides` (`recipe.width=256`) and `replaced` (whole top-level fields).
 
     Raises:
         StudyError: with every fault of the study, under the file's name.
@@ -57,7 +57,7 @@ def load_study_file(path: Path, overrides: Sequence[str] = (), **replaced: objec
 
 
 def changed(tree: object, overrides: Sequence[str], source: str, **replaced: object) -> Study:
-    """The study of a tree of plain values, with overrides put in place; `None` replaces nothing.
+    """The study of a tree of plain values, changed by overrides; `None` replaces nothing.
 
     Raises:
         StudyError: with every fault, under the name of its source.
@@ -75,7 +75,7 @@ def changed(tree: object, overrides: Sequence[str], source: str, **replaced: obj
 
 
 def _anchored(tree: object, folder: Path) -> object:
-    """The tree with relative paths (data, storage, tracking) taken from the study's folder, wherever it is called."""
+    """A copy with relative paths (data, storage, tracking) made absolute from the study's folder."""
     if not isinstance(tree, Mapping):
         return tree
     placed = dict(tree)
@@ -100,7 +100,7 @@ def _load_yaml(path: Path) -> object:
 def _load_python(path: Path) -> Study:
     _read(path)
     try:
-        # a relative path in a study is meant from where the study lies; what it prints is no data
+        # relative paths in a study start at its folder; what it prints does not belong on stdout
         with (
             contextlib.chdir(path.parent),
             _siblings_importable(path.parent),
@@ -126,7 +126,7 @@ def _load_python(path: Path) -> Study:
 
 @contextlib.contextmanager
 def _siblings_importable(folder: Path) -> Iterator[None]:
-    """A study may import what lies beside it, which stands in for no installed package and for no other study's."""
+    """Let a study import files beside it, without hiding installed packages or the files of another study."""
     known, entry, found = set(sys.modules), str(folder), list[str]()
     sys.path.append(entry)
     importlib.invalidate_caches()

@@ -1,4 +1,4 @@
-"""YAML as plain values only, small ones: no Python objects, no references that unfold into millions, no towers."""
+"""Reads YAML as small plain values: no Python objects, no aliases that expand into millions, no deep nesting."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from gradstab.system.storage_url import without_passwords
 
 MAX_VALUES = 20_000
 MAX_DEPTH = 32
-_TOO_DEEP = f"it must be YAML nested at most {MAX_DEPTH} deep, got more"
+_TOO_DEEP = f"the YAML is nested more than {MAX_DEPTH} levels deep"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 as PyYAML reads it safely, but 1e-3 is a number and a key given twice is a fault."""
+    """PyYAML's safe loader, but 1e-3 is a number and a repeated key is an error."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse towers while they are read: PyYAML's own time grows with the square of their height."""
+        """Refuse deep nesting while reading: PyYAML's time grows with the square of the depth."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise UsageError(_TOO_DEEP)
@@ -36,7 +36,7 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, str | int | float | bool) and key in seen:
-                raise UsageError(f"a key must stand once in a mapping, got {_shown(key)} again ({_at(key_node)})")
+                raise UsageError(f"the key {_shown(key)} stands twice in a mapping ({_at(key_node)})")
             if not isinstance(key, str):
                 raise UsageError(f"keys must be words, got {_shown(key)} ({_at(key_node)}): quote it")
             seen.add(key)
@@ -52,7 +52,7 @@ def load_yaml(text: str) -> object:
     """The values of a YAML document.
 
     Raises:
-        UsageError: it is no YAML, or holds more than plain values; in one sentence without the document's name.
+        UsageError: it is no YAML, or holds more than plain values. The sentence does not name the document.
     """
     try:
         loader = _Loader(text)
@@ -65,16 +65,16 @@ def load_yaml(text: str) -> object:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise UsageError(f"it must be YAML, but: {_line(error)}") from None
+        raise UsageError(f"it is no valid YAML: {_line(error)}. Check the indentation") from None
     except RecursionError:
         raise UsageError(_TOO_DEEP) from None
     except (ValueError, OverflowError, TypeError, AttributeError, KeyError, IndexError) as error:
         # PyYAML's own constructors raise these on a scalar that only looks like its type
-        raise UsageError(f"it must be YAML of plain values, but: {_line(error)}") from None
+        raise UsageError(f"a value in the YAML cannot be read: {_line(error)}") from None
 
 
 def _count(node: yaml.Node, depth: int, counted: dict[int, int]) -> int:
-    """Values in a node, references unfolded; each node is counted once, so that this itself stays small."""
+    """Number of values in a node with aliases expanded. Each node is counted once, so that counting stays cheap."""
     if depth > MAX_DEPTH:
         raise UsageError(_TOO_DEEP)
     if id(node) in counted:
@@ -89,7 +89,7 @@ def _count(node: yaml.Node, depth: int, counted: dict[int, int]) -> int:
     for part in parts:
         total += _count(part, depth + 1, counted)
     if total > MAX_VALUES:
-        raise UsageError(f"it must be YAML of at most {MAX_VALUES} values, got more once references are unfolded")
+        raise UsageError(f"the YAML has more than {MAX_VALUES} values once its aliases are expanded")
     counted[id(node)] = total
     return total
 
@@ -103,7 +103,7 @@ def _at(node: yaml.Node) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """What is wrong and in which line, without the line itself: there may be a password in it."""
+    """What is wrong and in which line, without the text of the line: it may hold a password."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         words = ", ".join(part for part in (error.context, error.problem) if part)
         text = f"{words} (line {error.problem_mark.line + 1})"

@@ -1,8 +1,8 @@
 """How a study's points are chosen: a declaration, checked against the space, without any search library.
 
-An enumerated design is a function of the trial's number alone, so that a larger budget keeps the prefix and a
-resumed study is exact; the adaptive samplers look at what was told so far: TPE, GP and CMA-ES at the
-margins, the boundary sampler at the responses.
+A design is a function of the trial's number alone, so that a larger budget keeps the first points and a resumed study
+is exact. The adaptive samplers look at results: TPE, GP and CMA-ES at the margins, the boundary sampler at the
+responses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gradstab.study.space import Choice, SearchSpace
 
-BATCH = 16  # trials that an adaptive sampler is asked for at a time; it learns between them
+BATCH = 16  # trials that an adaptive sampler proposes at a time; it learns between batches
 MAX_GRID_POINTS = 1_000_000  # the shuffled order of a grid is held in memory
 
 
@@ -25,11 +25,11 @@ class _Sampler(BaseModel):
     is_design: ClassVar[bool] = True
 
     def ask_batch_size(self) -> int:
-        """Trials for one slot that are asked for together, where earlier results decide on later points."""
+        """Trials that are asked for together for one slot, if earlier results decide on later points."""
         return BATCH
 
     def faults(self, space: SearchSpace, budget_trials: int, replicates: int) -> list[str]:  # noqa: ARG002
-        """What keeps this sampler from proposing `budget_trials` trials of the space, one sentence each."""
+        """The reasons why this sampler cannot propose `budget_trials` trials of the space, one sentence each."""
         return []
 
 
@@ -48,7 +48,7 @@ class SobolSpec(_Sampler):
 class GridSpec(_Sampler):
     """Every combination of evenly spaced levels, visited in an order shuffled by the study's seed.
 
-    Shuffled, so that a budget smaller than the grid is a fair sample of it and not one corner.
+    The order is shuffled so that a budget smaller than the grid is a fair sample of it and not one corner.
 
     Args:
         levels: number of levels of an axis, by its name; a choice axis always takes all its choices.
@@ -123,10 +123,10 @@ class CmaEsSpec(_Sampler):
 
 
 class BoundarySpec(_Sampler):
-    """Near the edges of every response's band, where a trial tells most about the stability region.
+    """Points near the edges of every response's band, where a trial says most about the stability region.
 
     Args:
-        batch: trials asked for at a time, for one slot: fewer learn more from each, more train faster together.
+        batch: trials asked for at a time for one slot. A small batch learns more per trial, a large one trains faster.
     """
 
     type: Literal["boundary"] = "boundary"

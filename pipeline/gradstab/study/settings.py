@@ -1,4 +1,6 @@
-"""Where things go, and who said so: flag, environment, mlflow.env, study file, default, in that order."""
+"""Where results, storage and tracking are, and where each setting came from.
+
+The order is: flag, environment, mlflow.env, study file, default."""
 
 from __future__ import annotations
 
@@ -24,10 +26,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Settings:
-    """The four places a run depends on; each knows its origin.
+    """The four places that a run depends on, each with its origin.
 
     Attributes:
-        results: folder that holds one folder a study.
+        results: folder that holds one folder per study.
         tracking: MLflow tracking URI.
         storage: Optuna storage: ``journal:PATH``, ``sqlite:///PATH`` or ``postgresql://...``.
         ray_address: Ray cluster, or None for Ray in this process.
@@ -44,7 +46,7 @@ class Settings:
         return Path(self.results.value or ".")
 
     def shown(self) -> dict[str, str]:
-        """Each setting with its origin, passwords hidden, for people."""
+        """Each setting with its origin, passwords hidden, for display."""
         named = {"results": self.results, "tracking": self.tracking, "storage": self.storage, "ray": self.ray_address}
         return {
             name: f"{without_password(setting.value or 'in this process')} ({setting.origin})"
@@ -53,7 +55,7 @@ class Settings:
 
 
 def results_setting(flag: str | None) -> Setting:
-    """The results folder, absolute: it must not depend on where the command was called."""
+    """The results folder as an absolute path: it must not depend on the current folder."""
     if flag is not None:
         return Setting(str(Path(flag).resolve()), "--results")
     if os.environ.get("GRADSTAB_RESULTS"):
