@@ -210,5 +210,5 @@ def test_the_volume_is_that_of_what_was_told_and_falls_with_it():
 
 
 def test_a_boundary_of_nothing_is_refused_in_words():
-    with pytest.raises(UsageError, match="at least one response's band"):
+    with pytest.raises(UsageError, match="at least one response with a band"):
         search_of(MIXED, bands=())

@@ -70,10 +70,10 @@ def test_override_faults_are_the_study_s_faults(tmp_path):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("name: [", "must be YAML"),
+        ("name: [", "no valid YAML"),
         ("- a\n- b", "a study must be a mapping of fields, got list"),
         ("", "a study must be a mapping of fields, got NoneType"),
-        ("!!python/object/apply:os.system ['true']", "must be YAML"),
+        ("!!python/object/apply:os.system ['true']", "no valid YAML"),
         ("name: a\nname: b", "the key 'name' stands twice in a mapping (line 2)"),
         ("1: a", "keys must be words, got 1 (line 1)"),
         ("{? [a] : b}", "keys must be words"),
