@@ -27,14 +27,14 @@ class Clipping:
         self._active = any(recipe.clip for recipe in recipes)
 
     def keep(self, members: Sequence[int]) -> None:
-        """Go on with these members only."""
+        """Keep only these members."""
         self._threshold_n = self._threshold_n[list(members)]
 
     def __call__(self, layout: FlatLayout, grad: Tensor, norm_n: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Clip: returns (norm after / norm before, the factor still to be applied to the gradient or None).
+        """Clip; returns norm after / norm before, and the factor still to be applied to the gradient (or None).
 
-        Clipping by norm leaves the gradient as it is and hands the factor on, so that an optimizer can fold it into
-        its own pass; clipping by value changes the gradient in place.
+        Clipping by norm leaves the gradient as it is and returns the factor, so that the optimizer can apply it in its
+        own pass. Clipping by value changes the gradient in place.
         """
         if not self._active:
             return torch.ones_like(norm_n), None

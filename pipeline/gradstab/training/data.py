@@ -31,7 +31,7 @@ class Dataset:
     Attributes:
         x_ND: float32; every row has mean square 1.
         y_N: class of each row, 0..num_classes-1.
-        num_classes: how many classes there are.
+        num_classes: number of classes.
         reference_loss: entropy of the labels in nats, the loss of the best constant predictor.
         order_N: the rows in an order drawn from the study's seed; probes read its first rows.
         accuracy_rows: up to 512 rows on which accuracy is read.
@@ -149,12 +149,12 @@ class BatchOrder:
         return self._drawn_nR[:, start:end]
 
     def keep(self, members: Sequence[int]) -> None:
-        """Go on with these members only."""
+        """Keep only these members."""
         self._rngs = [self._rngs[member] for member in members]
         self._drawn_nR = self._drawn_nR[list(members)]
 
     def _draw(self, missing: int) -> None:
-        """Let go of the rows that were taken, and draw whole epochs until `missing` more are there."""
+        """Drop the rows that were used, and draw whole epochs until `missing` more are there."""
         epochs = -(-missing // self._num_rows)
         fresh_n = [np.concatenate([rng.permutation(self._num_rows) for _ in range(epochs)]) for rng in self._rngs]
         self._drawn_nR = np.concatenate([self._drawn_nR[:, self._taken :], np.stack(fresh_n)], axis=1)

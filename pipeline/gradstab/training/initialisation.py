@@ -23,7 +23,7 @@ _TRUNCATION = 2.0  # in standard deviations of the untruncated normal
 
 
 class Stream(IntEnum):
-    """Independent sources of chance: of a trial's seed the first four, of a study's seed the rest."""
+    """Independent streams of random numbers: the first four of a trial's seed, the rest of a study's seed."""
 
     WEIGHTS = 0
     BIASES = 1
@@ -94,8 +94,7 @@ def _truncated_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> Ar
 def _orthogonal(rng: np.random.Generator, fan_in: int, fan_out: int) -> Array:
     """Haar-distributed with entries of variance 1: W'W = I fan_in where fan_out <= fan_in, else WW' = I fan_out.
 
-    A layer that widens cannot keep all its columns orthogonal: its rows are, and every entry still has the std
-    asked for.
+    If a layer widens, its rows are orthogonal instead of its columns, and every entry still has the requested std.
     """
     tall, thin = max(fan_in, fan_out), min(fan_in, fan_out)
     gaussian = torch.from_numpy(rng.standard_normal((tall, thin), dtype=np.float32)).double()

@@ -56,7 +56,7 @@ class FlatLayout:
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
-        """Where each section begins; one more entry for the end."""
+        """Start of each section, and the end of the last one."""
         starts = [0]
         for section in self.sections:
             starts.append(starts[-1] + section.members * section.size)
@@ -94,7 +94,7 @@ class FlatLayout:
         return {}
 
     def piece_index(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Section and member of every piece; made once a device."""
+        """Section and member of every piece, made once per device."""
         if device not in self._piece_indices:
             sections = [index for index, section in enumerate(self.sections) for _ in range(section.members)]
             members = [member for section in self.sections for member in range(section.members)]
@@ -109,14 +109,14 @@ class FlatLayout:
         return number_n[self.piece_index(number_n.device)[1]]
 
     def by_section(self, number_p: Tensor) -> Tensor:
-        """Numbers of the first pieces as (s, n), s every section; 0 where a member has none, or no number came."""
+        """Numbers of the first pieces as a table (s, n); 0 where a member has no such section, or no number was given."""
         number_sn = number_p.new_zeros(len(self.sections), self.members)
         place_p = self._places(number_p.device)[: len(number_p)]
         number_sn.view(-1).index_copy_(0, place_p, number_p)
         return number_sn
 
     def _places(self, device: torch.device) -> Tensor:
-        """Where each piece stands in a table (s, n); made once a device."""
+        """Place of each piece in a table (s, n), made once per device."""
         if device not in self._place_indices:
             section_p, member_p = self.piece_index(device)
             self._place_indices[device] = section_p * self.members + member_p
@@ -144,7 +144,7 @@ class FlatLayout:
         return FlatLayout(len(members), tuple(section for section in sections if section.members))
 
     def kept(self, flat: Tensor, members: Sequence[int]) -> Tensor:
-        """The buffer of these members only, laid out as `keep` says."""
+        """A copy of the buffer with these members only, in the layout that `keep` returns."""
         pieces = []
         for index, section in enumerate(self.sections):
             present = [m for m in members if m < section.members]
@@ -189,7 +189,7 @@ def scale_by_power_(layout: FlatLayout, flat: Tensor, exponent_sn: Tensor) -> No
     if largest == 0:
         return
     first_p, second_p = halves(exponent_p)
-    # one factor does where it is a normal float32
+    # one factor is enough if it is a normal float32
     for power_p in (first_p * second_p,) if largest <= LARGEST_EXPONENT else (first_p, second_p):
         power_p1 = power_p.to(flat.dtype)[:, None]
         for block, part_pP in zip(layout.blocks, layout.views(flat), strict=True):

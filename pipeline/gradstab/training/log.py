@@ -1,6 +1,6 @@
-"""What a stack's training leaves behind, gathered on the device and cut into trajectories at the end.
+"""The log of a stack's training, gathered on the device and cut into trajectories at the end.
 
-Members are known to the log by the position they had at the start, whoever has been dropped since. Shapes: n member
+The log knows members by their position at the start, also after others were dropped. Shapes: n member
 still in the stack, N member at the start, S step, P probe time, L layer.
 """
 
@@ -41,15 +41,15 @@ class StackLog:
         self._stopped_N = torch.full((members,), _RUNNING, dtype=torch.int64, device=device)
 
     def step(self, loss_n: Tensor, norm_n: Tensor, clip_factor_n: Tensor) -> None:
-        """Note what the next step measured; members whose loss or gradient norm is not finite stop there.
+        """Note the measurements of the next step. Members with a non-finite loss or gradient norm stop there.
 
-        Nothing is looked at until `running_members`, a probe or the end asks: a step costs one append. No gradient
-        that is not finite is clipped: the factor is NaN there.
+        The values are read only when `running_members`, a probe or the end needs them, so a step costs one append. The
+        clip factor of a non-finite gradient is NaN.
         """
         self._noted.append(torch.stack((loss_n, norm_n, clip_factor_n)))
 
     def probe(self, probe: int, layers: LayerValues, loss_n: Tensor, accuracy_n: Tensor | None) -> None:
-        """Write what a probe measured; accuracy is not read at every one."""
+        """Write the measurements of a probe; not every probe reads accuracy."""
         self._catch_up()
         self._write("probe_loss", probe, loss_n)
         if accuracy_n is not None:
@@ -69,19 +69,19 @@ class StackLog:
         self._stop(self._recipes[0].steps, finite_n)
 
     def running_members(self) -> list[int]:
-        """Which of the members still in the stack have not stopped, ascending."""
+        """Members of the stack that have not stopped, ascending."""
         self._catch_up()
         running_n = self._stopped_N[self._position_n] == _RUNNING
         members: list[int] = torch.nonzero(running_n)[:, 0].tolist()
         return members
 
     def keep(self, members: Sequence[int]) -> None:
-        """Go on with these members only."""
+        """Keep only these members."""
         self._catch_up()
         self._position_n = self._position_n[list(members)]
 
     def trajectories(self, reference_loss: float) -> list[Trajectory]:
-        """One trajectory a member, in the order of the start."""
+        """One trajectory per member, in the order of the start."""
         series = {name: values.cpu().numpy() for name, values in self._series.items()}
         stopped_N = self._stopped_N.tolist()
         return [
@@ -125,7 +125,7 @@ class StackLog:
             self._series[name][probe, : len(value_Ln), self._position_n] = value_Ln
 
     def _while_running(self, value: Tensor) -> Tensor:
-        """The values of members that still run; for the rest NaN, of one pattern whatever arithmetic made."""
+        """The values of members that still run, and for the rest NaN with one bit pattern on every machine."""
         running_n = self._stopped_N[self._position_n] == _RUNNING
         return torch.where(running_n & ~torch.isnan(value), value, torch.nan)
 

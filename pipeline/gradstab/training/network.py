@@ -27,17 +27,17 @@ from gradstab.training.probes import LayerValues, Reading
 from gradstab.training.workspace import Arena, Views, Widths
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
-_FORWARD_ROWS = 128  # rows at a time where no layer is kept: more leave the cache
+_FORWARD_ROWS = 128  # rows per pass if no layer is kept: more rows do not fit the cache
 
 
 class Network:
     """The members of one stack: parameters and gradients in flat buffers, and the passes that fill them.
 
     Args:
-        recipes: deepest first; alike in pack key and activation.
-        seeds: one a member.
-        data: what is trained on.
-        device: where.
+        recipes: deepest first, with equal pack keys and activations.
+        seeds: one per member.
+        data: the training data.
+        device: the device of all buffers.
 
     Attributes:
         layout: sections are the weights of each hidden layer, the readout's weights, the biases of each hidden
@@ -57,7 +57,7 @@ class Network:
         self.layout = FlatLayout(len(recipes), sections(layer_counts(self._depths), self._widths))
         self.value = initial_values(self.layout, recipes, seeds, data, self._widths, dtype).to(device)
         self._reading: Reading | None = None
-        self._fast_p: Tensor | None = None  # norms of the gradient's pieces, taken while it was in the cache
+        self._fast_p: Tensor | None = None  # norms of the gradient's pieces, computed while they were in the cache
         self._bind(capacity=padded(max(recipe.batch_size, recipe.probe_samples)))
 
     def loss_and_gradient(self, rows_nB: NDArray[np.int64]) -> Tensor:
@@ -65,7 +65,7 @@ class Network:
         return self._pass(rows_nB, None)
 
     def probe(self, rows_nB: NDArray[np.int64]) -> tuple[Tensor, LayerValues]:
-        """As `loss_and_gradient`, and reads the layer statistics on the way."""
+        """Like `loss_and_gradient`, and also reads the layer statistics."""
         reading = self._begun_reading(rows_nB.shape[1])
         loss_n = self._pass(rows_nB, reading)
         depth = self._depths[0]
@@ -94,14 +94,14 @@ class Network:
         return total_norms(self.layout, self.grad, self._fast_p)
 
     def keep(self, members: Sequence[int]) -> None:
-        """Go on with these members only (ascending)."""
+        """Keep only these members (ascending)."""
         self.value = self.layout.kept(self.value, members)
         self.layout = self.layout.keep(members)
         self._depths = [self._depths[member] for member in members]
         self._bind(self._arena.capacity)
 
     def _bind(self, capacity: int) -> None:
-        """Allocate gradients and buffers for the members that there are."""
+        """Allocate gradients and buffers for the current members."""
         self.layer_counts = layer_counts(self._depths)
         depth_n = torch.tensor(self._depths, device=self.value.device)
         self._present_Ln = torch.arange(self._depths[0], device=self.value.device)[:, None] < depth_n
@@ -115,14 +115,14 @@ class Network:
         self._reading = None
 
     def _begun_reading(self, num_rows: int) -> Reading:
-        """A reading on this many rows, in the memory of the last one where they are as many."""
+        """A reading on this many rows, in the memory of the last one if that had as many."""
         if self._reading is None or self._reading.num_rows != num_rows:
             self._reading = Reading(self.layer_counts, num_rows, self._width, self._phi, self._present_Ln, self.value)
         self._reading.begin()
         return self._reading
 
     def _plan(self, rows: int, *, keeps_layers: bool = True) -> _Plan:
-        """The views of a pass of this many rows, made once."""
+        """The views of a pass over this many rows, made once."""
         key = (rows, keeps_layers)
         if key not in self._plans:
             views = self._arena.views(rows, keeps_layers=keeps_layers)
@@ -171,7 +171,7 @@ class Network:
         return [self.layout.section(flat, first + layer)[:, :size] for layer, (_, size) in enumerate(shapes)]
 
     def _fetch(self, rows: NDArray[np.int64], num_padded: int, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Rows (..., B) of the data and their labels, each batch filled up with zero rows to `num_padded`."""
+        """Rows (..., B) of the data and their labels; each batch is filled up with zero rows to `num_padded`."""
         missing = [(0, 0)] * (rows.ndim - 1) + [(0, num_padded - rows.shape[-1])]
         filled = np.pad(rows, missing, constant_values=len(self._x_NF) - 1) if missing[-1][1] else rows
         index = torch.tensor(filled, device=self.value.device)
@@ -193,7 +193,7 @@ class Network:
         clears_padding = not self._phi.fixes_zero and self._width < self._widths.units
         for index, layer in enumerate(plan.layers):
             torch.bmm(layer.previous if index else x_nBF, layer.weight, out=layer.z)
-            layer.z.add_(layer.bias)  # costs less than the copies of biases that baddbmm would make
+            layer.z.add_(layer.bias)  # cheaper than the copies of biases that baddbmm would make
             self._phi.apply(layer.z, layer.a)
             if clears_padding:
                 layer.padding.zero_()
@@ -241,16 +241,16 @@ class Network:
         self._fast_p = self._norm_p
 
     def _norms_after_layers(self) -> list[list[tuple[Tensor, Tensor]]]:
-        """By layer: blocks of the gradient that are complete once its own is there, and where their norms belong.
+        """By layer, the blocks of the gradient that are complete after that layer, and where their norms belong.
 
-        The backward pass goes from the last layer to the first, so the layer that a block begins in completes it;
-        biases never share a block with weights, whose pieces are larger.
+        The backward pass goes from the last layer to the first, so a block is complete after the layer in which it
+        begins. Biases never share a block with weights, whose pieces are larger.
         """
         section_p, _ = self.layout.piece_index(self.value.device)
         after: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(self.num_layers)]
         for block in self.layout.blocks:
             section = int(section_p[block.first])
-            layer = section if section < self.num_layers else 0  # all that is no hidden weight: after the last one
+            layer = section if section < self.num_layers else 0  # everything except hidden weights: after the last one
             after[layer].append((block.view(self.grad), block.of(self._norm_p)))
         return after
 
@@ -265,7 +265,7 @@ class _Readout:
 
 @dataclass(frozen=True)
 class _Layer:
-    """What a pass reads and writes at one hidden layer; members that leave the stack here come last."""
+    """The tensors of one hidden layer in a pass; members that end at this layer come last."""
 
     previous: Tensor
     previous_T: Tensor

@@ -1,6 +1,6 @@
-"""Norms as float64 would give them, at the cost of float32 wherever its range suffices.
+"""Norms as exact as in float64, at the cost of float32 wherever its range suffices.
 
-float32 sums of squares return 0 for elements of 1e-25 and inf for 1e18. Whether a norm is taken again exactly
+float32 sums of squares return 0 for elements of 1e-25 and inf for 1e18. Whether a norm is computed again exactly
 depends on the member alone, never on the pack. Shapes: s section, n member, P numbers of a piece.
 """
 
@@ -40,7 +40,7 @@ def piece_norms(x_pP: Tensor) -> Tensor:
 def section_norms(layout: FlatLayout, flat: Tensor, fast_p: Tensor | None = None) -> Tensor:
     """Norm of every piece, (s, n) float64, right for any finite elements; 0 where a member has no such section.
 
-    `fast_p` are the norms as float32 gives them, where they are known already.
+    `fast_p` are the float32 norms, if they are known already.
     """
     norm_p = _fast_norms(layout, flat) if fast_p is None else fast_p.double()
     return layout.by_section(_exact_where(_out_of_range(norm_p), layout, flat, norm_p))
@@ -49,7 +49,7 @@ def section_norms(layout: FlatLayout, flat: Tensor, fast_p: Tensor | None = None
 def total_norms(layout: FlatLayout, flat: Tensor, fast_p: Tensor | None = None) -> Tensor:
     """Norm of each member's whole buffer, shape (n,) in float64, right for any finite elements.
 
-    `fast_p` are the norms of its pieces as float32 gives them, where they are known already.
+    `fast_p` are the float32 norms of its pieces, if they are known already.
     """
     norm_p = _fast_norms(layout, flat) if fast_p is None else fast_p.double()
     total_n = _root_sum_square(layout.by_section(norm_p))
@@ -65,7 +65,7 @@ def _fast_norms(layout: FlatLayout, flat: Tensor) -> Tensor:
 
 
 def _exact_where(chosen_p: Tensor, layout: FlatLayout, flat: Tensor, norm_p: Tensor) -> Tensor:
-    """The norms, those of the chosen pieces taken again exactly."""
+    """The norms, with those of the chosen pieces computed again exactly."""
     if not bool(chosen_p.any()):
         return norm_p
     exact_p = norm_p.clone()
@@ -81,7 +81,7 @@ def _out_of_range(norm: Tensor) -> Tensor:
 
 
 def _root_sum_square(norm_sn: Tensor) -> Tensor:
-    """Added section by section: zeros of absent layers change nothing, so the sum is the same in any pack."""
+    """Sum section by section: zeros of absent layers change nothing, so the sum is the same in any pack."""
     largest_n = norm_sn.amax(0)
     scale_n = torch.where((largest_n > 0) & torch.isfinite(largest_n), largest_n, 1.0)
     total: Tensor = torch.square(norm_sn / scale_n).cumsum(0)[-1].sqrt() * scale_n

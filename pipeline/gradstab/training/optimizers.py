@@ -1,4 +1,4 @@
-"""torch.optim's SGD, Adam, AdamW and RMSprop on flat buffers, with rates of their own for every member.
+"""torch.optim's SGD, Adam, AdamW and RMSprop on flat buffers, with a learning rate per member.
 
 Each turns the gradient, in place, into the direction d of the update; the update itself is ``-lr d`` for all of them.
 All passes over one block are made while it is in the cache. Shapes: n member, p piece, P numbers of a piece.
@@ -32,7 +32,7 @@ class Part:
 
 
 class Optimizer:
-    """What the four have in common: rates per member, weight decay, the update, and state in the parameters' layout.
+    """What the four share: rates per member, weight decay, the update, and state in the parameters' layout.
 
     Members of one stack agree on whether momentum and weight decay are in use, so that they all do the same operations.
     """
@@ -58,7 +58,7 @@ class Optimizer:
         self._bind()
 
     def keep(self, members: Sequence[int]) -> None:
-        """Go on with these members only."""
+        """Keep only these members."""
         index = list(members)
         self._state = {name: self._layout.kept(flat, index) for name, flat in self._state.items()}
         self._layout = self._layout.keep(index)
@@ -78,7 +78,7 @@ class Optimizer:
     def measured_update(
         self, value: Tensor, grad: Tensor, factor_n: Tensor | None, sections: int
     ) -> tuple[Tensor, Tensor]:
-        """As `update`; norms of the first sections' parameters before it and of what it added to them, (s, n) each."""
+        """Like `update`; returns norms (s, n) of the first sections' parameters before it and of the change."""
         pieces = sum(section.members for section in self._layout.sections[:sections])
         rate_n, norms = self._walk(value, grad, factor_n, pieces)
         norm_sn, moved_sn = (
@@ -119,7 +119,7 @@ class Optimizer:
         return part.state["momentum"].mul_(part.block.of(self._momentum_p1)).add_(part.grad)
 
     def _factor_and_rate(self, grad: Tensor, factor_n: Tensor | None) -> tuple[Tensor | None, Tensor]:
-        """What gradients are still to be multiplied by (None for 1), and the rate.
+        """The factor by which gradients are still to be multiplied (None for 1), and the rate.
 
         Factors below 2^-64 are applied here, because as one float32 they would underflow and zero a huge gradient.
         """
@@ -132,7 +132,7 @@ class Optimizer:
         return self._folded(factor_n)
 
     def _folded(self, factor_n: Tensor) -> tuple[Tensor | None, Tensor]:
-        """The factor to be applied, and the rate: an optimizer may put the one into the other."""
+        """The factor to apply, and the rate; an optimizer may combine them."""
         return factor_n, self.rate_n
 
     def _column(self, number_n: Tensor) -> Tensor:

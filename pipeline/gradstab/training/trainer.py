@@ -1,7 +1,7 @@
 """Training a pack: the step loop that every network family goes through.
 
-Members with equal activation (and equal use of momentum and weight decay) form a stack, which is trained wholly on
-its own; so nothing that a member sees depends on the rest of its pack. Shapes: n member of a stack, S step,
+Members with equal activation (and equal use of momentum and weight decay) form a stack. Each stack is trained by
+itself, so nothing in a member depends on the rest of its pack. Shapes: n member of a stack, S step,
 P probe time, L layer.
 """
 
@@ -28,12 +28,12 @@ from gradstab.training.optimizers import OPTIMIZERS
 from gradstab.training.probes import LayerValues, log10_magnitude
 
 CPU = torch.device("cpu")
-_COMPACT_EVERY = 8  # steps between two looks for members that stopped
-_COMPACT_FRACTION = 0.1  # of the stack, below which carrying stopped members along is cheaper than rebuilding
+_COMPACT_EVERY = 8  # steps between two checks for members that stopped
+_COMPACT_FRACTION = 0.1  # share of stopped members up to which keeping them is cheaper than rebuilding the stack
 
 
 class Family(Protocol):
-    """What the loop asks of a stack of networks; `Network` is one, others can stand beside it.
+    """What the loop needs from a stack of networks. `Network` is one; others can stand beside it.
 
     `value` and `grad` are flat buffers laid out by `layout`, whose first `num_layers` sections are the hidden layers'
     weights. Rows are indices into the data, (n, B); losses are float64 (n,) means over those rows; both passes leave
@@ -66,14 +66,14 @@ def train(
     device: torch.device = CPU,
     family: MakeFamily = Network,
 ) -> list[Trajectory]:
-    """Train the members of one pack; one trajectory each, in the order given.
+    """Train the members of one pack; returns one trajectory each, in the given order.
 
     Args:
-        recipes: one a member, all of one pack key.
-        seeds: one a member; determines weights, biases and batch order.
+        recipes: one per member, all with one pack key.
+        seeds: one per member; a seed determines weights, biases and batch order.
         data: the study's data set.
-        device: where.
-        family: makes the stack of networks that is trained.
+        device: the device to train on.
+        family: makes the stack of networks.
 
     Raises:
         ValueError: the recipes do not share a pack key.
@@ -126,7 +126,7 @@ class _Run:
         return self.log.trajectories(self.data.reference_loss)
 
     def step(self, step: int, probe: int | None) -> None:
-        """One optimizer step; `probe` is the index of the probe time that it is, if any."""
+        """Do one optimizer step. `probe` is the index of its probe time, if it is one."""
         rows_nB = self.batches.next()
         if probe is not None and step > 0:
             read = reads_accuracy(self.recipe, step)
@@ -154,7 +154,7 @@ class _Run:
         self.log.probe(probe, layers, loss_n, self.network.accuracy(self.data.accuracy_rows))
 
     def drop_stopped_members(self) -> None:
-        """Go on without members that became non-finite, when there are enough of them to pay for rebuilding."""
+        """Drop members that became non-finite once there are enough of them to pay for rebuilding the stack."""
         members = self.log.running_members()
         total = self.network.layout.members
         if total - len(members) <= _COMPACT_FRACTION * total or not members:

@@ -1,6 +1,6 @@
-"""Training as the executor is handed it: a pack of trials in, trajectories out.
+"""The Work that trains: a pack of trials in, trajectories out.
 
-torch is imported where training runs: the driver, which only hands the work on, starts a second sooner without it.
+torch is imported only where training runs: the driver, which only passes the work on, starts a second sooner.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingWork:
-    """Trains packs on the data of a study; the data is loaded once a process, when it is first needed.
+    """Trains packs on the data of a study. Each process loads the data once, when it is first needed.
 
-    Every run puts the process's torch settings in a known state first: results must not depend on what ran before.
+    Every run first sets torch's global settings to a known state: results must not depend on what ran before.
     """
 
     data: AnyData
@@ -38,7 +38,7 @@ class TrainingWork:
         _loaded(self.data, self.study_seed)
 
     def why_unusable(self, slot: Slot) -> str | None:
-        """What keeps torch from the slot's GPU: it is tried, since one that is listed may be of no use all the same."""
+        """The reason why torch cannot use the slot's GPU. It is tried, because a listed GPU may be unusable."""
         if slot.kind == "cpu":
             return None
         _ask_for_huge_pages()
@@ -46,7 +46,7 @@ class TrainingWork:
             import torch
 
             torch.zeros(1, device=slot.kind).item()
-        except Exception as error:  # of any kind: no CUDA in torch, no driver, no free memory, no code for this GPU
+        except Exception as error:  # any exception: no CUDA in torch, no driver, no free memory, no code for this GPU
             return str(error).strip().partition("\n")[0] or type(error).__name__
         return None
 
@@ -71,7 +71,7 @@ class TrainingWork:
 
 
 def _ask_for_huge_pages() -> None:
-    """Large buffers in pages of 2 MB where Linux has them: torch reads this at its first allocation, none later."""
+    """Use pages of 2 MB for large buffers where Linux has them. torch reads this at its first allocation only."""
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 

@@ -44,7 +44,7 @@ class Arena:
         self._logits = [buffer(counts[0], widths.classes) for _ in range(2)]
 
     def views(self, rows: int, *, keeps_layers: bool) -> Views:
-        """Views for passes of this many (padded) rows, with or without keeping the layers for a backward pass."""
+        """Views for passes over this many (padded) rows; with or without keeping the layers for a backward pass."""
         units, members = self.widths.units, self.counts[0]
         turns = [_shaped(buffer, members, rows, units) for buffer in self._turns]
         deltas = [turns[1 + layer % 2][:count] for layer, count in enumerate(self.counts)]
@@ -66,7 +66,7 @@ class Arena:
         )
 
     def _stacked(self, buffer: Tensor, rows: int) -> list[Tensor]:
-        """One tensor a layer, one layer after the other."""
+        """One tensor per layer, one layer after the other."""
         lengths = [count * rows * self.widths.units for count in self.counts]
         parts = torch.split(buffer[: sum(lengths)], lengths)
         return [part.view(-1, rows, self.widths.units) for part in parts]
@@ -76,7 +76,7 @@ class Arena:
 class Views:
     """What one pass writes: inputs; a, z and delta by layer; the last layer of every member; logits.
 
-    The last layers make room for their own gradient when the readout has read them.
+    Once the readout has read the last layers, their memory takes their own gradient.
     """
 
     x: Tensor
