@@ -109,7 +109,7 @@ class FlatLayout:
         return number_n[self.piece_index(number_n.device)[1]]
 
     def by_section(self, number_p: Tensor) -> Tensor:
-        """Numbers of the first pieces as a table (s, n); 0 where a member has no such section, or no number was given."""
+        """Numbers of the first pieces as a table (s, n); 0 where a member has no such section or no number."""
         number_sn = number_p.new_zeros(len(self.sections), self.members)
         place_p = self._places(number_p.device)[: len(number_p)]
         number_sn.view(-1).index_copy_(0, place_p, number_p)
