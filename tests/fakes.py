@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstab.loop.trial import trial_seed
+from gradstab.record.failure import Failure
 from gradstab.record.segments import Record
 from gradstab.record.trajectory import STATISTICS, FloatArray, Trajectory
 from gradstab.study.recipe import Recipe, probe_steps
@@ -96,7 +97,7 @@ def make_record(
         finished_ms=started_ms + 10,
         attempts=1 if failure is None else 3,
         trajectory=None if failure is not None else make_trajectory(recipe, **{"seed": number, **trajectory}),
-        failure=failure,
+        failure=None if failure is None else Failure.parse(failure),
     )
 
 

@@ -17,6 +17,7 @@ import pytest
 from gradstab.execution.serial_executor import SerialExecutor
 from gradstab.loop.ports import Executor, PackResult, Proposal, Searcher, TrialValue, Work
 from gradstab.loop.trial import Trial, trial_seed
+from gradstab.record.failure import Failure, FailureKind
 from gradstab.record.trajectory import STATISTICS
 from gradstab.search.history import ATTRIBUTE_PREFIX
 from gradstab.search.searcher import OptunaSearcher
@@ -110,7 +111,7 @@ class ExecutorContract:
     def test_an_exception_of_the_work_is_a_failure_with_its_type_and_message(self, executor: Executor) -> None:
         executor.submit(make_trials(1, RAISES))
         (result,) = wait_for(executor)
-        assert result.failure == "ValueError: width must be even"
+        assert str(result.failure) == "ValueError: width must be even"
         assert result.trajectories is None
         assert [t.number for t in result.trials] == [1, RAISES]
         assert executor.idle() == len(executor.slots)
@@ -124,7 +125,7 @@ class ExecutorContract:
     def test_exhausted_memory_is_told_apart(self, executor: Executor) -> None:
         executor.submit(make_trials(EXHAUSTS))
         (result,) = wait_for(executor)
-        assert result.failure == "oom: out of 3 GiB"
+        assert result.failure == Failure(FailureKind.OUT_OF_MEMORY, "out of 3 GiB")
 
     def test_waiting_for_nothing_returns_at_once(self, executor: Executor) -> None:
         begin = time.monotonic()
@@ -164,7 +165,7 @@ class TestRayExecutor(ExecutorContract):
             executor.submit(make_trials(2))
             lost, sound = sorted(wait_for(executor, 2), key=lambda r: r.failure is None)
             assert lost.failure is not None
-            assert lost.failure.startswith("worker lost: ")
+            assert lost.failure.kind is FailureKind.WORKER_LOST
             assert [t.number for t in lost.trials] == [POISONS, 1]
             assert sound.failure is None
             assert executor.idle() == 2

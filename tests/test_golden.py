@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gradstab.record.failure import Failure, FailureKind
 from gradstab.record.segments import read_segment, segment_paths
 from gradstab.record.study_folder import StudyFolder
 from gradstab.study.space import LogInteger, LogReal
@@ -25,7 +26,7 @@ def test_a_segment_of_version_1():
     assert diverged.trajectory is not None
     assert diverged.trajectory.nonfinite_step == 2
     assert np.isnan(diverged.trajectory["loss"][3])
-    assert (failed.trajectory, failed.failure) == (None, "worker lost")
+    assert (failed.trajectory, failed.failure) == (None, Failure(FailureKind.WORKER_LOST))
 
 
 def test_a_study_declared_in_version_1():

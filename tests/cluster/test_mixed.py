@@ -138,7 +138,7 @@ def test_a_gpu_s_memory_that_runs_out_splits_the_pack_and_fails_the_trial_that_n
     (failed,) = [record for record in place.records() if record.failure is not None]
     assert failed.number == 13
     assert failed.failure is not None
-    assert failed.failure.startswith("oom: CUDA out of memory")
+    assert str(failed.failure).startswith("oom: CUDA out of memory")
     entries = [json.loads(line) for line in (place.folder / "attempts.jsonl").read_text().split("\n") if line]
     sizes = [len(entry["numbers"]) for entry in entries]
     assert sizes[-2:] == [1, 1]

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from gradstab.execution.ray_executor import RayExecutor
-from gradstab.loop.attempts import NODE_LOST
 from gradstab.loop.ports import PackResult
 from gradstab.loop.trial import Trial
+from gradstab.record.failure import FailureKind
 from gradstab.record.segments import Record, segment_paths
 from gradstab.study.recipe import Recipe
 from tests.cluster.raylets import Raylets, raylets
@@ -87,10 +87,10 @@ def test_slots_leave_and_join_with_their_nodes(cluster: Raylets) -> None:
         lost = drive(executor, lambda _: len(executor.slots) == 2, 60)
         left = {slot.name for slot in executor.slots}
         assert left < first
-        failed = {result.slot.name: result.failure or "" for result in lost if result.failure}
+        failed = {result.slot.name: result.failure.kind for result in lost if result.failure}
         assert set(failed) <= first - left
         # a pack may learn of its worker's end before Ray knows that the node is gone
-        assert all(failure.startswith((NODE_LOST, "worker lost: ")) for failure in failed.values()), failed
+        assert set(failed.values()) <= {FailureKind.NODE_LOST, FailureKind.WORKER_LOST}, failed
         assert any(result.failure is None and result.slot.name in left for result in lost)
         cluster.add()
         drive(executor, lambda _: len(executor.slots) == 4, 60)

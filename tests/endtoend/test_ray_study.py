@@ -14,6 +14,7 @@ import pytest
 from gradstab.loop import calibration
 from gradstab.loop.calibration import store_cost_models
 from gradstab.loop.packing import CostModel
+from gradstab.record.failure import FailureKind
 from gradstab.session.drive import drive
 from gradstab.study.settings import Setting, Settings
 from gradstab.study.space import Choice, LogInteger, LogReal
@@ -89,7 +90,7 @@ def test_only_the_poisonous_trial_fails(tmp_path, empty_database):
     (failed,) = [record for record in place.records() if record.failure is not None]
     assert failed.number == 13
     assert failed.failure is not None
-    assert "worker" in failed.failure
+    assert failed.failure.kind is FailureKind.WORKER_LOST
     deadline = time.monotonic() + PATIENCE
     while ray_workers(psutil.Process()):  # Ray kills them and does not wait
         assert time.monotonic() < deadline
@@ -117,7 +118,7 @@ def test_a_pack_beyond_memory_is_split_and_a_trial_beyond_it_fails_as_that(tmp_p
     assert {trial.number for trial in place.optuna_trials() if trial.state.name == "FAIL"} == too_large
     failures = {record.number: record.failure for record in place.records() if record.failure is not None}
     assert set(failures) == too_large
-    assert all(reason.startswith("oom: ") for reason in failures.values()), failures
+    assert {failure.kind for failure in failures.values()} == {FailureKind.OUT_OF_MEMORY}, failures
     assert ended.progress.done == 48
     entries = [json.loads(line) for line in (place.folder / "attempts.jsonl").read_text().split("\n") if line]
     split = {number for entry in entries if len(entry["numbers"]) > 1 for number in entry["numbers"]}

@@ -13,6 +13,7 @@ from gradstab.execution.ray_cluster import ExecutionError
 from gradstab.execution.ray_executor import RayExecutor
 from gradstab.loop.ports import PackResult
 from gradstab.loop.trial import Trial
+from gradstab.record.failure import Failure, FailureKind
 from gradstab.study.data_spec import Digits
 from gradstab.study.recipe import Recipe
 from gradstab.training.work import TrainingWork
@@ -53,7 +54,7 @@ def test_a_gpu_s_memory_that_runs_out_is_told_as_that_and_its_slots_go_on_in_new
         second = on_every_slot(executor, [0], 3)
     finally:
         executor.close()
-    exhausted = f"oom: {OUT_OF_GPU_MEMORY}"
+    exhausted = Failure(FailureKind.OUT_OF_MEMORY, OUT_OF_GPU_MEMORY)
     assert {name: end.failure for name, end in first.items()} == {
         "cuda-0": exhausted,
         "cuda-1": exhausted,

@@ -19,6 +19,7 @@ from gradstab.execution.ray_cluster import ExecutionError, SlotRequest, _connect
 from gradstab.execution.ray_executor import RayExecutor
 from gradstab.loop.ports import PackResult, Slot
 from gradstab.loop.trial import Trial
+from gradstab.record.failure import FailureKind
 from gradstab.record.trajectory import Trajectory
 from gradstab.study.recipe import Recipe
 from tests.fakes_work import HangingWork, PlantedWork
@@ -47,7 +48,7 @@ def look(executor: RayExecutor) -> Any:
     executor.submit([make_trial(LOOKS)])
     (result,) = executor.wait(PATIENCE)
     assert result.failure is not None
-    return json.loads(result.failure.removeprefix("LookupError: "))
+    return json.loads(result.failure.detail.removeprefix("LookupError: "))
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +98,8 @@ def test_a_worker_killed_while_it_waits_costs_no_slot(executor: RayExecutor) -> 
             assert executor.wait(0.1) == []
         assert executor.idle() == free
         assert result.failure is not None
-        if result.failure.startswith("LookupError: "):
-            seen.add(json.loads(result.failure.removeprefix("LookupError: "))[0])
+        if result.failure.kind is FailureKind.ERROR:
+            seen.add(json.loads(result.failure.detail.removeprefix("LookupError: "))[0])
     assert pid not in seen
 
 
@@ -112,7 +113,7 @@ def test_a_pack_that_says_nothing_for_too_long_has_failed_and_its_slot_comes_bac
         results += executor.wait(0.2)
     (result,) = results
     assert result.failure is not None
-    assert result.failure.startswith("hang: ")
+    assert result.failure.kind is FailureKind.HUNG
     assert look(executor)[0] != os.getpid()
 
 

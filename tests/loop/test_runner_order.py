@@ -10,6 +10,7 @@ from gradstab.loop.packing import CostModel
 from gradstab.loop.ports import PackResult, Slot
 from gradstab.loop.runner import Limits, Runner
 from gradstab.loop.trial import Trial
+from gradstab.record.failure import Failure
 from gradstab.record.segments import read_segment, segment_index, segment_paths, write_segment
 from gradstab.record.trajectory import Trajectory
 from gradstab.search.searcher import OptunaSearcher
@@ -135,7 +136,9 @@ def test_of_two_records_of_a_number_the_first_counts(tmp_path):
     told = {trial.number: trial.value for trial in stored(study, tmp_path)}
     again = recorded(tmp_path)
     write_segment(tmp_path, 98, again[:20])
-    write_segment(tmp_path, 99, [replace(record, trajectory=None, failure="lost") for record in again[20:]])
+    write_segment(
+        tmp_path, 99, [replace(record, trajectory=None, failure=Failure.parse("lost")) for record in again[20:]]
+    )
     progress = run(study, tmp_path)
     assert (progress.done, progress.failed, progress.new) == (40, 0, 0)
     assert {trial.number: trial.value for trial in stored(study, tmp_path)} == told

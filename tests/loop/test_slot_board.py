@@ -8,6 +8,7 @@ import time
 from gradstab.loop.ports import PackResult, Slot
 from gradstab.loop.slot_board import FILE, SlotBoard, read_board
 from gradstab.loop.trial import Trial
+from gradstab.record.failure import Failure, FailureKind
 from gradstab.study.recipe import Recipe
 from tests.fakes_work import PlantedWork
 
@@ -23,7 +24,7 @@ def test_groups_rates_losses_and_slots_that_left(tmp_path):
     for slot, count in ((A0, 3), (A1, 5), (B0, 8)):
         board.started(slot, pack(count))
     board.ended(PackResult(pack(3), A0, 0, 2000, PlantedWork().run(pack(3), A0)))
-    board.ended(PackResult(pack(5), A1, 0, 500, failure="worker lost: it died"))
+    board.ended(PackResult(pack(5), A1, 0, 500, failure=Failure(FailureKind.WORKER_LOST, "it died")))
     board.started(A1, pack(5))
     board.save(tmp_path, [A0, A1])
     found = read_board(tmp_path)

@@ -11,6 +11,7 @@ from gradstab.loop.packing import CostModel, operations, pack_length
 from gradstab.loop.ports import Kind, PackResult, Slot
 from gradstab.loop.speeds import Speeds
 from gradstab.loop.trial import Trial
+from gradstab.record.failure import Failure, FailureKind
 from gradstab.study.recipe import Recipe
 from gradstab.study.study import Study
 from tests.fakes_work import PlantedWork
@@ -46,7 +47,7 @@ def test_a_lost_worker_s_next_pack_is_a_first_again():
     speeds = Speeds(shape_of(declare()), {})
     slot = Slot("cpu-0")
     speeds.learn(pack_result(slot, 1.0))
-    speeds.learn(replace(pack_result(slot, 1.0), trajectories=None, failure="worker lost: "))
+    speeds.learn(replace(pack_result(slot, 1.0), trajectories=None, failure=Failure(FailureKind.WORKER_LOST)))
     speeds.learn(pack_result(slot, 1.0))
     assert not speeds.of("cpu").measured
 
@@ -71,7 +72,7 @@ def test_memory_that_ran_out_halves_new_packs_of_that_kind_and_the_parts_of_one_
 
     def runs_out(numbers: range) -> None:
         trials = tuple(Trial(number, {}, RECIPE, number) for number in numbers)
-        speeds.learn(PackResult(trials, slot, 0, 1, failure="oom: CUDA out of memory"))
+        speeds.learn(PackResult(trials, slot, 0, 1, failure=Failure(FailureKind.OUT_OF_MEMORY, "CUDA out of memory")))
 
     runs_out(range(64))
     assert (most("cuda"), most("cpu")) == (32, 64)
@@ -80,7 +81,9 @@ def test_memory_that_ran_out_halves_new_packs_of_that_kind_and_the_parts_of_one_
     assert most("cuda") == 32
     runs_out(range(100, 132))
     assert most("cuda") == 16
-    speeds.learn(PackResult((Trial(200, {}, RECIPE, 0),), slot, 0, 1, failure="worker lost: it died"))
+    speeds.learn(
+        PackResult((Trial(200, {}, RECIPE, 0),), slot, 0, 1, failure=Failure(FailureKind.WORKER_LOST, "it died"))
+    )
     assert most("cuda") == 16
 
 

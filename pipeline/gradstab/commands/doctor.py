@@ -105,7 +105,7 @@ def repair(folder: StudyFolder, settings: Settings, listener: Listener) -> None:
                         running.discard(record.number)
                         telling = _telling(record, study)
                         if telling is None:
-                            searcher.tell_failure(record.number, record.failure or "failed")
+                            searcher.tell_failure(record.number, str(record.failure))
                         else:
                             searcher.tell(telling)
         if not _tracking_findings(folder, settings, study):

@@ -25,8 +25,8 @@ from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from gradstab.errors import GradstabError
+from gradstab.execution.failures import error_failure, hang_failure, node_failure, worker_failure
 from gradstab.execution.ray_worker import Worker
-from gradstab.execution.reasons import hang_of, loss_of, node_loss_of, reason_of
 from gradstab.loop.ports import ChecksSlots, Device, PackResult, Slot, SupportsWarmUp, Work
 from gradstab.loop.trial import Trial
 
@@ -178,14 +178,14 @@ class RayExecutor:
             if isinstance(cause, GradstabError):
                 self._idle.append(seat)
                 raise cause from None
-            failure = reason_of(cause)
+            failure = error_failure(cause)
             if seat.slot.kind == "cuda":  # which may be of no more use to this process, and its memory to others
                 self._restart(seat)
                 return PackResult(flight.trials, seat.slot, started_ms, finished_ms, None, failure)
         except Exception as error:  # Ray's own errors, and results that cannot be read: the worker is not to be trusted
             if self._gone(seat):
-                return PackResult(flight.trials, seat.slot, started_ms, finished_ms, None, node_loss_of(seat.node.name))
-            failure = loss_of(error)
+                return PackResult(flight.trials, seat.slot, started_ms, finished_ms, None, node_failure(seat.node.name))
+            failure = worker_failure(error)
             if isinstance(error, ActorUnavailableError):  # its node may be on the way out, and start nothing more
                 self._restart(seat)
                 return PackResult(flight.trials, seat.slot, started_ms, finished_ms, None, failure)
@@ -200,7 +200,7 @@ class RayExecutor:
             if now > flight.overdue_at:
                 del self._flights[result]
                 finished_ms = time.time_ns() // 10**6
-                failure = hang_of((finished_ms - flight.submitted_ms) / 1000)
+                failure = hang_failure((finished_ms - flight.submitted_ms) / 1000)
                 self._restart(flight.seat)
                 found.append(
                     PackResult(flight.trials, flight.seat.slot, flight.submitted_ms, finished_ms, None, failure)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from gradstab.errors import GradstabError
-from gradstab.execution.reasons import reason_of
+from gradstab.execution.failures import error_failure
 from gradstab.loop.ports import PackResult, Slot, Work
 from gradstab.loop.trial import Trial
 
@@ -56,7 +56,7 @@ class SerialExecutor:
         except GradstabError:
             raise
         except Exception as error:  # whatever else the work raises is a machine's failure (DESIGN, decision 1)
-            failure = reason_of(error)
+            failure = error_failure(error)
         finally:
             self._submitted = None
         return [PackResult(trials, self._slot, started_ms, time.time_ns() // 10**6, trajectories, failure)]

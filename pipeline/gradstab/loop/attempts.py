@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gradstab.record.failure import Failure, FailureKind
+
 LOSSES_BEFORE_HALVING = 2
 LOSSES_ALONE = 2
-NODE_LOST = "node lost: "  # how the reason begins where a whole machine went: seldom the fault of what it trained
 NODE_LOSSES_FORGIVEN = 3
-OUT_OF_MEMORY = "oom: "  # how the reason begins where memory ran out
-SPLIT_AT_ONCE = (OUT_OF_MEMORY, "hang: ")  # reasons that the same pack would meet again
+_SPLIT_AT_ONCE = (FailureKind.OUT_OF_MEMORY, FailureKind.HUNG)  # which the same pack would probably meet again
 
 
 @dataclass
@@ -43,17 +43,17 @@ class AttemptLog:
                     entry = json.loads(line)
                 except ValueError:
                     continue  # a torn last line: the kill came before the loss was on record
-                self._count(entry["numbers"], entry.get("reason", ""))
+                self._count(entry["numbers"], Failure.parse(entry.get("reason", "")).kind)
 
-    def lost(self, numbers: Sequence[int], reason: str) -> None:
+    def lost(self, numbers: Sequence[int], failure: Failure) -> None:
         """Record that a pack of these trials lost its worker."""
-        entry = {"numbers": list(numbers), "reason": reason, "time_ms": int(time.time() * 1000)}
+        entry = {"numbers": list(numbers), "reason": str(failure), "time_ms": int(time.time() * 1000)}
         with self._path.open("a") as file:
             # a leading newline ends a line that a kill tore
             file.write(f"\n{json.dumps(entry)}\n")
             file.flush()
             os.fsync(file.fileno())
-        self._count(numbers, reason)
+        self._count(numbers, failure.kind)
 
     def attempts(self, number: int) -> int:
         """How often the trial's worker was lost."""
@@ -70,13 +70,13 @@ class AttemptLog:
         """Whether the trial has failed for good."""
         return self._histories.get(number, _History()).alone >= LOSSES_ALONE
 
-    def _count(self, numbers: Sequence[int], reason: str) -> None:
+    def _count(self, numbers: Sequence[int], kind: FailureKind) -> None:
         for number in numbers:
             history = self._histories.setdefault(number, _History())
-            if reason.startswith(NODE_LOST) and history.nodes < NODE_LOSSES_FORGIVEN:
+            if kind is FailureKind.NODE_LOST and history.nodes < NODE_LOSSES_FORGIVEN:
                 history.nodes += 1
                 continue
             history.losses += 1
-            history.split |= reason.startswith(SPLIT_AT_ONCE)
+            history.split |= kind in _SPLIT_AT_ONCE
             history.last_size = len(numbers)
             history.alone += len(numbers) == 1

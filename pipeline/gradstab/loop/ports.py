@@ -13,6 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from gradstab.loop.trial import Trial
 from gradstab.record.certificate import Certificate
+from gradstab.record.failure import Failure
 from gradstab.record.trajectory import Trajectory
 from gradstab.study.space import Value
 
@@ -75,7 +76,7 @@ class PackResult:
     started_ms: int
     finished_ms: int
     trajectories: list[Trajectory] | None = None
-    failure: str | None = None
+    failure: Failure | None = None
 
 
 class Executor(Protocol):

@@ -21,6 +21,7 @@ from gradstab.loop.slot_board import SlotBoard
 from gradstab.loop.speeds import Speeds
 from gradstab.loop.trial import Trial, trial_seed
 from gradstab.record.certificate import Certificate, write_certificate
+from gradstab.record.failure import Failure, FailureKind
 from gradstab.record.segments import (
     CorruptSegmentError,
     Record,
@@ -310,8 +311,8 @@ class Runner:
 
     def _lost(self, result: PackResult) -> list[Record]:
         """Count the loss; queue the trials again, and return a failure's record for those past the limit."""
-        reason = result.failure or "the worker was lost"
-        self._attempts.lost([trial.number for trial in result.trials], reason)
+        failure = result.failure or Failure(FailureKind.WORKER_LOST)
+        self._attempts.lost([trial.number for trial in result.trials], failure)
         failed: list[Trial] = []
         again: list[Trial] = []
         for trial in result.trials:
@@ -319,7 +320,7 @@ class Runner:
         if again:
             # to the front: trials in trouble are isolated first, in packs of their own
             self._pending.setdefault(pack_key(again[0].recipe), deque()).extendleft(reversed(again))
-        return [self._record(trial, result, failure=reason) for trial in failed]
+        return [self._record(trial, result, failure=failure) for trial in failed]
 
     def _record(self, trial: Trial, result: PackResult, **outcome: object) -> Record:
         return Record(
@@ -340,7 +341,7 @@ class Runner:
         if record.trajectory is None:
             self.progress.failed += 1
             if not told:
-                self._searcher.tell_failure(record.number, record.failure or "failed")
+                self._searcher.tell_failure(record.number, str(record.failure))
             return
         judgement = judge(record.trajectory, self._study.criterion)
         self.progress.verdicts[judgement.verdict] += 1

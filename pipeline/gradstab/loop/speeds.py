@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from gradstab.loop.attempts import OUT_OF_MEMORY
 from gradstab.loop.packing import CostModel, operations
 from gradstab.loop.ports import Kind, PackResult, Slot
 from gradstab.loop.trial import Trial
+from gradstab.record.failure import FailureKind
 from gradstab.study.pack_key import DataShape
 
 OVERDUE_TIMES = 20.0  # what a pack should take, before its worker counts as hanging
@@ -47,7 +47,11 @@ class Speeds:
         """Make new packs smaller than one that ran out of memory: the parts it is split into say no more than it did,
         since a single trial among them may be what needs too much."""
         numbers = {trial.number for trial in result.trials}
-        if (result.failure or "").startswith(OUT_OF_MEMORY) and not numbers & self._too_large:
+        if (
+            result.failure is not None
+            and result.failure.kind is FailureKind.OUT_OF_MEMORY
+            and not numbers & self._too_large
+        ):
             kind = result.slot.kind
             self.costs[kind] = self.of(kind).exhausted([trial.recipe for trial in result.trials], self._shape)
             self._too_large |= numbers

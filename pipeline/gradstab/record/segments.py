@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstab.errors import GradstabError, StorageError
+from gradstab.record.failure import Failure
 from gradstab.record.trajectory import STATISTICS, FloatArray, Trajectory
 from gradstab.study.space import Value
 from gradstab.system.durable import sync_folder
@@ -47,8 +48,12 @@ class Record:
     finished_ms: int
     attempts: int
     trajectory: Trajectory | None = None
-    failure: str | None = None
+    failure: Failure | None = None
     retry_of: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.trajectory is None) == (self.failure is None):
+            raise ValueError(f"the record of trial {self.number} must hold a trajectory or a failure, and not both")
 
 
 def segment_paths(folder: Path) -> list[Path]:
@@ -141,7 +146,7 @@ def _head(record: Record) -> dict[str, Any]:
         "started_ms": record.started_ms,
         "finished_ms": record.finished_ms,
         "attempts": record.attempts,
-        "failure": record.failure,
+        "failure": None if record.failure is None else str(record.failure),
     }
     if record.retry_of is not None:
         head["retry_of"] = record.retry_of
@@ -187,5 +192,7 @@ def _decode(content: bytes) -> list[Record]:
                 series={statistic.name: take(statistic.name, axes[statistic.axes]) for statistic in STATISTICS},
                 nonfinite_step=shape["nonfinite_step"],
             )
-        records.append(Record(**entry, trajectory=trajectory))
+        reason = entry.pop("failure")
+        failure = None if reason is None else Failure.parse(reason)
+        records.append(Record(**entry, failure=failure, trajectory=trajectory))
     return records

@@ -207,7 +207,7 @@ class Results:
         values["seconds"] = (record.finished_ms - record.started_ms) / 1000
         values.update({} if record.retry_of is None else {"retry_of": record.retry_of})
         if record.trajectory is None:
-            values.update(verdict="failed", failure=record.failure)
+            values.update(verdict="failed", failure=str(record.failure))
             return TrialRow(record.number, path, record.point, values, None)
         judgement = judge(record.trajectory, self.criterion)
         accuracy_P = record.trajectory["accuracy"]

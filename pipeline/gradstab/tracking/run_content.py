@@ -78,7 +78,7 @@ def run_content(record: Record, judgement: Judgement | None, job: ShippingOrder)
         axes = job.resolved.get("space", {})
         metrics = list(_metrics(record, record.trajectory, judgement, job.detail, axes))
     if record.failure is not None:
-        tags["failure"] = record.failure[:1000]
+        tags["failure"] = str(record.failure)[:1000]
     return RunContent(
         number=record.number,
         name=run_name(record, verdict, job.budget),
@@ -141,7 +141,7 @@ def table_row(record: Record, judgement: Judgement | None) -> dict[str, Value | 
         "seed": str(record.seed),  # 64 bits: a browser would round the number
         "device": record.device,
         "attempts": record.attempts,
-        "failure": record.failure,
+        "failure": None if record.failure is None else str(record.failure),
     }
 
 
