@@ -102,7 +102,7 @@ class ExecutorContract:
         for number in range(num_slots):
             executor.submit(make_trials(number))
         assert executor.idle() == 0
-        with pytest.raises(RuntimeError, match="needs an idle slot"):
+        with pytest.raises(RuntimeError, match="all slots are taken"):
             executor.submit(make_trials(99))
         results = wait_for(executor, num_slots)
         assert sorted(r.trials[0].number for r in results) == list(range(num_slots))

@@ -46,7 +46,7 @@ def test_nodes_are_asked_for_used_and_given_back(tmp_path: Path) -> None:
             time.sleep(0.5)
         stdout, _ = process.communicate()
         assert process.returncode == 0, stdout
-        assert "3 slots were asked for and none is there yet: the run begins with the first\n" in stdout
+        assert "3 slots were requested, and none is there yet: the run starts with the first\n" in stdout
         assert most == 3
         assert asked_for(cluster.address) == 0
         deadline = time.monotonic() + 90
@@ -67,6 +67,6 @@ def test_a_cluster_that_never_grows_is_said_in_one_sentence(tmp_path: Path) -> N
         done = place.run("run", "study", "--address", cluster.address, **AWAY)
     gc.collect()
     assert done.returncode == 1, done.stderr
-    assert done.stderr.count("must offer at least one CPU or GPU, but it has none: ") == 1
-    assert "set resources.slots, which is what an autoscaler is asked for" in done.stderr
+    assert done.stderr.count("the Ray cluster has no CPU or GPU: ") == 1
+    assert "set resources.slots, which is the number of slots that an autoscaler is asked for" in done.stderr
     assert "Traceback" not in done.stderr

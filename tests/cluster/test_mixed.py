@@ -118,7 +118,7 @@ def test_training_leaves_gpus_out_that_torch_cannot_use_and_says_so_once(tmp_pat
         "run", "study", "--address", mixed.address, "--name", "b", "--set", "resources.device=gpu", **AWAY
     )
     assert refused.returncode == 1, refused.stderr
-    assert refused.stderr.count("a worker must start on Ray, but node gpu-box cannot train on its GPU: ") == 1
+    assert refused.stderr.count("no worker started on Ray: node gpu-box cannot train on its GPU: ") == 1
     assert "Traceback" not in refused.stderr
 
 

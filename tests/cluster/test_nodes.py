@@ -142,7 +142,7 @@ def head_of() -> psutil.Process:
 
 
 @pytest.mark.parametrize(
-    ("befalls", "said"), [(psutil.Process.kill, "must answer"), (psutil.Process.suspend, "it said nothing for 20 s")]
+    ("befalls", "said"), [(psutil.Process.kill, "does not answer: "), (psutil.Process.suspend, "no answer within 20 s")]
 )
 def test_a_head_that_goes_or_hangs_ends_the_run_in_one_sentence_and_the_next_cluster_finishes_it(
     tmp_path: Path,
@@ -164,7 +164,7 @@ def test_a_head_that_goes_or_hangs_ends_the_run_in_one_sentence_and_the_next_clu
     assert process.returncode == 4, stderr
     assert said in stderr
     assert "Traceback" not in stderr
-    assert stderr.count("Results so far are safe: start the cluster and run again") == 1, stderr
+    assert stderr.count("Results so far are safe: start the cluster and run the study again") == 1, stderr
     total = max(record.number for record in place.records()) + 200
     cluster.close()
     with raylets(0, 2) as second:

@@ -127,7 +127,7 @@ def test_a_python_without_the_packages_is_told_in_one_sentence(tmp_path):
     bare = [sys.executable, "-S", str(script), "run", "study.yaml"]
     done = subprocess.run(bare, env={"PATH": ""}, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("gradstab: the cluster's Python must have ")
+    assert done.stderr.startswith("gradstab: the cluster's Python lacks ")
     assert done.stderr.count("\n") == 1
     assert "torch" in done.stderr
 

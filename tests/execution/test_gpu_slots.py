@@ -9,7 +9,7 @@ import pytest
 import ray
 import torch
 
-from gradstab.execution.ray_cluster import ExecutionError
+from gradstab.execution.ray_connection import ExecutionError
 from gradstab.execution.ray_executor import RayExecutor
 from gradstab.loop.ports import PackResult
 from gradstab.loop.trial import Trial
@@ -86,7 +86,7 @@ def test_a_gpu_that_torch_cannot_use_is_left_out_and_the_cpu_goes_on() -> None:
 def test_where_only_a_gpu_will_do_what_keeps_it_from_training_ends_the_run(tmp_path: Path) -> None:
     executor = RayExecutor(GpuWork(tmp_path, in_the_way="the driver is too old"), device="gpu", gpu_share=0.5)
     try:
-        with pytest.raises(ExecutionError, match=r"^a worker must start on Ray, but node .*: the driver is too old$"):
+        with pytest.raises(ExecutionError, match=r"^no worker started on Ray: node .*: the driver is too old$"):
             executor.idle()
     finally:
         executor.close()

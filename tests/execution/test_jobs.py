@@ -1,4 +1,4 @@
-"""What a person is told when the cluster they name is not one, in one sentence and at once."""
+"""What the user is told, in one sentence and at once, where no fitting cluster is at the address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from gradstab.execution.jobs import ClusterError, ClusterJobs, given_address
+from gradstab.execution.dashboard import ClusterError
+from gradstab.execution.jobs import ClusterJobs, given_address
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +64,7 @@ def test_nobody_there():
 @pytest.mark.parametrize(("status", "body"), [(200, "<html>"), (200, "[]"), (200, "{}"), (404, ""), (500, "")])
 def test_something_else_answers(status, body):
     with answering(status, body) as url:
-        assert "a Ray dashboard must answer at" in told(url)
+        assert "no Ray dashboard answers at" in told(url)
 
 
 def test_no_web_server_at_all():
@@ -77,7 +78,7 @@ def test_no_web_server_at_all():
 
         thread = threading.Thread(target=babble)
         thread.start()
-        assert "a Ray dashboard must answer at" in told(f"http://127.0.0.1:{server.getsockname()[1]}")
+        assert "no Ray dashboard answers at" in told(f"http://127.0.0.1:{server.getsockname()[1]}")
         thread.join()
 
 

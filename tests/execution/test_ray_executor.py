@@ -15,8 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from gradstab.execution.ray_cluster import ExecutionError, SlotRequest, _connect
+from gradstab.execution.ray_connection import ExecutionError, connect
 from gradstab.execution.ray_executor import RayExecutor
+from gradstab.execution.slot_request import SlotRequest
 from gradstab.loop.ports import PackResult, Slot
 from gradstab.loop.trial import Trial
 from gradstab.record.failure import FailureKind
@@ -93,7 +94,7 @@ def test_a_worker_killed_while_it_waits_costs_no_slot(executor: RayExecutor) -> 
         assert time.monotonic() < deadline
         executor.submit([make_trial(LOOKS)])
         (result,) = executor.wait(PATIENCE)
-        while executor.idle() < free:  # Ray knew of the death later than we did: the seat waits for its new worker
+        while executor.idle() < free:  # Ray learnt of the death after the test: the slot waits for its new worker
             assert time.monotonic() < deadline
             assert executor.wait(0.1) == []
         assert executor.idle() == free
@@ -204,8 +205,8 @@ def name_of(pid: int) -> str:
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9"])
 def test_a_cluster_that_does_not_answer_is_named_at_once(address: str) -> None:
     begin = time.monotonic()
-    with pytest.raises(ExecutionError, match=f"a Ray cluster must answer at '{address}', but: .*refused") as caught:
-        _connect(address, SlotRequest())
+    with pytest.raises(ExecutionError, match=f"no Ray cluster answers at '{address}': .*refused") as caught:
+        connect(address, SlotRequest())
     assert "\n" not in str(caught.value)
     assert time.monotonic() - begin < 30, "Ray's own client waits a minute and more"
 
@@ -232,7 +233,7 @@ def test_the_serial_engine_imports_no_ray() -> None:
 def test_slots_follow_from_what_ray_has(
     resources: dict[str, float], num_slots: int | None, gpu_share: float, threads: int, expected: list[str]
 ) -> None:
-    assert [slot.name for slot in SlotRequest(num_slots, "any", gpu_share, threads).on(resources)] == expected
+    assert [slot.name for slot in SlotRequest(num_slots, "any", gpu_share, threads).slots_of(resources)] == expected
 
 
 def test_planted_work_survives_pickling() -> None:

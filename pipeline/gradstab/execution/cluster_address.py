@@ -1,4 +1,4 @@
-"""At a cluster's door: does anything listen there, and have we a token to show? Asked before Ray is imported."""
+"""Checks made before Ray is imported: is the address reachable, and is there a token to send?"""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import os
 import socket
 from pathlib import Path
 
-_KNOCK_SECONDS = 10.0
+_CONNECT_SECONDS = 10.0
 _TOKEN_FILE = Path("~/.ray/auth_token")
 
 
 def require_reachable(address: str) -> None:
-    """Raises an OSError where nothing listens at HOST:PORT, for which Ray itself would wait minutes."""
+    """Raise an OSError where nothing listens at HOST:PORT; Ray itself would wait for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
 
 
 def enable_token_auth() -> bool:
-    """Have Ray show its token where there is one (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or Ray's file); is there?
+    """Make Ray send its token where there is one (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or Ray's file); whether it will.
 
-    Ray reads RAY_AUTH_MODE once, when it is imported, and shows none by default, though a head that finds a token
-    asks for it by default. A mode that a person has set stands. For clients of a cluster only: a driver in token mode
-    would ask the cluster's workers for it too, and lose them where the cluster knows none.
+    By default a head that finds a token asks for it, but a client sends none. Ray reads RAY_AUTH_MODE once, when it is
+    imported; a mode that the user has set stands. Only for clients of a cluster: a driver in token mode would ask the
+    cluster's workers for the token too, and lose them where the cluster has none.
     """
     token_file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or _TOKEN_FILE).expanduser()
     if os.environ.get("RAY_AUTH_TOKEN") or token_file.is_file():

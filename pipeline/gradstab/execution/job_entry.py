@@ -1,6 +1,7 @@
-"""First program of a submitted job, run as a file by the cluster's Python: can a study run here? Then the study.
+"""First program of a submitted job, run as a file by the cluster's Python: checks that a study can run, and runs it.
 
-Standard library alone, and no syntax that an old Python cannot read: what is missing here must be said in one sentence.
+It uses the standard library alone and no syntax that an old Python cannot read, so that it can say in one sentence what
+is missing.
 """
 
 import json
@@ -21,19 +22,19 @@ NEEDED = (
     "dotenv",
     "platformdirs",
 )
-IF_UNSET = "GRADSTAB_IF_UNSET_"  # settings under this prefix give way to what the cluster itself has set
-SECRETS = ".gradstab-secrets.json"  # beside this file: Ray would log what travels as the job's environment
+IF_UNSET = "GRADSTAB_IF_UNSET_"  # a variable with this prefix holds only where the cluster has not set it itself
+SECRETS = ".gradstab-secrets.json"  # beside this file, because Ray logs the variables of a job
 
 
 def main() -> None:
-    """Replace this process by `gradstab` with the same arguments, so that a signal reaches the driver itself."""
+    """Replace this process by `gradstab` with the same arguments, so that signals reach the driver itself."""
     here = "{} (Python {}.{})".format(sys.executable, *sys.version_info[:2])
-    advice = "name the interpreter that gradstab is installed for with --python, or install it there"
-    if sys.version_info < (3, 11):  # noqa: UP036  # it is the cluster's, not ours
+    advice = "name another interpreter with --python, or install gradstab's packages for this one"
+    if sys.version_info < (3, 11):  # noqa: UP036  # the cluster's Python, not ours
         sys.exit(f"gradstab: the cluster's Python must be 3.11 or newer, got {here}: {advice}")
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        sys.exit(f"gradstab: the cluster's Python must have {', '.join(missing)}, but {here} has not: {advice}")
+        sys.exit(f"gradstab: the cluster's Python lacks {', '.join(missing)}: {here}. {advice.capitalize()}")
     if os.path.exists(SECRETS):  # noqa: PTH110  # as short as can be
         with open(SECRETS) as file:  # noqa: PTH123
             os.environ.update(json.load(file)["variables"])

@@ -1,16 +1,12 @@
-"""Studies as jobs of a Ray cluster, through its Jobs API: what is submitted once runs once."""
+"""Studies as jobs of a Ray cluster, through its Jobs API: each attempt that is submitted runs once."""
 
 from __future__ import annotations
 
 import asyncio
-import http.client
-import json
 import logging
 import os
 import shlex
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,19 +16,19 @@ from typing import TYPE_CHECKING, Any
 from gradstab.errors import GradstabError
 from gradstab.execution import job_entry
 from gradstab.execution.cluster_address import enable_token_auth, require_reachable
+from gradstab.execution.dashboard import ClusterError, require_dashboard
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
-_KNOCK_SECONDS = 10.0
-_AGENT_SECONDS = 60.0  # a head that has just started takes jobs later than it answers
+_AGENT_SECONDS = 60.0  # a head that has just started answers before it can accept jobs
 _POLL_SECONDS = 0.5
-_LOWEST_RAY, _BEYOND_RAY = (2, 50), (3,)
 _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
-
-
-class ClusterError(GradstabError):
-    """The cluster cannot be reached, does not take us, or does not fit."""
+_LOGGERS_OF_UPLOADS = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,9 @@ class Job:
     """One attempt at a study, as the cluster knows it.
 
     Attributes:
-        exit_code: of the study's driver, once it ended and where it came that far.
+        status: Ray's word for it, in small letters.
+        ended: whether it has ended, in whatever way.
+        exit_code: of the study's driver; None while it runs, and where it did not start.
         message: what the cluster says of it, in one line.
     """
 
@@ -57,58 +55,58 @@ class Job:
 
 
 def job_id(study: str, attempt: int) -> str:
-    """The submission id: the cluster takes each only once, so that no attempt runs twice."""
+    """The submission id. A cluster accepts an id only once, so that no attempt runs twice."""
     return f"{study}-{attempt}"
 
 
 def given_address(flag: str | None) -> str | None:
-    """The address of the cluster's API: flag before RAY_API_SERVER_ADDRESS before RAY_ADDRESS."""
+    """The address of the cluster's API: the flag, else RAY_API_SERVER_ADDRESS, else RAY_ADDRESS."""
     return flag or next(filter(None, map(os.environ.get, _ADDRESS_VARIABLES)), None)
 
 
 class ClusterJobs:
-    """Jobs of the cluster at an address: its dashboard (http://HEAD:8265), or any address that Ray finds it by.
+    """Jobs of the cluster at an address: its dashboard (http://HEAD:8265), or any address by which Ray finds it.
 
     Raises:
-        ClusterError: on connecting, with one sentence on what is not there or does not fit.
+        ClusterError: from every method, in one sentence: the cluster cannot be reached, refuses the request, or runs a
+            Ray that does not fit.
     """
 
     def __init__(self, address: str) -> None:
         self._address = address
         if address.startswith(("http://", "https://")):
-            _require_server(address.rstrip("/"))
+            require_dashboard(address.rstrip("/"))
         elif "://" in address:
-            raise ClusterError(f"the address of a cluster's jobs must be http://HEAD:8265, got {address!r}")
+            raise ClusterError(f"the address of a cluster's Jobs API must look like http://HEAD:8265, got {address!r}")
         else:
-            with self._said():
+            with self._one_sentence_errors():
                 require_reachable(address)
             enable_token_auth()
-        self._client = self._connected()
+        self._client = self._connect()
 
-    def _connected(self) -> JobSubmissionClient:
+    def _connect(self) -> JobSubmissionClient:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        with self._said():
+        with self._one_sentence_errors():
             from ray.job_submission import JobSubmissionClient
 
-            logging.getLogger("ray.dashboard").setLevel(logging.WARNING)
-            for name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging", _SDK):
-                logging.getLogger(name).setLevel(logging.WARNING)  # uploads are no news to a person
-            # Ray lets the environment overrule what it is given; here a flag comes first
-            kept = {name: os.environ.pop(name) for name in _ADDRESS_VARIABLES if name in os.environ}
+            for name in ("ray.dashboard", *_LOGGERS_OF_UPLOADS):
+                logging.getLogger(name).setLevel(logging.WARNING)
+            # Ray prefers these variables to the address it is given; here the flag comes first
+            hidden = {name: os.environ.pop(name) for name in _ADDRESS_VARIABLES if name in os.environ}
             try:
                 return JobSubmissionClient(self._address)
             finally:
-                os.environ.update(kept)
+                os.environ.update(hidden)
 
     def page(self, job: Job) -> str:
-        """The job in Ray's dashboard, as a link."""
+        """The job's page in Ray's dashboard, as a link."""
         return f"{self._client.get_address().rstrip('/')}/#/jobs/{job.job_id}"
 
     def latest(self, study: str) -> Job | None:
         """The last attempt at a study, or None if there was none."""
-        with self._said():
+        with self._one_sentence_errors():
             details = self._client.list_jobs()
-        jobs = [job for found in details if (job := _job(found)) is not None and job.study == study]
+        jobs = [job for entry in details if (job := _job_of(entry)) is not None and job.study == study]
         return max(jobs, key=lambda job: job.attempt, default=None)
 
     def submit(
@@ -120,12 +118,12 @@ class ClusterJobs:
         *,
         python: str,
     ) -> None:
-        """Start `gradstab ARGUMENTS` on the head in a copy of `folder`; this package travels with it.
+        """Start `gradstab ARGUMENTS` on the head in a copy of `folder`, together with a copy of this package.
 
-        Submitting an attempt that the cluster has already does nothing.
+        An attempt that the cluster knows already is not started again.
         """
         package = Path(__file__).parent.parent
-        entry = shlex.join([python, Path(job_entry.__file__).name, *arguments])
+        command = shlex.join([python, Path(job_entry.__file__).name, *arguments])
         runtime_env = {
             "working_dir": str(folder),
             "py_modules": [str(package)],
@@ -135,9 +133,9 @@ class ClusterJobs:
         deadline = time.monotonic() + _AGENT_SECONDS
         while True:
             try:
-                with self._said():
+                with self._one_sentence_errors():
                     self._client.submit_job(
-                        entrypoint=f"exec {entry}",
+                        entrypoint=f"exec {command}",
                         submission_id=job.job_id,
                         runtime_env=runtime_env,
                         metadata={"gradstab.study": job.study, "gradstab.attempt": str(job.attempt)},
@@ -152,70 +150,64 @@ class ClusterJobs:
                 return
 
     def follow(self, job: Job, show: Callable[[str], None]) -> Job:
-        """Pass the job's log on as it grows, and return the job once it ended."""
-        shown = 0
-        while not (found := self._known(job)).ended:
-            shown = asyncio.run(self._tail(job.job_id, shown, show))
+        """Pass the job's log to `show` as it grows; returns the job once it has ended."""
+        num_shown = 0
+        while not (current := self._current(job)).ended:
+            num_shown = asyncio.run(self._show_log(job.job_id, num_shown, show))
             time.sleep(_POLL_SECONDS)
-        with self._said():
-            show(self._client.get_job_logs(job.job_id)[shown:])
-        return found
+        with self._one_sentence_errors():
+            show(self._client.get_job_logs(job.job_id)[num_shown:])
+        return current
 
     def stop(self, job: Job, patience: float) -> Job:
-        """Ask the job to drain and stop; returns it as it is when it ended, or after `patience` seconds."""
-        with self._said():
+        """Ask the job to drain and stop; returns it once it has ended, or as it is after `patience` seconds."""
+        with self._one_sentence_errors():
             self._client.stop_job(job.job_id)
         deadline = time.monotonic() + patience
-        while not (found := self._known(job)).ended and time.monotonic() < deadline:
+        while not (current := self._current(job)).ended and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        return found
+        return current
 
-    def _known(self, job: Job) -> Job:
-        with self._said():
-            found = _job(self._client.get_job_info(job.job_id))
-        if found is None:
-            raise ClusterError(f"the job {job.job_id!r} must be one of gradstab's, but another program submitted it")
-        return found
+    def _current(self, job: Job) -> Job:
+        """The job as the cluster knows it now."""
+        with self._one_sentence_errors():
+            current = _job_of(self._client.get_job_info(job.job_id))
+        if current is None:
+            raise ClusterError(f"the job {job.job_id!r} was submitted by another program: it is not one of gradstab's")
+        return current
 
-    async def _tail(self, known_id: str, shown: int, show: Callable[[str], None]) -> int:
-        """Pass on what comes after the first `shown` characters until the stream ends; how many there are then.
+    async def _show_log(self, submission_id: str, num_shown: int, show: Callable[[str], None]) -> int:
+        """Pass on the log after its first `num_shown` characters until the stream ends; how many are shown then.
 
-        A stream that breaks is no error: the caller looks at the job, and opens it again while it runs.
+        A stream that breaks is no error: the caller looks at the job, and opens the stream again while it runs.
         """
-        seen = 0
+        num_read = 0
         try:
-            async for piece in self._client.tail_job_logs(known_id):
-                if seen + len(piece) > shown:
-                    show(piece[max(0, shown - seen) :])
-                seen += len(piece)
+            async for piece in self._client.tail_job_logs(submission_id):
+                if num_read + len(piece) > num_shown:
+                    show(piece[max(0, num_shown - num_read) :])
+                num_read += len(piece)
         except (OSError, RuntimeError):
             pass
-        return max(seen, shown)
+        return max(num_read, num_shown)
 
     @contextmanager
-    def _said(self) -> Iterator[None]:
-        """Whatever Ray or HTTP raise becomes one sentence about this cluster."""
+    def _one_sentence_errors(self) -> Iterator[None]:
+        """Turn whatever Ray and its HTTP libraries raise into a ClusterError of one sentence."""
         try:
             yield
         except (GradstabError, KeyboardInterrupt):
             raise
-        except (
-            Exception
-        ) as error:  # Ray raises RuntimeError, ValueError, its own errors and those of two HTTP libraries
+        except Exception as error:  # RuntimeError, ValueError, Ray's own errors and those of two HTTP libraries
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            # a refused request brings the server's traceback along, whose last line says what it was
-            told = next((line for line in reversed(lines) if len(line) > 3), type(error).__name__)
-            reason = lines[0].partition(" Note: ")[0] if lines and "Traceback" not in lines[0] else told
-            raise ClusterError(
-                f"the Ray cluster at {self._address} must take and tell of jobs, but: {reason.rstrip('.')}"
-            ) from None
+            # a refused request brings the server's traceback along, whose last line names the error
+            last = next((line for line in reversed(lines) if len(line) > 3), type(error).__name__)
+            reason = lines[0].partition(" Note: ")[0] if lines and "Traceback" not in lines[0] else last
+            raise ClusterError(f"the Ray Jobs API at {self._address} failed: {reason.rstrip('.')}") from None
 
 
-_SDK = "ray.dashboard.modules.job.sdk"
-
-
-def _job(details: Any) -> Job | None:
-    """What the cluster knows of a job of ours; None for another program's."""
+def _job_of(details: Any) -> Job | None:
+    """The job that Ray's details describe; None where another program submitted it."""
     metadata = details.metadata or {}
     if details.submission_id is None or "gradstab.study" not in metadata:
         return None
@@ -228,37 +220,3 @@ def _job(details: Any) -> Job | None:
         details.driver_exit_code,
         message,
     )
-
-
-def _require_server(url: str) -> None:
-    """Make sure that a Ray dashboard of a fitting version answers there and takes our token, before Ray is imported.
-
-    A cluster that asks for a token gets ours, unless RAY_AUTH_MODE says otherwise; no other cluster is shown it.
-    """
-    try:
-        with urllib.request.urlopen(f"{url}/api/version", timeout=_KNOCK_SECONDS) as answer:
-            found = json.load(answer)["ray_version"]
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code not in (401, 403):
-            raise ClusterError(
-                f"a Ray dashboard must answer at {url}, but what is there says {error.code}: check host and port"
-            ) from None
-        _require_token(url)
-        return
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-        reason = getattr(error, "reason", error) if isinstance(error, OSError) else "something else answers there"
-        raise ClusterError(
-            f"a Ray dashboard must answer at {url}, but: {reason}. Start the cluster with its dashboard "
-            "(ray start --head, of ray[default]), or correct the address"
-        ) from None
-    if not _LOWEST_RAY <= tuple(int(part) for part in found.split(".")[:2]) < _BEYOND_RAY:
-        raise ClusterError(f"the cluster at {url} must run Ray 2.50 or newer, below 3, got {found}")
-
-
-def _require_token(url: str) -> None:
-    if not enable_token_auth():
-        raise ClusterError(
-            f"the cluster at {url} must be shown its token, but there is none here: set RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, a file)"
-        )

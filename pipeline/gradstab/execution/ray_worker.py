@@ -1,4 +1,4 @@
-"""What runs in the process that Ray starts on a slot."""
+"""The class that runs in the process of a Ray worker."""
 
 from __future__ import annotations
 
@@ -10,42 +10,55 @@ from pathlib import Path
 
 from ray import cloudpickle
 
+from gradstab.execution.job_entry import SECRETS
 from gradstab.loop.ports import Slot, Work
 from gradstab.loop.trial import Trial
 from gradstab.record.trajectory import Trajectory
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-SECRETS = ".gradstab-secrets.json"  # as job_entry.py writes it, which does not travel with this class
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # see Worker
 
 
 class Worker:
-    """What runs on a slot.
+    """Runs packs on one slot.
 
-    Ray puts the driver's folder first on a worker's path, where a `pipeline` of a person's own would hide ours: the
-    class travels by value, mends the path (what the driver imports, nothing else) and the thread settings, and only
-    then unpickles what imports this package.
+    Ray sends the class to the worker by value and not by name, so that nothing of gradstab is imported there before
+    the thread settings and the search path stand. Ray puts the driver's working folder first on a worker's path,
+    although it may not be on the driver's: a file `gradstab.py` or a package `gradstab/` of the user's there would be
+    imported instead of this package.
+
+    Args:
+        pickled: the work and the slot.
+        threads: of the libraries that compute.
+        driver_folder: the working folder of the driver.
+        driver_path: the search path of the driver, on which the user's own modules are found.
     """
 
     def __init__(self, pickled: bytes, threads: int, driver_folder: str, driver_path: list[str]) -> None:
+        # the worker's own path comes first: a cluster's machine may have an older gradstab where the driver has its own
         sys.path[:] = dict.fromkeys([*(path for path in sys.path if path != driver_folder), *driver_path])
         os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
-        Path(SECRETS).unlink(missing_ok=True)  # of a submitted job: its driver has read it, on another machine
+        Path(SECRETS).unlink(missing_ok=True)  # a submitted job's driver has read them, maybe on another machine
         self._work: Work
         self._slot: Slot
         self._work, self._slot = pickle.loads(pickled)
 
-    def ready(self, particular: bool) -> str | None:
-        """Returns once the actor stands: what keeps a ChecksSlots work from its slot, if anything does."""
-        return self._work.why_unusable(self._slot) if particular else None  # type: ignore[attr-defined]
+    def ready(self) -> str | None:
+        """The reason why the work cannot run on this slot, or None; returns once the worker has started."""
+        from gradstab.loop.ports import ChecksSlots
+
+        return self._work.why_unusable(self._slot) if isinstance(self._work, ChecksSlots) else None
 
     def warm_up(self) -> None:
-        """Spends the time until the first pack on what it needs."""
-        self._work.warm_up()  # type: ignore[attr-defined]  # asked for only of a SupportsWarmUp, which must not travel
+        """Load what every pack needs while there is no pack yet."""
+        from gradstab.loop.ports import SupportsWarmUp
+
+        if isinstance(self._work, SupportsWarmUp):
+            self._work.warm_up()
 
     def run(self, trials: tuple[Trial, ...]) -> tuple[int, int, list[Trajectory]]:
-        """Start and end in ms since the epoch, and the trajectories."""
+        """Start and end in ms since the epoch, and the trajectories of the trials."""
         started_ms = time.time_ns() // 10**6
         trajectories = self._work.run(trials, self._slot)
         return started_ms, time.time_ns() // 10**6, trajectories

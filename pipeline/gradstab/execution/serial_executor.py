@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 from gradstab.errors import GradstabError
 from gradstab.execution.failures import error_failure
-from gradstab.loop.ports import PackResult, Slot, Work
+from gradstab.loop.ports import NoIdleSlotError, PackResult, Slot, Work
 from gradstab.loop.trial import Trial
 
 
 class SerialExecutor:
-    """Runs each pack inside `wait`, which therefore takes as long as the pack, whatever its timeout.
+    """Runs each pack within `wait`, which therefore takes as long as the pack, whatever its timeout.
 
     Args:
-        threads: what the slot says to the work.
+        threads: of the slot, for the work to read.
     """
 
     def __init__(self, work: Work, threads: int = 1) -> None:
@@ -33,20 +33,20 @@ class SerialExecutor:
 
     def next_slot(self) -> Slot:
         if self._submitted is not None:
-            raise RuntimeError("submit needs an idle slot, got none: call wait first")
+            raise NoIdleSlotError
         return self._slot
 
     def submit(self, trials: Sequence[Trial], seconds: float = math.inf) -> None:  # noqa: ARG002
-        """Keep a pack for the next `wait`; nobody is there to end it after `seconds`.
+        """Keep a pack for the next `wait`; a pack that hangs cannot be ended after `seconds`.
 
         Raises:
-            RuntimeError: the slot holds a pack already.
+            NoIdleSlotError: the slot holds a pack already.
         """
         self.next_slot()
         self._submitted = tuple(trials)
 
     def wait(self, timeout: float) -> list[PackResult]:  # noqa: ARG002
-        """Run the submitted pack; an exception of the work is its failure, a Ctrl-C or GradstabError is not."""
+        """Run the submitted pack. Ctrl-C and a GradstabError are raised; any other exception is the pack's failure."""
         if self._submitted is None:
             return []
         trials, started_ms = self._submitted, time.time_ns() // 10**6
@@ -55,7 +55,7 @@ class SerialExecutor:
             trajectories = self._work.run(trials, self._slot)
         except GradstabError:
             raise
-        except Exception as error:  # whatever else the work raises is a machine's failure (DESIGN, decision 1)
+        except Exception as error:  # divergence is a result: whatever else the work raises is the machine's failure
             failure = error_failure(error)
         finally:
             self._submitted = None

@@ -79,6 +79,13 @@ class PackResult:
     failure: Failure | None = None
 
 
+class NoIdleSlotError(RuntimeError):
+    """A pack was submitted, or the next slot was asked for, while all slots are taken."""
+
+    def __init__(self) -> None:
+        super().__init__("all slots are taken: call wait before the next submit")
+
+
 class Executor(Protocol):
     """Runs packs on slots, which may come and go. Never more packs in flight than slots."""
 

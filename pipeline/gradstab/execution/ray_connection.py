@@ -1,0 +1,148 @@
+"""Connecting to Ray: settings that must stand before Ray is imported, and patches of what Ray does to a process.
+
+Every module of this package that imports Ray at its top imports this one first.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# Ray sends usage statistics to its makers by default. A user who has set the variable keeps that choice.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# By default Ray runs its workers at niceness 15, below every other process of the machine, the shipper included.
+os.environ.setdefault("RAY_worker_niceness", "0")
+# Ray reads this when it is imported. Without it, Ray prints the death of a worker, which PackResult reports, on stdout.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+
+import ray
+from ray._private import ray_constants
+from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
+from ray.exceptions import RayError
+
+from gradstab.errors import GradstabError
+from gradstab.execution.cluster_address import require_reachable
+from gradstab.execution.slot_request import SlotRequest
+
+_OBJECT_STORE_BYTES = 512 * 2**20  # room for the results of a few packs; Ray would reserve 30 % of the machine
+_RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"
+_RECONNECT_SECONDS = 600  # until Ray ends a process that waits for a dead head: enough to end it ourselves
+
+
+class ExecutionError(GradstabError):
+    """The run got no worker."""
+
+
+def connect(address: str | None, request: SlotRequest) -> str:
+    """Join the Ray cluster at an address, or start Ray in this process where it is None.
+
+    Returns:
+        The URL of the cluster's dashboard, or "" where there is none.
+
+    Raises:
+        ExecutionError: the cluster cannot be reached, or refuses the connection.
+    """
+    with _own_signal_handlers():
+        return _start(request) if address is None else _join(address)
+
+
+def _join(address: str) -> str:
+    options = _quiet()
+    if RAY_JOB_CONFIG_JSON_ENV_VAR not in os.environ:  # else this is a submitted job, which brought the package along
+        options["runtime_env"] = {"py_modules": [str(Path(__file__).parent.parent)], "excludes": ["__pycache__"]}
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # else Ray prints a line for every refused attempt
+    try:
+        require_reachable(address)
+        with _patient_reconnect():
+            joined = ray.init(address=address, **options)
+    except (ConnectionError, OSError, RayError, RuntimeError, ValueError) as error:
+        raise ExecutionError(_refusal(address, error)) from None
+    return f"http://{joined.dashboard_url}" if joined.dashboard_url else ""
+
+
+def _start(request: SlotRequest) -> str:
+    with _loopback_only():
+        ray.init(
+            address="local",  # never the cluster that RAY_ADDRESS may name
+            num_cpus=None if request.slots is None else request.slots * request.threads,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            **_quiet(),
+        )
+    return ""
+
+
+def _quiet() -> dict[str, Any]:
+    return {"log_to_driver": False, "logging_level": "error"}
+
+
+def _refusal(address: str, error: Exception) -> str:
+    """One sentence on why a cluster did not accept the connection."""
+    text = str(error)
+    if "no authentication token was found" in text:
+        return (
+            f"the Ray cluster at {address!r} asks for a token, but none is set: set RAY_AUTH_TOKEN, or "
+            "RAY_AUTH_TOKEN_PATH to a file that holds it"
+        )
+    if isinstance(error, ConnectionError) and "Failed to connect to Ray" in text:  # Ray says that of a wrong token too
+        return (
+            f"{address!r} is reachable but Ray refused the connection: check the token (RAY_AUTH_MODE=token and "
+            f"RAY_AUTH_TOKEN) and that the cluster runs the Ray version of this machine, {ray.__version__}"
+        )
+    reason = " ".join(text.partition(" Note: ")[0].split())[:300] or type(error).__name__
+    return (
+        f"no Ray cluster answers at {address!r}: {reason}. Start the cluster, or leave the address out to use this "
+        "machine"
+    )
+
+
+@contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Put this process's signal handlers back afterwards: Ray sets its own, which end the process on SIGTERM."""
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None:  # None: the handler was not set from Python
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _patient_reconnect() -> Iterator[None]:
+    """Ray joined within does not end this process a minute after the head died: `Cluster` notices that first.
+
+    The setting goes away afterwards, so that processes started later, Ray's own among them, do end without a head.
+    """
+    if _RECONNECT in os.environ:
+        yield
+        return
+    os.environ[_RECONNECT] = str(_RECONNECT_SECONDS)
+    try:
+        yield
+    finally:
+        del os.environ[_RECONNECT]
+
+
+@contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Ray started within listens on 127.0.0.1 alone; on Linux it would serve the whole network.
+
+    Ray sets the same switch itself on macOS and Windows. Its processes read the variable; this process reads the
+    constant that Ray made from it when it was imported.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        del os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR]
