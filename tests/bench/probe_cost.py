@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradstab.loop.runner import TARGET_SECONDS
+from gradstab.loop.pack_queue import TARGET_SECONDS
 from tests.bench.measure import Row
 from tests.bench.sizes import Sizes
 from tests.bench.studies import changed, trials_of

@@ -10,9 +10,9 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from gradstab.loop.pack_queue import FIRST_TARGET_SECONDS, TARGET_SECONDS
 from gradstab.loop.packing import CostModel, flops, pack_length
 from gradstab.loop.ports import Slot
-from gradstab.loop.runner import FIRST_TARGET_SECONDS, TARGET_SECONDS
 from gradstab.loop.trial import Trial
 from gradstab.study.pack_key import padded
 from gradstab.study.study import Study

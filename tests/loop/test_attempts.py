@@ -14,21 +14,21 @@ NODE_LOST = Failure(FailureKind.NODE_LOST, "host")
 
 def test_a_pack_is_halved_after_two_losses_and_at_each_one_after(tmp_path):
     log = AttemptLog(tmp_path / "attempts.jsonl")
-    log.lost(range(8), LOST)
+    log.record_failure(range(8), LOST)
     assert log.largest_pack(0) is None
-    log.lost(range(8), LOST)
+    log.record_failure(range(8), LOST)
     assert log.largest_pack(0) == 4
-    log.lost(range(4), LOST)
+    log.record_failure(range(4), LOST)
     assert (log.largest_pack(0), log.largest_pack(7)) == (2, 4)
     assert log.attempts(0) == 3
 
 
 def test_losses_survive_the_driver_and_a_torn_line(tmp_path):
     path = tmp_path / "attempts.jsonl"
-    AttemptLog(path).lost([1, 2], LOST)
+    AttemptLog(path).record_failure([1, 2], LOST)
     with path.open("a") as file:
         file.write('{"numbers": [1, 2], "rea')
-    AttemptLog(path).lost([1, 2], LOST)
+    AttemptLog(path).record_failure([1, 2], LOST)
     assert AttemptLog(path).attempts(1) == 2
 
 
@@ -45,7 +45,7 @@ def test_only_the_poisonous_are_convicted(tmp_path_factory, size, poisons):
             survivors |= set(pack)
             continue
         losses += 1
-        log.lost(pack, LOST)
+        log.record_failure(pack, LOST)
         convicted |= {number for number in pack if log.exhausted(number)}
         queue = [number for number in pack if number not in convicted] + queue
     assert convicted == poisons
@@ -56,7 +56,7 @@ def test_only_the_poisonous_are_convicted(tmp_path_factory, size, poisons):
 def test_a_pack_that_hung_or_exhausted_memory_is_halved_at_once(tmp_path):
     for kind in (FailureKind.HUNG, FailureKind.OUT_OF_MEMORY):
         log = AttemptLog(tmp_path / kind)
-        log.lost([1, 2, 3, 4], Failure(kind, "no result within 120 s"))
+        log.record_failure([1, 2, 3, 4], Failure(kind, "no result within 120 s"))
         assert log.largest_pack(1) == 2
         assert log.attempts(1) == 1
         assert AttemptLog(tmp_path / kind).largest_pack(4) == 2  # and after a restart
@@ -65,8 +65,8 @@ def test_a_pack_that_hung_or_exhausted_memory_is_halved_at_once(tmp_path):
 def test_machines_that_go_away_fail_nobody_unless_they_do_again_and_again(tmp_path):
     log = AttemptLog(tmp_path / "attempts.jsonl")
     for _ in range(3):
-        log.lost([7], NODE_LOST)
+        log.record_failure([7], NODE_LOST)
     assert (log.attempts(7), log.exhausted(7), log.largest_pack(7)) == (0, False, None)
     for _ in range(2):
-        log.lost([7], NODE_LOST)
+        log.record_failure([7], NODE_LOST)
     assert log.exhausted(7)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gradstab.loop.packing import CostModel
@@ -27,6 +27,7 @@ class TwoSlots:
         self._packs: list[tuple[Trial, ...]] = []
         self.recorded_at: list[int] = []
         self.patience: list[float] = []
+        self.abandon: Callable[[], None] | None = None  # called in place of ending the first packs
 
     def idle(self) -> int:
         return 2 - len(self._packs)
@@ -40,6 +41,9 @@ class TwoSlots:
         self._packs.append(tuple(trials))
 
     def wait(self, timeout: float) -> list[PackResult]:
+        if self.abandon is not None:
+            self.abandon()
+            return []
         if timeout == 0.0:  # packs take longer than nothing
             return []
         packs, self._packs = self._packs, []
@@ -88,11 +92,13 @@ def test_an_adaptive_sampler_is_told_before_it_is_asked(tmp_path):
 
 def test_what_was_asked_for_beyond_a_smaller_budget_waits_for_a_larger_one(tmp_path):
     large = declare(budget={"trials": 400})
-    runner, _ = two_slots(large, tmp_path)
+    runner, executor = two_slots(large, tmp_path)
+    executor.abandon = lambda: runner.stop(grace=0)
     runner.recover()
-    runner._ask_for_a_pack(runner.speeds.of("cpu"))
-    runner._ask_for_a_pack(runner.speeds.of("cpu"))
-    asked = runner._asked
+    runner.run()
+    asked = len(stored(large, tmp_path))
+    assert 8 < asked < 392
+    assert recorded(tmp_path) == [], "packs of the first run were asked for and never ended"
     small = declare(budget={"trials": asked - 8})
     assert run(small, tmp_path).new == asked - 8
     numbers = [record.number for path in segment_paths(tmp_path) for record in read_segment(path)]

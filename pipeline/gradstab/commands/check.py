@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from gradstab.loop.packing import CostModel, pack_bytes, pack_length, result_bytes
-from gradstab.loop.runner import TARGET_SECONDS
+from gradstab.loop.pack_queue import TARGET_SECONDS
 from gradstab.study.pack_key import pack_key
 from gradstab.study.recipe import Recipe
 from gradstab.study.study import Study

@@ -1,4 +1,4 @@
-"""Attempts on record: how often a trial lost its worker, durable, so that no restart forgets a poisonous trial."""
+"""A durable log of failed packs, so that no restart forgets a trial that kills its workers."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 
 from gradstab.record.failure import Failure, FailureKind
 
-LOSSES_BEFORE_HALVING = 2
-LOSSES_ALONE = 2
+FAILURES_BEFORE_HALVING = 2
+FAILURES_ALONE = 2
 NODE_LOSSES_FORGIVEN = 3
 _SPLIT_AT_ONCE = (FailureKind.OUT_OF_MEMORY, FailureKind.HUNG)  # which the same pack would probably meet again
 
 
 @dataclass
 class _History:
-    losses: int = 0
+    failures: int = 0
     alone: int = 0
     last_size: int = 0
-    nodes: int = 0
+    nodes_lost: int = 0
     split: bool = False
 
 
 class AttemptLog:
-    """Losses by trial number, appended to a file and synced.
+    """Failures by trial number, appended to a file and synced.
 
-    A pack that lost its worker twice is halved, and halved again at each further loss, until the trial that kills its
-    workers stands alone; lost alone twice, it has failed. Innocent trials are carried along and live. A pack that hung
-    or exhausted memory is halved at once. The first few losses of whole machines count against nobody.
+    A pack that failed twice is halved, and halved again at each further failure, until the trial that causes them
+    trains alone. A trial that failed alone twice has failed for good; the others of its pack go on. A pack that hung or
+    ran out of memory is halved at once. A trial's first failures by the loss of a whole machine do not count.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,41 +42,41 @@ class AttemptLog:
                 try:
                     entry = json.loads(line)
                 except ValueError:
-                    continue  # a torn last line: the kill came before the loss was on record
+                    continue  # a torn last line: the program was killed before the failure was recorded
                 self._count(entry["numbers"], Failure.parse(entry.get("reason", "")).kind)
 
-    def lost(self, numbers: Sequence[int], failure: Failure) -> None:
-        """Record that a pack of these trials lost its worker."""
+    def record_failure(self, numbers: Sequence[int], failure: Failure) -> None:
+        """Record that a pack of these trials failed."""
         entry = {"numbers": list(numbers), "reason": str(failure), "time_ms": int(time.time() * 1000)}
         with self._path.open("a") as file:
-            # a leading newline ends a line that a kill tore
+            # a leading newline ends a line that was torn by a kill
             file.write(f"\n{json.dumps(entry)}\n")
             file.flush()
             os.fsync(file.fileno())
         self._count(numbers, failure.kind)
 
     def attempts(self, number: int) -> int:
-        """How often the trial's worker was lost."""
-        return self._histories.get(number, _History()).losses
+        """How often the trial's pack has failed."""
+        return self._histories.get(number, _History()).failures
 
     def largest_pack(self, number: int) -> int | None:
-        """The largest pack the trial may train in; None for any."""
+        """The largest pack that the trial may train in; None where any will do."""
         history = self._histories.get(number)
-        if history is None or (history.losses < LOSSES_BEFORE_HALVING and not history.split):
+        if history is None or (history.failures < FAILURES_BEFORE_HALVING and not history.split):
             return None
         return max(1, history.last_size // 2)
 
     def exhausted(self, number: int) -> bool:
         """Whether the trial has failed for good."""
-        return self._histories.get(number, _History()).alone >= LOSSES_ALONE
+        return self._histories.get(number, _History()).alone >= FAILURES_ALONE
 
     def _count(self, numbers: Sequence[int], kind: FailureKind) -> None:
         for number in numbers:
             history = self._histories.setdefault(number, _History())
-            if kind is FailureKind.NODE_LOST and history.nodes < NODE_LOSSES_FORGIVEN:
-                history.nodes += 1
+            if kind is FailureKind.NODE_LOST and history.nodes_lost < NODE_LOSSES_FORGIVEN:
+                history.nodes_lost += 1
                 continue
-            history.losses += 1
+            history.failures += 1
             history.split |= kind in _SPLIT_AT_ONCE
             history.last_size = len(numbers)
             history.alone += len(numbers) == 1

@@ -1,4 +1,4 @@
-"""This machine's measured speed, kept between runs so that `check` can estimate and packs start at the right size."""
+"""This machine's measured speed, kept between runs, so that `check` can estimate and first packs fit."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gradstab.system.durable import replace_file
 
 
 def calibration_path() -> Path:
-    """Where the calibration of this machine, and of clusters driven from it, is kept."""
+    """The file with the calibration of this machine and of clusters that it drives."""
     from platformdirs import user_cache_path
 
     return user_cache_path("gradstab") / f"calibration-{platform.node()}.json"
 
 
 def stored_cost_models() -> dict[Kind, CostModel]:
-    """The cost model of each kind of slot that earlier runs measured; no entry where none did."""
+    """The cost models that earlier runs measured, by kind of slot; kinds that none measured are absent."""
     try:
         stored = json.loads(calibration_path().read_text())
         by_kind = stored if isinstance(stored, dict) else {"cpu": stored}
@@ -33,12 +33,12 @@ def stored_cost_models() -> dict[Kind, CostModel]:
 
 
 def stored_cost_model() -> CostModel:
-    """The cost model of a CPU slot, measured by earlier runs, or the rough one."""
+    """The cost model of a CPU slot: measured by earlier runs, or a rough one."""
     return stored_cost_models().get("cpu", CostModel())
 
 
 def store_cost_models(costs: Mapping[Kind, CostModel]) -> None:
-    """Keep measured cost models; a cache that cannot be written is no loss."""
+    """Keep measured cost models; a cache that cannot be written is left out without a word."""
     measured = {kind: cost for kind, cost in {**stored_cost_models(), **costs}.items() if cost.measured}
     if not measured:
         return

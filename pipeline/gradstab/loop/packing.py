@@ -44,7 +44,7 @@ def flops(recipe: Recipe, shape: DataShape) -> float:
 
 
 def operations(recipe: Recipe, shape: DataShape) -> float:
-    """What a training takes in units of time: its matrix products, and the rest in operations that take as long."""
+    """The cost of a training: the operations of its matrix products, and the rest as operations that take as long."""
     num_weights, dear = num_parameters(recipe, shape), recipe.activation in _DEAR_ACTIVATIONS
     values = padded(recipe.batch_size) * recipe.steps * recipe.depth * padded(recipe.width)
     updates = num_weights * recipe.steps if _OPTIMIZER_STATES[recipe.optimizer] else 0
@@ -53,12 +53,12 @@ def operations(recipe: Recipe, shape: DataShape) -> float:
 
 
 def pack_bytes(recipes: Sequence[Recipe], shape: DataShape) -> int:
-    """Memory that one pack adds to its worker: its largest stack (stacks take turns) and everybody's results."""
+    """Memory that one pack adds to its worker: its largest stack (stacks take turns) and the results of all members."""
     return _PackMemory(shape).total(recipes)
 
 
 class _PackMemory:
-    """Memory of a pack that grows by one recipe at a time."""
+    """The memory of a pack to which one recipe is added at a time."""
 
     def __init__(self, shape: DataShape) -> None:
         self._shape = shape
@@ -71,7 +71,7 @@ class _PackMemory:
         return self.add(None)
 
     def add(self, recipe: Recipe | None) -> int:
-        """Bytes of the pack with this member too."""
+        """The bytes of the pack, with this member if one is given."""
         if recipe is not None:
             key = stack_key(recipe)
             self._stacks[key] = self._stacks.get(key, 0) + member_bytes(recipe, self._shape)
@@ -98,12 +98,12 @@ def result_bytes(recipe: Recipe) -> int:
 
 @dataclass(frozen=True)
 class CostModel:
-    """Seconds that a training takes on one slot, from a measured rate of `operations`; memory as far as it showed.
+    """Seconds that a training takes on one slot, and how much memory a pack may take there.
 
     Args:
-        gflops: rate by width in 1e9 operations a second, as (width, rate) pairs in ascending width.
+        gflops: rate of `operations` by width in 1e9 a second, as (width, rate) pairs in ascending width.
         measured: whether the rates were measured on this machine; if not, estimates are rough.
-        most_bytes: of a pack, by `pack_bytes`: less than what a slot's memory turned out not to hold.
+        most_bytes: the largest `pack_bytes` of a pack: less than what turned out to be too much for a slot's memory.
     """
 
     gflops: tuple[tuple[int, float], ...] = ((32, 20.0), (64, 35.0), (128, 50.0), (256, 55.0), (512, 55.0))
@@ -125,7 +125,7 @@ class CostModel:
         return replace(self, gflops=tuple(sorted(known.items())), measured=True)
 
     def exhausted(self, recipes: Sequence[Recipe], shape: DataShape) -> CostModel:
-        """The model after a pack ran out of memory: others may be as large as its half."""
+        """The model after a pack ran out of memory: other packs may be half as large."""
         half = pack_bytes(recipes[: max(1, len(recipes) // 2)], shape)
         return replace(self, most_bytes=min(self.most_bytes, half))
 

@@ -1,6 +1,6 @@
-"""The ports of the loop: what proposes points, what runs packs, what the executor is handed, what is told of results.
+"""The ports of the loop: the searcher proposes points, the executor runs packs of work, the tracker ships results.
 
-The loop (runner.py) knows these shapes and none of the packages behind them.
+The loop (runner.py) knows these interfaces and none of the packages behind them.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Slot:
     """A place where one pack trains at a time: some CPU threads, or a share of a GPU.
 
     Attributes:
-        name: its own, among all slots of a run.
-        node: the machine it is on, for people.
+        name: unique among the slots of a run.
+        node: the name of its machine, for the user.
     """
 
     name: str
@@ -38,38 +38,38 @@ class Slot:
 
 
 class Work(Protocol):
-    """What a worker does with a pack. Training is one; tests plant others. Must be picklable."""
+    """What a worker does with a pack: training, or what a test puts in its place. It must be picklable."""
 
     def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
         """One trajectory per trial, in order.
 
-        An exception or the death of the process is a machine's failure, except a GradstabError: that is a person's to
-        mend, and ends the run.
+        An exception or the death of the process counts as a failure of the machine. A GradstabError does not: it names
+        what the user must repair, and ends the run.
         """
         ...
 
 
 @runtime_checkable
 class SupportsWarmUp(Protocol):
-    """Work that takes seconds before its first pack, which a worker may spend while there is no pack yet."""
+    """Optional capability of a `Work`: does before its first pack what would otherwise delay that by seconds."""
 
     def warm_up(self) -> None:
-        """Load what every pack needs, once a process; `run` does it too where nobody did before."""
+        """Load what every pack needs, once in a process; `run` does so too where this was not called."""
         ...
 
 
 @runtime_checkable
 class ChecksSlots(Protocol):
-    """Work that not every slot is good for, and that can tell before its first pack."""
+    """Optional capability of a `Work`: says, before its first pack, whether it can run on a given slot."""
 
     def why_unusable(self, slot: Slot) -> str | None:
-        """What keeps this process from working on the slot, in a few words; None where nothing does."""
+        """The reason why this process cannot work on the slot, in a few words, or None."""
         ...
 
 
 @dataclass(frozen=True)
 class PackResult:
-    """How a pack ended: with trajectories, or with the reason why the machine failed."""
+    """How a pack ended: with a trajectory for each trial, or with the failure of its machine."""
 
     trials: tuple[Trial, ...]
     slot: Slot
@@ -87,7 +87,7 @@ class NoIdleSlotError(RuntimeError):
 
 
 class Executor(Protocol):
-    """Runs packs on slots, which may come and go. Never more packs in flight than slots."""
+    """Runs packs on slots, which may come and go; never more packs than slots."""
 
     @property
     def slots(self) -> Sequence[Slot]: ...
@@ -97,30 +97,38 @@ class Executor(Protocol):
         ...
 
     def next_slot(self) -> Slot:
-        """The idle slot that the next pack will run on."""
+        """The idle slot that the next pack will run on.
+
+        Raises:
+            NoIdleSlotError: all slots are taken.
+        """
         ...
 
     def submit(self, trials: Sequence[Trial], seconds: float = math.inf) -> None:
-        """Start a pack on that slot; where the executor can, a pack that has not ended after `seconds` has failed."""
+        """Start a pack on that slot; where the executor can end it, it fails if it has not ended after `seconds`.
+
+        Raises:
+            NoIdleSlotError: all slots are taken.
+        """
         ...
 
     def wait(self, timeout: float) -> list[PackResult]:
-        """Packs that ended: as soon as there is one, or none after `timeout` seconds.
+        """The packs that have ended: as soon as there is one, or none after `timeout` seconds.
 
         Raises:
-            GradstabError: the work raised it: a person must mend something (data that is not there), and trying the
-                pack again would not help. The loop ends, and the pack's trials are run by the next one.
+            GradstabError: the work raised it, because the user must repair something (data that is missing) and trying
+                the pack again would not help. The run ends, and the next run trains the pack's trials.
         """
         ...
 
     def close(self) -> None:
-        """Stop at once; packs in flight are abandoned."""
+        """Stop at once; packs that run are abandoned."""
         ...
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A point that a searcher wants tried, under the number it has in storage."""
+    """A point that a searcher wants to be tried, and its number in storage."""
 
     number: int
     point: dict[str, Value]
@@ -129,7 +137,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class TrialValue:
-    """What storage is told of a finished trial: the margin to maximise and short attributes beside it."""
+    """What storage keeps of a finished trial: the margin, which is maximized, and short attributes beside it."""
 
     number: int
     margin: float
@@ -138,8 +146,14 @@ class TrialValue:
 
 @dataclass(frozen=True)
 class SearchState:
-    """Where a stored study stands: numbers whose result is told (or failed), those still running, and of which failed
-    number each retry is one."""
+    """Where a stored study stands, by trial number.
+
+    Attributes:
+        told: finished with a result.
+        failed: failed for good.
+        running: asked for and not finished.
+        retries: the failed trial that each retry repeats.
+    """
 
     told: frozenset[int]
     failed: frozenset[int]
@@ -148,14 +162,14 @@ class SearchState:
 
 
 class Searcher(Protocol):
-    """Proposes points and is told results; the only writer of the search storage."""
+    """Proposes points and receives results; the only writer of the search storage."""
 
     def state(self) -> SearchState:
-        """What storage holds now; running trials come with their complete point."""
+        """The state of storage now; running trials have their complete point."""
         ...
 
     def proposal(self, number: int) -> Proposal:
-        """The point that storage holds under a number, finished or not."""
+        """The point that storage has under a number, finished or not."""
         ...
 
     def ask(self, count: int) -> list[Proposal]:
@@ -163,43 +177,45 @@ class Searcher(Protocol):
         ...
 
     def ask_again(self, numbers: Sequence[int]) -> list[Proposal]:
-        """New trials at the points of failed ones, under new numbers; those that were asked for again before do not
-        count twice. Returns the ones that run."""
+        """Create new trials, with new numbers, at the points of failed ones; returns those that are running.
+
+        Those that were asked for again before do not count twice.
+        """
         ...
 
     def restore(self, points: Mapping[int, dict[str, Value]], retries: Mapping[int, int]) -> None:
-        """Create again, running, what storage lost: every number from its first missing one to the largest given.
+        """Create again, as running, the trials that storage lost: from its first missing number to the largest given.
 
         Numbers between them that are not given get a proposal of the sampler.
         """
         ...
 
-    def tell(self, telling: TrialValue) -> None:
-        """Complete a running trial. TrialValue a finished one again does nothing."""
+    def tell(self, result: TrialValue) -> None:
+        """Complete a running trial; does nothing where it is finished."""
         ...
 
     def tell_failure(self, number: int, reason: str) -> None:
-        """End a running trial as FAIL. TrialValue a finished one again does nothing."""
+        """End a running trial as FAIL; does nothing where it is finished."""
         ...
 
     def certificate(self) -> Certificate | None:
-        """Where the study stands against its stop, by what storage was told; None where it has none."""
+        """How the study stands against its stop, by the results in storage; None where it has no stop."""
         ...
 
     def batched_tells(self) -> AbstractContextManager[None]:
-        """Tell different trials within: they may reach storage at the end only, in one write. Ask for none within."""
+        """Batch several `tell` calls into one write, which may come at the end. Do not call `ask` inside."""
         ...
 
     def close(self) -> None:
-        """Let go of storage."""
+        """Close the connection to storage."""
         ...
 
 
 class Tracker(Protocol):
-    """Is told that records are durable and sends them on in the background; may lag, die and be started again."""
+    """Sends durable records on in the background; it may lag, die and be started again."""
 
     def notify(self) -> None:
-        """New records, or a new state of the study, are in the results folder."""
+        """Tell the tracker that new records, or a new state of the study, are in the results folder."""
         ...
 
     def waiting(self) -> int:
@@ -207,9 +223,9 @@ class Tracker(Protocol):
         ...
 
     def last_error(self) -> str | None:
-        """One sentence on what is in the way, or None."""
+        """One sentence on what keeps records from being sent, or None."""
         ...
 
     def close(self, patience: float) -> int:
-        """Give the rest up to `patience` seconds without progress; how many trials still wait."""
+        """Send the rest, for at most `patience` seconds without progress; how many trials still wait then."""
         ...

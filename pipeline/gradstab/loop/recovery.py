@@ -1,4 +1,4 @@
-"""Storage made to agree with the record where storage lost more than the record did: a journal gone with its disk."""
+"""Restores trials that storage lost and the record kept, such as a journal lost with its disk; finds what is left."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from gradstab.study.space import Value
 
 
 def restore_lost_trials(folder: Path, searcher: Searcher) -> SearchState:
-    """What storage holds, once trials that are on record and that it has lost are created in it again.
+    """Create again in storage the trials that are recorded and that storage has lost; returns the state of storage.
 
-    They come back running, under their numbers and with their points; telling them is the loop's. A number between
-    them that no record names was in flight: it gets the point of its design, or a new proposal.
+    They come back as running, with their numbers and points; the loop tells their results. A number between them that
+    no record names was being trained: it gets the point of its design, or a new proposal of the sampler.
     """
     state = searcher.state()
     known = state.told | state.failed | {proposal.number for proposal in state.running}
@@ -29,20 +29,20 @@ def restore_lost_trials(folder: Path, searcher: Searcher) -> SearchState:
                 points.setdefault(record.number, record.point)
                 retries.update({} if record.retry_of is None else {record.number: record.retry_of})
         except CorruptSegmentError:
-            continue  # the loop sets it aside
+            continue  # the loop renames it
     searcher.restore(points, retries)
     return searcher.state()
 
 
 @dataclass(frozen=True)
 class Remaining:
-    """What a stored study still has to train, and how it counts.
+    """The trials of a stored study that are still to be trained, and how many count toward the budget.
 
     Attributes:
-        unrecorded: told, but their record is gone.
-        interrupted: in flight when the last run stopped, or asked for again.
-        asked: trials that count toward the budget; retries do not.
-        failed: trials that failed for good and were not asked for again.
+        unrecorded: storage has their result, but their record is gone.
+        interrupted: trials that were running when the last run stopped, or that were asked for again.
+        asked: the number of trials that count toward the budget; retries do not.
+        failed: the number of trials that failed for good and were not asked for again.
     """
 
     unrecorded: list[Proposal]
@@ -52,9 +52,13 @@ class Remaining:
 
 
 def find_remaining(searcher: Searcher, recorded: Set[int], budget: int, *, retry_failed: bool) -> Remaining:
-    """What is to be done of what storage holds, once it has been told all that is on record.
+    """List the trials still to be trained, after storage was told all recorded results.
 
-    What an earlier run asked for beyond the budget waits for a larger one.
+    Trials that an earlier run asked for beyond this budget are left for a run with a larger one.
+
+    Args:
+        recorded: the numbers of the trials on record.
+        retry_failed: whether to ask again for the trials that failed.
     """
     state = searcher.state()
     if retry_failed:

@@ -1,6 +1,7 @@
-"""The loop: proposals become trials, trials become packs, packs become records; recorded, then told, then shipped.
+"""The loop: proposals become trials, trials become packs, and packs become records.
 
-Nothing here knows torch, Optuna, Ray or MLflow: see ports.py for what stands behind the loop.
+A result is first recorded, then told to storage, then shipped. Nothing here knows torch, Optuna, Ray or MLflow: see
+ports.py for what stands behind the loop.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from gradstab.loop.attempts import AttemptLog
-from gradstab.loop.packing import MAX_PACK_TRIALS, CostModel, pack_length
-from gradstab.loop.ports import Executor, Kind, PackResult, Proposal, Searcher, Slot, Tracker, TrialValue
+from gradstab.loop.pack_queue import PackQueue
+from gradstab.loop.packing import CostModel
+from gradstab.loop.ports import Executor, Kind, PackResult, Searcher, Tracker, TrialValue
 from gradstab.loop.recovery import find_remaining, restore_lost_trials
 from gradstab.loop.slot_board import SlotBoard
 from gradstab.loop.speeds import Speeds
-from gradstab.loop.trial import Trial, trial_seed
+from gradstab.loop.trial import Trial
 from gradstab.record.certificate import Certificate, write_certificate
 from gradstab.record.failure import Failure, FailureKind
 from gradstab.record.segments import (
@@ -30,18 +31,12 @@ from gradstab.record.segments import (
     segment_paths,
     write_segment,
 )
+from gradstab.record.trajectory import Trajectory
 from gradstab.stability.judgement import Judgement, judge
-from gradstab.study.pack_key import DataShape, PackKey, pack_key
 from gradstab.study.study import Study
 from gradstab.system.failpoints import failpoint
-from gradstab.theory.relative_scale import resolved_recipe
 
-TARGET_SECONDS = 3.0  # of work in a pack: long against a call to a worker, short against a person's patience
-FIRST_TARGET_SECONDS = 0.5  # before this machine's speed is known
-MOST_UNTOLD = 256  # trials that an adaptive sampler has out at a time, however many slots there are
-MOST_IN_STORE = 4096  # trials asked for ahead of the slots
-TYPICAL_OF = 64
-WAIT_SECONDS = 0.5
+_WAIT_SECONDS = 0.5
 
 
 @dataclass
@@ -51,10 +46,12 @@ class Progress:
     Attributes:
         total: the budget in trials.
         verdicts: finished trials by verdict.
-        failed: trials whose machine failed for good.
-        in_flight: numbers being trained now.
-        waiting: recorded trials that MLflow does not have yet.
-        new: trials finished by this run.
+        failed: the number of trials that the machine failed for good.
+        in_flight: the numbers of the trials that train now.
+        waiting: the number of recorded trials that MLflow does not have yet.
+        new: the number of trials that this run has finished.
+        seconds: since this run began.
+        slots: what every slot does.
     """
 
     total: int
@@ -85,13 +82,19 @@ class Limits:
 
 
 class Runner:
-    """Brings a study to its budget; run again, it continues.
+    """Brings a study to its budget, or continues it.
 
     Args:
         study: the declaration.
         folder: the study's results folder, locked by the caller.
-        costs: what is known of the speed of each kind of slot; `self.speeds` learns.
+        costs: the known speed of each kind of slot.
         on_progress: called after every change and at least every half second.
+
+    Attributes:
+        speeds: what the packs of this run have shown of the speed of each kind of slot.
+        progress: where the study stands.
+        set_aside: corrupt segments that `recover` has renamed; their trials are trained again.
+        resumed: the numbers of trials that the last run left unfinished.
     """
 
     def __init__(
@@ -114,31 +117,34 @@ class Runner:
         self._limits = limits
         self.speeds = Speeds(study.data.shape(), costs)
         self._on_progress = on_progress
-        self._shape: DataShape = study.data.shape()
-        share = MOST_UNTOLD // max(1, len(executor.slots))
-        self._batch = max(1, study.replicates, min(study.sampler.ask_batch_size(), share))
         self._attempts = AttemptLog(folder / "attempts.jsonl")
-        self._pending: dict[PackKey, deque[Trial]] = {}
-        self._flying: dict[int, Trial] = {}
-        self._ended: deque[PackResult] = deque()
-        self._asked = 0
+        self._queue = PackQueue(
+            study,
+            searcher,
+            self._attempts,
+            self.speeds,
+            num_slots=len(executor.slots),
+            pack_bytes=limits.pack_bytes,
+        )
+        self._running: dict[int, Trial] = {}  # by number
+        self._ended: deque[PackResult] = deque()  # packs whose results are not recorded yet
         self._next_segment = 0
         self._stopping = False
         self._abandon_at = math.inf
         self._certificate: Certificate | None = None
-        self._begun = self._counted = time.monotonic()
+        self._started = self._counted = time.monotonic()
         self.progress = Progress(total=study.budget.trials)
         self.set_aside: list[Path] = []
         self.resumed: tuple[int, ...] = ()
 
     def stop(self, grace: float | None = None) -> None:
-        """Ask for nothing more; packs in flight finish and are recorded, those that do within `grace` seconds."""
+        """Start no more packs. Those that run are recorded if they end within `grace` seconds; None waits for all."""
         self._stopping = True
         if grace is not None:
             self._abandon_at = min(self._abandon_at, time.monotonic() + grace)
 
     def recover(self, *, retry_failed: bool = False) -> None:
-        """Make storage agree with the record: tell what was recorded but not told, queue what was cut off or failed."""
+        """Make storage agree with the record: tell it the results it lacks, and queue the trials without a result."""
         state = restore_lost_trials(self._folder, self._searcher)
         recorded: set[int] = set()
         for path in segment_paths(self._folder):
@@ -153,138 +159,63 @@ class Runner:
                 for record in records:
                     if record.number not in recorded:
                         recorded.add(record.number)
-                        self._settle(record, told=record.number in state.told or record.number in state.failed)
+                        self._tell(record, known=record.number in state.told or record.number in state.failed)
         left = find_remaining(self._searcher, recorded, self._study.budget.trials, retry_failed=retry_failed)
         self.resumed = tuple(proposal.number for proposal in left.interrupted)
-        self._enqueue([*left.unrecorded, *left.interrupted])
-        self._asked, self.progress.failed = left.asked, left.failed
-        self._look()
+        self._queue.add([*left.unrecorded, *left.interrupted])
+        self._queue.num_asked, self.progress.failed = left.asked, left.failed
+        self._update_certificate()
 
     def run(self) -> Progress:
-        """Train until the budget is reached, the time is up or `stop` was called; returns where the study stands."""
-        self._begun = time.monotonic()
+        """Train until the budget or the stop is reached, the time is up or `stop` was called; returns the progress."""
+        self._started = time.monotonic()
         while True:
-            self.progress.seconds = time.monotonic() - self._begun
-            # free slots go on before the books are kept; but an adaptive sampler must be told before it is asked
+            self.progress.seconds = time.monotonic() - self._started
+            # refill idle slots before writing results, except with adaptive samplers, which must see the results first
             if not self._study.is_adaptive or not self._ended:
                 self._submit_packs()
-            self._report()
+            self._report_progress()
             if self._ended:
-                self._keep(self._ended.popleft())
-            elif (not self._flying and not self._lacks_slots()) or time.monotonic() > self._abandon_at:
+                self._record_and_tell(self._ended.popleft())
+            elif (not self._running and not self._waits_for_slots()) or time.monotonic() > self._abandon_at:
                 return self.progress
-            ahead = self._short_of_trials()
-            self._receive(self._executor.wait(0.0 if self._ended or ahead else WAIT_SECONDS))
-            if ahead and not self._ended:
-                self._ask_for_a_pack(self.speeds.of(next(iter(self._executor.slots), Slot("")).kind))
-
-    def _short_of_trials(self) -> bool:
-        """Whether the time until a pack ends is well used by asking: there should be a pack in store for every slot."""
-        if self._stopping or self._study.is_adaptive or self._left() <= 0:
-            return False
-        return sum(map(len, self._pending.values())) < min(len(self._flying), MOST_IN_STORE)
+            ask_ahead = not self._stopping and self._queue.is_short(len(self._running))
+            self._receive(self._executor.wait(0.0 if self._ended or ask_ahead else _WAIT_SECONDS))
+            if ask_ahead and not self._ended:
+                slots = self._executor.slots
+                self._queue.ask(slots[0].kind if slots else "cpu", slots)
 
     def _submit_packs(self) -> None:
-        if self._limits.seconds is not None and time.monotonic() - self._begun > self._limits.seconds:
+        if self._limits.seconds is not None and time.monotonic() - self._started > self._limits.seconds:
             self.stop()
         for _ in range(0 if self._stopping else self._executor.idle()):
             slot = self._executor.next_slot()
-            pack = self._next_pack(self.speeds.of(slot.kind))
+            pack = self._queue.next_pack(slot.kind, self._executor.slots)
             if not pack:
                 return
-            self._flying.update((trial.number, trial) for trial in pack)
+            self._running.update((trial.number, trial) for trial in pack)
             tries = max(self._attempts.attempts(trial.number) for trial in pack)
             least = self._study.resources.pack_seconds
             self._executor.submit(pack, self.speeds.patience(pack, slot.kind, least, tries))
             self.progress.slots.started(slot, pack)
 
-    def _lacks_slots(self) -> bool:
-        """Whether there is work and nothing to do it on: every node of a cluster is gone, and another may join."""
-        left = self._left() > 0 or any(self._pending.values())
-        return left and not self._stopping and not self._executor.idle()
-
-    def _next_pack(self, cost: CostModel) -> list[Trial]:
-        """Trials of one key for about the target time; asks for more where the longest queue is shorter than that."""
-        while True:
-            queue = max(self._pending.values(), key=len, default=None)
-            count = self._fitting(queue, cost) if queue else 0
-            complete = queue is not None and count < len(queue)
-            left = self._left()
-            if queue and (complete or left <= 0 or not self._may_ask(len(queue))):
-                return [queue.popleft() for _ in range(count)]
-            if left <= 0:
-                return []
-            self._ask_for_a_pack(cost)
-
-    def _target_seconds(self, cost: CostModel) -> float:
-        """Shorter packs at first, while speed is unknown, and at the end, so that slots finish together."""
-        target = TARGET_SECONDS if cost.measured else FIRST_TARGET_SECONDS
-        queued = [trial for queue in self._pending.values() for trial in islice(queue, TYPICAL_OF)]
-        if not queued:
-            return target
-        left = self._left() + sum(map(len, self._pending.values()))
-        seconds_left = self.speeds.seconds_for(queued, left, self._executor.slots)
-        return min(target, max(seconds_left / 2, 0.1 * target))
-
-    def _left(self) -> int:
-        """Trials that may still be asked for."""
-        certified = self._certificate is not None and self._certificate.certified
-        return 0 if certified else self._study.budget.trials - self._asked
-
-    def _may_ask(self, queued: int) -> bool:
-        return not self._study.is_adaptive or queued < self._batch
-
-    def _ask_for_a_pack(self, cost: CostModel) -> None:
-        """Ask for whole points, about a pack, and put them in store."""
-        left, replicates = self._left(), self._study.replicates
-        points = -(-self._batch // replicates)
-        if not self._study.is_adaptive:
-            typical = cost.seconds(self._study.recipe, self._shape)
-            points = max(points, min(64, int(self._target_seconds(cost) / typical / replicates)))
-        proposals = self._searcher.ask(min(left, points * replicates))
-        self._asked += len(proposals)
-        self._enqueue(proposals)
-
-    def _fitting(self, queue: deque[Trial], cost: CostModel) -> int:
-        """How many trials from the front of the queue make the next pack; replicates of a point stay together."""
-        cap = self._attempts.largest_pack(queue[0].number)
-        trials = list(islice(queue, cap or MAX_PACK_TRIALS + 1))
-        count = self._pack_length(trials, cost, self._target_seconds(cost))
-        if count == len(queue) or cap is not None:
-            return count
-        for index, trial in enumerate(trials[:count]):
-            if index > 0 and self._attempts.largest_pack(trial.number) is not None:
-                return index
-        point_of = [trial.number // self._study.replicates for trial in trials]
-        whole = count
-        while 0 < whole < len(trials) and point_of[whole - 1] == point_of[whole]:
-            whole -= 1
-        # where one point takes longer than the target, its replicates are a pack as far as memory goes
-        return whole or self._pack_length(trials[: point_of.count(point_of[0])], cost, math.inf)
-
-    def _pack_length(self, trials: Sequence[Trial], cost: CostModel, target: float) -> int:
-        recipes = [trial.recipe for trial in trials]
-        return pack_length(recipes, self._shape, cost, target, self._limits.pack_bytes)
-
-    def _enqueue(self, proposals: Sequence[Proposal]) -> None:
-        for proposal in proposals:
-            recipe = resolved_recipe(self._study, proposal.point)
-            seed = trial_seed(self._study.seed, proposal.number)
-            trial = Trial(proposal.number, proposal.point, recipe, seed, proposal.retry_of)
-            self._pending.setdefault(pack_key(recipe), deque()).append(trial)
+    def _waits_for_slots(self) -> bool:
+        """Whether there is work but no slot: every node of a cluster is gone, and another may join."""
+        work_left = self._queue.num_left > 0 or len(self._queue) > 0
+        return work_left and not self._stopping and not self._executor.idle()
 
     def _receive(self, results: Sequence[PackResult]) -> None:
         for result in results:
             for trial in result.trials:
-                del self._flying[trial.number]
+                del self._running[trial.number]
             self.speeds.learn(result)
             self.progress.slots.ended(result)
             self._ended.append(result)
 
-    def _keep(self, result: PackResult) -> None:
-        """Record, then tell, then let ship."""
+    def _record_and_tell(self, result: PackResult) -> None:
+        """Record the results of a pack, then tell storage, then let the tracker ship them."""
         if result.trajectories is None:
-            records = self._lost(result)
+            records = self._count_loss(result)
         else:
             records = [
                 self._record(trial, result, trajectory=trajectory)
@@ -297,32 +228,38 @@ class Runner:
         failpoint("record")
         with self._searcher.batched_tells():
             for record in records:
-                self._settle(record, told=False)
+                self._tell(record, known=False)
                 self.progress.new += 1
-        self._look()
+        self._update_certificate()
         self._tracker.notify()
 
-    def _look(self) -> None:
-        """See whether the study's stop is reached, and put on record how it stands."""
+    def _update_certificate(self) -> None:
+        """Find out whether the study's stop is reached, and record how the study stands against it."""
         certificate = self._searcher.certificate()
         if certificate is not None and certificate != self._certificate:
             write_certificate(self._folder, certificate)
         self._certificate = certificate
+        self._queue.certified = certificate is not None and certificate.certified
 
-    def _lost(self, result: PackResult) -> list[Record]:
-        """Count the loss; queue the trials again, and return a failure's record for those past the limit."""
+    def _count_loss(self, result: PackResult) -> list[Record]:
+        """Log a failed pack and queue its trials again; records of the trials that have now failed for good."""
         failure = result.failure or Failure(FailureKind.WORKER_LOST)
-        self._attempts.lost([trial.number for trial in result.trials], failure)
+        self._attempts.record_failure([trial.number for trial in result.trials], failure)
         failed: list[Trial] = []
         again: list[Trial] = []
         for trial in result.trials:
             (failed if self._attempts.exhausted(trial.number) else again).append(trial)
-        if again:
-            # to the front: trials in trouble are isolated first, in packs of their own
-            self._pending.setdefault(pack_key(again[0].recipe), deque()).extendleft(reversed(again))
+        self._queue.put_back(again)
         return [self._record(trial, result, failure=failure) for trial in failed]
 
-    def _record(self, trial: Trial, result: PackResult, **outcome: object) -> Record:
+    def _record(
+        self,
+        trial: Trial,
+        result: PackResult,
+        *,
+        trajectory: Trajectory | None = None,
+        failure: Failure | None = None,
+    ) -> Record:
         return Record(
             number=trial.number,
             seed=trial.seed,
@@ -332,36 +269,37 @@ class Runner:
             started_ms=result.started_ms,
             finished_ms=result.finished_ms,
             retry_of=trial.retry_of,
-            attempts=self._attempts.attempts(trial.number) + (0 if "failure" in outcome else 1),
-            **outcome,  # type: ignore[arg-type]
+            attempts=self._attempts.attempts(trial.number) + (1 if failure is None else 0),
+            trajectory=trajectory,
+            failure=failure,
         )
 
-    def _settle(self, record: Record, *, told: bool) -> None:
-        """Count a record, and tell storage of it unless it knows."""
+    def _tell(self, record: Record, *, known: bool) -> None:
+        """Count a record, and tell storage its result where that is not known there yet."""
         if record.trajectory is None:
             self.progress.failed += 1
-            if not told:
+            if not known:
                 self._searcher.tell_failure(record.number, str(record.failure))
             return
         judgement = judge(record.trajectory, self._study.criterion)
         self.progress.verdicts[judgement.verdict] += 1
-        if not told:
+        if not known:
             self._searcher.tell(TrialValue(record.number, judgement.margin, told_attributes(judgement)))
 
-    def _report(self) -> None:
-        self.progress.in_flight = tuple(self._flying)
-        if time.monotonic() - self._counted > WAIT_SECONDS or not self._flying:  # it reads files
+    def _report_progress(self) -> None:
+        self.progress.in_flight = tuple(self._running)
+        if time.monotonic() - self._counted > _WAIT_SECONDS or not self._running:  # it reads files
             self.progress.waiting = self._tracker.waiting()
             self._counted = time.monotonic()
         self._on_progress(self.progress)
 
 
 def told_attributes(judgement: Judgement) -> dict[str, float | int | str]:
-    """What stands beside the margin in Optuna: the responses and the labels."""
-    told: dict[str, float | int | str | None] = {
+    """The attributes that stand beside the margin in Optuna: the responses and the labels."""
+    attributes: dict[str, float | int | str | None] = {
         **{str(name): value for name, value in judgement.responses.items()},
         "phase": judgement.phase,
         "outcome": judgement.outcome,
         "verdict": judgement.verdict,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in attributes.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What every slot does now and how fast it has been: written beside the record while a study runs, for `status`."""
+"""What every slot does now and how fast it has been, written to the results folder while a study runs, for `status`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gradstab.loop.trial import Trial
 from gradstab.system.durable import replace_file
 
 FILE = "slots.json"
-STALE_SECONDS = 10.0  # a driver that lives writes more often
+STALE_SECONDS = 10.0  # a driver that is alive writes more often
 
 
 @dataclass
-class _Seen:
-    """One slot: its pack's size (0 where it has none), since when, and what it finished."""
+class _SlotHistory:
+    """One slot: the size of its pack (0 for none) and since when it trains, and what it has finished or lost."""
 
     slot: Slot
     in_flight: int = 0
@@ -30,41 +30,41 @@ class _Seen:
 
 
 class SlotBoard:
-    """Follows packs by slot; costs a few assignments a pack."""
+    """Follows which pack each slot trains; costs a few assignments for each pack."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, _Seen] = {}
+        self._histories: dict[str, _SlotHistory] = {}
 
     def started(self, slot: Slot, pack: Sequence[Trial]) -> None:
-        seen = self._seen.setdefault(slot.name, _Seen(slot))
-        seen.in_flight, seen.since_ms = len(pack), time.time_ns() // 10**6
+        history = self._histories.setdefault(slot.name, _SlotHistory(slot))
+        history.in_flight, history.since_ms = len(pack), time.time_ns() // 10**6
 
     def ended(self, result: PackResult) -> None:
-        seen = self._seen.setdefault(result.slot.name, _Seen(result.slot))
-        seen.in_flight = 0
+        history = self._histories.setdefault(result.slot.name, _SlotHistory(result.slot))
+        history.in_flight = 0
         if result.trajectories is None:
-            seen.lost += 1
+            history.lost += 1
         else:
-            seen.trials += len(result.trials)
-            seen.busy_ms += result.finished_ms - result.started_ms
+            history.trials += len(result.trials)
+            history.busy_ms += result.finished_ms - result.started_ms
 
     def save(self, folder: Path, present: Sequence[Slot]) -> None:
-        """Write the slots that are there now, by node and kind."""
+        """Write what the slots that are present do, by node and kind."""
         names = {slot.name for slot in present}
-        groups: dict[tuple[str, Kind], list[_Seen]] = {}
+        groups: dict[tuple[str, Kind], list[_SlotHistory]] = {}
         for slot in present:
-            groups.setdefault((slot.node, slot.kind), []).append(self._seen.get(slot.name, _Seen(slot)))
-        gone = sum(name not in names for name in self._seen)
+            groups.setdefault((slot.node, slot.kind), []).append(self._histories.get(slot.name, _SlotHistory(slot)))
+        gone = sum(name not in names for name in self._histories)
         content = {
             "time_ms": time.time_ns() // 10**6,
             "gone": gone,
-            "groups": [_row(node, kind, seen) for (node, kind), seen in sorted(groups.items())],
+            "groups": [_row(node, kind, group) for (node, kind), group in sorted(groups.items())],
         }
         replace_file(folder / FILE, json.dumps(content), durable=False)
 
 
 def read_board(folder: Path) -> dict[str, Any] | None:
-    """What a living driver wrote last; None where none lives, or it wrote nothing that can be read."""
+    """What the driver wrote last; None where no driver is alive, or the file cannot be read."""
     try:
         content: dict[str, Any] = json.loads((folder / FILE).read_text())
         age = time.time() - content["time_ms"] / 1000
@@ -73,17 +73,17 @@ def read_board(folder: Path) -> dict[str, Any] | None:
     return content if age < STALE_SECONDS else None
 
 
-def _row(node: str, kind: Kind, group: Sequence[_Seen]) -> dict[str, Any]:
-    """One line of `status`: rates are trials a second of slot-time that was spent training."""
-    trials, busy_ms = sum(seen.trials for seen in group), sum(seen.busy_ms for seen in group)
+def _row(node: str, kind: Kind, group: Sequence[_SlotHistory]) -> dict[str, Any]:
+    """One line of `status`. The rate is in trials a second for one slot, counting the time that it trained."""
+    trials, busy_ms = sum(history.trials for history in group), sum(history.busy_ms for history in group)
     return {
         "node": node or "here",
         "kind": kind,
         "slots": len(group),
-        "busy": sum(seen.in_flight > 0 for seen in group),
-        "in_flight": sum(seen.in_flight for seen in group),
+        "busy": sum(history.in_flight > 0 for history in group),
+        "in_flight": sum(history.in_flight for history in group),
         "done": trials,
         "trials_per_slot_second": round(1000 * trials / busy_ms, 3) if busy_ms else None,
-        "lost": sum(seen.lost for seen in group),
-        "oldest_ms": min((seen.since_ms for seen in group if seen.in_flight), default=None),
+        "lost": sum(history.lost for history in group),
+        "oldest_ms": min((history.since_ms for history in group if history.in_flight), default=None),
     }

@@ -1,4 +1,4 @@
-"""What each kind of slot can do, as its packs show: what sizes packs, and tells a slow pack from a hanging worker."""
+"""How fast each kind of slot is, learnt from its packs. Decides the size of packs and when one counts as hanging."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from gradstab.loop.trial import Trial
 from gradstab.record.failure import FailureKind
 from gradstab.study.pack_key import DataShape
 
-OVERDUE_TIMES = 20.0  # what a pack should take, before its worker counts as hanging
-OVERDUE_TIMES_UNMEASURED = 200.0
-_SHORTEST = 0.05  # seconds of a pack that say something about speed
+_HANG_FACTOR = 20.0  # a worker counts as hanging after so many times the seconds that its pack should take
+_HANG_FACTOR_UNMEASURED = 200.0
+_SHORTEST_SECONDS = 0.05  # a shorter pack says little about speed
 
 
 class Speeds:
-    """The cost model of each kind of slot; learns from every pack but a worker's first, which loads torch and data."""
+    """The cost model of each kind of slot.
+
+    It learns from every pack but the first of each worker, which includes loading torch and the data.
+    """
 
     def __init__(self, shape: DataShape, known: Mapping[Kind, CostModel]) -> None:
         self._shape = shape
@@ -26,11 +29,11 @@ class Speeds:
         self.costs = dict(known)
 
     def of(self, kind: Kind) -> CostModel:
-        """What is known of a kind of slot; the rough model before anything is."""
+        """The cost model of a kind of slot; a rough one before any pack was measured."""
         return self.costs.get(kind, CostModel())
 
     def learn(self, result: PackResult) -> None:
-        """Take a pack's rate into the model of its slot's kind, or that it was too large."""
+        """Update the model of the slot's kind by how fast the pack ran, or by its size where memory ran out."""
         if result.trajectories is None:
             self._warm.discard(result.slot.name)
             self._learn_size(result)
@@ -38,14 +41,16 @@ class Speeds:
         seconds = (result.finished_ms - result.started_ms) / 1000
         if result.slot.name not in self._warm:
             self._warm.add(result.slot.name)
-        elif seconds > _SHORTEST:
+        elif seconds > _SHORTEST_SECONDS:
             work = sum(operations(trial.recipe, self._shape) for trial in result.trials)
             kind = result.slot.kind
             self.costs[kind] = self.of(kind).updated(result.trials[0].recipe.width, work / seconds)
 
     def _learn_size(self, result: PackResult) -> None:
-        """Make new packs smaller than one that ran out of memory: the parts it is split into say no more than it did,
-        since a single trial among them may be what needs too much."""
+        """Halve the pack size of this kind of slot after a pack ran out of memory.
+
+        Failures of the parts that it is split into are ignored: one oversized trial may be the cause.
+        """
         numbers = {trial.number for trial in result.trials}
         if (
             result.failure is not None
@@ -57,7 +62,7 @@ class Speeds:
             self._too_large |= numbers
 
     def seconds_for(self, trials: Sequence[Trial], count: int, slots: Sequence[Slot]) -> float:
-        """Seconds that all slots take for `count` trials like these, each doing what it is fast enough for."""
+        """Seconds that all slots together need for `count` trials like these, where each trains as many as it can."""
         kinds: Counter[Kind] = Counter([slot.kind for slot in slots] or ["cpu"])
         rate = 0.0
         for kind, number in kinds.items():
@@ -66,8 +71,13 @@ class Speeds:
         return count / rate
 
     def patience(self, pack: Sequence[Trial], kind: Kind, least: float, tries: int) -> float:
-        """Seconds after which a pack's worker counts as hanging: far beyond what is expected, twice that each try."""
+        """Seconds after which a pack's worker counts as hanging: many times what is expected, doubled at each new try.
+
+        Args:
+            least: the shortest patience, before doubling.
+            tries: how often the pack's trials have failed so far.
+        """
         cost = self.of(kind)
         expected = sum(cost.seconds(trial.recipe, self._shape) for trial in pack)
-        times = OVERDUE_TIMES if cost.measured else OVERDUE_TIMES_UNMEASURED
-        return max(least, times * expected) * 2.0 ** min(tries, 8)
+        factor = _HANG_FACTOR if cost.measured else _HANG_FACTOR_UNMEASURED
+        return max(least, factor * expected) * 2.0 ** min(tries, 8)

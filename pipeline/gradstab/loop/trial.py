@@ -1,4 +1,4 @@
-"""A trial, one training at one point with one seed; and what a machine's failure leaves instead of a result."""
+"""A trial: one training at one point with one seed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Trial:
     Attributes:
         number: the same in Optuna, in the study's table and in MLflow.
         point: one value per axis.
-        recipe: all settings, the point's put in place and relative scales made absolute.
+        recipe: all settings: the point's values are put in place, and relative scales are made absolute.
         seed: determines weights, biases and batch order.
-        retry_of: number of the failed trial that this one tries again.
+        retry_of: the number of the failed trial that this one repeats.
     """
 
     number: int
@@ -26,15 +26,6 @@ class Trial:
     recipe: Recipe
     seed: int
     retry_of: int | None = None
-
-
-@dataclass(frozen=True)
-class TrialFailure:
-    """The machine failed, not the training: a worker lost, memory exhausted, a bug."""
-
-    number: int
-    reason: str
-    attempts: int
 
 
 def trial_seed(study_seed: int, number: int) -> int:

@@ -216,19 +216,19 @@ class OptunaSearcher:
 
         self._patient(create)
 
-    def tell(self, telling: TrialValue) -> None:
-        """Complete a running trial, attributes first. TrialValue a finished one again does nothing.
+    def tell(self, result: TrialValue) -> None:
+        """Complete a running trial, attributes first; does nothing where it is finished.
 
         Raises:
             ValueError: a number told is not finite, which Optuna's samplers would silently drop.
         """
-        for name, value in {"margin": telling.margin, **telling.attributes}.items():
+        for name, value in {"margin": result.margin, **result.attributes}.items():
             if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{name} of trial {telling.number} must be finite, got {value}")
-        self._finish(telling.number, telling.attributes, TrialState.COMPLETE, telling.margin)
+                raise ValueError(f"{name} of trial {result.number} must be finite, got {value}")
+        self._finish(result.number, result.attributes, TrialState.COMPLETE, result.margin)
 
     def tell_failure(self, number: int, reason: str) -> None:
-        """End a running trial as FAIL. TrialValue a finished one again does nothing."""
+        """End a running trial as FAIL; does nothing where it is finished."""
         self._finish(number, {"failure": reason[:_MAX_REASON]}, TrialState.FAIL, None)
 
     def certificate(self) -> Certificate | None:
