@@ -15,8 +15,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from gradstab.loop.packing import CostModel, pack_bytes, pack_length, result_bytes
 from gradstab.loop.pack_queue import TARGET_SECONDS
+from gradstab.loop.packing import CostModel, pack_bytes, pack_length, result_bytes
 from gradstab.study.pack_key import pack_key
 from gradstab.study.recipe import Recipe
 from gradstab.study.study import Study
