@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+import gradstab
 from gradstab.execution.ray_connection import ExecutionError, connect
 from gradstab.execution.ray_executor import RayExecutor
 from gradstab.execution.slot_request import SlotRequest
@@ -139,6 +140,8 @@ def connections(process: psutil.Process) -> list[Any]:
 
 DRIVER = """
 import os, signal, sys, time
+import pipeline
+sys.path.append(sys.argv[2])  # where the tests are
 from gradstab.execution.ray_executor import RayExecutor
 from tests.execution.test_ray_executor import make_trial
 from tests.fakes_work import PoisonousWork, SleepingWork, SwitchingWork
@@ -146,15 +149,21 @@ import psutil
 
 interrupts = []
 signal.signal(signal.SIGINT, lambda *_: interrupts.append(1))
-executor = RayExecutor(SwitchingWork({1: SleepingWork(1.5), 2: PoisonousWork(frozenset([2]), os.getpid())}), 2)
+poison = PoisonousWork(frozenset([2]), os.getpid())
+executor = RayExecutor(SwitchingWork({1: SleepingWork(1.5), 2: poison, 3: pipeline.OwnWork()}), 2)
 executor.submit([make_trial(1)])
 time.sleep(0.3)
 os.killpg(0, signal.SIGINT)
 results = executor.wait(90)
 executor.submit([make_trial(2)])
 results += executor.wait(90)
+executor.submit([make_trial(3)])
+(own,) = executor.wait(90)
 time.sleep(0.5)
-print(len(interrupts), *(r.failure is None for r in results), *(p.pid for p in psutil.Process().children(True)))
+print(
+    len(interrupts), *(r.failure is None for r in results), *own.failure.detail.split()[1:],
+    *(p.pid for p in psutil.Process().children(True)),
+)
 sys.stdout.flush()
 if sys.argv[1] == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
@@ -162,15 +171,28 @@ executor.close()
 """
 
 
+OWN_PACKAGE = """
+import gradstab
+
+class OwnWork:
+    def run(self, trials, slot):
+        raise LookupError(f"{__file__} {gradstab.__file__}")
+"""
+
+
 @pytest.mark.parametrize("ending", ["closed", "killed"])
-def test_a_ctrl_c_spares_workers_a_foreign_folder_hides_nothing_and_nobody_survives(
+def test_a_ctrl_c_spares_workers_own_folders_named_like_ours_do_no_harm_and_nobody_survives(
     tmp_path: Path, ending: str
 ) -> None:
+    """The user has a package `pipeline` beside the script, and starts the script in a folder with a `gradstab`."""
     (tmp_path / "gradstab").mkdir()
     (tmp_path / "gradstab" / "__init__.py").write_text("raise RuntimeError('a package of the same name, not ours')")
-    (tmp_path / "driver.py").write_text(f"import sys; sys.path[0] = {str(ROOT)!r}\n{DRIVER}")
+    own = tmp_path / "scripts" / "pipeline" / "__init__.py"
+    own.parent.mkdir(parents=True)
+    own.write_text(OWN_PACKAGE)
+    (tmp_path / "scripts" / "driver.py").write_text(DRIVER)
     done = subprocess.run(
-        [sys.executable, "driver.py", ending],
+        [sys.executable, "scripts/driver.py", ending, str(ROOT)],
         cwd=tmp_path,
         start_new_session=True,
         capture_output=True,
@@ -180,8 +202,9 @@ def test_a_ctrl_c_spares_workers_a_foreign_folder_hides_nothing_and_nobody_survi
     )
     assert done.returncode == (0 if ending == "closed" else -signal.SIGKILL), done.stderr
     assert done.stdout.count("\n") == 1, "stdout is for data: Ray wrote to it"
-    num_interrupts, slept, poisoned, *pids = done.stdout.split()
+    num_interrupts, slept, poisoned, own_file, our_file, *pids = done.stdout.split()
     assert (num_interrupts, slept, poisoned) == ("1", "True", "False")
+    assert (own_file, our_file) == (str(own), gradstab.__file__)
     # Ray's two agents of a killed driver go last, when they have given up on its control store after a minute
     assert workers_left([int(pid) for pid in pids]) == []
 
