@@ -1,4 +1,4 @@
-"""`gradstab submit` to a real cluster: the study's data travels, and another folder's submission continues it."""
+"""`gradstab submit` to a real cluster: what stands beside the study travels, and a second submission continues it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,26 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # Ray's own, when it looks for ports
 ]
 STUDY = """
-name: own
-question: Does it go on where it stopped?
-space: {depth: {type: log_integer, low: 2, high: 4}, init_scale: {type: log_real, low: 0.5, high: 4}}
-recipe: {width: 16, steps: 10, batch_size: 32, probe_samples: 64}
-budget: {trials: 6}
-data: {type: npz, path: data/rows.npz}
+from gradstab import Study
+from pipeline.axes import AXES
+
+STUDY = Study(
+    name="own",
+    question="Does it go on where it stopped?",
+    space=AXES,
+    recipe={"width": 16, "steps": 10, "batch_size": 32, "probe_samples": 64},
+    budget={"trials": 6},
+    data={"type": "npz", "path": "data/rows.npz"},
+)
+"""
+AXES = """
+from gradstab import LogInteger, LogReal
+
+AXES = {"depth": LogInteger(2, 4), "init_scale": LogReal(0.5, 4)}
 """
 
 
-def test_a_study_with_its_own_data_is_submitted_and_continued_from_another_folder(tmp_path: Path) -> None:
+def test_a_study_with_its_own_data_and_package_is_submitted_and_continued_from_another_folder(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows_ND = rng.standard_normal((200, 6))
     results, port = tmp_path / "results", free_port()
@@ -39,7 +49,9 @@ def test_a_study_with_its_own_data_is_submitted_and_continued_from_another_folde
             place = Place(tmp_path / name, "own")
             (place.root / "data").mkdir(parents=True)
             np.savez(place.root / "data" / "rows.npz", X=rows_ND, y=rows_ND[:, 0] > 0)
-            (place.root / "own.yaml").write_text(STUDY)
+            (place.root / "own.py").write_text(STUDY)
+            (place.root / "pipeline").mkdir()  # a package of the user's, not what this one was called once
+            (place.root / "pipeline" / "axes.py").write_text(AXES)
             submit = ["submit", "own", "--follow", "--trials", str(total), "--results", str(results)]
             environment = {
                 "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{port}",

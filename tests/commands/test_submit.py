@@ -106,19 +106,24 @@ def test_data_beside_the_study_travels_under_its_relative_path(tmp_path):
 def test_modules_beside_a_python_study_travel_and_nothing_else_does(tmp_path):
     mine, parcel = tmp_path / "mine", tmp_path / "parcel"
     (mine / "shapes").mkdir(parents=True)
+    (mine / "pipeline").mkdir()  # without __init__.py
     parcel.mkdir()
     head = "from gradstab import Study\nfrom axes import SPACE\n"
     (mine / "study.py").write_text(
         f"{head}STUDY = Study(name='s', question='q', space=SPACE, budget={{'trials': 1}})\n"
     )
-    (mine / "axes.py").write_text("import shapes.depth\nSPACE = {'depth': shapes.depth.DEPTH}\n")
+    (mine / "axes.py").write_text(
+        "import shapes.depth\nfrom pipeline.widths import WIDTH\nSPACE = {'depth': shapes.depth.DEPTH, 'width': WIDTH}\n"
+    )
+    (mine / "pipeline" / "widths.py").write_text("from gradstab import LogInteger\nWIDTH = LogInteger(16, 64)\n")
     (mine / "shapes" / "__init__.py").touch()
     (mine / "shapes" / "depth.py").write_text("from gradstab.study.space import LogInteger\nDEPTH = LogInteger(2, 4)\n")
     (mine / "private.py").write_text("not for the cluster\n")
     declared = load_study_file(mine / "study.py")
     assert load_study_file(parcel / pack_parcel(declared, mine / "study.py", parcel)) == declared
     travelled = {str(path.relative_to(parcel)) for path in parcel.rglob("*.py")}
-    assert travelled == {Path(job_entry.__file__).name, "study.py", "axes.py", "shapes/__init__.py", "shapes/depth.py"}
+    theirs = {"study.py", "axes.py", "shapes/__init__.py", "shapes/depth.py", "pipeline/widths.py"}
+    assert travelled == {Path(job_entry.__file__).name, *theirs}
 
 
 def test_a_python_without_the_packages_is_told_in_one_sentence(tmp_path):

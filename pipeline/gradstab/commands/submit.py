@@ -210,8 +210,9 @@ def _imported_siblings(source: Path) -> set[Path]:
         names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
         names += [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
         for top in {name.partition(".")[0] for name in names} - {"gradstab"}:  # this package travels by itself
-            package = here / top
-            files = package.rglob("*.py") if (package / "__init__.py").is_file() else [here / f"{top}.py"]
+            package, module = here / top, here / f"{top}.py"
+            is_package = (package / "__init__.py").is_file() or not module.is_file()  # Python prefers a module to a
+            files = package.rglob("*.py") if is_package else [module]  # folder without __init__.py
             new = {file for file in files if file.is_file()} - found
             found |= new
             unread += new
