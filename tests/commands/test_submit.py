@@ -107,6 +107,8 @@ def test_modules_beside_a_python_study_travel_and_nothing_else_does(tmp_path):
     mine, parcel = tmp_path / "mine", tmp_path / "parcel"
     (mine / "shapes").mkdir(parents=True)
     (mine / "pipeline").mkdir()  # without __init__.py
+    (mine / "gradstab").mkdir()
+    (mine / "gradstab" / "__init__.py").write_text("not the package that the study imports\n")
     parcel.mkdir()
     head = "from gradstab import Study\nfrom axes import SPACE\n"
     (mine / "study.py").write_text(

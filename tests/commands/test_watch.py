@@ -40,7 +40,7 @@ def read_until(terminal: int, there: Callable[[str], bool], seconds: float = 100
 def test_slots_are_shown_by_node_and_kind_and_redrawn_in_place(tmp_path: Path) -> None:
     folder = plant(tmp_path, trials=20)
     board = SlotBoard()
-    board.started(FIRST, PACK)
+    board.record_start(FIRST, PACK)
     ended = threading.Event()
 
     def drive() -> None:
@@ -57,8 +57,8 @@ def test_slots_are_shown_by_node_and_kind_and_redrawn_in_place(tmp_path: Path) -
         os.close(window)
         try:
             shown = read_until(driver, lambda text: text.count("\x1b[J") > 1)
-            board.ended(PackResult(PACK, FIRST, 0, 1000, [], None))
-            board.started(GPU, PACK)
+            board.record_end(PackResult(PACK, FIRST, 0, 1000, [], None))
+            board.record_start(GPU, PACK)
             later = read_until(driver, lambda text: "cuda  1/1" in text)
         finally:
             ended.set()

@@ -46,7 +46,7 @@ def test_only_the_poisonous_are_convicted(tmp_path_factory, size, poisons):
             continue
         losses += 1
         log.record_failure(pack, LOST)
-        convicted |= {number for number in pack if log.exhausted(number)}
+        convicted |= {number for number in pack if log.has_failed(number)}
         queue = [number for number in pack if number not in convicted] + queue
     assert convicted == poisons
     assert survivors == set(range(size)) - poisons
@@ -66,7 +66,7 @@ def test_machines_that_go_away_fail_nobody_unless_they_do_again_and_again(tmp_pa
     log = AttemptLog(tmp_path / "attempts.jsonl")
     for _ in range(3):
         log.record_failure([7], NODE_LOST)
-    assert (log.attempts(7), log.exhausted(7), log.largest_pack(7)) == (0, False, None)
+    assert (log.attempts(7), log.has_failed(7), log.largest_pack(7)) == (0, False, None)
     for _ in range(2):
         log.record_failure([7], NODE_LOST)
-    assert log.exhausted(7)
+    assert log.has_failed(7)

@@ -22,10 +22,10 @@ def pack(count: int) -> tuple[Trial, ...]:
 def test_groups_rates_losses_and_slots_that_left(tmp_path):
     board = SlotBoard()
     for slot, count in ((A0, 3), (A1, 5), (B0, 8)):
-        board.started(slot, pack(count))
-    board.ended(PackResult(pack(3), A0, 0, 2000, PlantedWork().run(pack(3), A0)))
-    board.ended(PackResult(pack(5), A1, 0, 500, failure=Failure(FailureKind.WORKER_LOST, "it died")))
-    board.started(A1, pack(5))
+        board.record_start(slot, pack(count))
+    board.record_end(PackResult(pack(3), A0, 0, 2000, PlantedWork().run(pack(3), A0)))
+    board.record_end(PackResult(pack(5), A1, 0, 500, failure=Failure(FailureKind.WORKER_LOST, "it died")))
+    board.record_start(A1, pack(5))
     board.save(tmp_path, [A0, A1])
     found = read_board(tmp_path)
     assert found is not None

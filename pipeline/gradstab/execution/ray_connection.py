@@ -1,4 +1,4 @@
-"""Connecting to Ray: settings that must stand before Ray is imported, and patches of what Ray does to a process.
+"""Connecting to Ray: settings made before Ray is imported, and corrections of what Ray does to a process.
 
 Every module of this package that imports Ray at its top imports this one first.
 """

@@ -23,14 +23,14 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-u
 class Worker:
     """Runs packs on one slot.
 
-    Ray sends the class to the worker by value and not by name, so that nothing of gradstab is imported there before
-    the thread settings and the search path stand. Ray puts the driver's working folder first on a worker's path,
-    although it may not be on the driver's: a file `gradstab.py` or a package `gradstab/` of the user's there would be
+    The class is sent to the worker by value and not by name, so that nothing of gradstab is imported there before the
+    number of threads and the search path are set. Ray puts the driver's working folder first on a worker's path, even
+    where the driver does not search it: a file `gradstab.py` or a package `gradstab/` that the user has there would be
     imported instead of this package.
 
     Args:
         pickled: the work and the slot.
-        threads: of the libraries that compute.
+        threads: the number of threads for the libraries that compute.
         driver_folder: the working folder of the driver.
         driver_path: the search path of the driver, on which the user's own modules are found.
     """

@@ -1,1 +1,1 @@
-"""The loop of a run: ask, pack, run, record, tell; the ports behind which Optuna, Ray and MLflow stand."""
+"""The loop of a run (ask, pack, run, record, tell) and the ports through which it reaches Optuna, Ray and MLflow."""

@@ -66,7 +66,7 @@ class AttemptLog:
             return None
         return max(1, history.last_size // 2)
 
-    def exhausted(self, number: int) -> bool:
+    def has_failed(self, number: int) -> bool:
         """Whether the trial has failed for good."""
         return self._histories.get(number, _History()).alone >= FAILURES_ALONE
 

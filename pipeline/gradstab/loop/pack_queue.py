@@ -20,7 +20,7 @@ TARGET_SECONDS = 3.0  # that a pack should take: long against a call to a worker
 FIRST_TARGET_SECONDS = 0.5  # before this machine's speed is known
 _MOST_UNTOLD = 256  # trials for which an adaptive sampler may lack the results, however many slots there are
 _MOST_WAITING = 4096  # trials that are asked for before there is a slot for them
-_SAMPLE_OF_A_QUEUE = 64  # trials that stand for all of a queue when its time is estimated
+_SAMPLE_OF_A_QUEUE = 64  # trials from which the time of a whole queue is estimated
 
 
 class PackQueue:

@@ -146,7 +146,7 @@ class TrialValue:
 
 @dataclass(frozen=True)
 class SearchState:
-    """Where a stored study stands, by trial number.
+    """The state of a stored study, by trial number.
 
     Attributes:
         told: finished with a result.

@@ -1,4 +1,4 @@
-"""Restores trials that storage lost and the record kept, such as a journal lost with its disk; finds what is left."""
+"""Restores trials that storage lost and the record has, as after the loss of a journal; finds what is left to train."""
 
 from __future__ import annotations
 

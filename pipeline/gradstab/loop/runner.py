@@ -1,7 +1,7 @@
 """The loop: proposals become trials, trials become packs, and packs become records.
 
-A result is first recorded, then told to storage, then shipped. Nothing here knows torch, Optuna, Ray or MLflow: see
-ports.py for what stands behind the loop.
+A result is first recorded, then told to storage, then shipped. Nothing here knows torch, Optuna, Ray or MLflow:
+ports.py has the interfaces to them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _WAIT_SECONDS = 0.5
 
 @dataclass
 class Progress:
-    """Where a study stands.
+    """How far a study has come.
 
     Attributes:
         total: the budget in trials.
@@ -92,7 +92,7 @@ class Runner:
 
     Attributes:
         speeds: what the packs of this run have shown of the speed of each kind of slot.
-        progress: where the study stands.
+        progress: how far the study has come.
         set_aside: corrupt segments that `recover` has renamed; their trials are trained again.
         resumed: the numbers of trials that the last run left unfinished.
     """
@@ -197,7 +197,7 @@ class Runner:
             tries = max(self._attempts.attempts(trial.number) for trial in pack)
             least = self._study.resources.pack_seconds
             self._executor.submit(pack, self.speeds.patience(pack, slot.kind, least, tries))
-            self.progress.slots.started(slot, pack)
+            self.progress.slots.record_start(slot, pack)
 
     def _waits_for_slots(self) -> bool:
         """Whether there is work but no slot: every node of a cluster is gone, and another may join."""
@@ -209,7 +209,7 @@ class Runner:
             for trial in result.trials:
                 del self._running[trial.number]
             self.speeds.learn(result)
-            self.progress.slots.ended(result)
+            self.progress.slots.record_end(result)
             self._ended.append(result)
 
     def _record_and_tell(self, result: PackResult) -> None:
@@ -248,7 +248,7 @@ class Runner:
         failed: list[Trial] = []
         again: list[Trial] = []
         for trial in result.trials:
-            (failed if self._attempts.exhausted(trial.number) else again).append(trial)
+            (failed if self._attempts.has_failed(trial.number) else again).append(trial)
         self._queue.put_back(again)
         return [self._record(trial, result, failure=failure) for trial in failed]
 

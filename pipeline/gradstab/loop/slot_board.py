@@ -35,11 +35,11 @@ class SlotBoard:
     def __init__(self) -> None:
         self._histories: dict[str, _SlotHistory] = {}
 
-    def started(self, slot: Slot, pack: Sequence[Trial]) -> None:
+    def record_start(self, slot: Slot, pack: Sequence[Trial]) -> None:
         history = self._histories.setdefault(slot.name, _SlotHistory(slot))
         history.in_flight, history.since_ms = len(pack), time.time_ns() // 10**6
 
-    def ended(self, result: PackResult) -> None:
+    def record_end(self, result: PackResult) -> None:
         history = self._histories.setdefault(result.slot.name, _SlotHistory(result.slot))
         history.in_flight = 0
         if result.trajectories is None:
