@@ -42,7 +42,11 @@ def drive_and_kill(url: str, sampler: str, kill_at: str) -> None:
     root = Path(__file__).parent.parent.parent
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, url, sampler],
-        env={**os.environ, "GRADSTAB_KILL_AT": kill_at, "PYTHONPATH": str(root)},
+        env={
+            **os.environ,
+            "GRADSTAB_KILL_AT": kill_at,
+            "PYTHONPATH": os.pathsep.join([str(root), str(root / "pipeline")]),
+        },
         cwd=root,
         check=False,
         timeout=150,

@@ -47,7 +47,9 @@ def copy(tmp_path: Path) -> Path:
     shutil.copytree(PACKAGE / "system", package / "system")
     for name in ("__init__.py", "errors.py"):
         shutil.copy(PACKAGE / name, package)
-    (package / "where.py").write_text("import gradstab\nprint('child of', gradstab.__file__)\n")
+    (package / "where.py").write_text(
+        "import warnings\nimport gradstab\nwarnings.warn('a library is old')\nprint('child of', gradstab.__file__)\n"
+    )
     return package.parent
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import time
 
 import pytest
 from mlflow import MlflowClient
@@ -13,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from gradstab.system.child_process import ParentPipe
 from gradstab.tracking.mlflow_client import prepare_environment
 from gradstab.tracking.retry import GaveUpError, RetryWhileDriven, short_reason
+from tests.system.test_retry import Clock
 
 
 class Store:
@@ -43,17 +42,23 @@ def test_without_a_driver_one_failure_is_the_end() -> None:
     assert store.left == 9
 
 
-def test_patience_is_counted_from_the_last_progress() -> None:
-    reading, writing = os.pipe()
-    os.write(writing, b"finish 0.6\n")
-    os.close(writing)
-    driver = ParentPipe()
-    driver.listen(reading)
-    begin = time.monotonic()
-    with pytest.raises(GaveUpError):
+@pytest.mark.parametrize(("asked_at", "given_up_at"), [(0.0, 130.0), (150.0, 180.0)])
+def test_patience_is_counted_from_the_first_attempt_or_from_the_later_request_to_finish(
+    monkeypatch: pytest.MonkeyPatch, asked_at: float, given_up_at: float
+) -> None:
+    clock, driver = Clock(), ParentPipe()
+    monkeypatch.setattr("gradstab.system.retry.time", clock)
+
+    def wait(seconds: float) -> None:
+        clock.sleep(seconds)
+        if clock.now >= asked_at and driver.patience is None:
+            driver.patience, driver.finishing_since = 30.0, asked_at
+
+    monkeypatch.setattr(driver, "wait", wait)
+    with pytest.raises(GaveUpError, match="connection refused"):
         RetryWhileDriven(driver, (OSError,), lambda _: None)(Store(away=1000).call)
-    assert 0.5 < time.monotonic() - begin < 60, "a thousand tries would take minutes"
-    assert driver.patience == 0.6
+    assert clock.now == given_up_at
+    assert clock.pauses[-5:-1] == [1.0] * 4, "a driver that waits for its end is tried for often"
 
 
 def test_errors_of_our_own_are_not_retried() -> None:
