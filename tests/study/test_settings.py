@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from gradstab.errors import UsageError
 from gradstab.study.file import load_study_file
 from gradstab.study.settings import read_env_file, resolve_results_settings, resolve_settings
 from gradstab.study.space import LogInteger
@@ -136,3 +139,33 @@ def test_a_relative_file_is_one_file_wherever_the_command_is_called(tmp_path, mo
     monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:///mine.db")
     settings = resolve_settings(declared, project, None)
     assert settings.tracking.value.url == settings.storage.value.url == f"sqlite:///{elsewhere}/mine.db"
+
+
+@pytest.mark.parametrize(
+    ("variables", "fields", "beginning"),
+    [
+        ({"MLFLOW_TRACKING_URI": "htp://me:s3cret@h:5"}, {}, "MLFLOW_TRACKING_URI must be http://HOST:PORT, "),
+        ({"OPTUNA_STORAGE": "mysql://me:s3cret@h/d"}, {}, "OPTUNA_STORAGE must be journal:PATH, "),
+        ({}, {"tracking": {"uri": "htp://h:5"}}, "tracking.uri in the study file must be http://HOST:PORT, "),
+        ({}, {"storage": "redis://h"}, "storage in the study file must be journal:PATH, "),
+    ],
+)
+def test_an_address_that_nobody_can_read_is_refused_where_it_was_set(monkeypatch, variables, fields, beginning):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError) as caught:
+        resolve_settings(study(**fields), None, None)
+    said = str(caught.value)
+    assert said.startswith(beginning)
+    assert "s3cret" not in said
+    assert "\n" not in said
+
+
+def test_artifacts_of_a_database_lie_beside_it_or_in_the_results_and_a_server_keeps_its_own(tmp_path, monkeypatch):
+    def folder(uri: str) -> object:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        return resolve_results_settings(str(tmp_path / "results")).artifact_folder()
+
+    assert folder("sqlite:////data/mlflow.db") == Path("/data/artifacts")
+    assert folder("postgresql://h/mlflow") == tmp_path / "results" / "mlflow" / "artifacts"
+    assert folder("http://h:5000") is None

@@ -1,6 +1,7 @@
 """Where results, storage and tracking are, and where each setting came from.
 
-The order is: flag, environment, mlflow.env, study file, default."""
+The order is: flag, environment, mlflow.env, study file, default.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +25,6 @@ from gradstab.system.storage_url import (
 )
 
 ENV_FILE = "mlflow.env"
-
 
 Value_co = TypeVar("Value_co", covariant=True)
 Default = TypeVar("Default")
@@ -108,7 +108,7 @@ def resolve_results_settings(
     """Where results and MLflow are, by the order of precedence.
 
     Raises:
-        UsageError: the tracking URI is none, or mlflow.env cannot be read.
+        UsageError: the tracking URI is not valid, or mlflow.env cannot be read.
     """
     results = results_setting(results_flag)
     here = Path.cwd()
@@ -134,7 +134,7 @@ def resolve_settings(
     """Every setting of a study, by the order of precedence.
 
     Raises:
-        UsageError: a storage URL or tracking URI is none, or mlflow.env cannot be read.
+        UsageError: the storage URL or the tracking URI is not valid, or mlflow.env cannot be read.
     """
     found = resolve_results_settings(results_flag, study, study_folder)
     here = Path.cwd()
