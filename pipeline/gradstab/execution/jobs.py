@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from gradstab.errors import GradstabError
 from gradstab.execution import job_entry
 from gradstab.execution.cluster_address import enable_token_auth, require_reachable
+from gradstab.system.retry import Retry
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -33,6 +34,10 @@ _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 class ClusterError(GradstabError):
     """The cluster cannot be reached, does not take us, or does not fit."""
+
+
+class _NotReadyError(ClusterError):
+    """The cluster answers, but cannot take jobs yet."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +137,8 @@ class ClusterJobs:
             "excludes": ["__pycache__"],
             "env_vars": dict(environment),
         }
-        deadline = time.monotonic() + _AGENT_SECONDS
-        while True:
+
+        def submit_once() -> None:
             try:
                 with self._said():
                     self._client.submit_job(
@@ -143,13 +148,12 @@ class ClusterJobs:
                         metadata={"gradstab.study": job.study, "gradstab.attempt": str(job.attempt)},
                     )
             except ClusterError as error:
-                if "already exists" in str(error):  # another submit came first
-                    return
-                if "No available agent" not in str(error) or time.monotonic() > deadline:
+                if "No available agent" in str(error):
+                    raise _NotReadyError(str(error)) from None
+                if "already exists" not in str(error):  # else another submit came first
                     raise
-                time.sleep(_POLL_SECONDS)
-            else:
-                return
+
+        Retry(_NotReadyError, lambda began: began + _AGENT_SECONDS, (_POLL_SECONDS, _POLL_SECONDS))(submit_once)
 
     def follow(self, job: Job, show: Callable[[str], None]) -> Job:
         """Pass the job's log on as it grows, and return the job once it ended."""
