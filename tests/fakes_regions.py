@@ -17,6 +17,7 @@ from gradstab.record.trajectory import Trajectory
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.study.criterion import TRAINING_RESPONSE_RANGE, TRAINING_RESPONSE_UNIT, Criterion
 from gradstab.study.study import Study
+from gradstab.system.storage_url import parse_storage
 from tests.fakes import REFERENCE_LOSS, make_trajectory
 from tests.problems import Problem
 
@@ -87,7 +88,7 @@ def _trajectory(trial: Trial, median: dict[str, float], noise: float) -> Traject
 def open_study(study: Study, folder: Path, problem: Problem) -> tuple[Runner, OptunaSearcher]:
     """The real loop on a journal in the folder, in process; its searcher is to be closed."""
     searcher = OptunaSearcher(
-        f"journal:{folder}/optuna.journal",
+        parse_storage(f"journal:{folder}/optuna.journal"),
         study.name,
         study.space,
         study.sampler,

@@ -34,6 +34,7 @@ from gradstab.study.sampler_spec import (
     TpeSpec,
 )
 from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
+from gradstab.system.storage_url import parse_storage
 from tests.fakes_work import PlantedWork, PoisonousWork, RaisingWork, SwitchingWork
 from tests.problems import RATIO
 from tests.search.storages import plain_storage, storage_url
@@ -229,7 +230,14 @@ class Bench:
         if name in self._open:
             self._open[name].close()
         searcher = OptunaSearcher(
-            self._url, name, space, spec, study_seed=11, replicates=replicates, bands=(RATIO,), error=error
+            parse_storage(self._url),
+            name,
+            space,
+            spec,
+            study_seed=11,
+            replicates=replicates,
+            bands=(RATIO,),
+            error=error,
         )
         self._open[name] = searcher
         self._stack.callback(searcher.close)

@@ -19,6 +19,7 @@ from gradstab.session.drive import drive
 from gradstab.study.settings import Setting, Settings
 from gradstab.study.space import Choice, LogInteger, LogReal
 from gradstab.study.study import Study
+from gradstab.system.storage_url import parse_storage, parse_tracking
 from gradstab.training.work import TrainingWork
 from tests.endtoend.command import PATIENCE, Place, assert_exactly_once, finished, values_of
 from tests.fakes_work import PoisonousWork, StarvingWork
@@ -40,9 +41,9 @@ def title(process: psutil.Process) -> str:
 
 def settings_for(root: Path) -> Settings:
     return Settings(
-        results=Setting(str(root / "results"), "test"),
-        tracking=Setting(f"sqlite:///{root}/results/mlflow/mlflow.db", "test"),
-        storage=Setting(f"journal:{root}/results/study/optuna.journal", "test"),
+        results=Setting(root / "results", "test"),
+        tracking=Setting(parse_tracking(f"sqlite:///{root}/results/mlflow/mlflow.db"), "test"),
+        storage=Setting(parse_storage(f"journal:{root}/results/study/optuna.journal"), "test"),
         ray_address=Setting(None, "test"),
         mlflow_env={},
     )

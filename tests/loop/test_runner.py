@@ -17,6 +17,7 @@ from gradstab.record.segments import Record, read_segment, segment_paths
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.study.space import Choice, LogInteger, LogReal
 from gradstab.study.study import Study
+from gradstab.system.storage_url import parse_storage
 from tests.fakes_work import NarrowWork, PlantedWork, RaisingWork
 
 
@@ -49,7 +50,7 @@ def declare(**changes: object) -> Study:
 
 def open_runner(study: Study, folder: Path, work: Work | None = None, **limits: float) -> Runner:
     searcher = OptunaSearcher(
-        f"journal:{folder}/optuna.journal",
+        parse_storage(f"journal:{folder}/optuna.journal"),
         study.name,
         study.space,
         study.sampler,
@@ -259,7 +260,9 @@ def test_a_study_of_the_same_name_in_shared_storage_is_not_continued_by_mistake(
     url, study = f"journal:{tmp_path}/shared.journal", declare()
 
     def opened(fingerprint: str) -> OptunaSearcher:
-        return OptunaSearcher(url, study.name, study.space, study.sampler, study_seed=0, fingerprint=fingerprint)
+        return OptunaSearcher(
+            parse_storage(url), study.name, study.space, study.sampler, study_seed=0, fingerprint=fingerprint
+        )
 
     opened(study.fingerprint()).close()
     opened(study.fingerprint()).close()

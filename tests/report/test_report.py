@@ -158,7 +158,7 @@ def test_diverged_and_failed_trials_and_spaces_of_one_and_three_numbers_are_draw
 def test_a_folder_that_cannot_be_written_is_a_sentence_and_fails_no_run(tmp_path, capsys):
     planted = plant(tmp_path, trials=5, name="shut")
     (planted.path / "report").write_text("no folder can be made here")
-    with pytest.raises(StorageError, match="report must be written"):
+    with pytest.raises(StorageError, match="cannot write to"):
         make_report(Results(planted))
     assert write_report_if_stale(Results(planted)) is None
     assert "all results are safe, but the report was not written" in capsys.readouterr().err

@@ -105,7 +105,7 @@ def test_faults_are_one_sentence(folder: Path) -> None:
     uri = load_order(folder).uri
     with pytest.raises(UsageError, match="must hold the study 'other', but has none"):
         load_results("other", tracking=uri)
-    with pytest.raises(GradstabError, match=r"readable from MLflow at http://127\.0\.0\.1:9, but"):
+    with pytest.raises(GradstabError, match=r"cannot read results from MLflow at http://127\.0\.0\.1:9: "):
         load_results("shared", tracking="http://127.0.0.1:9")
 
 

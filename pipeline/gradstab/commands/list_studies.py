@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -27,7 +26,7 @@ def list_studies(results: str | None, output: Format) -> None:
     from gradstab.record.study_folder import study_folders
     from gradstab.study.settings import results_setting
 
-    root = Path(results_setting(results).value or ".")
+    root = results_setting(results).value
     rows: list[tuple[str, int, int, int, str]] = []
     for folder in study_folders(root):
         try:

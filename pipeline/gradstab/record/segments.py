@@ -112,12 +112,12 @@ def read_segment(path: Path) -> list[Record]:
 
 
 def segment_numbers(path: Path) -> list[int]:
-    """Numbers of the trials in a segment, from its head alone; none for what cannot be read."""
+    """Numbers of the trials in a segment, from its head alone; none if it cannot be read (the driver sets it aside)."""
     try:
         # opened here: numpy leaves a file open that it cannot read
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return [entry["number"] for entry in json.loads(file["head"].tobytes())["records"]]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return []
 
 

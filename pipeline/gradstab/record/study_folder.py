@@ -16,7 +16,7 @@ from gradstab.record.segments import segment_numbers, segment_paths
 from gradstab.study.data_spec import Npz
 from gradstab.study.study import FINGERPRINTED, Study, differences
 from gradstab.system.durable import replace_file
-from gradstab.system.file_lock import held, holder_of
+from gradstab.system.file_lock import hold_lock, holder_of
 
 SCHEMA_VERSION = 1
 
@@ -111,7 +111,7 @@ class StudyFolder:
             StudyHeldError: another process holds it; says which.
         """
         make_folder(self.path)
-        with held(self.lock_file, f"the study {self.path.name!r}"):
+        with hold_lock(self.lock_file, f"the study {self.path.name!r}"):
             yield
 
     def _read(self) -> dict[str, Any]:

@@ -5,8 +5,6 @@ Axes: P probe time, L hidden layer.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from matplotlib.figure import Figure
 
 from gradstab.record.segments import Record
 from gradstab.record.trajectory import STATISTICS, FloatArray, Trajectory
+from gradstab.system.durable import new_folder
 
 FOLDER = "heat_maps"
 _UNMEASURED = "#e6e6e6"
@@ -60,8 +59,7 @@ def write_heat_maps(record: Record, study_folder: Path, canvas: Canvas) -> Path:
     if target.exists():
         return target
     target.parent.mkdir(exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
-    try:
+    with new_folder(target) as partial:
         name = f"trial {record.number}: {record.recipe['activation']}, init scale {record.recipe['init_scale']:.3g}"
         for heat_map in heat_maps(record.trajectory):
             canvas.draw(heat_map, record.trajectory, f"{heat_map.title}, {name}", partial / f"{heat_map.name}.png")
@@ -69,11 +67,6 @@ def write_heat_maps(record: Record, study_folder: Path, canvas: Canvas) -> Path:
         file = partial / f"{target.name}.npz"
         # numpy's stubs take **arrays for its keyword allow_pickle too
         np.savez_compressed(file, probe_step=record.trajectory.probe_step_P, **arrays)  # type: ignore[arg-type]
-        partial.chmod(0o755)
-        partial.rename(target)
-    except OSError:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return target
 
 

@@ -22,7 +22,7 @@ from gradstab.report.html import Html, element, joined, picture, table
 from gradstab.report.page import criterion_options, document
 from gradstab.report.panels import PanelLayout, layout_of, panel_plane
 from gradstab.report.phase_figure import AXIS_NAMES
-from gradstab.report.report import default_folder, write_files
+from gradstab.report.report import default_folder
 from gradstab.report.wording import band, percent, volume
 from gradstab.results.results import Results
 from gradstab.stability.comparison import Comparison, compare, within
@@ -30,6 +30,7 @@ from gradstab.stability.contributions import contributions
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.phase_diagram import LEVELS
 from gradstab.study.study import differences
+from gradstab.system.durable import replace_files
 
 _STYLES: tuple[Literal["-", "--"], ...] = ("-", "--")
 _COLOURS = ("#0072B2", "#D55E00")
@@ -77,7 +78,7 @@ def make_comparison(first: Results, second: Results, folder: Path | None = None)
     }
     files["comparison.json"] = json.dumps({"studies": names, **volumes}, indent=1).encode()
     files["index.html"] = _page(compared, png).encode()
-    write_files(folder, files)
+    replace_files(folder, files)
     return folder / "index.html"
 
 

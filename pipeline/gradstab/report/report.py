@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gradstab.errors import GradstabError, StorageError
+from gradstab.errors import GradstabError
 from gradstab.record.certificate import read_certificate
 from gradstab.record.shipping_order import load_order
 from gradstab.regression.single_threaded_blas import single_threaded_blas
@@ -21,6 +19,7 @@ from gradstab.report.wording import predicted, spans, volume, where
 from gradstab.results.rejudge import changes
 from gradstab.results.results import Results
 from gradstab.stability.region import Regions
+from gradstab.system.durable import replace_files
 
 FOLDER = "report"
 
@@ -64,28 +63,8 @@ def make_report(results: Results, folder: Path | None = None) -> Path:
     files["trials.csv"] = results.trials.to_csv().encode()
     files["trials.parquet"] = results.trials.to_parquet()
     files["index.html"] = html.encode()
-    write_files(folder, files)
+    replace_files(folder, files)
     return folder / "index.html"
-
-
-def write_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Put files into a folder in order, each whole or not at all.
-
-    Raises:
-        StorageError: the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
-        try:
-            for name, content in files.items():
-                (partial / name).write_bytes(content)
-            for name in files:
-                (partial / name).replace(folder / name)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise StorageError(f"the report must be written to {folder}, but: {error.strerror}") from error
 
 
 def region_data(findings: Findings) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
 from gradstab.results.results import load_results as load_local
 from gradstab.study.criterion import Criterion
-from gradstab.study.settings import resolve_settings
+from gradstab.study.settings import resolve_results_settings
 
 
 def load_results(
@@ -34,10 +34,10 @@ def load_results(
         try:
             found = load_local(study, criterion=criterion, results=results)
         except UsageError:
-            configured = resolve_settings(None, None, results).tracking
+            configured = resolve_results_settings(results).tracking
             if configured.origin == "default":  # a database beside the results that are not there
                 raise
-            tracking = configured.value
+            tracking = configured.value.url
         else:
             return found
     return Results(StudyFolder(_downloaded(study, tracking)), criterion)

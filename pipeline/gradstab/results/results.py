@@ -244,5 +244,5 @@ def load_results(study: str | Path, *, criterion: Criterion | None = None, resul
 
     path = Path(study)
     if not (path / "study.json").is_file():
-        path = Path(results_setting(results).value or ".") / path.name
+        path = results_setting(results).value / path.name
     return Results(StudyFolder(path), criterion)

@@ -32,7 +32,7 @@ from gradstab.study.response_band import ResponseBand
 from gradstab.study.sampler_spec import AnySampler, BoundarySpec
 from gradstab.study.space import SearchSpace, Value
 from gradstab.system.failpoints import failpoint
-from gradstab.system.storage_url import without_password
+from gradstab.system.storage_url import Storage
 
 FINGERPRINT_ATTRIBUTE = "gs.fingerprint"
 METRIC_NAME = "margin"
@@ -44,7 +44,7 @@ class OptunaSearcher:
     """The Searcher port on an Optuna study, which is created on first use and maximizes. `close` ends its connections.
 
     Args:
-        storage_url: ``journal:PATH``, ``sqlite:///PATH`` or ``postgresql://...``.
+        storage: where the trials are kept.
         sampler_spec: a design proposes ``design[number // replicates]``; an adaptive sampler proposes
             at numbers divisible by `replicates`, and the numbers after it repeat that point.
         patience: seconds for which a server may be away during a study, once it was reached.
@@ -53,7 +53,7 @@ class OptunaSearcher:
         error: misclassified volume to certify by audits among the trials; None for no audits.
 
     Raises:
-        UsageError: the URL is of no accepted kind.
+        UsageError: storage holds another study of this name.
         StudyHeldError: another process drives the study.
         StorageError: storage cannot be reached, read or written, or another driver has taken the study over. Every
             method may raise it.
@@ -61,7 +61,7 @@ class OptunaSearcher:
 
     def __init__(
         self,
-        storage_url: str,
+        storage: Storage,
         study_name: str,
         space: SearchSpace,
         sampler_spec: AnySampler,
@@ -75,7 +75,7 @@ class OptunaSearcher:
         error: float | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._url = storage_url
+        self._place = storage
         self._name = study_name
         self._space = space
         self._replicates = replicates
@@ -90,13 +90,13 @@ class OptunaSearcher:
                 else (History(space, bands), RegionModel(space, bands, derived_seed(study_seed, "model")))
             )
             self._auditor = Auditor(space, history, model, error, study_seed=study_seed, replicates=replicates)
-        opened = open_storage(storage_url, study_name)
-        self._patient = RetryWhileAway(storage_url, patience, report)
+        opened = open_storage(storage, study_name)
+        self._patient = RetryWhileAway(storage, patience, report)
         self._storage = opened.storage
         self._retries: dict[int, int] = {}  # new number to the failed one
         self.close = opened.close
         self._created, self._batched_tells = opened.created, opened.batched_tells
-        with storage_errors(self._url):
+        with storage_errors(self._place):
             self._study = self._created_or_loaded(sampler)
             self._study_id = self._storage.get_study_id_from_name(study_name)
             self._require_same_study(fingerprint)
@@ -125,8 +125,8 @@ class OptunaSearcher:
             self._study.set_user_attr(FINGERPRINT_ATTRIBUTE, fingerprint)
         elif known != fingerprint:
             raise UsageError(
-                f"{without_password(self._url)} holds another study of the name {self._name!r}: its space, recipe "
-                "or seed differ. Give this study another --name, or use another storage"
+                f"{self._place} holds another study of the name {self._name!r}: its space, recipe or seed differ. "
+                "Give this study another --name, or use another storage"
             )
 
     def state(self) -> SearchState:
@@ -239,7 +239,7 @@ class OptunaSearcher:
     @contextlib.contextmanager
     def batched_tells(self) -> Iterator[None]:
         """Tell different trials within: a journal takes them in one write, at the end."""
-        with storage_errors(self._url), self._batched_tells():
+        with storage_errors(self._place), self._batched_tells():
             yield
 
     def _finish(self, number: int, attributes: dict[str, Any], state: TrialState, value: float | None) -> None:
@@ -278,7 +278,7 @@ class OptunaSearcher:
             failpoint("ask")
         if not alone:
             raise StorageError(
-                f"another process created trial {number} of study {self._name!r} in {without_password(self._url)}: "
+                f"another process created trial {number} of study {self._name!r} in {self._place}: "
                 "stop that process and run the study again"
             )
         return Proposal(number, point)
@@ -328,8 +328,7 @@ class OptunaSearcher:
             return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
         except KeyError:
             raise StorageError(
-                f"study {self._name!r} in {without_password(self._url)} has no trial {number}: "
-                "the trial belongs to another storage"
+                f"study {self._name!r} in {self._place} has no trial {number}: the trial belongs to another storage"
             ) from None
 
     def _ordered(self, params: dict[str, Any]) -> dict[str, Value]:

@@ -110,7 +110,7 @@ def drive(
     """
     listener, stop = listener or Listener(), stop or StopSwitch()
     folder = StudyFolder.of(settings.results_root(), study.name)
-    check_credentials(settings.tracking.value or "", settings.mlflow_env)
+    check_credentials(settings.tracking.value, settings.mlflow_env)
     with hold_study(folder, settings, force=force):
         study = folder.with_known_data(study)
         folder.claim(study, source, restore_lost_folder(folder, study, settings, listener.found))

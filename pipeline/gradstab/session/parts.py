@@ -15,7 +15,6 @@ from gradstab.record.study_folder import StudyFolder, make_folder
 from gradstab.study.settings import Settings
 from gradstab.study.study import Study
 from gradstab.system.provenance import git_commit, versions
-from gradstab.system.storage_url import postgresql_url, storage_file
 
 if TYPE_CHECKING:
     from gradstab.search.searcher import OptunaSearcher
@@ -49,18 +48,15 @@ def start_tracker(folder: StudyFolder, study: Study, settings: Settings) -> Trac
 
 def shipping_order(folder: StudyFolder, study: Study, settings: Settings, progress: Progress) -> ShippingOrder:
     """The shipping order of a study with its progress."""
-    uri = settings.tracking.value or ""
-    # a database cannot store artifacts; a server can
-    database = storage_file(uri)
-    artifacts = settings.results_root() / "mlflow" if postgresql_url(uri) else database.parent if database else None
+    artifacts = settings.artifact_folder()
     if artifacts is not None:
-        make_folder(artifacts)
+        make_folder(artifacts.parent)
     return ShippingOrder(
         study=study.name,
         study_id=folder.study_id(),
         fingerprint=study.fingerprint(),
-        uri=uri,
-        artifact_root=str(artifacts / "artifacts") if artifacts else None,
+        uri=settings.tracking.value.url,
+        artifact_root=str(artifacts) if artifacts else None,
         question=study.question,
         study_file=folder.source_name(),
         resolved=study.dump(),
@@ -83,7 +79,7 @@ def open_searcher(study: Study, settings: Settings, report: Callable[[str], None
     from gradstab.search.searcher import OptunaSearcher
 
     return OptunaSearcher(
-        settings.storage.value or "",
+        settings.storage.value,
         study.name,
         study.space,
         study.sampler,

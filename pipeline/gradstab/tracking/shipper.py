@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import math
 import os
 import sys
 import time
@@ -19,17 +20,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import requests
-import sqlalchemy.exc
-from mlflow.exceptions import MlflowException
-
 from gradstab.errors import GradstabError
 from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_numbers, segment_paths
 from gradstab.record.shipping_order import FILE_NAME, load_order
 from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.space import Value
+from gradstab.system.child_process import ParentPipe
+from gradstab.system.retry import Retry
+from gradstab.system.storage_url import parse_tracking
 from gradstab.tracking.child_policy import gets_run
-from gradstab.tracking.mlflow_store import Child, MlflowStore, RefusedError, prepare_environment
+from gradstab.tracking.mlflow_client import UNREACHABLE, prepare_environment
+from gradstab.tracking.mlflow_store import Child, MlflowStore, RefusedError
 from gradstab.tracking.parent_content import (
     TABLE_NAME,
     parent_params,
@@ -38,7 +39,7 @@ from gradstab.tracking.parent_content import (
     progress_tags,
     table,
 )
-from gradstab.tracking.retry import DriverEnd, GaveUpError, Retry, sentence
+from gradstab.tracking.retry import GaveUpError, RetryWhileDriven, short_reason
 from gradstab.tracking.run_content import RunContent, run_content, table_row
 from gradstab.tracking.shipping_files import (
     LOCK_NAME,
@@ -51,7 +52,6 @@ from gradstab.tracking.shipping_files import (
 from gradstab.tracking.study_page import StudyPage
 
 EXIT_WAITING = 4
-UNREACHABLE = (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError)
 POLL_S = 0.2
 PROGRESS_EVERY_S = 3.0
 TABLE_EVERY_S = 30.0
@@ -78,13 +78,13 @@ class _Destination:
 class Shipper:
     """Ships one results folder until its driver ends. Not safe for two at once: see `locked`."""
 
-    def __init__(self, folder: Path, driver: DriverEnd) -> None:
+    def __init__(self, folder: Path, driver: ParentPipe) -> None:
         self._folder = folder
         self._driver = driver
         self._job = load_order(folder)
         self._job_mtime = 0
         self._state = ShipperState()
-        self._retry = Retry(driver, UNREACHABLE, self._report)
+        self._retry = RetryWhileDriven(driver, UNREACHABLE, self._report)
         self._rows: dict[int, Row] = {}
         self._doubtful: set[int] = set()
         self._unreadable: set[str] = set()
@@ -119,7 +119,8 @@ class Shipper:
     def _open(self) -> _Destination:
         """Find or create experiment and parent run, and learn what they hold."""
         job, retry = self._job, self._retry
-        store = retry(lambda: MlflowStore(job.uri, job.artifact_root))
+        tracking = parse_tracking(job.uri)
+        store = retry(lambda: MlflowStore(tracking, job.artifact_root))
         experiment = retry(lambda: store.experiment(job.study, job.study_id, job.artifact_root))
         experiment_id = str(experiment.experiment_id)
         held = load_cursor(self._folder, job.uri)
@@ -274,7 +275,7 @@ class Shipper:
             return read_segment(path)
         except (FileNotFoundError, CorruptSegmentError) as error:
             self._unreadable.add(path.name)
-            self._report(sentence(error))
+            self._report(short_reason(error))
             return []
 
     def _reload_job(self) -> None:
@@ -286,9 +287,9 @@ class Shipper:
     def _refused(self, error: RefusedError) -> None:
         """MLflow refused what concerns the whole study, such as a run that a person deleted: begin anew, unhurried."""
         self._refusals += 1
-        self._report(sentence(error))
+        self._report(short_reason(error))
         if self._driver.closing and self._refusals >= MOST_REFUSALS:
-            raise GaveUpError(sentence(error)) from error
+            raise GaveUpError(short_reason(error)) from error
         self._driver.wait(REFUSAL_PAUSE_S)
 
     def _report(self, error: str | None) -> None:
@@ -306,22 +307,21 @@ class Shipper:
         save_state(self._folder, self._state)
 
 
-def locked(folder: Path, driver: DriverEnd) -> bool:
+def locked(folder: Path, driver: ParentPipe) -> bool:
     """Wait for the folder's shipper lock, held until this process ends; False if the driver ended first.
 
     The shipper of a driver that was killed may still be at its last segment.
     """
     descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if driver.gone:
-                os.close(descriptor)
-                return False
-            driver.wait(POLL_S)
-        else:
-            return True
+    retry = Retry(
+        BlockingIOError, lambda _: -math.inf if driver.gone else math.inf, pauses=(POLL_S, POLL_S), sleep=driver.wait
+    )
+    try:
+        retry(lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    return True
 
 
 def main() -> int:
@@ -331,8 +331,8 @@ def main() -> int:
     folder = parser.parse_args().folder
     os.nice(POLITENESS)
     prepare_environment()
-    driver = DriverEnd()
-    driver.listen(sys.stdin)
+    driver = ParentPipe()
+    driver.listen()
     try:
         if not locked(folder, driver):
             return EXIT_WAITING
