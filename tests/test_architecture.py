@@ -19,7 +19,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"display", "record", "regression"}),
     frozenset({"theory"}),
     frozenset({"stability"}),
-    frozenset({"loop", "sampling", "tracking"}),
+    frozenset({"figures", "loop", "sampling", "tracking"}),
     frozenset({"execution", "results", "search", "training"}),
     frozenset({"report"}),
     frozenset({"module_probe", "session"}),
@@ -30,11 +30,13 @@ FLOORS: tuple[frozenset[str], ...] = (
 THIRD_PARTY: dict[str, frozenset[str]] = {
     "cli": frozenset({"click"}),
     "commands": frozenset({"click", "rich", "yaml"}),
+    "display": frozenset({"jinja2"}),
     "execution": frozenset({"ray"}),
+    "figures": frozenset({"contourpy", "matplotlib", "numpy", "scipy"}),
     "loop": frozenset({"platformdirs"}),
     "record": frozenset({"numpy", "pydantic"}),
     "regression": frozenset({"numpy", "scipy", "threadpoolctl"}),
-    "report": frozenset({"matplotlib", "numpy", "scipy"}),
+    "report": frozenset({"numpy"}),
     "results": frozenset({"numpy", "pandas", "platformdirs", "pydantic"}),
     "sampling": frozenset({"numpy", "scipy"}),
     "search": frozenset({"numpy", "optuna", "psycopg", "scipy", "sqlalchemy"}),
@@ -47,7 +49,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
 }
 HEAVY = frozenset({"torch", "ray", "optuna", "mlflow", "pandas", "matplotlib", "sklearn"})
 # who may ask mean-field theory: its unit of init scale, and what draws it beside measurements
-ASKS_THEORY = frozenset({"commands", "loop", "report", "results", "session", "stability", "training"})
+ASKS_THEORY = frozenset({"commands", "figures", "loop", "report", "results", "session", "stability", "training"})
 MOST_THINGS = 25  # in the package's folder: a stranger must be able to say what each is
 MOST_LINES = 370
 

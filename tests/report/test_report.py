@@ -19,7 +19,7 @@ from gradstab.errors import StorageError, UsageError
 from gradstab.record.certificate import Certificate, write_certificate
 from gradstab.record.segments import write_segment
 from gradstab.record.study_folder import StudyFolder
-from gradstab.report.findings import find
+from gradstab.report.findings import study_findings
 from gradstab.report.report import make_report
 from gradstab.results.rejudge import rejudged
 from gradstab.results.results import Results
@@ -176,7 +176,7 @@ def test_the_command_says_where_the_page_is(tmp_path):
 def test_a_page_of_trained_depths_says_how_many_depth_scales_they_are(tmp_path):
     space = {"init_scale": Choice((2.8, 4.0)), "depth": LogInteger(2, 30), "activation": Choice(("relu", "tanh"))}
     study = plant(tmp_path, trials=120, name="deep", space=space)
-    found = find(Results(study)).theory.depth
+    found = study_findings(Results(study)).theory.depth
     assert found is not None
     # of relu, whose lengths grow for ever, theory says nothing
     scales = [scale_forecast("tanh", scale, 0.0, 10).depth_scale or math.nan for scale in (2.8, 4.0)]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gradstab.figures.heat_maps import Canvas, write_heat_maps
 from gradstab.record.shipping_order import ShippingOrder, load_order
-from gradstab.report.heat_maps import Canvas, write_heat_maps
 from gradstab.stability.judgement import judge
 from gradstab.study.criterion import Criterion
 from gradstab.tracking.artifact_uploader import phase_diagram_name, region_rows

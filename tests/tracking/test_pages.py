@@ -22,10 +22,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from gradstab.figures.heat_maps import Canvas, write_heat_maps
 from gradstab.record.segments import Record, write_segment
 from gradstab.record.shipping_order import ShippingOrder, save_order
 from gradstab.record.study_folder import StudyFolder
-from gradstab.report.heat_maps import Canvas, write_heat_maps
 from gradstab.report.report import make_report
 from gradstab.results.results import Results
 from gradstab.study.criterion import Criterion

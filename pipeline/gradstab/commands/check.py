@@ -36,7 +36,7 @@ def check(study: str, overrides: tuple[str, ...], results: str | None, output: F
     """Check STUDY and estimate what it will take, without running it."""
     from gradstab.commands.lookup import find_study
     from gradstab.commands.terminal import print_json, print_pairs
-    from gradstab.display.numbers import duration, size
+    from gradstab.display.numbers import duration_text, size_text
     from gradstab.loop.calibration import stored_cost_model
     from gradstab.session.parts import memory_of_a_slot
 
@@ -54,9 +54,9 @@ def check(study: str, overrides: tuple[str, ...], results: str | None, output: F
         {
             "trials": f"{found.trials} in about {found.packs} packs of up to {found.trials_per_pack}, "
             f"{found.pack_keys} kind{'s' if found.pack_keys > 1 else ''}",
-            "time": f"{duration(found.seconds)} on {slots} slot{'s' if slots > 1 else ''}{rough}",
-            "memory": f"{size(found.pack_bytes)} a slot",
-            "disk": size(found.disk_bytes),
+            "time": f"{duration_text(found.seconds)} on {slots} slot{'s' if slots > 1 else ''}{rough}",
+            "memory": f"{size_text(found.pack_bytes)} a slot",
+            "disk": size_text(found.disk_bytes),
             "MLflow": f"{found.mlflow_rows} rows at most",
         }
     )

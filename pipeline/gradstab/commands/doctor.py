@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gradstab.commands.options import format_option, results_option
+from gradstab.display.numbers import numbered_text
 from gradstab.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -61,17 +62,12 @@ def doctor(study: str, mend: bool, results: str | None, output: Format) -> None:
     if output == "json":
         print_json([asdict(finding) for finding in found])
     elif found:
-        rows = [[f.where, f.what, _ranges(f.numbers), f.mended_by] for f in found]
+        rows = [[f.where, f.what, numbered_text(f.numbers), f.mended_by] for f in found]
         print_rows(f"{folder.path.name}: what differs", ["where", "what", "trials", "mended by"], rows)
     else:
         say(f"{folder.path.name}: the results folder, Optuna and MLflow agree")
     if found:
         sys.exit(EXIT_FAILED)
-
-
-def _ranges(numbers: tuple[int, ...]) -> str:
-    shown = ", ".join(map(str, numbers[:8]))
-    return f"{len(numbers)}: {shown}{' ...' if len(numbers) > 8 else ''}" if numbers else ""
 
 
 def examine(folder: StudyFolder, settings: Settings) -> list[Finding]:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gradstab.display.numbers import duration
+from gradstab.display.numbers import cell_text, count_range_text, duration_text, edges_text
 from gradstab.loop.runner import Progress
 from gradstab.stability.intervals import StableInterval
 
@@ -41,7 +41,7 @@ def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(cell_text(value) for value in row))
     # a wide table where stdout is a file: it must not break at 80 columns there
     Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
 
@@ -50,7 +50,7 @@ def print_pairs(pairs: Mapping[str, object]) -> None:
     """Print names and values on stdout, aligned."""
     width = max(map(len, pairs), default=0)
     for name, value in pairs.items():
-        sys.stdout.write(f"{name:{width}}  {_cell(value)}\n")
+        sys.stdout.write(f"{name:{width}}  {cell_text(value)}\n")
 
 
 def interval_rows(intervals: Sequence[StableInterval]) -> tuple[list[str], list[list[object]]]:
@@ -59,31 +59,15 @@ def interval_rows(intervals: Sequence[StableInterval]) -> tuple[list[str], list[
     return columns, [
         [
             interval.activation,
-            _range(interval.depth_low, interval.depth_high),
-            _interval(interval),
+            count_range_text(interval.depth_low, interval.depth_high),
+            edges_text(interval.lower, interval.upper) if interval.found else "none found",
             f"{interval.num_stable_inside}/{interval.num_inside}" if interval.found else "",
             interval.num_misclassified,
             interval.num_trials,
-            f"{_edge(interval.theory.lower)} to {_edge(interval.theory.upper)} (L={interval.theory_depth})",
+            f"{edges_text(interval.theory.lower, interval.theory.upper, '-')} (L={interval.theory_depth})",
         ]
         for interval in intervals
     ]
-
-
-def _interval(interval: StableInterval) -> str:
-    if not interval.found:
-        return "none found"
-    lower = "open" if interval.lower is None else _edge(interval.lower)
-    upper = "open" if interval.upper is None else _edge(interval.upper)
-    return f"{lower} to {upper}"
-
-
-def _edge(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
-
-
-def _range(low: int, high: int) -> str:
-    return str(low) if low == high else f"{low}-{high}"
 
 
 class ProgressLine:
@@ -129,13 +113,7 @@ def progress_text(progress: Progress) -> str:
     parts = [f"{progress.done}/{progress.total} trials"]
     if progress.rate > 0:
         parts.append(f"{progress.rate:.1f}/s")
-        parts.append(f"ETA {duration((progress.total - progress.done) / progress.rate)}")
+        parts.append(f"ETA {duration_text((progress.total - progress.done) / progress.rate)}")
     parts.append(", ".join(counts))
     parts.append(f"{progress.waiting} wait for MLflow")
     return " | ".join(parts)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "" if value is None else str(value)

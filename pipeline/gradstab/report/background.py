@@ -18,6 +18,7 @@ from gradstab.errors import GradstabError
 from gradstab.record.segments import read_segment
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
+from gradstab.results.trial_rows import measured_trials
 from gradstab.system.child_process import ParentPipe
 
 POLITENESS = 10
@@ -38,18 +39,17 @@ def remake(folder: StudyFolder, most_maps: int | None) -> None:
 
 def draw_nearest(results: Results, count: int, most: int | None = None) -> None:
     """Heat maps of the `count` trials nearest the boundary, at most `most` new ones."""
-    from gradstab.report.heat_maps import trial_folder
+    from gradstab.figures.heat_maps import trial_folder
 
-    margins = {row.number: row.values.get("margin") for row in results.rows}
-    measured = [number for number, margin in margins.items() if isinstance(margin, float)]
-    nearest = sorted(measured, key=lambda number: abs(float(str(margins[number]))))[:count]
+    margins = {row.number: trial.judgement.margin for row, trial in measured_trials(results.rows)}
+    nearest = sorted(margins, key=lambda number: abs(margins[number]))[:count]
     missing = [number for number in nearest if not trial_folder(results.folder.path, number).exists()]
     draw_trials(results, missing[:most], LONGEST_DRAWING_S)
 
 
 def draw_trials(results: Results, numbers: list[int], patience: float = math.inf) -> None:
     """Heat maps of some trials; each segment is read once. None is begun after `patience` seconds."""
-    from gradstab.report.heat_maps import Canvas, write_heat_maps
+    from gradstab.figures.heat_maps import Canvas, write_heat_maps
 
     wanted, canvas, end = set(numbers), Canvas(), time.monotonic() + patience
     for path in sorted({row.segment for row in results.rows if row.number in wanted}):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradstab.figures.layout import SCALES, PanelLayout
 from gradstab.regression.coordinates import Array, idle
-from gradstab.report.panels import SCALES, PanelLayout
 from gradstab.results.results import Results
 from gradstab.stability.spans import STEPS, Line, lines
 from gradstab.study.space import Choice, Value

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradstab.figures.layout import SCALES, PanelLayout
+from gradstab.figures.theory_curves import judges_depth
 from gradstab.regression.coordinates import Array, Coordinates
-from gradstab.report.panels import SCALES, PanelLayout, judges_depth
 from gradstab.results.results import Results
 from gradstab.study.space import Choice, Integer, LogInteger
 from gradstab.theory.depth_scale_field import trainable_depths

@@ -9,9 +9,8 @@ from platformdirs import user_cache_path
 from gradstab.errors import UsageError
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
-from gradstab.results.results import load_results as load_local
 from gradstab.study.criterion import Criterion
-from gradstab.study.settings import resolve_results_settings
+from gradstab.study.settings import resolve_results_settings, results_setting
 
 
 def load_results(
@@ -32,7 +31,7 @@ def load_results(
     """
     if tracking is None and not is_uri(study):
         try:
-            found = load_local(study, criterion=criterion, results=results)
+            found = local_results(study, criterion=criterion, results=results)
         except UsageError:
             configured = resolve_results_settings(results).tracking
             if configured.origin == "default":  # a database beside the results that are not there
@@ -41,6 +40,18 @@ def load_results(
         else:
             return found
     return Results(StudyFolder(_downloaded(study, tracking)), criterion)
+
+
+def local_results(study: str | Path, *, criterion: Criterion | None = None, results: str | None = None) -> Results:
+    """The results of a study on this machine, by its name (in the results root) or by the path of its folder.
+
+    Raises:
+        UsageError: there is no such study.
+    """
+    path = Path(study)
+    if not (path / "study.json").is_file():
+        path = results_setting(results).value / path.name
+    return Results(StudyFolder(path), criterion)
 
 
 def is_uri(study: str | Path) -> bool:

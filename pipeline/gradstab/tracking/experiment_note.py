@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gradstab.display.numbers import count_range_text, edges_text, setting_text
 from gradstab.record.shipping_order import ShippingOrder
-from gradstab.stability.intervals import IntervalInput, StableInterval, stable_intervals
+from gradstab.stability.intervals import IntervalInput, stable_intervals
 from gradstab.study.space import Value
 from gradstab.tracking.links import run_fragment, view_fragment
-from gradstab.tracking.run_content import shown
 from gradstab.tracking.saved_views import View
 
 MAX_NOTE = 4900  # MLflow takes 5000 characters
@@ -147,27 +147,21 @@ def _measured_answer(job: ShippingOrder, measured: Sequence[Row]) -> str:
         "|---|---|---|---|---|",
     ]
     for interval in stable_intervals(inputs, job.criterion.ratio_band):
-        depth = f"{interval.depth_low}-{interval.depth_high}".removesuffix(f"-{interval.depth_low}")
+        depth = count_range_text(interval.depth_low, interval.depth_high)
+        span = edges_text(interval.lower, interval.upper) if interval.found else "none found"
         inside = f"{interval.num_stable_inside}/{interval.num_inside}" if interval.found else ""
-        lines.append(f"| {interval.activation} | {depth} | {_span(interval)} | {inside} | {interval.num_trials} |")
+        lines.append(f"| {interval.activation} | {depth} | {span} | {inside} | {interval.num_trials} |")
     return "\n".join(lines)
-
-
-def _span(interval: StableInterval) -> str:
-    if not interval.found:
-        return "none found"
-    low, high = (("open" if edge is None else f"{edge:.3g}") for edge in (interval.lower, interval.upper))
-    return f"{low} to {high}"
 
 
 def _axes(job: ShippingOrder) -> str:
     said = []
     for name, axis in job.resolved.get("space", {}).items():
         if axis["type"] == "choice":
-            said.append(f"{name}: {', '.join(shown(choice) for choice in axis['choices'])}")
+            said.append(f"{name}: {', '.join(setting_text(choice) for choice in axis['choices'])}")
         else:
             scale = " (log)" if axis["type"].startswith("log") else ""
-            said.append(f"{name}: {shown(axis['low'])} to {shown(axis['high'])}{scale}")
+            said.append(f"{name}: {setting_text(axis['low'])} to {setting_text(axis['high'])}{scale}")
     return "; ".join(said)
 
 
@@ -177,7 +171,7 @@ def _recipe(job: ShippingOrder) -> str:
     if not fixed.get("clip") and "clip" not in space:
         fixed = {name: value for name, value in fixed.items() if not name.startswith("clip_")}
     data = job.resolved.get("data", {}).get("type")
-    said = [f"{name} {shown(value)}" for name, value in fixed.items() if value is not None]
+    said = [f"{name} {setting_text(value)}" for name, value in fixed.items() if value is not None]
     return ", ".join([*said, *([f"data {data}"] if data else [])])
 
 
@@ -185,14 +179,14 @@ def _criterion(job: ShippingOrder) -> str:
     steps = job.resolved.get("recipe", {}).get("steps", 1)
     responses = job.criterion.responses_for(1 if "steps" in job.resolved.get("space", {}) else steps)
     said = {
-        "R": f"|R| is at most {shown(job.criterion.ratio_band)} decades",
-        "T": f"the loss of the last 20 steps is below {shown(job.criterion.target_fraction)} times the labels' entropy",
+        "R": f"|R| is at most {setting_text(job.criterion.ratio_band)} decades",
+        "T": f"the loss of the last 20 steps is below {setting_text(job.criterion.target_fraction)} times the labels' entropy",
     }
     return f"Stable means: {', and '.join(said[name] for name in responses)}."
 
 
 def _cell(value: Value | None) -> str:
-    return "" if value is None else shown(value)
+    return "" if value is None else setting_text(value)
 
 
 def _number(value: Value | None) -> float:

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from gradstab.display.numbers import numbers_text, setting_text
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.study.space import Value
-from gradstab.tracking.run_content import MetricRow, shown
+from gradstab.tracking.run_content import MetricRow
 
 TABLE_NAME = "trials.json"
 TABLES = (TABLE_NAME, "boundary.json", "in_flight.json")
@@ -32,7 +33,7 @@ def parent_tags(job: ShippingOrder) -> dict[str, str]:
         "fingerprint": job.fingerprint,
         "question": job.question,
         "budget": str(job.budget),
-        "ratio_band": shown(job.criterion.ratio_band),
+        "ratio_band": setting_text(job.criterion.ratio_band),
         "git_commit": job.git_commit or "unknown",
         **{f"version.{name}": version for name, version in job.versions.items()},
         **{f"setting.{name}": value for name, value in job.settings.items()},
@@ -54,7 +55,7 @@ def progress_rows(job: ShippingOrder) -> list[MetricRow]:
 
 def progress_tags(job: ShippingOrder) -> dict[str, str]:
     """Trials in flight, as ranges."""
-    return {"in_flight": (_ranges(job.in_flight) or "none")[:_MAX_TAG], "budget": str(job.budget)}
+    return {"in_flight": (numbers_text(job.in_flight) or "none")[:_MAX_TAG], "budget": str(job.budget)}
 
 
 def in_flight_table(job: ShippingOrder) -> dict[str, Any]:
@@ -74,15 +75,4 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
         for name, inner in value.items():
             yield from _flat(inner, f"{prefix}.{name}" if prefix else str(name))
     elif value is not None:
-        yield prefix, shown(value)
-
-
-def _ranges(numbers: Iterable[int]) -> str:
-    """ "3, 7-9" for 3, 7, 8, 9."""
-    spans: list[list[int]] = []
-    for number in sorted(set(numbers)):
-        if spans and number == spans[-1][1] + 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
+        yield prefix, setting_text(value)

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradstab.display.verdict_colours import VERDICT_COLOURS
+from gradstab.display.colours import VERDICT_COLOURS
+from gradstab.display.numbers import setting_text
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import Detail, ShippingOrder
 from gradstab.record.trajectory import LAYER_STATISTICS, FloatArray, Trajectory
@@ -95,7 +96,7 @@ def run_name(record: Record, verdict: str, budget: int) -> str:
     """Such as "0042 L32 s1.25 tanh stable": what tells trials apart first, for a list shows about 18 characters."""
     digits = max(_MIN_DIGITS, len(str(budget - 1)))
     recipe = record.recipe
-    scale = f"s{shown(recipe['init_scale'])}"
+    scale = f"s{setting_text(recipe['init_scale'])}"
     return f"{record.number:0{digits}d} L{recipe['depth']} {scale} {recipe['activation']} {verdict}"
 
 
@@ -106,14 +107,7 @@ def run_params(record: Record) -> dict[str, str]:
     if recipe.get("steps"):
         names += [*_TRAINING, *(("clip_mode", "clip_threshold") if recipe.get("clip") else ())]
     values = {name: recipe[name] for name in names if name in recipe} | dict(record.point)
-    return {name: shown(value) for name, value in values.items()} | {"seed": str(record.seed)}
-
-
-def shown(value: Value | None) -> str:
-    """A setting as a person reads it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return {name: setting_text(value) for name, value in values.items()} | {"seed": str(record.seed)}
 
 
 def table_row(record: Record, judgement: Judgement | None) -> dict[str, Value | None]:

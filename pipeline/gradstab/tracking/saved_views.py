@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gradstab.display.numbers import setting_text
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.tracking.links import MAP_ID
-from gradstab.tracking.run_content import axis_metric, shown
+from gradstab.tracking.run_content import axis_metric
 
 TAG_PREFIX = "mlflow.sharedViewState."
 TRIALS = "tags.kind = 'trial'"
@@ -191,7 +192,7 @@ def _split(axes: dict[str, Any]) -> tuple[str, list[str]] | None:
     if not choices:
         return None
     name = "activation" if "activation" in choices else next(iter(choices))
-    return name, [shown(choice) for choice in choices[name]]
+    return name, [setting_text(choice) for choice in choices[name]]
 
 
 def _map(axes: dict[str, Any], x: str, y: str, *, mixed: bool) -> Iterator[Card]:

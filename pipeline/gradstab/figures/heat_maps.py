@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import QuadMesh
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
+from gradstab.display.colours import NOT_MEASURED
 from gradstab.record.segments import Record
 from gradstab.record.trajectory import STATISTICS, FloatArray, Trajectory
 from gradstab.system.durable import new_folder
 
 FOLDER = "heat_maps"
-_UNMEASURED = "#e6e6e6"
 _MOST_TICKS = 6
 
 
@@ -70,37 +75,52 @@ def write_heat_maps(record: Record, study_folder: Path, canvas: Canvas) -> Path:
     return target
 
 
+def draw_layers(axes: Axes, heat_map: HeatMap, probe_step_P: NDArray[np.int64]) -> QuadMesh:
+    """Draw layers upward from the input over optimizer steps; grey where nothing was measured."""
+    value_LP = heat_map.value_PL.T.astype(np.float64)
+    finite = value_LP[np.isfinite(value_LP)]
+    low, high = heat_map.limits or ((float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0))
+    high = high if high > low else low + 1.0
+    step_edge, layer_edge = _edges(probe_step_P.astype(float)), np.arange(value_LP.shape[0] + 1) + 0.5
+    # overflow and exact zeros are drawn at the ends of the scale
+    value_LP = np.ma.masked_invalid(np.clip(value_LP, low, high))
+    mesh = axes.pcolormesh(step_edge, layer_edge, value_LP, vmin=low, vmax=high, cmap="viridis", rasterized=True)
+    axes.set_facecolor(NOT_MEASURED)
+    axes.set_xlim(step_edge[0], step_edge[-1])
+    axes.set_ylim(layer_edge[0], layer_edge[-1])
+    for direction in (axes.xaxis, axes.yaxis):
+        direction.set_major_locator(MaxNLocator(_MOST_TICKS, integer=True))
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("layer (1 is next to the input)")
+    return mesh
+
+
+def _edges(place_P: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Edges of the cells around places: halfway to their neighbours."""
+    if len(place_P) == 1:
+        return np.array([place_P[0] - 0.5, place_P[0] + 0.5])
+    middle = (place_P[:-1] + place_P[1:]) / 2
+    return np.concatenate([[2 * place_P[0] - middle[0]], middle, [2 * place_P[-1] - middle[-1]]])
+
+
 class Canvas:
-    """One figure for any number of heat maps: making its axes anew costs more than drawing them."""
+    """One figure for any number of heat maps: new axes for each would cost more than drawing them."""
 
     def __init__(self) -> None:
         self._figure = Figure(figsize=(5.2, 3.6), dpi=110)
         FigureCanvasAgg(self._figure)
-        self._axis = self._figure.add_axes((0.12, 0.15, 0.68, 0.74))
-        self._axis.set_facecolor(_UNMEASURED)
-        self._axis.set_xlabel("optimizer step")
-        self._axis.set_ylabel("layer (1 is next to the input)")
-        self._image = self._axis.imshow([[0.0]], origin="lower", aspect="auto", cmap="viridis")
-        self._bar = self._figure.colorbar(self._image, cax=self._figure.add_axes((0.83, 0.15, 0.03, 0.74)))
+        self._axes = self._figure.add_axes((0.12, 0.15, 0.68, 0.74))
+        self._bar_axes = self._figure.add_axes((0.83, 0.15, 0.03, 0.74))
+        self._bar: Colorbar | None = None
 
     def draw(self, heat_map: HeatMap, trajectory: Trajectory, title: str, path: Path) -> None:
-        """Draw one heat map: steps to the right, layers upward from the input; grey where nothing was measured."""
-        value_LP = heat_map.value_PL.T.astype(np.float64)
-        finite = value_LP[np.isfinite(value_LP)]
-        low, high = heat_map.limits or ((float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0))
-        high = high if high > low else low + 1.0
-        depth, num_probes = value_LP.shape
-        # overflow and exact zeros are drawn at the ends of the scale
-        self._image.set_data(np.ma.masked_invalid(np.clip(value_LP, low, high)))
-        self._image.set_extent((-0.5, num_probes - 0.5, -0.5, depth - 0.5))
-        self._image.set_clim(low, high)
-        columns, rows = _ticks(num_probes), _ticks(depth)
-        self._axis.set_xticks(columns, [str(trajectory.probe_step_P[column]) for column in columns])
-        self._axis.set_yticks(rows, [str(row + 1) for row in rows])
-        self._axis.set_title(title, fontsize=9)
+        """Draw one heat map into a PNG."""
+        for old in list(self._axes.collections):
+            old.remove()
+        mesh = draw_layers(self._axes, heat_map, trajectory.probe_step_P)
+        if self._bar is None:
+            self._bar = self._figure.colorbar(mesh, cax=self._bar_axes)
+        self._bar.update_normal(mesh)
         self._bar.set_label(heat_map.unit)
+        self._axes.set_title(title, fontsize=9)
         self._figure.savefig(path)
-
-
-def _ticks(count: int) -> list[int]:
-    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, _MOST_TICKS))})

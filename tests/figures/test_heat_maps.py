@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gradstab.figures.heat_maps import Canvas, heat_maps, trial_folder, write_heat_maps
 from gradstab.record.trajectory import STATISTICS
-from gradstab.report.heat_maps import Canvas, heat_maps, trial_folder, write_heat_maps
 from tests.fakes import make_mixed_records, make_record
 
 
