@@ -6,6 +6,7 @@ Axes: N places.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ AXIS_NAMES = {
     "clip_threshold": "clip threshold",
 }
 _MOST_TICKS = 7
+_STEPS = (1, 2, 5, 10)
 _MANTISSAS = ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1, 3), (1,))
 
 
@@ -65,18 +67,28 @@ def show_axis(axes: Axes, direction: Literal["x", "y"], axis: NumericAxis) -> No
     axes.set(**{f"{direction}lim": (low, high)})
     ticks = axes.xaxis if direction == "x" else axes.yaxis
     if axis.is_log:
-        ticks.set_major_locator(LogLocator(subs=_mantissas(low, high)))
+        ticks.set_major_locator(_RoundLogLocator(whole=axis.is_whole))
     else:
-        ticks.set_major_locator(MaxNLocator(_MOST_TICKS, steps=[1, 2, 5, 10], integer=axis.is_whole))
+        ticks.set_major_locator(MaxNLocator(_MOST_TICKS, steps=_STEPS, integer=axis.is_whole))
     ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
     ticks.set_minor_locator(NullLocator())
     ticks.set_minor_formatter(NullFormatter())
 
 
-def _mantissas(low: float, high: float) -> tuple[float, ...]:
-    """As many ticks a decade as leave at most seven in all; matplotlib finds its own where a user zooms in further."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for mantissas in _MANTISSAS:
-        if sum(low <= mantissa * 10.0**decade <= high for decade in decades for mantissa in mantissas) <= _MOST_TICKS:
-            break
-    return mantissas
+class _RoundLogLocator(LogLocator):
+    """At most seven round values of a log axis, also where the user has zoomed in to less than a decade."""
+
+    def __init__(self, *, whole: bool) -> None:
+        super().__init__(subs=(1.0,))
+        self._whole = whole
+        self._even = MaxNLocator(_MOST_TICKS, steps=_STEPS, integer=whole)
+
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
+        low, high = sorted((vmin, vmax))
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        for mantissas in _MANTISSAS:
+            places = [float(f"{mantissa}e{decade}") for decade in decades for mantissa in mantissas]
+            found = [place for place in places if low <= place <= high and not (self._whole and place % 1)]
+            if len(found) <= _MOST_TICKS:
+                return found if len(found) > 1 else self._even.tick_values(low, high)
+        return super().tick_values(low, high)

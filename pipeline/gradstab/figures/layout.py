@@ -92,7 +92,7 @@ def panel_layout(diagram: PhaseDiagram, found: Sequence[Contribution]) -> PanelL
     """How the space of a cloud's diagram is cut, by what each axis contributes; None where no axis is numeric."""
     axes = diagram.cells.coordinates.space.axes
     share = {each.axis: each.of_region for each in found}
-    numeric = sorted((n for n, axis in axes.items() if not isinstance(axis, Choice)), key=lambda name: -share[name])
+    numeric = sorted((n for n, axis in axes.items() if not axis.is_choice), key=lambda name: -share[name])
     if not numeric:
         return None
     spanned, others = numeric[:2], numeric[2:]

@@ -144,4 +144,4 @@ def _draw(axes: Axes, panel: LinePanel, picture: LinePicture) -> None:
     show_axis(axes, "x", picture.axis)
     axes.set_ylim(-0.12, 1.12)
     axes.set_yticks([0, 0.5, 1])
-    axes.set_title(panel.title, fontsize=9)
+    axes.set_title(panel.title, fontsize=9, parse_math=False)

@@ -14,7 +14,7 @@ from gradstab.figures.theory_curves import TheoryCurves, judges_depth
 from gradstab.regression.coordinates import Array, Coordinates, idle
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.phase_diagram import PhaseDiagram, Plane, phase_diagram
-from gradstab.study.space import Integer, LogInteger, Point, Value
+from gradstab.study.space import Point, Value
 
 _CELLS, _CELLS_OF_MANY = 56, 40
 _MANY_TRIALS = 1500
@@ -120,7 +120,7 @@ def panel_plane(coordinates: Coordinates, x: str, y: str, held: Mapping[str, Val
 
 def _steps(coordinates: Coordinates, name: str, most: int) -> Array:
     step_X = np.linspace(0, 1, most)
-    if not isinstance(coordinates.space.axes[name], Integer | LogInteger):
+    if not coordinates.space.axes[name].is_whole:
         return step_X
     unit_XD = np.full((8 * most, coordinates.num_axes), 0.5)
     column = coordinates.names.index(name)

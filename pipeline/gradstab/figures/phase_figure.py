@@ -102,7 +102,7 @@ def _draw(axes: Axes, panel: Panel, picture: PhasePicture) -> None:
     draw_trials(axes, place_K2[:, 0], place_K2[:, 1], label_K, size)
     show_axis(axes, "x", numeric_axis(cells.coordinates, cells.x))
     show_axis(axes, "y", numeric_axis(cells.coordinates, cells.y))
-    axes.set_title(panel.title, fontsize=PANEL_TITLE)
+    axes.set_title(panel.title, fontsize=PANEL_TITLE, parse_math=False)
 
 
 def _values(panel: Panel, curves: Sequence[Array]) -> list[Array]:

@@ -66,7 +66,7 @@ class PanelGrid:
             self.panels[0].set_ylabel(y, fontsize=LABEL)
             return self.figure
         self.figure.supylabel(y, fontsize=LABEL)
-        self.figure.suptitle(title, fontsize=TITLE)
+        self.figure.suptitle(title, fontsize=TITLE, parse_math=False)
         _legend_below(self.figure, legend)
         return self.figure
 

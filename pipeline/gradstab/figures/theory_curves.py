@@ -14,7 +14,7 @@ from gradstab.regression.coordinates import Array
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.phase_diagram import Plane
 from gradstab.study.recipe import Recipe
-from gradstab.study.space import Integer, LogInteger, Point
+from gradstab.study.space import Point
 from gradstab.study.study import Study
 from gradstab.theory.depth_scale_field import log_depth_left
 from gradstab.theory.ratio_field import predicted_field
@@ -67,5 +67,5 @@ def _points(cells: Plane) -> Sequence[Point]:
 def judges_depth(estimator: Estimator) -> bool:
     """Whether T is judged over init scale and depth, so that theory has a trainable depth to draw."""
     axes = estimator.coordinates.space.axes
-    deep = isinstance(axes.get("depth"), Integer | LogInteger)
+    deep = "depth" in axes and axes["depth"].is_whole
     return deep and any(name in axes for name in SCALES) and "T" in [band.name for band in estimator.bands]

@@ -180,7 +180,8 @@ def _criterion(job: ShippingOrder) -> str:
     responses = job.criterion.responses_for(1 if "steps" in job.resolved.get("space", {}) else steps)
     said = {
         "R": f"|R| is at most {setting_text(job.criterion.ratio_band)} decades",
-        "T": f"the loss of the last 20 steps is below {setting_text(job.criterion.target_fraction)} times the labels' entropy",
+        "T": "the loss of the last 20 steps is below "
+        f"{setting_text(job.criterion.target_fraction)} times the labels' entropy",
     }
     return f"Stable means: {', and '.join(said[name] for name in responses)}."
 
