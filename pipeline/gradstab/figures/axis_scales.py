@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike
 
@@ -65,11 +66,15 @@ def show_axis(axes: Axes, direction: Literal["x", "y"], axis: NumericAxis) -> No
     if axis.is_log:
         axes.set(**{f"{direction}scale": "log"})
     axes.set(**{f"{direction}lim": (low, high)})
-    ticks = axes.xaxis if direction == "x" else axes.yaxis
-    if axis.is_log:
-        ticks.set_major_locator(_RoundLogLocator(whole=axis.is_whole))
+    set_round_ticks(axes.xaxis if direction == "x" else axes.yaxis, is_log=axis.is_log, is_whole=axis.is_whole)
+
+
+def set_round_ticks(ticks: Axis, *, is_log: bool, is_whole: bool) -> None:
+    """Round values as ticks, written as plain numbers."""
+    if is_log:
+        ticks.set_major_locator(_RoundLogLocator(whole=is_whole))
     else:
-        ticks.set_major_locator(MaxNLocator(_MOST_TICKS, steps=_STEPS, integer=axis.is_whole))
+        ticks.set_major_locator(MaxNLocator(_MOST_TICKS, steps=_STEPS, integer=is_whole))
     ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
     ticks.set_minor_locator(NullLocator())
     ticks.set_minor_formatter(NullFormatter())

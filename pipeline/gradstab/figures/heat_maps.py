@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from gradstab.display.colours import NOT_MEASURED
@@ -88,8 +88,8 @@ def draw_layers(axes: Axes, heat_map: HeatMap, probe_step_P: NDArray[np.int64]) 
     axes.set_facecolor(NOT_MEASURED)
     axes.set_xlim(step_edge[0], step_edge[-1])
     axes.set_ylim(layer_edge[0], layer_edge[-1])
-    for direction in (axes.xaxis, axes.yaxis):
-        direction.set_major_locator(MaxNLocator(_MOST_TICKS, integer=True))
+    axes.xaxis.set_major_locator(FixedLocator(probe_step_P.astype(float).tolist(), nbins=_MOST_TICKS))
+    axes.yaxis.set_major_locator(MaxNLocator(_MOST_TICKS, integer=True))
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("layer (1 is next to the input)")
     return mesh

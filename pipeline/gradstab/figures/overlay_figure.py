@@ -57,6 +57,10 @@ def overlay_figure(shared: Coordinates, studies: Sequence[NamedEstimator], layou
             axes.set_ylim(0, 1.05)
         else:
             show_axis(axes, "y", numeric_axis(shared, layout.y))
+            plane = panel_plane(shared, layout.x, layout.y, held, _CELLS)
+            # nothing is drawn beyond the first and the last value of an integer
+            axes.set_xlim(*value_at(numeric_axis(shared, layout.x), plane.unit_X[[0, -1]]))
+            axes.set_ylim(*value_at(numeric_axis(shared, layout.y), plane.unit_Y[[0, -1]]))
         axes.set_title(layout.title(held), fontsize=PANEL_TITLE)
     y = "probability" if layout.y is None else AXIS_NAMES.get(layout.y, layout.y)
     return grid.finish("", AXIS_NAMES.get(layout.x, layout.x), y, [study.name for study in studies])

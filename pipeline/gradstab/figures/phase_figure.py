@@ -33,7 +33,7 @@ from gradstab.regression.coordinates import Array
 from gradstab.stability.phase_diagram import LEVELS
 from gradstab.study.space import Point
 
-_FINE = 240
+_FINE = np.linspace(0, 1, 81)  # unit coordinates of the vertices that colours are interpolated between
 _BOUNDARY_LABEL, _LIMIT_LABEL = "boundary (median over seeds)", "its 5 % and 95 %"
 _SAFE_LABEL = "safe core (p_next > .95)"
 
@@ -78,10 +78,8 @@ def phase_figure(picture: PhasePicture, ax: Axes | None = None) -> Figure:
 
 def _draw(axes: Axes, panel: Panel, picture: PhasePicture) -> None:
     cells = panel.cells
-    edge_X, edge_Y = (
-        value_at(numeric_axis(cells.coordinates, name), np.linspace(0, 1, _FINE + 1)) for name in (cells.x, cells.y)
-    )
-    axes.pcolormesh(edge_X, edge_Y, _area_colours(panel), zorder=0, rasterized=True)
+    value_X, value_Y = (value_at(numeric_axis(cells.coordinates, name), _FINE) for name in (cells.x, cells.y))
+    axes.pcolormesh(value_X, value_Y, _area_colours(panel), shading="gouraud", zorder=0, rasterized=True)
     for name in _drawn_areas(panel):
         axes.fill_between([], [], [], color=AREAS[name], label=f"mostly {name}")
     styles = {
@@ -117,7 +115,7 @@ def _drawn_areas(panel: Panel) -> list[str]:
 
 
 def _area_colours(panel: Panel) -> NDArray[np.float64]:
-    """The colours of the areas mixed by their probabilities, on a fine grid that is even as the axes are searched."""
+    """The colours of the areas mixed by their probabilities, on a grid fine enough for colours without stripes."""
     cells, found = panel.cells, panel.diagram.probabilities
     diverged = np.minimum(found.p_diverged, 1 - found.p_region)
     shares = {"stable": found.p_region, "diverged": diverged}
@@ -125,8 +123,8 @@ def _area_colours(panel: Panel) -> NDArray[np.float64]:
     for name, side in found.sides.items():  # as a verdict is given: by the gradients first
         shares[name] = np.minimum(rest, side)
         rest = rest - shares[name]
-    mixed = np.zeros((_FINE, _FINE, 3))
-    weight = np.full((_FINE, _FINE, 1), 1e-12)
+    mixed = np.zeros((len(_FINE), len(_FINE), 3))
+    weight = np.full((len(_FINE), len(_FINE), 1), 1e-12)
     for name, share in shares.items():
         fine = _fine_field(cells.unit_X, cells.unit_Y, cells.picture(share))[:, :, None]
         mixed += fine * np.array(to_rgb(AREAS[name]))
@@ -135,7 +133,6 @@ def _area_colours(panel: Panel) -> NDArray[np.float64]:
 
 
 def _fine_field(x_X: Array, y_Y: Array, field_YX: Array) -> Array:
-    """A field on lattice lines, linear between them, on an even grid over the whole axes."""
-    fine = (np.arange(_FINE) + 0.5) / _FINE
-    along_x = np.stack([np.interp(fine, x_X, row) for row in field_YX])
-    return np.stack([np.interp(fine, y_Y, column) for column in along_x.T], axis=1)
+    """A field on lattice lines, linear between them, on the fine grid over the whole axes."""
+    along_x = np.stack([np.interp(_FINE, x_X, row) for row in field_YX])
+    return np.stack([np.interp(_FINE, y_Y, column) for column in along_x.T], axis=1)

@@ -112,11 +112,13 @@ def png_bytes(figure: Figure) -> bytes:
 
 
 def draw_curves(axes: Axes, curves: Iterable[Array], style: Mapping[str, Any], label: str, halo: bool = False) -> None:
-    """Draw curves of points (x, y), the first of them with the label."""
+    """Draw curves of points (x, y); a label stands once in the legend of the axes."""
+    known = axes.get_legend_handles_labels()[1]
     for index, curve in enumerate(curves):
         if halo:
             axes.plot(*curve.T, color=colours.HALO, linewidth=2.6, alpha=0.7, zorder=4)
-        axes.plot(*curve.T, **style, zorder=5 if halo else 4, label=label if index == 0 else None)
+        is_new = index == 0 and label not in known
+        axes.plot(*curve.T, **style, zorder=5 if halo else 4, label=label if is_new else None)
 
 
 def draw_trials(axes: Axes, x_K: Array, y_K: Array, label_K: NDArray[np.object_], size: float) -> None:

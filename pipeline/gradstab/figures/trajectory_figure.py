@@ -11,9 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from gradstab.display.colours import FIRST
 from gradstab.errors import UsageError
+from gradstab.figures.axis_scales import set_round_ticks
 from gradstab.figures.heat_maps import HeatMap, draw_layers, heat_maps
 from gradstab.figures.scaffold import PANEL_TITLE, panel_grid
 from gradstab.record.trajectory import BY_NAME, Trajectory
@@ -75,6 +77,9 @@ def _draw_series(axes: Axes, trajectory: Trajectory, name: str) -> None:
         )
     if finite.size and finite.min() > 0 and math.log10(finite.max() / finite.min()) > 1:
         axes.set_yscale("log")
+        set_round_ticks(axes.yaxis, is_log=True, is_whole=False)
+        axes.yaxis.set_minor_locator(NullLocator())
+    set_round_ticks(axes.xaxis, is_log=False, is_whole=True)
     axes.set_title(name.replace("_", " "), fontsize=PANEL_TITLE)
     axes.set_xlabel("optimizer step")
     axes.set_ylabel(statistic.unit)
