@@ -266,7 +266,7 @@ def test_a_study_of_the_same_name_in_shared_storage_is_not_continued_by_mistake(
 
     opened({"0.1.0": study.fingerprint("0.1.0")}).close()
     opened(study.fingerprints()).close()  # a later version knows it by what 0.1.0 called it
-    with pytest.raises(UsageError, match="give this study another --name"):
+    with pytest.raises(UsageError, match="Give this study another --name"):
         opened(declare(seed=1).fingerprints())
 
 
