@@ -18,7 +18,8 @@ from gradstab.errors import UsageError
 from gradstab.figures.axis_scales import set_round_ticks
 from gradstab.figures.heat_maps import HeatMap, draw_layers, heat_maps
 from gradstab.figures.scaffold import PANEL_TITLE, panel_grid
-from gradstab.record.trajectory import BY_NAME, Trajectory
+from gradstab.record.trajectory import Trajectory
+from gradstab.statistics.registry import STATISTICS
 
 _COLUMNS = 2
 
@@ -36,11 +37,11 @@ def trajectory_figure(
     Raises:
         UsageError: no such statistic, or several for one `ax`.
     """
-    unknown = [name for name in statistics if name not in BY_NAME]
+    unknown = [name for name in statistics if name not in STATISTICS]
     if unknown:
-        raise UsageError(f"a statistic must be one of {', '.join(BY_NAME)}, got {', '.join(unknown)}")
+        raise UsageError(f"a statistic must be one of {', '.join(STATISTICS)}, got {', '.join(unknown)}")
     if ax is not None and len(statistics) != 1:
-        raise UsageError(f"ax takes one statistic, got {len(statistics)}: name one of {', '.join(BY_NAME)}")
+        raise UsageError(f"ax takes one statistic, got {len(statistics)}: name one of {', '.join(STATISTICS)}")
     drawn: list[HeatMap | str] = [_layer_map(trajectory, name) for name in statistics]
     if not drawn:
         drawn = ["loss" if trajectory.steps else "probe_loss", *heat_maps(trajectory)]
@@ -59,14 +60,14 @@ def trajectory_figure(
 
 def _layer_map(trajectory: Trajectory, name: str) -> HeatMap | str:
     """A heat map of a statistic that is read per layer, else its name."""
-    statistic = BY_NAME[name]
+    statistic = STATISTICS[name]
     if statistic.axes != "PL":
         return name
     return HeatMap(name, name.replace("_", " "), statistic.unit, trajectory[name])
 
 
 def _draw_series(axes: Axes, trajectory: Trajectory, name: str) -> None:
-    statistic = BY_NAME[name]
+    statistic = STATISTICS[name]
     value = trajectory[name]
     step = np.arange(trajectory.steps) if statistic.axes == "S" else trajectory.probe_step_P
     finite = value[np.isfinite(value)]
