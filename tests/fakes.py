@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from gradstab.loop.trial import trial_seed
 from gradstab.record.failure import Failure
 from gradstab.record.segments import Record
-from gradstab.record.trajectory import STATISTICS, FloatArray, Trajectory
+from gradstab.record.trajectory import FloatArray, Trajectory
+from gradstab.statistics.registry import STATISTICS
 from gradstab.study.recipe import Recipe, probe_steps
 from gradstab.study.space import Value
 
@@ -70,7 +71,7 @@ def make_trajectory(
         steps=steps,
         reference_loss=REFERENCE_LOSS,
         probe_step_P=probe_step_P,
-        series={s.name: series[s.name].astype(s.dtype) for s in STATISTICS},
+        series={s.name: series[s.name].astype(s.dtype) for s in STATISTICS.values()},
         nonfinite_step=nonfinite_step,
     )
 

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "pipeline" / "gradstab"
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "__init__"}),
     frozenset({"system", "cli"}),
-    frozenset({"study", "__main__"}),
+    frozenset({"statistics", "study", "__main__"}),
     frozenset({"display", "record", "regression"}),
     frozenset({"theory"}),
     frozenset({"stability"}),

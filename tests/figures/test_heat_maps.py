@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gradstab.figures.heat_maps import Canvas, heat_maps, trial_folder, write_heat_maps
-from gradstab.record.trajectory import STATISTICS
+from gradstab.statistics.registry import STATISTICS
 from tests.fakes import make_mixed_records, make_record
 
 
@@ -21,8 +21,8 @@ def test_every_kind_of_trial_can_be_drawn_and_its_arrays_are_whole(tmp_path: Pat
         assert folder == trial_folder(tmp_path, record.number)
         assert sorted(path.suffix for path in folder.iterdir()) == [".npz", ".png", ".png", ".png"]
         with np.load(folder / f"trial-{record.number:06d}.npz") as arrays:
-            assert set(arrays.files) == {"probe_step", *(statistic.name for statistic in STATISTICS)}
-            for statistic in STATISTICS:
+            assert set(arrays.files) == {"probe_step", *(statistic.name for statistic in STATISTICS.values())}
+            for statistic in STATISTICS.values():
                 np.testing.assert_array_equal(arrays[statistic.name], record.trajectory[statistic.name])
 
 

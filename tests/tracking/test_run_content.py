@@ -11,8 +11,8 @@ import pytest
 
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import ShippingOrder
-from gradstab.record.trajectory import LAYER_STATISTICS
 from gradstab.stability.judgement import judge
+from gradstab.statistics.registry import layer_statistics
 from gradstab.study.criterion import Criterion
 from gradstab.study.recipe import ACTIVATIONS
 from gradstab.study.space import Value
@@ -98,7 +98,7 @@ def test_full_detail_holds_every_finite_layer_value_once() -> None:
     record = make_record(0, point={"depth": 12, "steps": 30}, nonfinite_step=20)
     assert record.trajectory is not None
     rows = [row for row in content_of(record, detail="full").metrics if row.key.startswith("layer_full/")]
-    finite = sum(int(np.isfinite(record.trajectory[name]).sum()) for name in LAYER_STATISTICS)
+    finite = sum(int(np.isfinite(record.trajectory[name]).sum()) for name in (one.name for one in layer_statistics()))
     assert len({(row.key, row.step) for row in rows}) == len(rows) == finite
     keys = [row.key for row in rows]
     assert keys == sorted(keys, key=keys.index), "rows of a key stand together"

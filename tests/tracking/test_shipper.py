@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from gradstab.record.segments import segment_paths, write_segment
 from gradstab.record.shipping_order import load_order, save_order
-from gradstab.record.trajectory import LAYER_STATISTICS
+from gradstab.statistics.registry import layer_statistics
 from gradstab.system.child_process import ParentPipe
 from gradstab.tracking.shipper import EXIT_WAITING, Shipper
 from gradstab.tracking.shipping_files import CURSOR_NAME, WaitingCounter, load_cursor, load_state
@@ -215,7 +215,7 @@ def test_the_segment_at_hand_is_the_last_when_the_driver_dies(make_folder: MakeF
 
 
 def test_only_the_first_trials_get_runs_where_the_policy_says_so(make_folder: MakeFolder, tmp_path: Path) -> None:
-    folder = make_folder([make_mixed_records(6)], children=2)
+    folder = make_folder([make_mixed_records(6)], child_runs=2)
     assert ship(folder) == 0
     assert sorted(trials_of(folder)) == [0, 1]
     assert table_of(folder, tmp_path)["trial"] == list(range(6))
@@ -227,7 +227,7 @@ def test_full_detail_goes_over_in_several_requests(make_folder: MakeFolder) -> N
     assert ship(folder) == 0
     client, held = client_of(folder), runs_of(folder, "trial")[0]
     keys = [key for key in held.data.metrics if key.startswith("layer_full/")]
-    assert len(keys) == 20 * len(LAYER_STATISTICS)
+    assert len(keys) == 20 * len(layer_statistics())
     assert len(keys) * 6 > 1000, "more rows than one request takes"
     history = client.get_metric_history(held.info.run_id, "layer_full/log10_delta_norm/007")
     assert [metric.step for metric in history] == [0, 10, 20, 30, 40, 50]

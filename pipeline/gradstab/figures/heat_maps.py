@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gradstab.display.colours import NOT_MEASURED
 from gradstab.record.segments import Record
-from gradstab.record.trajectory import STATISTICS, FloatArray, Trajectory
+from gradstab.record.trajectory import FloatArray, Trajectory
 from gradstab.system.durable import new_folder
 
 FOLDER = "heat_maps"
@@ -38,15 +38,21 @@ class HeatMap:
 
 
 def heat_maps(trajectory: Trajectory) -> list[HeatMap]:
-    """Gradient norm, activation scale, and the saturated (or, where more units are dead, the dead) fraction."""
-    dead_PL, saturated_PL = trajectory["dead_fraction"], trajectory["saturated_fraction"]
-    dead = np.nansum(dead_PL) > np.nansum(saturated_PL)
-    kind, fraction_PL = ("dead", dead_PL) if dead else ("saturated", saturated_PL)
-    return [
-        HeatMap("grad_norm", "gradient norm", "log10 ||delta||", trajectory["log10_delta_norm"]),
-        HeatMap("activation_scale", "activation scale", "log10 rms", 0.5 * trajectory["log10_activation_ms"]),
-        HeatMap("saturated_or_dead", f"{kind} units", f"{kind} fraction", fraction_PL, (0.0, 1.0)),
-    ]
+    """Gradient norm, activation scale, and the saturated (or, where more units are dead, the dead) fraction.
+
+    A statistic that the trajectory does not hold, because it came in a later version, has no picture.
+    """
+    dead = np.nansum(trajectory["dead_fraction"]) > np.nansum(trajectory["saturated_fraction"])
+    kind = "dead" if dead or "saturated_fraction" not in trajectory else "saturated"
+    scale_PL = 0.5 * trajectory["log10_activation_ms"]
+    drawn = {
+        "log10_delta_norm": HeatMap("grad_norm", "gradient norm", "log10 ||delta||", trajectory["log10_delta_norm"]),
+        "log10_activation_ms": HeatMap("activation_scale", "activation scale", "log10 rms", scale_PL),
+        f"{kind}_fraction": HeatMap(
+            "saturated_or_dead", f"{kind} units", f"{kind} fraction", trajectory[f"{kind}_fraction"], (0.0, 1.0)
+        ),
+    }
+    return [heat_map for statistic, heat_map in drawn.items() if statistic in trajectory]
 
 
 def trial_folder(study_folder: Path, number: int) -> Path:
@@ -68,10 +74,9 @@ def write_heat_maps(record: Record, study_folder: Path, canvas: Canvas) -> Path:
         name = f"trial {record.number}: {record.recipe['activation']}, init scale {record.recipe['init_scale']:.3g}"
         for heat_map in heat_maps(record.trajectory):
             canvas.draw(heat_map, record.trajectory, f"{heat_map.title}, {name}", partial / f"{heat_map.name}.png")
-        arrays = {statistic.name: record.trajectory[statistic.name] for statistic in STATISTICS}
         file = partial / f"{target.name}.npz"
         # numpy's stubs take **arrays for its keyword allow_pickle too
-        np.savez_compressed(file, probe_step=record.trajectory.probe_step_P, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(file, probe_step=record.trajectory.probe_step_P, **record.trajectory.series)  # type: ignore[arg-type]
     return target
 
 

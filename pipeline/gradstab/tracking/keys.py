@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gradstab.record.trajectory import LAYER_STATISTICS
+from gradstab.statistics.registry import layer_statistics
 from gradstab.study.criterion import VERDICTS
 from gradstab.study.recipe import Recipe
 
@@ -122,7 +122,7 @@ def _lines() -> Iterator[str]:
     yield ""
     yield (
         "`tracking.detail: full` adds `layer_full/<statistic>/<layer>` over steps, for "
-        + ", ".join(f"`{name}`" for name in LAYER_STATISTICS)
+        + ", ".join(f"`{one.name}`" for one in layer_statistics())
         + "."
     )
     yield from _table("Tags of a trial", TRIAL_TAGS)

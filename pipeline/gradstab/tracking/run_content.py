@@ -19,8 +19,9 @@ from gradstab.display.colours import VERDICT_COLOURS
 from gradstab.display.numbers import setting_text
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import Detail, ShippingOrder
-from gradstab.record.trajectory import LAYER_STATISTICS, FloatArray, Trajectory
+from gradstab.record.trajectory import FloatArray, Trajectory
 from gradstab.stability.judgement import Judgement, gradient_ratios
+from gradstab.statistics.registry import layer_statistics
 from gradstab.study.space import Value
 from gradstab.tracking.trial_note import trial_note
 
@@ -248,10 +249,10 @@ def profile_layers(depth: int) -> list[int]:
 
 def _every_layer(trajectory: Trajectory) -> Iterator[MetricRow]:
     digits = max(3, len(str(trajectory.depth)))
-    for name in LAYER_STATISTICS:
-        values_PL = trajectory[name]
+    for statistic in layer_statistics():
+        values_PL = trajectory[statistic.name]
         for layer in range(trajectory.depth):
-            key = f"layer_full/{name}/{layer + 1:0{digits}d}"
+            key = f"layer_full/{statistic.name}/{layer + 1:0{digits}d}"
             yield from _rows(key, trajectory.probe_step_P, values_PL[:, layer])
 
 
