@@ -108,7 +108,7 @@ def main() -> None:
     asked = parser.parse_args()
     settings = settings_in(Path.cwd(), asked.uri)
     first = min(50, asked.trials // 2)
-    study = STUDY_T.model_copy(update={"tracking": STUDY_T.tracking.model_copy(update={"children": 0})})
+    study = STUDY_T.model_copy(update={"tracking": STUDY_T.tracking.model_copy(update={"child_runs": 0})})
     open_searcher = parts.open_searcher
     with (
         mock.patch.object(session, "open_searcher", lambda *given: TimedSearcher(open_searcher(*given))),

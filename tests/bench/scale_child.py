@@ -74,7 +74,7 @@ def main() -> None:
             cluster.add_node(**node)
         cluster.wait_for_nodes(timeout=120)
         study = changed(STUDY_T, trials=asked.slots * asked.packs)
-        study = study.model_copy(update={"tracking": study.tracking.model_copy(update={"children": 0})})
+        study = study.model_copy(update={"tracking": study.tracking.model_copy(update={"child_runs": 0})})
         settings = Settings(
             results=Setting(root, "bench"),
             tracking=Setting(parse_tracking(asked.uri), "bench"),

@@ -53,7 +53,7 @@ def shallow_study(trials: int, **more: object) -> Study:
     """A study of that many trainings of no great length, in the folder `settings_for` names."""
     space = {"depth": LogInteger(2, 8), "init_scale": LogReal(0.5, 4)}
     fields = {"name": "study", "question": "q", "space": space, "recipe": {"steps": 10}, "budget": {"trials": trials}}
-    return Study.model_validate({**fields, "tracking": {"children": 0}, **more})
+    return Study.model_validate({**fields, "tracking": {"child_runs": 0}, **more})
 
 
 def test_killed_workers_are_replaced_and_values_equal_the_serial_engine_s(tmp_path_factory, empty_database):
@@ -110,7 +110,7 @@ def test_a_pack_beyond_memory_is_split_and_a_trial_beyond_it_fails_as_that(tmp_p
         space={"width": Choice((256, 2048)), "init_scale": LogReal(0.5, 4)},
         recipe={"depth": 8, "steps": 5},
         budget={"trials": 48},
-        tracking={"children": 0},
+        tracking={"child_runs": 0},
     )
     work = StarvingWork(TrainingWork(study.data, study.seed), 30 * 2**20)  # one network of width 256 needs 8 MB
     ended = drive(study, settings_for(tmp_path), source=None, engine="ray", work=work)

@@ -259,15 +259,15 @@ def test_a_study_of_the_same_name_in_shared_storage_is_not_continued_by_mistake(
 
     url, study = f"journal:{tmp_path}/shared.journal", declare()
 
-    def opened(fingerprint: str) -> OptunaSearcher:
+    def opened(fingerprints: dict[str, str]) -> OptunaSearcher:
         return OptunaSearcher(
-            parse_storage(url), study.name, study.space, study.sampler, study_seed=0, fingerprint=fingerprint
+            parse_storage(url), study.name, study.space, study.sampler, study_seed=0, fingerprints=fingerprints
         )
 
-    opened(study.fingerprint()).close()
-    opened(study.fingerprint()).close()
+    opened({"0.1.0": study.fingerprint("0.1.0")}).close()
+    opened(study.fingerprints()).close()  # a later version knows it by what 0.1.0 called it
     with pytest.raises(UsageError, match="Give this study another --name"):
-        opened(declare(seed=1).fingerprint())
+        opened(declare(seed=1).fingerprints())
 
 
 def test_failed_trials_are_tried_again_under_new_numbers_linked_to_the_old(tmp_path):

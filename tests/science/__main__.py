@@ -21,7 +21,7 @@ from tests.science.claims import print_claims
 STUDIES = Path(__file__).parent.parent.parent / "studies"
 TRAINED = ("quickstart", "trainable_depth", "clip_rescue", "relu_or_sigmoid")
 # what the claims need is in the results; thousands of runs in MLflow would only take time
-QUIETLY = ("tracking.children=0",)
+QUIETLY = ("tracking.child_runs=0",)
 
 
 def main() -> int:

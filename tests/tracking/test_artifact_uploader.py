@@ -59,7 +59,7 @@ def test_the_report_lies_on_the_studys_run_and_the_region_is_a_metric(make_folde
 
 def test_heat_maps_lie_on_their_trial_and_its_note_says_so(make_folder: MakeFolder) -> None:
     records = make_mixed_records(6)
-    folder = make_folder([records], children=2)
+    folder = make_folder([records], child_runs=2)
     canvas = Canvas()
     for record in (records[1], records[3]):  # trial 3 has no run until somebody wants its heat maps
         write_heat_maps(record, folder, canvas)
@@ -108,7 +108,7 @@ def test_which_trials_get_a_run(beyond: str, decades_per_layer: float, expected:
     job = ShippingOrder.model_validate(
         {
             "study": "s", "study_id": "id", "uri": "sqlite:////none", "study_file": "s.py", "versions": {},
-            "resolved": {}, "criterion": Criterion(), "budget": 100, "updated_ms": 0, "children": 2, "beyond": beyond,
+            "resolved": {}, "criterion": Criterion(), "budget": 100, "updated_ms": 0, "child_runs": 2, "child_runs_after": beyond,
         }
     )  # fmt: skip
     found = set()
@@ -128,4 +128,4 @@ def test_the_criterions_own_region_counts() -> None:
 
 
 def test_a_job_of_an_older_version_ships_no_later_trials(make_folder: MakeFolder) -> None:
-    assert load_order(make_folder()).beyond == "none"
+    assert load_order(make_folder()).child_runs_after == "none"

@@ -60,7 +60,7 @@ def test_phase_diagram_and_figures_of_another_machine_are_those_of_the_driver(
 ) -> None:
     planted = plant(tmp_path / "made", trials=60)
     # without runs of their own: table, diagram and figures need none
-    known = {"study_id": planted.study_id(), "resolved": planted.study().dump(), "children": 0}
+    known = {"study_id": planted.study_id(), "resolved": planted.study().dump(), "child_runs": 0}
     folder = make_folder(name="driver", study="planted", **known)
     shutil.copytree(planted.path, folder, dirs_exist_ok=True)
     ship(folder)

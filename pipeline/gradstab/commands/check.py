@@ -130,11 +130,11 @@ def _sampled_recipes(study: Study) -> list[Recipe]:
 
 
 def _mlflow_rows(study: Study, recipes: list[Recipe]) -> int:
-    children = min(study.budget.trials, study.tracking.children)
+    child_runs = min(study.budget.trials, study.tracking.child_runs)
     if study.tracking.detail == "summary":
-        return children * ROWS_PER_SUMMARY + PARENT_ROWS
+        return child_runs * ROWS_PER_SUMMARY + PARENT_ROWS
     counts = Counter({"rows": 0})
     for recipe in recipes:
         num_probes = 1 + -(-recipe.steps // recipe.probe_every) if recipe.steps else 1
         counts["rows"] += ROWS_PER_SUMMARY + 10 * recipe.depth * num_probes
-    return int(children * counts["rows"] / len(recipes)) + PARENT_ROWS
+    return int(child_runs * counts["rows"] / len(recipes)) + PARENT_ROWS

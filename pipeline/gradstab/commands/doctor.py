@@ -92,7 +92,8 @@ def repair(folder: StudyFolder, settings: Settings, listener: Listener) -> None:
         for path in (*_damaged(folder.path), *_leftovers(folder.path)):
             path.rename(path.with_name(f"corrupt-{path.name.lstrip('.')}"))
         recorded, _ = _recorded(folder, study)
-        with closing(open_searcher(study, settings, listener.found)) as searcher:  # opening repairs a torn journal
+        # opening repairs a torn journal
+        with closing(open_searcher(study, settings, folder.began_in(), listener.found)) as searcher:
             running = {proposal.number for proposal in restore_lost_trials(folder.path, searcher).running}
             for path in segment_paths(folder.path):
                 for record in read_segment(path):
@@ -129,7 +130,7 @@ def _examined(folder: StudyFolder, settings: Settings) -> list[Finding]:
         place, torn = _looked_at(settings, Path(scratch))
         if torn:
             findings.append(Finding("Optuna", f"the journal ends in {torn} bytes of half a line"))
-        with closing(open_searcher(study, place)) as searcher:
+        with closing(open_searcher(study, place, folder.began_in())) as searcher:
             state, values = searcher.state(), searcher.values()
     stored = Stored(values, state.failed, frozenset(proposal.number for proposal in state.running))
     findings += storage_findings(recorded, stored)
@@ -144,7 +145,7 @@ def _tracking_findings(folder: StudyFolder, settings: Settings, study: Study) ->
         shipped = open_mlflow_study(folder, settings).content()
     except StorageError as error:
         return [Finding("MLflow", str(error), mended_by="gradstab sync, once it is there")]
-    return tracking_findings(recorded, [path.name for path in sound], study.tracking.children, shipped)
+    return tracking_findings(recorded, [path.name for path in sound], study.tracking.child_runs, shipped)
 
 
 def _looked_at(settings: Settings, scratch: Path) -> tuple[Settings, int]:

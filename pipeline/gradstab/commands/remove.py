@@ -69,7 +69,7 @@ def remove_study(folder: StudyFolder, settings: Settings) -> None:
     with hold_study(folder, settings):
         open_mlflow_study(folder, settings).delete()
         if not _inside(folder, storage):
-            with closing(open_searcher(folder.study(), settings)) as searcher:
+            with closing(open_searcher(folder.study(), settings, folder.began_in())) as searcher:
                 searcher.remove()
             if isinstance(storage, Postgresql):
                 from gradstab.search.postgresql import forget

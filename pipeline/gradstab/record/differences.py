@@ -68,17 +68,17 @@ def storage_findings(recorded: Mapping[int, Margin], stored: Stored) -> list[Fin
 
 
 def tracking_findings(
-    recorded: Mapping[int, Margin], segments: Iterable[str], children: int, shipped: Shipped | None
+    recorded: Mapping[int, Margin], segments: Iterable[str], child_runs: int, shipped: Shipped | None
 ) -> list[Finding]:
     """What MLflow lacks, has twice, or shows otherwise than the record; nobody drives the study meanwhile.
 
     Args:
         segments: names of the sound segments.
-        children: trials with a smaller number get a run each.
+        child_runs: trials with a smaller number get a run each.
     """
     if shipped is None:
         return list(_found("MLflow", "the study has no run", recorded)) if recorded else []
-    wanted = {number for number in recorded if number < children}
+    wanted = {number for number in recorded if number < child_runs}
     missing_segments = sorted(set(segments) - shipped.segments)
     findings = [
         *_found("MLflow", "no run", wanted - shipped.trials.keys()),

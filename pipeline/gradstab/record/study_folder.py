@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gradstab.errors import StorageError, UsageError
+from gradstab.errors import StorageError, StudyError, UsageError
 from gradstab.record.segments import segment_numbers, segment_paths
 from gradstab.study.data_spec import Npz
 from gradstab.study.study import FINGERPRINTED, Study, differences
+from gradstab.study.versions import FIRST_VERSION
 from gradstab.system.durable import replace_file
 from gradstab.system.file_lock import hold_lock, holder_of
 
@@ -38,8 +39,16 @@ class StudyFolder:
         return self.declaration.is_file()
 
     def study(self) -> Study:
-        """The study as it was declared here last."""
-        return Study.model_validate(self._read()["study"])
+        """The study as it was declared here last.
+
+        Raises:
+            StorageError: this version of gradstab does not know everything that the declaration says.
+        """
+        return self._validated(self._read()["study"])
+
+    def began_in(self) -> str:
+        """The version of gradstab in which the study began, as far as its fingerprint depends on it."""
+        return str(self._read().get("began_in", FIRST_VERSION))
 
     def with_known_data(self, study: Study) -> Study:
         """The study as this folder knows studies: its data file by content, or by path where it began that way."""
@@ -51,7 +60,7 @@ class StudyFolder:
         return str(self._read()["study_id"])
 
     def source_name(self) -> str:
-        """Name of the file in this folder that holds the study as a person wrote it, or as it was resolved."""
+        """Name of the file in this folder that holds the study as the user wrote it, or as it was resolved."""
         declared = sorted(self.path.glob("declared.*"))
         return declared[0].name if declared else self.declaration.name
 
@@ -72,28 +81,36 @@ class StudyFolder:
         """How many trials are on record, from the heads of the segments."""
         return len({number for path in segment_paths(self.path) for number in segment_numbers(path)})
 
-    def claim(self, study: Study, source: Path | None, study_id: str | None = None) -> None:
+    def claim(
+        self, study: Study, source: Path | None, study_id: str | None = None, began_in: str | None = None
+    ) -> None:
         """Make the folder this study's, or check that it is; budget, resources and tracking may have changed.
 
         Args:
             study_id: under which the study is known already, where the folder was lost.
+            began_in: the version in which that study began; by default it begins now.
 
         Raises:
             UsageError: the folder holds a study whose fingerprinted parts differ; with the differences.
+            StorageError: this version of gradstab does not know everything that the folder's declaration says.
         """
         if not self.exists():
-            self._write(
-                {"study_id": study_id or uuid.uuid4().hex, "created": datetime.now(UTC).isoformat()}, study, source
-            )
+            known = {
+                "study_id": study_id or uuid.uuid4().hex,
+                "created": datetime.now(UTC).isoformat(),
+                "began_in": began_in or study.versions()[-1],
+            }
+            self._write(known, study, source)
             return
         known = self._read()
         declared = known["study"]
         if isinstance(study.data, Npz) and "sha256" in declared.get("data", {}):
-            # where the file lay then, it may be no more
+            # the file may have moved since
             declared = {**declared, "data": {**declared["data"], "path": str(study.data.path)}}
-        before = Study.model_validate(declared)
-        if before.fingerprint() != study.fingerprint():
-            changed = differences(before.fingerprinted(), study.fingerprinted())
+        before = self._validated(declared)
+        version = self.began_in()
+        if before.fingerprint(version) != study.fingerprint(version):
+            changed = differences(before.fingerprinted(version), study.fingerprinted(version))
             listed = "\n".join(f"  - {line}" for line in changed)
             parts = ", ".join(FINGERPRINTED)
             raise UsageError(
@@ -126,12 +143,23 @@ class StudyFolder:
         if content.get("schema_version") != SCHEMA_VERSION:
             raise StorageError(
                 f"{self.declaration} must have schema version {SCHEMA_VERSION}, got {content.get('schema_version')}: "
-                "it was written by another version of gradstab"
+                "another version of gradstab wrote it; use that version, or update gradstab"
             )
         return content
 
+    def _validated(self, declared: dict[str, Any]) -> Study:
+        try:
+            return Study.model_validate(declared)
+        except StudyError as error:
+            began_in = self.began_in()
+            raise StorageError(
+                f"{self.declaration} must hold a study that this version of gradstab knows, but: {error.faults[0]}. "
+                f"The study began in version {began_in}; if a version newer than this one wrote it, update gradstab"
+            ) from None
+
     def _write(self, known: dict[str, Any], study: Study, source: Path | None) -> None:
-        content = {**known, "schema_version": SCHEMA_VERSION, "study": study.dump()}
+        version = known.get("began_in", FIRST_VERSION)
+        content = {**known, "schema_version": SCHEMA_VERSION, "study": study.dump(version)}
         if source is not None:
             copy = self.path / f"declared{source.suffix}"
             for older in self.path.glob("declared.*"):
@@ -142,7 +170,11 @@ class StudyFolder:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder with its parents, or say why it cannot be."""
+    """Create a folder and its parents.
+
+    Raises:
+        StorageError: it cannot be created.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

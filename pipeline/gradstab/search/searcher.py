@@ -35,6 +35,7 @@ from gradstab.system.failpoints import failpoint
 from gradstab.system.storage_url import Storage
 
 FINGERPRINT_ATTRIBUTE = "gs.fingerprint"
+BEGAN_IN_ATTRIBUTE = "gs.began_in"  # the version under which the fingerprint was made
 METRIC_NAME = "margin"
 _MAX_REASON = 500
 _RETRY = ATTRIBUTE_PREFIX + "retry_of"
@@ -45,6 +46,8 @@ class OptunaSearcher:
 
     Args:
         storage: where the trials are kept.
+        fingerprints: of this study, under every version in which it may have begun, oldest first.
+        began_in: the version among those under which a new Optuna study is known; the newest by default.
         sampler_spec: a design proposes ``design[number // replicates]``; an adaptive sampler proposes
             at numbers divisible by `replicates`, and the numbers after it repeat that point.
         patience: seconds for which a server may be away during a study, once it was reached.
@@ -68,7 +71,8 @@ class OptunaSearcher:
         *,
         study_seed: int,
         replicates: int = 1,
-        fingerprint: str = "",
+        fingerprints: Mapping[str, str] | None = None,
+        began_in: str | None = None,
         patience: float = PATIENCE_SECONDS,
         report: Callable[[str], None] = lambda _: None,
         bands: Sequence[ResponseBand] = (),
@@ -99,7 +103,7 @@ class OptunaSearcher:
         with storage_errors(self._place):
             self._study = self._created_or_loaded(sampler)
             self._study_id = self._storage.get_study_id_from_name(study_name)
-            self._require_same_study(fingerprint)
+            self._require_same_study(fingerprints or {}, began_in)
 
     def _sampler(self, spec: AnySampler, bands: Sequence[ResponseBand], study_seed: int) -> BaseSampler:
         if self._design is not None:
@@ -118,12 +122,14 @@ class OptunaSearcher:
             study.set_metric_names([METRIC_NAME])  # what plots and optuna-dashboard call the value
         return study
 
-    def _require_same_study(self, fingerprint: str) -> None:
+    def _require_same_study(self, fingerprints: Mapping[str, str], began_in: str | None) -> None:
         """Refuse a different study of the same name: storage may be shared with other users."""
         known = self._study.user_attrs.get(FINGERPRINT_ATTRIBUTE)
-        if known is None:
-            self._study.set_user_attr(FINGERPRINT_ATTRIBUTE, fingerprint)
-        elif known != fingerprint:
+        if known is None and fingerprints:
+            version = began_in or list(fingerprints)[-1]
+            self._study.set_user_attr(FINGERPRINT_ATTRIBUTE, fingerprints[version])
+            self._study.set_user_attr(BEGAN_IN_ATTRIBUTE, version)
+        elif fingerprints and known not in fingerprints.values():
             raise UsageError(
                 f"{self._place} holds another study of the name {self._name!r}: its space, recipe or seed differ. "
                 "Give this study another --name, or use another storage"

@@ -51,21 +51,23 @@ def shipping_order(folder: StudyFolder, study: Study, settings: Settings, progre
     artifacts = settings.artifact_folder()
     if artifacts is not None:
         make_folder(artifacts.parent)
+    began_in = folder.began_in()
     return ShippingOrder(
         study=study.name,
         study_id=folder.study_id(),
-        fingerprint=study.fingerprint(),
+        fingerprint=study.fingerprint(began_in),
+        began_in=began_in,
         uri=settings.tracking.value.url,
         artifact_root=str(artifacts) if artifacts else None,
         question=study.question,
         study_file=folder.source_name(),
-        resolved=study.dump(),
+        resolved=study.dump(began_in),
         versions=versions(),
         git_commit=git_commit(),
         criterion=study.criterion,
         budget=study.budget.trials,
-        children=study.tracking.children,
-        beyond=study.tracking.beyond,
+        child_runs=study.tracking.child_runs,
+        child_runs_after=study.tracking.child_runs_after,
         detail=study.tracking.detail,
         counts={"done": progress.done, "failed": progress.failed, **progress.verdicts},
         in_flight=progress.in_flight,
@@ -74,7 +76,9 @@ def shipping_order(folder: StudyFolder, study: Study, settings: Settings, progre
     )
 
 
-def open_searcher(study: Study, settings: Settings, report: Callable[[str], None] = lambda _: None) -> OptunaSearcher:
+def open_searcher(
+    study: Study, settings: Settings, began_in: str | None = None, report: Callable[[str], None] = lambda _: None
+) -> OptunaSearcher:
     """Open or create the Optuna study. `report` is called when its server goes away."""
     from gradstab.search.searcher import OptunaSearcher
 
@@ -85,7 +89,8 @@ def open_searcher(study: Study, settings: Settings, report: Callable[[str], None
         study.sampler,
         study_seed=study.seed,
         replicates=study.replicates,
-        fingerprint=study.fingerprint(),
+        fingerprints=study.fingerprints(began_in),
+        began_in=began_in,
         report=report,
         bands=study.bands(),
         error=None if study.stop is None else study.stop.error,

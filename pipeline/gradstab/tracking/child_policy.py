@@ -10,9 +10,9 @@ SAMPLE_EVERY = 10
 
 
 def gets_run(job: ShippingOrder, number: int, judgement: Judgement | None) -> bool:
-    """Whether trial `number` gets a run: always up to `children`, then as `beyond` says."""
-    if number < job.children or job.beyond == "all":
+    """Whether trial `number` gets a run: always below `child_runs`, and from there on as `child_runs_after` says."""
+    if number < job.child_runs or job.child_runs_after == "all":
         return True
-    if job.beyond == "sample":
+    if job.child_runs_after == "sample":
         return number % SAMPLE_EVERY == 0
-    return job.beyond == "boundary" and judgement is not None and abs(judgement.margin) <= NEAR_BOUNDARY
+    return job.child_runs_after == "boundary" and judgement is not None and abs(judgement.margin) <= NEAR_BOUNDARY

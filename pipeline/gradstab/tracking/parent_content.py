@@ -31,6 +31,7 @@ def parent_tags(job: ShippingOrder) -> dict[str, str]:
         "study": job.study,
         "study_id": job.study_id,
         "fingerprint": job.fingerprint,
+        "began_in": job.began_in,
         "question": job.question,
         "budget": str(job.budget),
         "ratio_band": setting_text(job.criterion.ratio_band),

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from gradstab.errors import GradstabError, UsageError
+from gradstab.study.versions import FIRST_VERSION
 from gradstab.system.durable import replace_file, scratch_folder
 from gradstab.system.storage_url import Tracking, parse_tracking
 from gradstab.tracking.credentials import check_credentials
@@ -105,7 +106,12 @@ def _rebuild(client: MlflowClient, parent: Run, cache: Path) -> Path:
     for name in held.intersection(_BESIDE):
         _fetch(client, run_id, name, folder)
     resolved = json.loads(Path(client.download_artifacts(run_id, "resolved.json")).read_text(encoding="utf-8"))
-    declaration = {"schema_version": 1, "study_id": tags["study_id"], "study": resolved}
+    declaration = {
+        "schema_version": 1,
+        "study_id": tags["study_id"],
+        "began_in": tags.get("began_in", FIRST_VERSION),
+        "study": resolved,
+    }
     replace_file(folder / "study.json", json.dumps(declaration, indent=2), durable=False)
     return folder
 

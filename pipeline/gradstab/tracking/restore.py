@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from gradstab.errors import GradstabError
+from gradstab.errors import GradstabError, StorageError
 from gradstab.record.segments import CorruptSegmentError, read_segment
 from gradstab.system.durable import scratch_folder
 from gradstab.system.storage_url import SqliteFile, Tracking, parse_tracking
@@ -25,8 +25,10 @@ from gradstab.tracking.shipping_files import Cursor, save_cursor, store_digest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 EXIT_UNREACHABLE = 4
+EXIT_NEWER = 5
 
 
 @dataclass(frozen=True)
@@ -36,29 +38,38 @@ class StudyQuery:
     Attributes:
         tracking: the MLflow store to search.
         study: the study's name.
-        fingerprint: of the parts that may not change in a study. If it differs, the study only has the same name.
+        fingerprints: of the parts that may not change in a study, under every version in which it may have begun. A
+            study with another fingerprint only has the same name.
     """
 
     tracking: Tracking
     study: str
-    fingerprint: str
+    fingerprints: dict[str, str]
 
     def dump(self) -> str:
         """The query as JSON; the password of the store stands in it."""
-        return json.dumps({"uri": self.tracking.url, "study": self.study, "fingerprint": self.fingerprint})
+        return json.dumps({"uri": self.tracking.url, "study": self.study, "fingerprints": self.fingerprints})
 
     @classmethod
     def load(cls, text: str) -> StudyQuery:
         """The query of a `dump`."""
         fields = json.loads(text)
-        return cls(parse_tracking(fields["uri"]), fields["study"], fields["fingerprint"])
+        return cls(parse_tracking(fields["uri"]), fields["study"], fields["fingerprints"])
 
 
 @dataclass(frozen=True)
 class RestoredStudy:
-    """What was found: the study's id, how many segments were restored and how many more were damaged."""
+    """What was found.
+
+    Attributes:
+        study_id: the study's id.
+        began_in: the version in which the study began.
+        segments: how many were restored.
+        damaged: how many more were damaged and were left out.
+    """
 
     study_id: str
+    began_in: str
     segments: int
     damaged: int
 
@@ -86,6 +97,9 @@ def rebuild(folder: Path, wanted: StudyQuery) -> RestoredStudy | None:
     """Download the segments of the study's latest run into the folder. None if MLflow does not know the study.
 
     The cursor is set, so that the segments are not shipped again. A repetition after a kill does no harm.
+
+    Raises:
+        StorageError: a newer version of gradstab wrote a segment in a form that this one cannot read.
     """
     from gradstab.tracking.mlflow_client import open_client
 
@@ -93,7 +107,8 @@ def rebuild(folder: Path, wanted: StudyQuery) -> RestoredStudy | None:
     found = _latest_run(client, wanted)
     if found is None:
         return None
-    run_id, study_id = found
+    run_id, tags = found.info.run_id, found.data.tags
+    versions = {fingerprint: version for version, fingerprint in reversed(wanted.fingerprints.items())}
     names: set[str] = set()
     damaged = 0
     with scratch_folder(folder) as scratch:
@@ -107,17 +122,17 @@ def rebuild(folder: Path, wanted: StudyQuery) -> RestoredStudy | None:
             path.rename(folder / path.name)
             names.add(path.name)
     save_cursor(folder, Cursor(store=store_digest(wanted.tracking.url), parent_run_id=run_id, shipped=frozenset(names)))
-    return RestoredStudy(study_id, len(names), damaged)
+    return RestoredStudy(tags["study_id"], versions[tags["fingerprint"]], len(names), damaged)
 
 
-def _latest_run(client: MlflowClient, wanted: StudyQuery) -> tuple[str, str] | None:
-    """Run id and study id of the latest run of the study itself."""
+def _latest_run(client: MlflowClient, wanted: StudyQuery) -> Run | None:
+    """The latest run of the study itself, whatever version it began in."""
     ids = list(_experiments(client, wanted.study))
-    if not ids:
-        return None
-    which = f"tags.kind = 'study' AND tags.study = '{wanted.study}' AND tags.fingerprint = '{wanted.fingerprint}'"
-    runs = client.search_runs(ids, which, order_by=["attributes.start_time DESC"], max_results=1)
-    return (str(runs[0].info.run_id), str(runs[0].data.tags["study_id"])) if runs else None
+    found: list[Run] = []
+    for fingerprint in set(wanted.fingerprints.values()) if ids else ():
+        which = f"tags.kind = 'study' AND tags.study = '{wanted.study}' AND tags.fingerprint = '{fingerprint}'"
+        found += client.search_runs(ids, which, order_by=["attributes.start_time DESC"], max_results=1)
+    return max(found, key=lambda run: run.info.start_time, default=None)
 
 
 def _experiments(client: MlflowClient, name: str) -> Iterator[str]:
@@ -142,6 +157,9 @@ def main() -> int:
     prepare_environment()
     try:
         found = rebuild(folder, wanted)
+    except StorageError as error:
+        print(error, file=sys.stderr)
+        return EXIT_NEWER
     except (*UNREACHABLE, GradstabError) as error:
         print(f"{wanted.tracking}: {short_reason(error)}", file=sys.stderr)
         return EXIT_UNREACHABLE
