@@ -109,7 +109,7 @@ def _versions(part: object) -> Iterator[str]:
 
 
 def _growth_of(part: object) -> dict[str, _Growth]:
-    kind: type[Any] = type(part)
+    kind: Any = type(part)
     return _growth(kind)
 
 
