@@ -15,6 +15,7 @@ from gradstab.record.study_folder import StudyFolder
 from gradstab.study.file import changed
 from gradstab.study.recipe import Recipe
 from gradstab.study.sampler_spec import GridSpec, SobolSpec
+from gradstab.study.space import SearchSpace
 from gradstab.study.study import Study, differences
 from gradstab.study.versions import FIRST_VERSION, Since
 
@@ -50,7 +51,8 @@ def declare(kind: type[Study], **changes: Any) -> Study:
 def defaults() -> dict[str, dict[str, object]]:
     """Default of every field of a declaration, by the version in which the field came."""
     found: dict[str, dict[str, object]] = {}
-    for kind in sorted(parts_of(Study), key=lambda kind: kind.__name__):
+    kind: Any
+    for kind in sorted(parts_of(Study), key=lambda part: part.__name__):
         hints = get_type_hints(kind, include_extras=True)
         if issubclass(kind, BaseModel):
             fields = {n: (f.default, f.is_required(), f.metadata) for n, f in kind.model_fields.items()}
@@ -66,18 +68,15 @@ def defaults() -> dict[str, dict[str, object]]:
     return found
 
 
-def parts_of(kind: Any) -> set[type]:
+def parts_of(kind: Any) -> set[Any]:
     """The models and axes that a declaration may hold."""
+    if kind is SearchSpace:
+        return parts_of(SearchSpace.model_fields["root"].annotation)
     if isinstance(kind, type) and (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind)):
-        if kind.__name__ == "SearchSpace":
-            return parts_of(kind.model_fields["root"].annotation)
         hints = get_type_hints(kind, include_extras=True)
         names = kind.model_fields if issubclass(kind, BaseModel) else hints
         return {kind}.union(*(parts_of(hints[name]) for name in names))
-    found: set[type] = set()
-    for inner in get_args(kind):
-        found |= parts_of(inner)
-    return found
+    return set().union(*(parts_of(inner) for inner in get_args(kind)))
 
 
 def test_no_default_changes_and_every_later_field_says_when_it_came():

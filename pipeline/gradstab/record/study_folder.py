@@ -95,12 +95,12 @@ class StudyFolder:
             StorageError: this version of gradstab does not know everything that the folder's declaration says.
         """
         if not self.exists():
-            known = {
+            made = {
                 "study_id": study_id or uuid.uuid4().hex,
                 "created": datetime.now(UTC).isoformat(),
                 "began_in": began_in or study.versions()[-1],
             }
-            self._write(known, study, source)
+            self._write(made, study, source)
             return
         known = self._read()
         declared = known["study"]
