@@ -5,6 +5,7 @@ Axes: S optimizer step, P probe time, L hidden layer.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -131,3 +132,10 @@ def _diverge(series: dict[str, FloatArray], probe_step_P: NDArray[np.int64], ste
     series["log10_delta_norm"][reached, 0] = np.inf
     series["log10_weight_grad_norm"][reached] = np.inf
     series["log10_bias_grad_norm"][reached] = -np.inf
+
+
+def without_later_statistics(record: Record) -> Record:
+    """The record as a version would have written it that knew no statistic but those that verdicts follow from."""
+    assert record.trajectory is not None
+    series = {name: array for name, array in record.trajectory.series.items() if STATISTICS[name].required}
+    return replace(record, trajectory=replace(record.trajectory, series=series))

@@ -17,7 +17,7 @@ from gradstab.study.criterion import Criterion
 from gradstab.study.recipe import ACTIVATIONS
 from gradstab.study.space import Value
 from gradstab.tracking.run_content import RunContent, profile_layers, run_content, run_name, table_row
-from tests.fakes import make_mixed_records, make_record
+from tests.fakes import make_mixed_records, make_record, without_later_statistics
 
 
 def content_of(record: Record, **job: Any) -> RunContent:
@@ -102,6 +102,23 @@ def test_full_detail_holds_every_finite_layer_value_once() -> None:
     assert len({(row.key, row.step) for row in rows}) == len(rows) == finite
     keys = [row.key for row in rows]
     assert keys == sorted(keys, key=keys.index), "rows of a key stand together"
+
+
+def test_a_statistic_that_was_not_recorded_is_absent() -> None:
+    whole = make_record(3, point={"depth": 5, "steps": 40, "clip": True})
+    older, newer = (content_of(one, detail="full") for one in (without_later_statistics(whole), whole))
+    assert (older.tags["verdict"], older.tags["mlflow.note.content"].partition(":")[0]) == (
+        newer.tags["verdict"],
+        "**stable**",
+    )
+    assert all(math.isfinite(row.value) for row in older.metrics)
+    assert set(older.metrics) <= set(newer.metrics)
+    gone = {row.key for row in newer.metrics} - {row.key for row in older.metrics}
+    assert {"loss_init", "accuracy_end", "max_dead_fraction", "clip_fraction"} < gone
+    assert {"series/accuracy", "profile_init/log10_activation_scale"} < gone
+    assert {key.split("/")[1] for key in gone if key.startswith("layer_full/")} == {
+        one.name for one in layer_statistics() if not one.required
+    }
 
 
 def test_names_put_what_tells_trials_apart_first() -> None:
