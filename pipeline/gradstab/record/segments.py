@@ -1,8 +1,8 @@
-"""Segments: the durable record of results, one synced file a pack, checked when it is read.
+"""Segments: the durable record of results, one synced file for each pack, checked when it is read.
 
-A segment is a plain ``.npz`` (readable by ``numpy.load``) whose file name carries the first 16 hex digits of the
-SHA-256 of its bytes: a truncated or altered file is told from a whole one, and a rename makes it appear whole or
-not at all. Layer arrays of the pack's trials are stored flat, one array a statistic, with a JSON head.
+A segment is a plain ``.npz`` (readable by ``numpy.load``). Its file name carries the first 16 hex digits of the SHA-256
+of its bytes, so a truncated or altered file is noticed. It gets that name by a rename, so it appears whole or not at
+all. The arrays of the pack's trials are stored flat, one array for each statistic, beside a JSON head.
 
 Versions may add statistics and fields of a record. A segment says which statistics it holds and what their axes are,
 so that an older version reads the rest and keeps what it does not know, and a newer one reads as NaN what is not there.
@@ -36,7 +36,7 @@ _NAME = re.compile(r"segment-(\d{6})-([0-9a-f]{16})\.npz")
 
 
 class CorruptSegmentError(GradstabError):
-    """A segment whose bytes are not what was written."""
+    """A segment does not hold the bytes that were written."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,16 @@ class Record:
 
 
 def segment_paths(folder: Path) -> list[Path]:
-    """Segments of a folder in the order they were written."""
+    """The segments of a folder, in the order in which they were written."""
     return sorted(path for path in folder.glob("segment-*.npz") if _NAME.fullmatch(path.name))
 
 
 def segment_index(path: Path) -> int:
-    """Position of a segment in its study."""
+    """The position of a segment in its study.
+
+    Raises:
+        CorruptSegmentError: the file name is not that of a segment.
+    """
     match = _NAME.fullmatch(path.name)
     if match is None:
         raise CorruptSegmentError(f"a segment must be named segment-NNNNNN-<16 hex digits>.npz, got {path.name!r}")
@@ -78,10 +82,10 @@ def segment_index(path: Path) -> int:
 
 
 def write_segment(folder: Path, index: int, records: Sequence[Record]) -> Path:
-    """Write the records of a pack so that they survive the machine; returns the segment's path.
+    """Write the records of a pack so that they survive a crash of the machine, and return the segment's path.
 
     Raises:
-        StorageError: the disk is full or cannot be written; nothing half-written is left under a segment's name.
+        StorageError: the disk is full or cannot be written. No half-written file is left under a segment's name.
     """
     content = _encode(records)
     digest = hashlib.sha256(content).hexdigest()[:16]
@@ -97,8 +101,8 @@ def write_segment(folder: Path, index: int, records: Sequence[Record]) -> Path:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise StorageError(
-            f"results must be written to {folder}, but: {error.strerror}. "
-            "Results recorded so far are safe: make room and run the study again."
+            f"results cannot be written to {folder}: {error.strerror}. "
+            "The results recorded so far are safe: free some space and run the study again."
         ) from error
     return path
 
@@ -107,18 +111,18 @@ def read_segment(path: Path) -> list[Record]:
     """The records of a segment.
 
     Raises:
-        CorruptSegmentError: checksum or structure do not fit.
+        CorruptSegmentError: the checksum or the structure is wrong.
         StorageError: a newer version of gradstab wrote the segment in a form that this one cannot read.
     """
     match = _NAME.fullmatch(path.name)
     content = path.read_bytes()
     if match is None or hashlib.sha256(content).hexdigest()[:16] != match.group(2):
-        raise CorruptSegmentError(f"{path} must have the checksum in its name: it was truncated or altered")
+        raise CorruptSegmentError(f"{path} does not have the checksum in its name: it was truncated or altered")
     try:
         return _decode(content)
     except _NewerSchemaError as error:
         raise StorageError(
-            f"{path} must hold a segment of schema version {SCHEMA_VERSION}, got version {error.schema_version}: "
+            f"{path} must have schema version {SCHEMA_VERSION}, got version {error.schema_version}: "
             "a newer version of gradstab wrote it; update gradstab to read it"
         ) from None
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
@@ -126,9 +130,9 @@ def read_segment(path: Path) -> list[Record]:
 
 
 def segment_numbers(path: Path) -> list[int]:
-    """Numbers of the trials in a segment, from its head alone; none if it cannot be read (the driver sets it aside)."""
+    """The numbers of the trials in a segment, from its head alone; empty if it cannot be read (it is set aside later)."""
     try:
-        # opened here: numpy leaves a file open that it cannot read
+        # the file is opened here, because numpy does not close a file that it cannot read
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return [entry["number"] for entry in json.loads(file["head"].tobytes())["records"]]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -150,7 +154,7 @@ def _encode(records: Sequence[Record]) -> bytes:
             flat = np.concatenate([t.series[name].ravel() for t in trajectories if name in t])
             arrays[name] = flat.astype(STATISTICS[name].dtype) if name in STATISTICS else flat
     buffer = io.BytesIO()
-    # numpy's stubs take **arrays for its keyword allow_pickle too
+    # numpy's type stubs also match **arrays with the keyword allow_pickle
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
@@ -179,7 +183,7 @@ def _head(record: Record, statistics: Iterable[str]) -> dict[str, Any]:
             "nonfinite_step": record.trajectory.nonfinite_step,
         }
         missing = [name for name in statistics if name not in record.trajectory]
-        if missing:  # the pack's other trials have it
+        if missing:  # other trials of the pack have it
             head["trajectory"]["missing"] = missing
     return head
 
@@ -192,7 +196,7 @@ def _decode(content: bytes) -> list[Record]:
         raise _NewerSchemaError(head["schema_version"])
     if head["schema_version"] != SCHEMA_VERSION:
         raise ValueError(f"it has schema version {head['schema_version']}")
-    # version 0.1.0 did not write this: it knew no other statistics than those that every version knows
+    # version 0.1.0 did not write the axes, but every version knows the statistics of that time
     axes: dict[str, str] = head.get("statistics") or {n: STATISTICS[n].axes for n in arrays if n in STATISTICS}
     reader = _Reader(arrays, axes)
     known = {one.name for one in fields(Record)} - {"trajectory", "others"}

@@ -27,25 +27,25 @@ class ShippingOrder(BaseModel):
 
     Args:
         study: the experiment's name.
-        study_id: identifies the study for ever, whatever its name; what runs are found by.
+        study_id: identifies the study for ever, whatever its name; its runs are found by it.
         fingerprint: of what may not change in the study, by which a lost results folder is found again.
         began_in: version in which the study began, under which its fingerprint was made.
         uri: MLflow tracking URI, absolute (``sqlite:////home/...``, ``http://...``).
-        artifact_root: folder for artifacts of a database URI; None where a server decides.
+        artifact_root: folder for artifacts where the URI is a database; None where a server decides.
         question: what the study asks; shown as description.
-        study_file: name of the study's file in the results folder.
+        study_file: name of the study file in the results folder.
         resolved: all settings of the study, as JSON.
         versions: package name to version.
         git_commit: commit of the code, or None outside a checkout.
         criterion: what trials are judged by.
-        budget: number of trials the study shall have.
+        budget: how many trials the study has when it is done.
         child_runs: trials with a smaller number get a run of their own.
         child_runs_after: which of the others do: those near the boundary, every tenth, all or none.
-        detail: "summary" keeps a trial within 100 metric rows; "full" adds every layer at every probe time.
+        detail: "summary" sends at most 100 metric rows of a trial; "full" adds every layer at every probe time.
         counts: what progress shows, such as {"done": 412, "stable": 120}.
         in_flight: numbers of the trials that are running now.
-        settings: where things are (storage, results folder, engine), shown as tags.
-        updated_ms: when this was written, milliseconds since 1970; the time stamp of progress metrics.
+        settings: where storage, results folder and the like are, shown as tags.
+        updated_ms: when this was written, in milliseconds since 1970; progress metrics carry this time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

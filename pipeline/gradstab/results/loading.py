@@ -1,4 +1,4 @@
-"""Results for a notebook: from this machine's folders, or from MLflow alone."""
+"""Results for a notebook, from the folders of this machine or from MLflow alone."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from gradstab.study.settings import resolve_results_settings, results_setting
 def load_results(
     study: str | Path, *, criterion: Criterion | None = None, results: str | None = None, tracking: str | None = None
 ) -> Results:
-    """The results of a study: of this machine if it has them, else rebuilt from what MLflow holds.
+    """The results of a study, from this machine if it has them, and else from MLflow.
 
     Args:
         study: its name, the path of its folder, a link to it copied from the MLflow UI, or the tracking URI of a
-            store that holds this study alone.
-        criterion: judge under other bands than the study's own.
+            store that holds no other study.
+        criterion: judge under this criterion instead of the study's own; nothing is trained again.
         results: results folder on this machine, as for the command line.
-        tracking: MLflow tracking URI to read from, whatever this machine has; by default the one that a run would use.
+        tracking: MLflow tracking URI to read from, even if this machine has the results. By default they are looked
+            for here first, and then in the MLflow that a run would use.
 
     Raises:
         UsageError: there is no such study.
@@ -34,7 +35,7 @@ def load_results(
             found = local_results(study, criterion=criterion, results=results)
         except UsageError:
             configured = resolve_results_settings(results).tracking
-            if configured.origin == "default":  # a database beside the results that are not there
+            if configured.origin == "default":  # a database beside results that are not there
                 raise
             tracking = configured.value.url
         else:

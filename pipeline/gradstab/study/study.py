@@ -33,7 +33,7 @@ Name = Annotated[
 
 
 class Budget(BaseModel):
-    """When a study is done: the total of trials, failed ones included, or a time limit for one run."""
+    """When a study is done: its total number of trials, failed ones included; or a time limit for one run."""
 
     model_config = _STRICT
     trials: Annotated[int, Field(ge=1, le=10_000_000)]
@@ -41,7 +41,7 @@ class Budget(BaseModel):
 
 
 class Stop(BaseModel):
-    """When a study may end before its budget: once its region is certified, by audits among the trials."""
+    """When a study may end before its budget: once audits among its trials certify its region."""
 
     model_config = _STRICT
     error: Annotated[float, Field(gt=0, lt=0.5, description="fraction of the space that may be misclassified")]
@@ -55,7 +55,7 @@ class Resources(BaseModel):
     device: Annotated[Literal["cpu", "gpu", "any"], Field(description="what to train on; any takes both")] = "any"
     gpu_share: Annotated[float, Field(gt=0, le=1, description="part of a GPU that one slot takes")] = 1.0
     pack_seconds: Annotated[
-        float, Field(ge=1, description="a worker may be silent so long, whatever its pack should take")
+        float, Field(ge=1, description="how long a worker may be silent before it counts as hanging, at the least")
     ] = 120.0
     address: Annotated[str | None, Field(description="Ray cluster; none starts Ray in this process")] = None
 
@@ -87,7 +87,7 @@ class Tracking(BaseModel):
 
 
 class Study(BaseModel):
-    """A question to measured trials: what is varied, what is fixed, what counts as stable, and for how long.
+    """A question to be answered by trials: what is varied, what is fixed, what counts as stable, and for how long.
 
     Raises:
         StudyError: on building, with every fault of the declaration at once.
@@ -117,7 +117,7 @@ class Study(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _all_faults_at_once(cls, given: object) -> object:
-        """Check every section by itself, so that one bad field does not hide the faults of another."""
+        """Check every section by itself, so that a fault in one section does not hide the faults of another."""
         if not isinstance(given, Mapping):
             raise StudyError([f"a study must be a mapping of fields, got {type(given).__name__}"])
         faults: list[str] = []
@@ -191,12 +191,12 @@ class Study(BaseModel):
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether earlier results decide on later points: then trials are not asked for long before their time."""
+        """Whether later points depend on earlier results, so that trials must not be asked for long in advance."""
         return not self.sampler.is_design or self.stop is not None
 
     @property
     def least_steps(self) -> int:
-        """The fewest optimizer steps that a trial takes: responses that all trials have are what can be judged."""
+        """The fewest optimizer steps that a trial takes, because only responses that all trials have can be judged."""
         axis = self.space.axes.get("steps")
         if axis is None:
             return self.recipe.steps
