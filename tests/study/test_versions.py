@@ -63,7 +63,9 @@ def defaults() -> dict[str, dict[str, object]]:
             }
         for name, (default, required, metadata) in fields.items():
             since = next((mark.version for mark in metadata if isinstance(mark, Since)), FIRST_VERSION)
-            shown = default.model_dump(mode="json") if isinstance(default, BaseModel) else default
+            shown = default
+            if isinstance(default, BaseModel):  # whose fields are listed by themselves
+                shown = [type(default).__name__, default.model_dump(mode="json", exclude_defaults=True)]
             found.setdefault(since, {})[f"{kind.__name__}.{name}"] = "(required)" if required else shown
     return found
 
