@@ -48,15 +48,14 @@ def test_it_opens_and_every_trial_is_judged_as_it_was():
     results = load_results(GOLDEN / "results")
     assert results.verdicts() == verdicts_then()
     assert results.corrupt_segments == []
-    then = judged_then()
-    assert [row.number for row in results.rows] == sorted(then)
-    for row in results.rows:
-        told = then[row.number]
-        assert row.columns()["verdict"] == told["verdict"]
-        assert str(row.columns()["seed"]) == told["seed"]
-        for name in ("R", "R_worst", "margin", "tail_loss", "accuracy", "init_scale"):
-            found, expected = row.columns()[name], float(told[name]) if told[name] else math.nan
-            assert (math.nan if found is None else found) == pytest.approx(expected, rel=1e-9, nan_ok=True), name
+    then, trials = judged_then(), results.trials
+    assert list(trials.index) == sorted(then)
+    for number, told in then.items():
+        found = trials.loc[number]
+        assert (found["verdict"], str(found["seed"])) == (told["verdict"], told["seed"])
+        for name in ("R", "T", "R_worst", "margin", "tail_loss", "accuracy", "init_scale"):
+            expected = float(told[name]) if told[name] else math.nan
+            assert float(found[name]) == pytest.approx(expected, rel=1e-9, nan_ok=True), name
 
 
 @pytest.mark.parametrize(
