@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
+from gradstab.activations.registry import as_function
 from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.study.response_band import ResponseBand
 from gradstab.study.space import AnyAxis, Choice, LogInteger, LogReal, Real, SearchSpace
 from gradstab.theory.critical_scales import log_lengths
 from gradstab.theory.layer_maps import layer_maps
-from gradstab.theory.scalar_functions import as_function
 
 RATIO = ResponseBand("R", -1.0, 1.0, 1.0, "vanishing", "exploding")
 BELOW_ZERO = ResponseBand("T", -np.inf, 0.0, 1.0, high_side="untrained", diverged_from=4.0)

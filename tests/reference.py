@@ -18,6 +18,12 @@ from gradstab.training.initialisation import Stream, generator, hidden_biases, h
 
 Phi = Callable[[Tensor], Tensor]
 
+
+def phi_of(name: str) -> Phi:
+    """The activation as torch has it; nothing of the package's own."""
+    return PHI[name] if name in PHI else getattr(functional, name)
+
+
 PHI: dict[str, Phi] = {
     "linear": lambda z: z * 1.0,
     "relu": functional.relu,
@@ -37,7 +43,7 @@ class Net:
     """One network: weights (in, out) and biases, the readout last; all float64 leaves of autograd."""
 
     def __init__(self, recipe: Recipe, seed: int, data: Dataset) -> None:
-        self.phi = PHI[recipe.activation]
+        self.phi = phi_of(recipe.activation)
         weights = [
             *hidden_weights(recipe, seed, data.shape.num_features),
             readout_weights(recipe, seed, data.num_classes),

@@ -35,7 +35,7 @@ WORDS = (
     "", " ", ".", "..", "../../etc/passwd", "/etc/passwd", "~", "a/b", "a\\b", "con", "-rf", "--help", "'; DROP TABLE x; --",
     "<script>alert(1)</script>", "{{7*7}}", "${HOME}", "%s%n", "%2e%2e%2f", "\x00", "a\nb", "\u202eabc", "ä" * 70, "\U0001d54f", "🧨", "\ud800",
     "nan", "inf", "null", "True", "0x10", "1e400", "journal:", "sqlite:///", "postgresql://", "mysql://u:p@h/d", "http://[::1",
-    "http://u:p@h:99999/", "file:///etc/passwd", "a" * 5000, "relu", "depth", "type", "digits", "npz", "mnist", "\N{BOM}x", "\x1b[31m",
+    "http://u:p@h:99999/", "file:///etc/passwd", "a" * 5000, "os:system", "subprocess:run", "a:" + "b" * 300, "os:sys\ntem", "relu", "depth", "type", "digits", "npz", "mnist", "\N{BOM}x", "\x1b[31m",
 )  # fmt: skip
 NUMBERS = (
     0, -1, 1, 2, 10**9, -(10**9), 2**63, 2**64, 10**30, 10**400, -(10**400), 0.0, -0.0, 1e-320, 1e308, -1e308, 0.1, 1.5,

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from gradstab.activations.registry import as_function
 from gradstab.stability.judgement import layer_rate
 from gradstab.study.data_spec import Teacher
 from gradstab.study.recipe import Recipe
 from gradstab.theory.critical_scales import log_lengths
 from gradstab.theory.layer_maps import chi_1
-from gradstab.theory.scalar_functions import as_function
 from gradstab.training.data import Dataset, load_dataset
 from gradstab.training.trainer import train
 from tests.science.claims import Claim

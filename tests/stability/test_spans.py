@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradstab.activations.registry import LIBRARY
 from gradstab.errors import UsageError
 from gradstab.stability.contributions import contributions
 from gradstab.stability.estimator import Estimator, fit_estimator
@@ -16,7 +17,7 @@ from gradstab.stability.phase_diagram import cloud, phase_diagram
 from gradstab.stability.region import find_regions
 from gradstab.stability.region_at import region_at
 from gradstab.stability.spans import lines
-from gradstab.study.recipe import ACTIVATIONS, Recipe
+from gradstab.study.recipe import Recipe
 from gradstab.study.space import Choice, LogInteger, LogReal, SearchSpace
 from gradstab.theory.critical_scales import predicted_ratio
 from gradstab.theory.ratio_field import predicted_field
@@ -91,7 +92,7 @@ def test_an_axis_without_effect_contributes_nothing():
 
 
 @given(
-    activation=st.sampled_from(ACTIVATIONS),
+    activation=st.sampled_from(LIBRARY),
     scales=st.lists(st.floats(0.1, 30), min_size=1, max_size=4),
     depths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
     bias=st.sampled_from([0.0, 0.05, 0.5]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from pathlib import Path
 from random import Random
@@ -11,9 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gradstab.errors import UsageError
+from gradstab.commands.lookup import find_study
+from gradstab.errors import StudyError, UsageError
+from gradstab.record.study_folder import StudyFolder
+from gradstab.study.file import load_study_file
 from gradstab.study.plain_yaml import MAX_VALUES, load_yaml
 from gradstab.study.settings import read_env_file
+from gradstab.study.study import Study
 from tests.fuzz.cases import KINDS, check_case, make_case
 
 PACKAGE = Path(__file__).parent.parent.parent / "pipeline" / "gradstab"
@@ -66,3 +71,72 @@ def test_nothing_is_unpickled_and_no_yaml_is_read_unsafely() -> None:
         ), path
         if path.name != "plain_yaml.py":
             assert not re.search(r"yaml\.(load|full_load|unsafe_load|load_all)\(", text), path
+
+
+HOSTILE_ACTIVATIONS = ("os:system", "subprocess:run", "builtins:exec", "antigravity:fly", "mine_to_import:phi")
+PLACES = {
+    "in the recipe": "recipe: {{activation: '{}'}}\n",
+    "on an axis": "space: {{init_scale: {{type: log_real, low: 1, high: 2}}, activation: {{type: choice, choices: [tanh, '{}']}}}}\n",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_ACTIVATIONS)
+@pytest.mark.parametrize("place", PLACES)
+def test_yaml_names_no_function_to_import(tmp_path: Path, place: str, name: str) -> None:
+    (tmp_path / "mine_to_import.py").write_text("raise SystemExit('imported')\n")
+    path = tmp_path / "s.yaml"
+    text = "name: s\nquestion: q\nbudget: {trials: 4}\n" + PLACES[place].format(name)
+    path.write_text(
+        text if "space" in text else text + "space: {init_scale: {type: log_real, low: 1, high: 2}}\n", encoding="utf-8"
+    )
+    before = set(sys.modules)
+    with pytest.raises(StudyError, match=f"only a Python study file .* may name a function to import, got '{name}'"):
+        load_study_file(path)
+    assert not {"antigravity", "mine_to_import"} & (set(sys.modules) - before)
+
+
+@pytest.mark.parametrize("name", HOSTILE_ACTIVATIONS)
+@pytest.mark.parametrize("field", ["recipe.activation={}", "space.activation={{type: choice, choices: [tanh, '{}']}}"])
+def test_set_names_no_function_to_import_even_in_a_python_study(tmp_path: Path, field: str, name: str) -> None:
+    path = tmp_path / "s.py"
+    path.write_text(
+        "from gradstab import LogReal, Study\n"
+        "STUDY = Study(name='s', question='q', budget={'trials': 4}, space={'init_scale': LogReal(1, 2)})\n"
+    )
+    assert load_study_file(path).recipe.activation == "tanh"
+    with pytest.raises(StudyError, match="may name a function to import"):
+        load_study_file(path, [field.format(name)])
+
+
+def test_a_function_that_the_python_study_names_itself_may_be_set(tmp_path: Path) -> None:
+    """The other half: what the file names stays named when other fields are set, and nothing of it is imported."""
+    path = tmp_path / "s.py"
+    path.write_text(
+        "from gradstab import Choice, Study\n"
+        "STUDY = Study(name='s', question='q', budget={'trials': 4},\n"
+        "              space={'activation': Choice(('tanh', 'nowhere_to_be_found:phi'))})\n"
+    )
+    study = load_study_file(path, ["recipe.width=32"])
+    assert (study.recipe.width, study.import_paths) == (32, frozenset({"nowhere_to_be_found:phi"}))
+    fixed = load_study_file(
+        path, ["space={init_scale: {type: log_real, low: 1, high: 2}}", "recipe.activation=nowhere_to_be_found:phi"]
+    )
+    assert fixed.recipe.activation == "nowhere_to_be_found:phi"
+    with pytest.raises(StudyError, match="may name a function to import"):
+        load_study_file(path, ["space={init_scale: {type: log_real, low: 1, high: 2}}", "recipe.activation=os:system"])
+
+
+def test_a_begun_study_is_no_way_around(tmp_path: Path) -> None:
+    """study.json is data too: a study that names a function is read, and continued only from its Python file."""
+    study = Study.model_validate(
+        {
+            "name": "s", "question": "q", "budget": {"trials": 4},
+            "space": {"activation": {"type": "choice", "choices": ["tanh", "os:system"]}},
+        }
+    )  # fmt: skip
+    folder = StudyFolder.of(tmp_path, "s")
+    folder.path.mkdir()
+    folder.claim(study, None)
+    assert folder.study() == study
+    with pytest.raises(StudyError, match="may name a function to import"):
+        find_study("s", str(tmp_path))

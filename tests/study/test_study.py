@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gradstab.activations.registry import LIBRARY
 from gradstab.errors import GradstabError, StudyError
 from gradstab.study.pack_key import pack_key
-from gradstab.study.recipe import ACTIVATIONS, Recipe, structural_fields
+from gradstab.study.recipe import Recipe, structural_fields
 from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
 from gradstab.study.study import Study, differences
 from gradstab.theory.relative_scale import resolved_recipe
@@ -169,7 +170,7 @@ def test_structural_fields_form_the_pack_key():
         assert pack_key(recipe) != pack_key(recipe.at({field: value}))
 
 
-AXES = st.sampled_from([Real(-1, 2), LogReal(0.1, 10), Integer(-2, 5), LogInteger(1, 9), Choice(ACTIVATIONS)])
+AXES = st.sampled_from([Real(-1, 2), LogReal(0.1, 10), Integer(-2, 5), LogInteger(1, 9), Choice(LIBRARY)])
 
 
 @given(axis=AXES, u=st.floats(0, 1))

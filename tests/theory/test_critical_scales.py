@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
+from gradstab.activations.activation import ScalarFunction
+from gradstab.activations.registry import LIBRARY, as_function
 from gradstab.errors import GradstabError
-from gradstab.study.recipe import ACTIVATIONS
 from gradstab.theory import critical_scales as theory
 from gradstab.theory import fixed_points as fixed
 from gradstab.theory import layer_maps as maps
 from gradstab.theory.quadrature import gaussian_mean, gaussian_pair_mean
-from gradstab.theory.scalar_functions import FUNCTIONS, ScalarFunction, as_function
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "meanfield_reference.csv"
 SIX_DIGITS = 1e-4
@@ -166,7 +166,7 @@ def test_band_edges_of_the_science_page(case: tuple[str, float], depth: int):
 
 @settings(deadline=None, max_examples=60)  # the first example of an activation makes its tables
 @given(
-    activation=st.sampled_from(ACTIVATIONS),
+    activation=st.sampled_from(LIBRARY),
     bias_scale=st.sampled_from([0.0, 0.05, 0.5]),
     depth=st.integers(2, 60),
     ratio=st.floats(0.1, 5),
@@ -184,7 +184,7 @@ def test_an_edge_is_where_the_predicted_ratio_is_the_bands(activation, bias_scal
             assert below < target < above
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", LIBRARY)
 @pytest.mark.parametrize("bias_scale", [0.0, 0.05, 1.0])
 @pytest.mark.parametrize("depth", [2, 7, 50])
 def test_predicted_ratio_grows_with_the_init_scale(activation: str, bias_scale: float, depth: int):
@@ -232,7 +232,7 @@ def test_lengths_start_from_the_inputs():
 )
 def test_predicted_ratio_is_that_of_wide_random_networks(activation: str, init_scale: float):
     depth, width, samples, bias_scale = 12, 500, 32, 0.05
-    function = FUNCTIONS[activation]
+    function = as_function(activation)
     squares = np.zeros(2)
     for seed in range(4):
         rng = np.random.default_rng(seed)
@@ -296,7 +296,7 @@ def test_gelu_and_silu_jump_where_the_first_length_is_an_unstable_fixed_point(ac
         assert sign * deep > 3
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", LIBRARY)
 @pytest.mark.parametrize("bias_scale", [0.0, 0.05, 0.5, 3.0])
 def test_gradients_of_deep_networks_change_direction_at_the_critical_scale(activation: str, bias_scale: float):
     (critical,) = theory.critical_scales(activation, bias_scale)
@@ -319,12 +319,12 @@ def test_no_critical_scale_is_a_sentence():
 
 
 def test_an_unknown_activation_is_a_sentence():
-    with pytest.raises(GradstabError, match=r"an activation must be one of linear, .*, got 'swish'"):
+    with pytest.raises(GradstabError, match=r"an activation must be one of elu, .*, tanh, got 'swish'"):
         theory.critical_init_scale("swish", 0.0)
 
 
 def test_a_function_of_ones_own_is_taken():
-    scaled = ScalarFunction("half_tanh", lambda u: 0.5 * np.tanh(u), lambda u: 0.5 * FUNCTIONS["tanh"].derivative(u))
+    scaled = ScalarFunction("half_tanh", lambda u: 0.5 * np.tanh(u), lambda u: 0.5 * as_function("tanh").derivative(u))
     assert theory.critical_init_scale(scaled, 0.0) == close(2.0, 1e-8)
 
 
@@ -344,10 +344,10 @@ def by_quad(function, q: float) -> float:
     return math.fsum(pieces)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", LIBRARY)
 @pytest.mark.parametrize("q", [1e-8, 1e-3, 0.7, 45.0, 1e3, 1e6])
 def test_expectations_against_scipy(activation: str, q: float):
-    function = FUNCTIONS[activation]
+    function = as_function(activation)
     moments = (
         lambda u: function.phi(u) ** 2,
         lambda u: function.derivative(u) ** 2,
@@ -373,18 +373,20 @@ def test_pair_expectations_of_relu_and_erf_in_closed_form(correlation: float):
     angle = math.acos(correlation)
     for q in (1e-3, 1.0, 60.0):
         arc_cosine = q / (2 * math.pi) * (math.sin(angle) + (math.pi - angle) * correlation)
-        relu = FUNCTIONS["relu"]
+        relu = as_function("relu")
         assert gaussian_pair_mean(relu.phi, q, correlation) == pytest.approx(arc_cosine, rel=1e-8)
         step = (math.pi - angle) / (2 * math.pi)
         assert gaussian_pair_mean(relu.derivative, q, correlation) == pytest.approx(step, rel=1e-8)
         arc_sine = 2 / math.pi * math.asin(2 * q * correlation / (1 + 2 * q))
-        assert gaussian_pair_mean(FUNCTIONS["erf"].phi, q, correlation) == pytest.approx(arc_sine, rel=1e-8, abs=1e-15)
+        assert gaussian_pair_mean(as_function("erf").phi, q, correlation) == pytest.approx(
+            arc_sine, rel=1e-8, abs=1e-15
+        )
 
 
 @settings(deadline=None, max_examples=60)  # the first example of an activation makes its tables
-@given(activation=st.sampled_from(ACTIVATIONS), log_q=st.floats(-60, 60))
+@given(activation=st.sampled_from(LIBRARY), log_q=st.floats(-60, 60))
 def test_tabulated_maps_are_the_exact_ones(activation: str, log_q: float):
-    table = maps.layer_maps(FUNCTIONS[activation])
+    table = maps.layer_maps(as_function(activation))
     q = math.exp(log_q)
     length = table.log_length(np.zeros(1), 0.3, np.array([log_q]))[0]
     assert length == pytest.approx(math.log(maps.length_map(activation, 1.0, 0.3, q)), abs=3e-10)
@@ -393,7 +395,7 @@ def test_tabulated_maps_are_the_exact_ones(activation: str, log_q: float):
     )
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", LIBRARY)
 def test_lengths_grow_with_lengths(activation: str):
     """What log_attractors takes for granted."""
     slopes = [maps.chi_parallel(activation, 1.0, q) for q in np.geomspace(1e-10, 1e10, 60)]
@@ -402,15 +404,15 @@ def test_lengths_grow_with_lengths(activation: str):
 
 @settings(deadline=None, max_examples=60)  # the first example of an activation makes its tables
 @given(
-    activation=st.sampled_from(ACTIVATIONS),
+    activation=st.sampled_from(LIBRARY),
     log_scale=st.floats(-3, 4),
     bias_scale=st.sampled_from([0.0, 0.05, 1.0]),
     log_start=st.floats(-20, 20),
 )
 def test_attractors_are_where_iteration_goes(activation, log_scale, bias_scale, log_start):
-    table = maps.layer_maps(FUNCTIONS[activation])
+    table = maps.layer_maps(as_function(activation))
     scale, log_q = np.array([log_scale]), np.array([log_start])
-    settled = fixed.log_attractors(FUNCTIONS[activation], scale, bias_scale, log_q)
+    settled = fixed.log_attractors(as_function(activation), scale, bias_scale, log_q)
     first_step = table.log_length(scale, bias_scale, log_q) - log_q
     for _ in range(2000):
         log_q = table.log_length(scale, bias_scale, log_q)
@@ -424,11 +426,11 @@ def test_attractors_are_where_iteration_goes(activation, log_scale, bias_scale, 
         assert abs(remaining[0]) < 1e-5
 
 
-def test_every_activation_of_the_recipe_is_known_to_theory():
-    assert tuple(FUNCTIONS) == ACTIVATIONS
+def test_every_activation_of_the_library_is_called_as_its_file_is():
+    assert tuple(as_function(name).name for name in LIBRARY) == LIBRARY
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", LIBRARY)
 def test_functions_and_derivatives_are_torchs(activation: str):
     import torch
     from torch.nn import functional
@@ -444,7 +446,7 @@ def test_functions_and_derivatives_are_torchs(activation: str):
     x = torch.tensor(u, dtype=torch.float64, requires_grad=True)
     value = in_torch[activation](x) if activation in in_torch else getattr(functional, activation)(x)
     value.sum().backward()
-    function = FUNCTIONS[activation]
+    function = as_function(activation)
     assert function.phi(u) == pytest.approx(value.detach().numpy(), rel=1e-9, abs=1e-13)
     assert x.grad is not None
     assert function.derivative(u) == pytest.approx(x.grad.numpy(), rel=1e-6, abs=1e-13)

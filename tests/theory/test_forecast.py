@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from gradstab.activations.activation import ScalarFunction
 from gradstab.cli import cli
 from gradstab.theory import forecast as forecasts
-from gradstab.theory.scalar_functions import ScalarFunction
 
 
 def run(*arguments: str) -> str:

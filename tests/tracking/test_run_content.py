@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradstab.activations.registry import LIBRARY
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.stability.judgement import judge
 from gradstab.statistics.registry import layer_statistics
 from gradstab.study.criterion import Criterion
-from gradstab.study.recipe import ACTIVATIONS
 from gradstab.study.space import Value
 from gradstab.tracking.run_content import RunContent, profile_layers, run_content, run_name, table_row
 from tests.fakes import make_mixed_records, make_record, without_later_statistics
@@ -127,7 +127,7 @@ def test_names_put_what_tells_trials_apart_first() -> None:
     assert run_name(record, "stable", budget=20_000).startswith("00042 ")
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", LIBRARY)
 def test_params_are_the_point_rounded_and_the_settings_that_had_a_say(activation: str) -> None:
     point: dict[str, Value] = {"depth": 8, "init_scale": 1.23456789, "activation": activation, "clip_threshold": 0.5}
     params = content_of(make_record(1, point={**point, "clip": False})).params

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from gradstab.activations.registry import LIBRARY
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.stability.judgement import judge
 from gradstab.study.criterion import Criterion
-from gradstab.study.recipe import ACTIVATIONS
 from gradstab.tracking.links import MAP_ID
 from gradstab.tracking.run_content import run_content
 from gradstab.tracking.saved_views import TAG_PREFIX, view_tags, views
@@ -38,7 +38,7 @@ SPACES: dict[str, dict[str, Any]] = {
         "momentum": {"type": "real", "low": 0.0, "high": 0.99},
         "batch_size": {"type": "integer", "low": 16, "high": 128},
     },
-    "many activations": {"activation": {"type": "choice", "choices": list(ACTIVATIONS)}},
+    "many activations": {"activation": {"type": "choice", "choices": list(LIBRARY)}},
 }
 POINTS: dict[str, dict[str, Any]] = {
     "scale and depth": {"depth": 12, "init_scale": 1.5},

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from gradstab.study.recipe import ACTIVATIONS, Activation, Recipe
+from gradstab.activations.registry import LIBRARY
+from gradstab.study.recipe import Recipe
 from gradstab.training.data import Dataset
 from gradstab.training.network import Network
 from tests.reference import Net, grad
@@ -17,7 +18,7 @@ from tests.reference import Net, grad
 CPU = torch.device("cpu")
 
 
-def _stack(activation: Activation, data: Dataset, **fields: Any) -> tuple[list[Recipe], list[int], Network]:
+def _stack(activation: str, data: Dataset, **fields: Any) -> tuple[list[Recipe], list[int], Network]:
     recipes = [
         Recipe(depth=depth, width=21, activation=activation, precision="float64", bias_scale=0.3, **fields)
         for depth in (6, 6, 3, 1)
@@ -31,7 +32,7 @@ def _rows(data: Dataset, members: int, count: int) -> NDArray[np.int64]:
     return np.stack([rng.permutation(data.num_rows)[:count] for _ in range(members)])
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", LIBRARY)
 def test_backward_equals_autograd_to_1e10(activation, odd_data):
     recipes, seeds, network = _stack(activation, odd_data, init_scale=1.5)
     rows_nB = _rows(odd_data, 4, 33)

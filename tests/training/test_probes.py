@@ -5,15 +5,16 @@ import math
 import numpy as np
 import pytest
 
+from gradstab.activations.registry import LIBRARY
 from gradstab.stability.judgement import gradient_ratio, layer_rate
 from gradstab.statistics.layers import ProbeStatistic, log10_magnitude
 from gradstab.statistics.registry import STATISTICS
-from gradstab.study.recipe import ACTIVATIONS, Recipe
+from gradstab.study.recipe import Recipe
 from gradstab.training.trainer import train
 from tests.reference import train_one
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", LIBRARY)
 def test_every_statistic_equals_its_slow_twin(activation, odd_data):
     common = {"width": 21, "activation": activation, "precision": "float64", "steps": 7, "probe_every": 3}
     common |= {"batch_size": 33, "probe_samples": 70, "bias_scale": 0.2}

@@ -8,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradstab.activations.registry import LIBRARY
 from gradstab.record.trajectory import Trajectory
 from gradstab.statistics.registry import STATISTICS
 from gradstab.study.data_spec import DataError
-from gradstab.study.recipe import ACTIVATIONS, Recipe, probe_steps
+from gradstab.study.recipe import Recipe, probe_steps
 from gradstab.training.layout import FlatLayout, Section
 from gradstab.training.log import StackLog
 from gradstab.training.network import Network
@@ -38,7 +39,7 @@ def _mixture(width: int, count: int, **fields: Any) -> list[Recipe]:
     return [
         Recipe(
             depth=int(rng.integers(1, 13)),
-            activation=ACTIVATIONS[index % len(ACTIVATIONS)] if index % 2 else "relu",
+            activation=LIBRARY[index % len(LIBRARY)] if index % 2 else "relu",
             init_scale=float(rng.choice([0.6, 1.5, 4.0])),
             bias_scale=float(rng.choice([0.0, 0.1])),
             learning_rate=float(rng.choice([0.01, 0.1, 2.0])),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 import ast
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from gradstab.execution import job_entry
@@ -162,7 +162,7 @@ def pack_parcel(study: Study, source: Path | None, folder: Path) -> str:
         return f"{study.name}.yaml"
     shutil.copy(source, folder)
     here = source.parent
-    for beside in _imported_siblings(source):
+    for beside in _imported_siblings(source, study.import_paths):
         copied = folder / beside.relative_to(here)
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(beside, copied)
@@ -202,12 +202,16 @@ def write_secrets(variables: Mapping[str, str], attempt: int, folder: Path) -> N
         path.write_text(json.dumps({"variables": dict(variables), "attempt": attempt}))
 
 
-def _imported_siblings(source: Path) -> set[Path]:
-    """Python files in the source's folder that it imports, directly or indirectly; packages with all their files."""
+def _imported_siblings(source: Path, import_paths: Iterable[str]) -> set[Path]:
+    """Python files in the source's folder that it names or imports, directly or indirectly; all files of a package."""
+    named = [path.partition(":")[0] for path in import_paths]
     here, found, unread = source.parent, {source}, [source] if source.suffix == ".py" else []
     while unread:
         tree = ast.parse(unread.pop().read_bytes())
-        names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        names = [
+            *named,
+            *(alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names),
+        ]
         names += [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
         for top in {name.partition(".")[0] for name in names} - {"gradstab"}:  # this package travels by itself
             package, module = here / top, here / f"{top}.py"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,18 +33,16 @@ def theory(activation: str, bias_scale: float, depth: int, init_scale: float | N
     sigma_w is the std of a weight times sqrt(fan_in); inputs have mean square 1; R is log10 of the gradient norm at
     the first hidden layer over that at the last. All is theory of infinitely wide networks at initialisation.
     """
+    from gradstab.activations.from_outside import import_activations
+    from gradstab.activations.registry import add_imported
     from gradstab.commands.terminal import print_json, print_rows
     from gradstab.theory.forecast import forecast, sentences
 
     for number in (bias_scale, init_scale):
         if number is not None and not math.isfinite(number):
             raise click.BadParameter(f"must be a finite number, got {number}")
-    if ":" in activation:
-        from gradstab.training.user_function import user_function
-
-        found = forecast(user_function(activation), bias_scale, depth, init_scale)
-    else:
-        found = forecast(activation, bias_scale, depth, init_scale)
+    add_imported(import_activations([activation], Path.cwd()))
+    found = forecast(activation, bias_scale, depth, init_scale)
     if output == "json":
         print_json(_data(found, sentences(found)))
         return

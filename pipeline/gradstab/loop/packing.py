@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gradstab.activations.registry import is_dear, keeps_z
 from gradstab.statistics.registry import stored_bytes
 from gradstab.study.pack_key import DataShape, pack_key, padded, stack_key
 from gradstab.study.recipe import NUM_ACCURACY_ROWS, Recipe, probe_steps, reads_accuracy
@@ -17,8 +18,6 @@ from gradstab.study.recipe import NUM_ACCURACY_ROWS, Recipe, probe_steps, reads_
 _BYTES = {"float32": 4, "float64": 8}
 _OPTIMIZER_STATES = {"sgd": 0, "adam": 2, "adamw": 2, "rmsprop": 1}
 _TAKES_MOMENTUM = ("sgd", "rmsprop")
-_KEEPS_PREACTIVATIONS = ("erf", "gelu", "silu", "softplus")  # whose derivative does not follow from the activation
-_DEAR_ACTIVATIONS = (*_KEEPS_PREACTIVATIONS, "elu", "selu")
 # what is no matrix product, in operations of one that take as long (measured at widths 32 to 128, one thread)
 _OPERATIONS_A_DRAW = 1300.0  # of a weight's initial value
 _OPERATIONS_A_DEAR_VALUE = 170.0  # of a hidden unit on a row, beyond what tanh, relu and sigmoid take
@@ -48,7 +47,7 @@ def flops(recipe: Recipe, shape: DataShape) -> float:
 
 def operations(recipe: Recipe, shape: DataShape) -> float:
     """The cost of a training: the operations of its matrix products, and the rest as operations that take as long."""
-    num_weights, dear = num_parameters(recipe, shape), recipe.activation in _DEAR_ACTIVATIONS
+    num_weights, dear = num_parameters(recipe, shape), is_dear(recipe.activation)
     values = padded(recipe.batch_size) * recipe.steps * recipe.depth * padded(recipe.width)
     updates = num_weights * recipe.steps if _OPTIMIZER_STATES[recipe.optimizer] else 0
     rest = _OPERATIONS_A_DRAW * num_weights + _OPERATIONS_A_STATE_UPDATE * updates
@@ -87,7 +86,7 @@ def member_bytes(recipe: Recipe, shape: DataShape) -> int:
     states = _OPTIMIZER_STATES[recipe.optimizer] + (recipe.optimizer in _TAKES_MOMENTUM and recipe.momentum > 0)
     width = padded(recipe.width)
     rows = max(padded(recipe.batch_size), padded(recipe.probe_samples))
-    kept = recipe.depth * width * (2 if recipe.activation in _KEEPS_PREACTIVATIONS else 1)
+    kept = recipe.depth * width * (2 if keeps_z(recipe.activation) else 1)
     # the last term stands for what the layer statistics gather; measured to be about that
     passing = padded(shape.num_features) + 4 * width + 4 * padded(shape.num_classes) + rows
     return _BYTES[recipe.precision] * ((2 + states) * num_parameters(recipe, shape) + rows * (kept + passing))

@@ -14,6 +14,7 @@ from typing import Any
 from gradstab.errors import StorageError, StudyError, UsageError
 from gradstab.record.segments import segment_numbers, segment_paths
 from gradstab.study.data_spec import Npz
+from gradstab.study.origin import FROM_RECORD
 from gradstab.study.study import FINGERPRINTED, Study, differences
 from gradstab.study.versions import FIRST_VERSION
 from gradstab.system.durable import replace_file
@@ -151,7 +152,7 @@ class StudyFolder:
 
     def _validated(self, declared: dict[str, Any]) -> Study:
         try:
-            return Study.model_validate(declared)
+            return Study.model_validate(declared, context=FROM_RECORD)
         except StudyError as error:
             began_in = self.began_in()
             raise StorageError(

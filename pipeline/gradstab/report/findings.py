@@ -38,13 +38,14 @@ class AgainstTheory:
     """Where measured R and mean-field theory differ.
 
     Attributes:
-        volume: fraction of the search space where one has |R| < R0 and the other does not.
+        volume: fraction of the search space where one has |R| < R0 and the other does not, of the part that theory
+            covers; None where it covers none.
         uncertain: fraction of the space that is expected on the wrong side because there are too few trials.
         edges: errors of the edges along the init scale; None where none can be compared.
         depth: how many depth scales deep networks train; None where none can be compared.
     """
 
-    volume: float
+    volume: float | None
     uncertain: float
     edges: EdgeErrors | None
     depth: DepthScales | None
@@ -107,10 +108,11 @@ def _against_theory(results: Results, rows: tuple[IntervalRow, ...], layout: Pan
     assert isinstance(diagram.cells, Cloud)
     cell_MD = diagram.cells.unit_MD[:_CELLS_OF_THEORY]  # a prefix of a cloud is a cloud
     recipes = [resolved_recipe(results.study, point) for point in diagram.cells.coordinates.points(cell_MD)]
-    predicted_M = np.abs(predicted_field(recipes)) < results.criterion.ratio_band
-    measured_M = diagram.p_region[:_CELLS_OF_THEORY] >= 0.5
+    ratio_M = predicted_field(recipes)
+    known_M = ~np.isnan(ratio_M)
+    differ_M = (np.abs(ratio_M) < results.criterion.ratio_band) != (diagram.p_region[:_CELLS_OF_THEORY] >= 0.5)
     return AgainstTheory(
-        volume=float((predicted_M != measured_M).mean()),
+        volume=float(differ_M[known_M].mean()) if known_M.any() else None,
         uncertain=diagram.misclassified_volume,
         edges=edge_errors(list(rows)),
         depth=None if layout is None else depth_scales(results, layout),

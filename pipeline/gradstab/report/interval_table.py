@@ -39,7 +39,7 @@ class IntervalRow:
     Attributes:
         judged: under the criterion.
         ratio: under R alone, which is what theory speaks of.
-        theory: None where the axis is no init scale.
+        theory: None where the axis is no init scale, or theory does not know the activation.
     """
 
     judged: Line
@@ -125,7 +125,9 @@ def _theory(results: Results, axis: str, held: list[dict[str, Value]]) -> list[P
     return [_predicted(np.log(value_T), ratio_T, results.criterion.ratio_band) for ratio_T in ratio_QT]
 
 
-def _predicted(log_value_T: Array, ratio_T: Array, band: float) -> Predicted:
+def _predicted(log_value_T: Array, ratio_T: Array, band: float) -> Predicted | None:
+    if np.isnan(ratio_T).all():  # an activation that theory does not know here
+        return None
     inside = np.flatnonzero(np.abs(ratio_T) < band)
     low, high = (_crossing(log_value_T, ratio_T, edge) for edge in (-band, band))
     return Predicted(low, high, found=len(inside) > 0 or (low is not None and high is not None))

@@ -78,7 +78,7 @@ def report_page(
 
 def _against_theory(findings: Findings) -> str:
     theory = findings.theory
-    if theory.edges is None:
+    if theory.edges is None or theory.volume is None:
         return ""
     return (
         f"Against theory: {percent_text(theory.volume)} of the space is judged differently for R; "

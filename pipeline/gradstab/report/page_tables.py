@@ -89,7 +89,7 @@ def interval_page_table(findings: Findings) -> PageTable | None:
         return None
     first = findings.rows[0]
     held = list(first.judged.held)
-    alone, with_theory = findings.results.judged_by == ("R",), first.theory is not None
+    alone, with_theory = findings.results.judged_by == ("R",), any(row.theory is not None for row in findings.rows)
     head = [*map(name_text, held), "stable, median over seeds", "its ends, 90 %", "safe, p > .95", "best p_next"]
     head += ([] if alone else ["|R| in band"]) + (["theory for |R|"] if with_theory else [])
     rows = []

@@ -139,6 +139,8 @@ def depth_scales_sentence(found: DepthScales) -> str:
 def theory_sentence(findings: Findings) -> str:
     """How far theory and measurements differ, in numbers."""
     theory = findings.theory
+    if theory.volume is None:
+        return "Theory is not drawn here: the activations are functions of the user, which a report does not import."
     text = (
         f"Mean-field theory of R, which was fitted to nothing here, and the measured R disagree about "
         f"{percent_text(theory.volume)} of the space (of which too few trials explain about "

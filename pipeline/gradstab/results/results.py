@@ -93,7 +93,7 @@ class Results:
                 self.corrupt_segments.append(path)
                 continue
             for record in records:
-                rows.setdefault(record.number, trial_row(record, path, self.study, self.criterion))
+                rows.setdefault(record.number, trial_row(record, path, self.criterion))
         return [rows[number] for number in sorted(rows)]
 
     @cached_property

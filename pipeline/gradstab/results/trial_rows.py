@@ -16,9 +16,9 @@ from gradstab.record.segments import Record
 from gradstab.stability.intervals import IntervalInput
 from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.criterion import Criterion
+from gradstab.study.origin import FROM_RECORD
+from gradstab.study.recipe import Recipe
 from gradstab.study.space import Value
-from gradstab.study.study import Study
-from gradstab.theory.relative_scale import resolved_recipe
 
 FAILED = "failed"  # the verdict of a trial whose machine failed
 
@@ -91,7 +91,7 @@ class TrialRow:
         }
 
 
-def trial_row(record: Record, segment: Path, study: Study, criterion: Criterion) -> TrialRow:
+def trial_row(record: Record, segment: Path, criterion: Criterion) -> TrialRow:
     """A record judged by a criterion."""
     return TrialRow(
         number=record.number,
@@ -104,7 +104,7 @@ def trial_row(record: Record, segment: Path, study: Study, criterion: Criterion)
         seconds=(record.finished_ms - record.started_ms) / 1000,
         retry_of=record.retry_of,
         failure=None if record.failure is None else str(record.failure),
-        measured=_measured(record, study, criterion),
+        measured=_measured(record, criterion),
     )
 
 
@@ -115,11 +115,13 @@ def measured_trials(rows: list[TrialRow]) -> Iterator[tuple[TrialRow, MeasuredTr
             yield row, row.measured
 
 
-def _measured(record: Record, study: Study, criterion: Criterion) -> MeasuredTrial | None:
+def _measured(record: Record, criterion: Criterion) -> MeasuredTrial | None:
     if record.trajectory is None:
         return None
     judgement = judge(record.trajectory, criterion)
-    recipe = resolved_recipe(study, record.point)
+    # the record holds the absolute init scale, which needs no theory
+    trained = {name: record.recipe[name] for name in ("depth", "init_scale", "activation", "bias_scale")}
+    recipe = Recipe.model_validate(trained, context=FROM_RECORD)
     return MeasuredTrial(
         judgement=judgement,
         accuracy=float(record.trajectory["accuracy"][-1]),

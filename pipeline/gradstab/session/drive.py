@@ -27,12 +27,12 @@ from gradstab.session.parts import (
     open_searcher,
     shipping_order,
     start_tracker,
+    training_work,
 )
 from gradstab.session.study_lock import hold_study
 from gradstab.session.sync import close_tracker
 from gradstab.study.settings import Settings, resolve_settings
 from gradstab.study.study import Study
-from gradstab.theory.relative_scale import require_critical_scales
 from gradstab.tracking.credentials import check_credentials
 from gradstab.tracking.restore_process import restore_lost_folder
 
@@ -80,7 +80,6 @@ def run_study(study: Study, *, engine: Engine = "ray", results: str | None = Non
     Raises:
         GradstabError: its message says what is wrong and what to do.
     """
-    require_critical_scales(study)
     settings = resolve_settings(study, None, results)
     drive(study, settings, source=None, engine=engine)
     return Results(StudyFolder.of(settings.results_root(), study.name))
@@ -111,6 +110,7 @@ def drive(
     listener, stop = listener or Listener(), stop or StopSwitch()
     folder = StudyFolder.of(settings.results_root(), study.name)
     check_credentials(settings.tracking.value, settings.mlflow_env)
+    work = work or training_work(study, source)
     with hold_study(folder, settings, force=force):
         study = folder.with_known_data(study)
         known = restore_lost_folder(folder, study, settings, listener.found)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from gradstab.activations.from_outside import import_activations
+from gradstab.activations.registry import add_imported
 from gradstab.errors import UsageError
 from gradstab.loop.ports import Executor, Tracker, Work
 from gradstab.loop.runner import Progress
@@ -15,6 +18,7 @@ from gradstab.record.study_folder import StudyFolder, make_folder
 from gradstab.study.settings import Settings
 from gradstab.study.study import Study
 from gradstab.system.provenance import git_commit, versions
+from gradstab.theory.relative_scale import require_critical_scales
 
 if TYPE_CHECKING:
     from gradstab.search.searcher import OptunaSearcher
@@ -97,14 +101,28 @@ def open_searcher(
     )
 
 
+def training_work(study: Study, source: Path | None) -> Work:
+    """Training, with the activations that are not of the library: they are imported here, and travel with the work.
+
+    Args:
+        source: the study's file; modules beside it can be imported, without one those of the working directory.
+
+    Raises:
+        UsageError: an activation cannot be imported, or is none.
+        StudyError: an activation has no critical init scale to which the study's scale could be relative.
+    """
+    from gradstab.training.work import TrainingWork
+
+    activations = import_activations(study.activations, source.parent if source else Path.cwd())
+    add_imported(activations)
+    require_critical_scales(study)
+    return TrainingWork(study.data, study.seed, activations)
+
+
 def open_executor(
-    study: Study, settings: Settings, engine: Engine, work: Work | None, report: Callable[[str], None]
+    study: Study, settings: Settings, engine: Engine, work: Work, report: Callable[[str], None]
 ) -> Executor:
     """Open the executor: in this process, or Ray's. `report` is called with the address of the cluster's dashboard."""
-    if work is None:
-        from gradstab.training.work import TrainingWork
-
-        work = TrainingWork(study.data, study.seed)
     if engine == "serial":
         from gradstab.execution.serial_executor import SerialExecutor
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gradstab.activations.registry import is_known
 from gradstab.theory.critical_scales import BandEdges, band_edges
-from gradstab.theory.scalar_functions import FUNCTIONS
 
 MOST_SINGLE_DEPTHS = 5
 NUM_BANDS = 4
@@ -64,7 +64,7 @@ class StableInterval:
 
 
 def stable_intervals(rows: Sequence[IntervalInput], ratio_band: float = 1.0) -> list[StableInterval]:
-    """Stable intervals in the order of the recipe's activations, then of depth; none for no rows.
+    """Stable intervals in the order of their activations' names, then of depth; none for no rows.
 
     A stable trial far off, or an unstable one amidst stable ones, is counted as misclassified rather than moving an
     edge. Of intervals that are equally good the one with the fewest scales is taken. Up to 5 depths stand alone,
@@ -80,9 +80,7 @@ def stable_intervals(rows: Sequence[IntervalInput], ratio_band: float = 1.0) -> 
     groups: dict[tuple[str, int], list[IntervalInput]] = {}
     for row in rows:
         groups.setdefault((row.activation, band_of[row.depth]), []).append(row)
-    order = list(FUNCTIONS)
-    keys = sorted(groups, key=lambda key: (order.index(key[0]), key[1]))
-    return [_interval(groups[key], ratio_band) for key in keys]
+    return [_interval(groups[key], ratio_band) for key in sorted(groups)]
 
 
 def _depth_bands(depths: Sequence[int]) -> dict[int, int]:
@@ -117,8 +115,14 @@ def _interval(rows: list[IntervalInput], ratio_band: float) -> StableInterval:
         num_stable_inside=int((stable & inside).sum()),
         num_misclassified=int((stable != inside).sum()),
         theory_depth=theory_depth,
-        theory=band_edges(rows[0].activation, bias_scale, theory_depth, ratio_band),
+        theory=_predicted(rows[0].activation, bias_scale, theory_depth, ratio_band),
     )
+
+
+def _predicted(activation: str, bias_scale: float, depth: int, ratio_band: float) -> BandEdges:
+    if not is_known(activation):  # a function of the user, which is imported only where it is trained
+        return BandEdges(None, None, None)
+    return band_edges(activation, bias_scale, depth, ratio_band)
 
 
 def _best_segment(excess: NDArray[np.float64]) -> tuple[int, int]:

@@ -21,8 +21,8 @@ def sentences(error: ValidationError, section: str) -> list[str]:
     return list(dict.fromkeys(_sentence(details, section) for details in error.errors(include_url=False)))
 
 
-def cross_faults(sound: Mapping[str, Any]) -> list[str]:
-    """Faults between sections, found in the sections that are sound by themselves."""
+def cross_faults(sound: Mapping[str, Any], origin: object = None) -> list[str]:
+    """Faults between sections, found in the sections that are sound by themselves; `origin` is that of origin.py."""
     faults = list(_secrets(sound))
     space: SearchSpace | None = sound.get("space")
     recipe: Recipe | None = sound.get("recipe")
@@ -30,7 +30,7 @@ def cross_faults(sound: Mapping[str, Any]) -> list[str]:
         if len(space) == 0:
             faults.append("space must have at least one axis, got none")
         for name, axis in space.items():
-            faults.extend(_axis_faults(name, axis))
+            faults.extend(_axis_faults(name, axis, origin))
     if space is not None and recipe is not None:
         faults.extend(_conflicts(space, recipe))
         faults.extend(_scale_faults(space, recipe))
@@ -101,7 +101,7 @@ def short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _axis_faults(name: str, axis: AnyAxis) -> Iterator[str]:
+def _axis_faults(name: str, axis: AnyAxis, origin: object) -> Iterator[str]:
     if name == "seed":
         yield "space.seed: a seed is no axis; remove it and set replicates to train each point several times"
         return
@@ -119,7 +119,7 @@ def _axis_faults(name: str, axis: AnyAxis) -> Iterator[str]:
             yield f"space.{name} must be an integer, log_integer or choice axis, got type {axis.type}"
             return
     for value in axis.extremes():
-        yield from _value_faults(name, value, strings=axis.is_choice)
+        yield from _value_faults(name, value, origin, strings=axis.is_choice)
 
 
 def _leaf_types(annotation: object) -> set[object]:
@@ -128,11 +128,11 @@ def _leaf_types(annotation: object) -> set[object]:
     return {annotation} if not parts else set().union(*(_leaf_types(part) for part in parts))
 
 
-def _value_faults(name: str, value: object, *, strings: bool) -> Iterator[str]:
+def _value_faults(name: str, value: object, origin: object, *, strings: bool) -> Iterator[str]:
     part = "choices" if strings else "bounds"
     field = Recipe.model_fields[name]
     try:
-        TypeAdapter(field.rebuild_annotation()).validate_python(value, strict=True)
+        TypeAdapter(field.rebuild_annotation()).validate_python(value, strict=True, context=origin)
     except ValidationError as error:
         message = error.errors(include_url=False)[0]["msg"].replace("Input should", "must")
         yield f"space.{name}: its {part} {message}, got {short(value)}"

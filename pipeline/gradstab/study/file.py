@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import runpy
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,11 @@ from pydantic import ValidationError
 from gradstab.errors import StudyError, UsageError
 from gradstab.study.faults import plain, sentences, short
 from gradstab.study.old_names import old_names
+from gradstab.study.origin import FromData
 from gradstab.study.plain_yaml import load_yaml
 from gradstab.study.study import Study, Tracking
 from gradstab.study.versions import current_name, under_current_names
+from gradstab.system.siblings import siblings_importable
 from gradstab.system.storage_url import anchored
 
 SUFFIXES = (".py", ".yaml", ".yml")
@@ -53,12 +54,17 @@ def load_study_file(path: Path, overrides: Sequence[str] = (), **replaced: objec
         declared = _load_python(path) if path.suffix == ".py" else _load_yaml(path)
     except StudyError as error:
         raise StudyError(error.faults, source=path.name) from None
-    tree = declared.dump() if isinstance(declared, Study) else declared
-    return changed(_anchored(tree, path.parent), overrides, path.name, **replaced)
+    if isinstance(declared, Study):
+        named_by_code = FromData(declared.import_paths)
+        return changed(_anchored(declared.dump(), path.parent), overrides, path.name, named_by_code, **replaced)
+    return changed(_anchored(declared, path.parent), overrides, path.name, FromData(), **replaced)
 
 
-def changed(tree: object, overrides: Sequence[str], source: str, **replaced: object) -> Study:
+def changed(tree: object, overrides: Sequence[str], source: str, origin: FromData, **replaced: object) -> Study:
     """The study of a tree of plain values, changed by overrides; `None` replaces nothing.
+
+    Args:
+        origin: says which import paths the values may hold.
 
     Raises:
         StudyError: with every fault, under the name of its source.
@@ -68,7 +74,7 @@ def changed(tree: object, overrides: Sequence[str], source: str, **replaced: obj
         for override in overrides:
             tree = _overridden(tree, override)
     try:
-        return Study.model_validate(tree)
+        return Study.model_validate(tree, context=origin)
     except StudyError as error:
         raise StudyError(error.faults, source=source) from None
     except ValidationError as error:
@@ -104,7 +110,7 @@ def _load_python(path: Path) -> Study:
         # relative paths in a study start at its folder; what it prints does not belong on stdout
         with (
             contextlib.chdir(path.parent),
-            _siblings_importable(path.parent),
+            siblings_importable(path.parent),
             old_names(path.parent),
             contextlib.redirect_stdout(sys.stderr),
         ):
@@ -123,27 +129,6 @@ def _load_python(path: Path) -> Study:
     if not isinstance(study, Study):
         raise UsageError(f"{path.name} must define STUDY = Study(...), got {type(study).__name__}")
     return study
-
-
-@contextlib.contextmanager
-def _siblings_importable(folder: Path) -> Iterator[None]:
-    """Let a study import files beside it, without hiding installed packages or the files of another study."""
-    known, entry, found = set(sys.modules), str(folder), list[str]()
-    sys.path.append(entry)
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        new = set(sys.modules) - known
-        for name in new:
-            top = name.partition(".")[0]
-            spec = sys.modules[top].__spec__ if top in new else None
-            places = [spec.origin, *(spec.submodule_search_locations or ())] if spec is not None else []
-            if {folder / f"{top}.py", folder / top} & {Path(place) for place in places if place}:
-                found.append(name)
-        sys.path.remove(entry)  # after the places were read: those of a folder without __init__.py follow the path
-        for name in found:
-            del sys.modules[name]
 
 
 def _read(path: Path) -> str:

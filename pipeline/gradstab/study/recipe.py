@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Literal, NamedTuple, get_args
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from gradstab.study.origin import FROM_RECORD, check_activation
 from gradstab.study.space import Point, Value
 from gradstab.study.versions import Since
 
-Activation = Literal[
-    "linear", "relu", "leaky_relu", "tanh", "sigmoid", "erf", "gelu", "silu", "selu", "elu", "softplus"
-]
 InitDistribution = Literal["normal", "truncated_normal", "uniform", "orthogonal"]
 Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
 ClipMode = Literal["norm", "value"]
 Precision = Literal["float32", "float64"]
 
-ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
-
-NUM_ACCURACY_ROWS = 512  # fixed training rows on which accuracy is read (SCIENCE section 3)
+NUM_ACCURACY_ROWS = 512  # fixed training rows on which accuracy is read
 
 _Positive = Annotated[float, Field(gt=0)]
 _NonNegative = Annotated[float, Field(ge=0)]
@@ -55,7 +51,9 @@ class Recipe(BaseModel):
 
     depth: Annotated[int, Field(ge=1, le=10_000, description="hidden layers L")] = 8
     width: Annotated[int, Field(ge=1, le=65_536, description="units in a hidden layer"), STRUCTURAL] = 64
-    activation: Annotated[Activation, Field(description="nonlinearity of the hidden layers")] = "tanh"
+    activation: Annotated[
+        str, AfterValidator(check_activation), Field(description="nonlinearity of the hidden layers")
+    ] = "tanh"
     init_scale: Annotated[_Positive, Field(description="sigma_w: std of a weight times sqrt(fan_in)")] = 1.0
     relative_init_scale: Annotated[
         _Positive | None, Field(description="sigma_w in units of the activation's critical value")
@@ -115,7 +113,7 @@ class Recipe(BaseModel):
 
     def at(self, point: Point) -> Recipe:
         """This recipe with the fields of a point put in place, checked again."""
-        return type(self).model_validate({**self.model_dump(), **point})
+        return type(self).model_validate({**self.model_dump(), **point}, context=FROM_RECORD)
 
 
 @cache

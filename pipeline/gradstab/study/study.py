@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, model_validator
 
+from gradstab.activations.registry import is_import_path
 from gradstab.errors import StudyError
 from gradstab.study.criterion import Criterion
 from gradstab.study.data_spec import DataSpec, Digits, Npz
@@ -116,7 +117,7 @@ class Study(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _all_faults_at_once(cls, given: object) -> object:
+    def _all_faults_at_once(cls, given: object, info: ValidationInfo) -> object:
         """Check every section by itself, so that a fault in one section does not hide the faults of another."""
         if not isinstance(given, Mapping):
             raise StudyError([f"a study must be a mapping of fields, got {type(given).__name__}"])
@@ -135,11 +136,11 @@ class Study(BaseModel):
                     sound[key] = field.default
                 continue
             try:
-                sound[key] = _adapter(cls, key).validate_python(given[key])
+                sound[key] = _adapter(cls, key).validate_python(given[key], context=info.context)
             except ValidationError as error:
                 faults.extend(sentences(error, key))
-                sound.update(_salvaged(cls, key, given[key], error))
-        faults.extend(cross_faults(sound))
+                sound.update(_salvaged(cls, key, given[key], error, info.context))
+        faults.extend(cross_faults(sound, info.context))
         if faults:
             raise StudyError(faults)
         return {key: sound[key] for key in given}
@@ -202,6 +203,17 @@ class Study(BaseModel):
             return self.recipe.steps
         return min(int(value) for value in axis.extremes())
 
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The activations that its trials train with."""
+        axis = self.space.axes.get("activation")
+        return (self.recipe.activation,) if axis is None else tuple(map(str, axis.extremes()))
+
+    @property
+    def import_paths(self) -> frozenset[str]:
+        """Those of them that are functions of the user, `module:function`."""
+        return frozenset(filter(is_import_path, self.activations))
+
     def bands(self) -> tuple[ResponseBand, ...]:
         """The responses that are judged, and where each must lie."""
         return response_bands(self.criterion, self.least_steps)
@@ -232,10 +244,12 @@ def _adapter(study: type[Study], key: str) -> TypeAdapter[Any]:
     return TypeAdapter(get_type_hints(study, include_extras=True)[key])
 
 
-def _salvaged(study: type[Study], key: str, given: object, error: ValidationError) -> dict[str, Any]:
+def _salvaged(
+    study: type[Study], key: str, given: object, error: ValidationError, origin: object
+) -> dict[str, Any]:
     """The section without its faulty entries, so that the rest is still checked against other sections."""
     faulty = {details["loc"][0] for details in error.errors() if details["loc"]}
     if key not in ("space", "recipe") or not isinstance(given, Mapping):
         return {}
     kept = {name: value for name, value in given.items() if name not in faulty}
-    return {key: _adapter(study, key).validate_python(kept)} if kept else {}
+    return {key: _adapter(study, key).validate_python(kept, context=origin)} if kept else {}

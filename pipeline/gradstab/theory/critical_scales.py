@@ -14,10 +14,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gradstab.activations.activation import Array, ScalarFunction
+from gradstab.activations.registry import as_function
 from gradstab.errors import UsageError
 from gradstab.theory.fixed_points import ROUNDING, log_attractors
 from gradstab.theory.layer_maps import LOG_Q_LIMIT, Activation, add_bias, layer_maps
-from gradstab.theory.scalar_functions import Array, ScalarFunction, as_function
 
 SEARCHED_SCALES = (0.01, 1000.0)  # no activation of the recipe is critical outside
 _COARSE = 120

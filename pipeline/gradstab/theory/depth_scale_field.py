@@ -10,24 +10,29 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gradstab.activations.registry import as_function, is_known
 from gradstab.regression.coordinates import Array
 from gradstab.study.recipe import Recipe
 from gradstab.theory.fixed_points import correlation_fixed_point, log_attractors
 from gradstab.theory.forecast import TRAINABLE_DEPTH_SCALES
 from gradstab.theory.layer_maps import LOG_Q_LIMIT, add_bias
-from gradstab.theory.scalar_functions import as_function
 
 _FAR = 20.0  # finite also at criticality, so that curves can be drawn beside it
 _MOST_SCALES = 65  # of more, so many are computed and the rest taken between them
 
 
 def trainable_depths(recipes: Sequence[Recipe]) -> Array:
-    """6 xi_c of each recipe, shape (N,): infinite at criticality, NaN where lengths settle at 0 or grow for ever."""
+    """6 xi_c of each recipe, shape (N,): infinite at criticality, NaN where lengths settle at 0 or grow for ever.
+
+    NaN also for an activation that this process does not know: a function of the user that it has not imported.
+    """
     depth_N = np.full(len(recipes), math.nan)
     groups: dict[tuple[str, float], list[int]] = {}
     for index, recipe in enumerate(recipes):
         groups.setdefault((recipe.activation, recipe.bias_scale), []).append(index)
     for (activation, bias_scale), members in groups.items():
+        if not is_known(activation):
+            continue
         log_scale_M, scale_of = np.unique(
             [math.log(recipes[index].init_scale) for index in members], return_inverse=True
         )

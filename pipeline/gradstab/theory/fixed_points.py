@@ -14,6 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gradstab.activations.activation import Array, ScalarFunction
+from gradstab.activations.registry import as_function
 from gradstab.theory.layer_maps import (
     LOG_Q_LIMIT,
     Activation,
@@ -25,7 +27,6 @@ from gradstab.theory.layer_maps import (
     kappa,
     layer_maps,
 )
-from gradstab.theory.scalar_functions import Array, ScalarFunction, as_function
 
 GRID_STEP = 0.05
 ROUNDING = 1e-9  # a relative growth q'/q - 1 below this may be error of the tables

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradstab.activations.activation import Array, ScalarFunction
+from gradstab.activations.registry import as_function
 from gradstab.display.numbers import length_text
 from gradstab.theory.critical_scales import (
     BandEdges,
@@ -29,7 +31,6 @@ from gradstab.theory.fixed_points import (
 )
 from gradstab.theory.layer_maps import LOG_Q_LIMIT, Activation, add_bias, chi_1
 from gradstab.theory.quadrature import gaussian_mean, panelled_mean
-from gradstab.theory.scalar_functions import Array, ScalarFunction, as_function
 
 ACCURACY = 1e-6  # of the integrals, where they allow it
 _FINER_NODES = 48

@@ -11,9 +11,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from gradstab.activations.activation import Array, ScalarFunction
+from gradstab.activations.registry import as_function
 from gradstab.errors import UsageError
 from gradstab.theory.quadrature import LogTable, gaussian_mean, gaussian_pair_mean
-from gradstab.theory.scalar_functions import Array, ScalarFunction, as_function
 
 LOG_Q_LIMIT = (
     60.0  # |ln q| beyond which every moment is a power of q to 1e-12: limits q -> 0 and infinity are read here

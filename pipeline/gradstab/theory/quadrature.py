@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from gradstab.theory.scalar_functions import Array
+from gradstab.activations.activation import Array
 
 NODE_STEP = 0.1
 _FIRST_NODE = -3.7  # where the double-exponential map has fallen to 1e-18

@@ -10,21 +10,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gradstab.activations.registry import as_function, is_known
 from gradstab.regression.coordinates import Array
 from gradstab.study.criterion import RATIO_LIMIT
 from gradstab.study.recipe import Recipe
 from gradstab.theory.critical_scales import log_lengths
 from gradstab.theory.layer_maps import layer_maps
-from gradstab.theory.scalar_functions import as_function
 
 
 def predicted_field(recipes: Sequence[Recipe]) -> Array:
-    """R of each recipe in decades, clamped as measured ones are; 0 at depth 1."""
+    """R of each recipe in decades, clamped as measured ones are; 0 at depth 1.
+
+    NaN for an activation that this process does not know: a function of the user that it has not imported.
+    """
     ratio_N = np.zeros(len(recipes))
     groups: dict[tuple[str, float], list[int]] = {}
     for index, recipe in enumerate(recipes):
         groups.setdefault((recipe.activation, recipe.bias_scale), []).append(index)
     for (activation, bias_scale), members in groups.items():
+        if not is_known(activation):
+            ratio_N[members] = math.nan
+            continue
         scale_M, scale_of = np.unique([recipes[index].init_scale for index in members], return_inverse=True)
         depth = np.array([recipes[index].depth for index in members])
         deep = np.flatnonzero(depth > 1)

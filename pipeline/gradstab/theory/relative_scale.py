@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from gradstab.activations.registry import is_known
 from gradstab.errors import GradstabError, StudyError
 from gradstab.study.recipe import Recipe
 from gradstab.study.space import Value
@@ -11,9 +12,13 @@ from gradstab.study.study import Study
 
 
 def resolved_recipe(study: Study, point: Mapping[str, Value]) -> Recipe:
-    """The recipe of a trial at a point, with the init scale absolute."""
+    """The recipe of a trial at a point, with the init scale absolute.
+
+    The scale stays relative for an activation that this process has not imported: such a recipe can be neither trained
+    nor asked of theory here, only counted.
+    """
     recipe = study.recipe.at(point)
-    if recipe.relative_init_scale is None:
+    if recipe.relative_init_scale is None or not is_known(recipe.activation):
         return recipe
     from gradstab.theory.critical_scales import critical_init_scale
 
@@ -24,7 +29,8 @@ def resolved_recipe(study: Study, point: Mapping[str, Value]) -> Recipe:
 def require_critical_scales(study: Study) -> None:
     """Check that every activation of a study with `relative_init_scale` has a critical init scale.
 
-    The declaration knows no theory, so this is checked once it is sound by itself, and before anything runs.
+    The declaration knows no theory, so this is checked once it is sound by itself, and before anything runs. Functions
+    of the user are passed over until they are imported.
 
     Raises:
         StudyError: names each activation that has none.
@@ -39,9 +45,8 @@ def _faults(study: Study) -> Iterator[str]:
         return
     from gradstab.theory.critical_scales import critical_init_scale
 
-    axis = study.space.axes.get("activation")
-    for name in (study.recipe.activation,) if axis is None else axis.extremes():
+    for name in filter(is_known, study.activations):
         try:
-            critical_init_scale(str(name), study.recipe.bias_scale)
+            critical_init_scale(name, study.recipe.bias_scale)
         except GradstabError as error:
             yield f"relative_init_scale needs a critical init scale to refer to: {error}"

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradstab.activations.registry import find_activation, passes_of
 from gradstab.study.pack_key import padded
 from gradstab.study.recipe import Recipe
-from gradstab.training.activations import NONLINEARITIES
 from gradstab.training.data import Dataset
 from gradstab.training.layout import FlatLayout, scale_by_power_
 from gradstab.training.norms import section_norms, total_norms
@@ -48,7 +48,8 @@ class Network:
     def __init__(self, recipes: Sequence[Recipe], seeds: Sequence[int], data: Dataset, device: torch.device) -> None:
         recipe = recipes[0]
         dtype = _DTYPES[recipe.precision]
-        self._phi = NONLINEARITIES[recipe.activation]
+        activation = find_activation(recipe.activation)
+        self._phi, self._keeps_z = passes_of(activation), activation.keeps_z
         self._depths = [r.depth for r in recipes]
         self._width = recipe.width
         self._num_classes = data.num_classes
@@ -109,8 +110,9 @@ class Network:
         self.grad = torch.zeros_like(self.value)
         self._norm_p = self.value.new_zeros(sum(section.members for section in self.layout.sections))
         self._fast_p = None
-        keeps_z = self._phi.keeps_z
-        self._arena = Arena(self.layer_counts, capacity, self._widths, keeps_z, self.value.dtype, self.value.device)
+        self._arena = Arena(
+            self.layer_counts, capacity, self._widths, self._keeps_z, self.value.dtype, self.value.device
+        )
         self._plans: dict[tuple[int, bool], _Plan] = {}
         self._reading = None
 

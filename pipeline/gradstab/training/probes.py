@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gradstab.activations.activation import Passes
 from gradstab.statistics.layers import ProbedLayers, ProbeStatistic
 from gradstab.statistics.registry import probe_statistics
 from gradstab.study.pack_key import padded
-from gradstab.training.activations import Nonlinearity
 from gradstab.training.layout import LARGEST_EXPONENT, power_of_two
 from gradstab.training.norms import SAFE_HIGH, SAFE_LOW, exact_norms
 
@@ -37,7 +37,7 @@ class Reading:
     Args:
         counts: members that have each layer (deepest first: counts fall).
         num_rows, width: true samples and units, padding not counted.
-        phi: the stack's nonlinearity.
+        phi: the passes of the stack's activation.
         present_Ln: which members have which layers.
         like: gives type and device.
 
@@ -51,7 +51,7 @@ class Reading:
         counts: Sequence[int],
         num_rows: int,
         width: int,
-        phi: Nonlinearity,
+        phi: Passes,
         present_Ln: Tensor,
         like: Tensor,
     ) -> None:

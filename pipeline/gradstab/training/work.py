@@ -6,12 +6,14 @@ torch is imported only where training runs: the driver, which only passes the wo
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from gradstab.activations.activation import Activation
+from gradstab.activations.registry import add_imported
 from gradstab.loop.ports import Slot
 from gradstab.loop.trial import Trial
 from gradstab.record.trajectory import Trajectory
@@ -26,10 +28,14 @@ class TrainingWork:
     """Trains packs on the data of a study. Each process loads the data once, when it is first needed.
 
     Every run first sets torch's global settings to a known state: results must not depend on what ran before.
+
+    Attributes:
+        activations: those of the study that are not of the library, imported by the driver.
     """
 
     data: AnyData
     study_seed: int
+    activations: Mapping[str, Activation] = field(default_factory=dict)
 
     def warm_up(self) -> None:
         """Import torch and load the data."""
@@ -57,6 +63,7 @@ class TrainingWork:
             DataError: the data cannot be read or trained on.
         """
         _ask_for_huge_pages()
+        add_imported(self.activations)
         import torch
 
         from gradstab.training.trainer import train

@@ -1,19 +1,26 @@
-"""A person's own activation: taken as torch has it, refused in a sentence where theory cannot take it."""
+"""Activations of the user: taken as torch has them, refused in a sentence where theory or training cannot take them."""
 
 from __future__ import annotations
 
 import math
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from gradstab.activations.activation import ScalarFunction
+from gradstab.activations.from_outside import import_activation
 from gradstab.errors import UsageError
 from gradstab.theory import critical_scales as theory
 from gradstab.theory import forecast as forecasts
 from gradstab.theory.layer_maps import chi_1, correlation_slope
-from gradstab.training.user_function import user_function
+
+
+def user_function(path: str) -> ScalarFunction:
+    return import_activation(path, Path.cwd()).theory()
+
 
 MODULE = """
 import torch
@@ -26,6 +33,16 @@ def noisy(x): return x + torch.rand_like(x)
 def raises(x): raise RuntimeError("two\\nlines")
 def root(x): return torch.sqrt(x)
 def single(x): return x.float()
+def double(x): return x.double()
+def glu(x): return torch.nn.functional.glu(x)
+def mean(x): return x.mean(-1, keepdim=True)
+def in_place(x): return x.clamp_(-1, 1)
+def nan_left(x): return torch.log(x + 2)
+class Scaled(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+    def forward(self, x): return self.scale * x
 def shifted(x): return torch.relu(x - 1)
 def bump(x): return torch.exp(-x * x)
 number = 3
@@ -37,8 +54,8 @@ def mine(tmp_path, monkeypatch):
     (tmp_path / "mine_for_theory.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     yield "mine_for_theory"
-    sys.modules.pop("mine_for_theory", None)
-    sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
+    assert "mine_for_theory" not in sys.modules, "a sibling must not stand in for another study's"
+    assert str(tmp_path) not in sys.path
 
 
 def test_a_function_of_the_library_gives_the_librarys_figures():
@@ -80,6 +97,12 @@ def test_correlations_of_a_kinked_function_are_those_of_samples():
         ("single", "got torch.float32"),
         ("raises", "RuntimeError: two lines"),
         ("root", "must be finite"),
+        ("double", "must map a float32 tensor to one of the same shape, got torch.float64"),
+        ("glu", "must map a float64 tensor to one of the same shape, got torch.float64 of shape (3,)"),
+        ("mean", "must map a float64 tensor to one of the same shape"),
+        ("in_place", "must leave its input as it is"),
+        ("nan_left", "must be finite"),
+        ("Scaled", "must have no parameters of its own"),
         ("number", "must be a function, got int"),
         ("nothing", "must be importable, but: AttributeError"),
     ],
@@ -93,7 +116,7 @@ def test_what_theory_cannot_take_is_refused_in_a_sentence(mine, name, sentence):
 
 @pytest.mark.parametrize("path", [":", "torch:", ":tanh", "no_such_module:f", "torch.nn:Linear"])
 def test_a_path_that_leads_nowhere_is_refused(path):
-    with pytest.raises(UsageError, match="--activation"):
+    with pytest.raises(UsageError, match="activation"):
         user_function(path)
 
 

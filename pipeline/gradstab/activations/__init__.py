@@ -1,0 +1,1 @@
+"""Activations: one file each in library/, and those that users and installed packages bring."""
