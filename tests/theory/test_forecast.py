@@ -56,6 +56,20 @@ def test_a_jump_and_two_lengths_are_said_plainly():
     assert "repels" in said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        # relu in closed form: sqrt(2) * 10^(+-1/19)
+        (("--activation", "relu", "--depth", "20"), "Use sigma_w = 1.414; safe 1.253 to 1.596 for 20 layers."),
+        (("--activation", "sigmoid", "--depth", "2"), "safe from 0.416 for 2 layers."),
+        (("--activation", "sigmoid", "--bias-scale", "900", "--depth", "30"), "No sigma_w between .01 and 1000 keeps"),
+        (("--depth", "1"), "Use any sigma_w"),
+    ],
+)
+def test_the_first_line_is_the_answer(arguments, line):
+    assert line in run(*arguments).splitlines()[0]
+
+
 def test_json_holds_what_the_table_shows():
     data = json.loads(run("--activation", "relu", "--depth", "20", "--init-scale", "1.6", "--format", "json"))
     assert data["critical"][0]["init_scale"] == pytest.approx(math.sqrt(2), rel=1e-6)

@@ -1,4 +1,4 @@
-"""`gradstab theory`: what mean-field theory predicts, without training anything."""
+"""`gradstab theory`: what mean-field theory predicts. Nothing is trained."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from gradstab.commands.terminal import Format
     from gradstab.theory.forecast import Forecast, ScaleForecast
 
+_HEADERS = (
+    "R             log10 of the gradient norm at the first hidden layer over that at the last; safe means |R| < 1",
+    "gain a layer  the factor by which a layer multiplies the gradient norm on its way to the input, on average",
+    "settles at q  the mean square of pre-activations in very deep layers; gain there is the gain of such a layer",
+    "depth scale   the layers in which two inputs become more alike by a factor e; networks train to about 6 of them",
+)
+
 
 @click.command()
 @click.option(
@@ -21,22 +28,23 @@ if TYPE_CHECKING:
     default="tanh",
     show_default=True,
     metavar="NAME|MODULE:FUNCTION",
-    help="One of the library's, or any elementwise torch function, as torch.nn.functional:mish.",
+    help="One of gradstab's, or any elementwise torch function, as in torch.nn.functional:mish.",
 )
 @click.option("--bias-scale", type=click.FloatRange(0, 1000), default=0.0, show_default=True, help="sigma_b.")
 @click.option("--depth", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Hidden layers L.")
-@click.option("--init-scale", type=click.FloatRange(1e-6, 1e6), help="sigma_w that you want to know more about.")
+@click.option("--init-scale", type=click.FloatRange(1e-6, 1e6), help="One more sigma_w to describe.")
 @format_option
 def theory(activation: str, bias_scale: float, depth: int, init_scale: float | None, output: Format) -> None:
     """Predict where gradients of wide networks vanish and explode.
 
-    sigma_w is the std of a weight times sqrt(fan_in); inputs have mean square 1; R is log10 of the gradient norm at
-    the first hidden layer over that at the last. All is theory of infinitely wide networks at initialisation.
+    The first line is the answer: the init scale sigma_w (std of a weight times sqrt(fan_in)) that keeps the gradient
+    norm from the last hidden layer to the first, and the interval in which it changes by less than a factor of 10.
+    The theory is that of infinitely wide networks at initialisation, with inputs of mean square 1.
     """
     from gradstab.activations.from_outside import import_activations
     from gradstab.activations.registry import add_imported
     from gradstab.commands.terminal import print_json, print_rows
-    from gradstab.theory.forecast import forecast, sentences
+    from gradstab.theory.forecast import answer, forecast, sentences
 
     for number in (bias_scale, init_scale):
         if number is not None and not math.isfinite(number):
@@ -44,13 +52,18 @@ def theory(activation: str, bias_scale: float, depth: int, init_scale: float | N
     add_imported(import_activations([activation], Path.cwd()))
     found = forecast(activation, bias_scale, depth, init_scale)
     if output == "json":
-        print_json(_data(found, sentences(found)))
+        print_json({"answer": answer(found), **_data(found, sentences(found))})
         return
+    click.echo(answer(found))
+    click.echo()
     print_rows(
-        f"{found.activation}, bias scale {bias_scale:g}, {depth} hidden layers, inputs of mean square 1",
+        f"{found.activation}, bias scale {bias_scale:g}, hidden layers {depth}, inputs of mean square 1",
         ["init scale", "", "R", "gain a layer", "settles at q", "gain there", "depth scale xi_c", "trains to about"],
         [_row(found, scale, init_scale) for scale in found.scales],
     )
+    click.echo()
+    for line in _HEADERS:
+        click.echo(line)
     click.echo()
     for sentence in sentences(found):
         click.echo(sentence)
@@ -94,13 +107,13 @@ def _print_fixed_points(scale: ScaleForecast) -> None:
     ]
     print_rows(
         f"fixed lengths at init scale {scale.init_scale:g}",
-        ["q", "", "chi_1", "gain a layer", "chi_parallel", "layers for a factor e in squared gradients"],
+        ["q", "", "chi_1", "gain a layer", "chi_parallel", "layers in which squared gradients change by e"],
         rows,
     )
 
 
 def _data(found: Forecast, said: list[str]) -> dict[str, Any]:
-    """Everything as JSON types; what is infinite is the word "infinity"."""
+    """Everything as JSON types; infinite numbers become the word "infinity"."""
     from dataclasses import asdict
 
     data = asdict(found)

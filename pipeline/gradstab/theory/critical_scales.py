@@ -1,6 +1,6 @@
-"""What mean-field theory predicts of a network: R at a depth, critical init scales, edges of the stable band.
+"""What mean-field theory predicts for a network: R at a depth, critical init scales, edges of the stable band.
 
-Inputs have mean square 1 unless told otherwise. Source: SCIENCE section 5, after Schoenholz et al. 2017.
+Inputs have mean square 1 unless another value is given. Source: Schoenholz et al. 2017.
 Axes: M init scales, L hidden layers.
 """
 
@@ -20,10 +20,9 @@ from gradstab.errors import UsageError
 from gradstab.theory.fixed_points import ROUNDING, log_attractors
 from gradstab.theory.layer_maps import LOG_Q_LIMIT, Activation, add_bias, layer_maps
 
-SEARCHED_SCALES = (0.01, 1000.0)  # no activation of the recipe is critical outside
+SEARCHED_SCALES = (0.01, 1000.0)  # no activation of the library is critical outside
 _COARSE = 120
-_FINE = 12
-_ZOOMS = 9  # each narrows 11-fold: 4e-11 relative
+_BESIDE = 4e-11  # in ln sigma_w: how close to a critical point the two sides of it are looked at
 _JUMP = 1e-3  # |ln chi_1| that differs by more across a critical point is a jump
 
 
@@ -95,7 +94,7 @@ def predicted_ratio(
 
 
 def band_edges(activation: Activation, bias_scale: float, depth: int, ratio: float = 1.0) -> BandEdges:
-    """The init scales at which networks of a depth leave the band |R| <= ratio, and that at which R is 0.
+    """The init scales at which networks of a depth leave the band |R| <= ratio, and the one at which R is 0.
 
     At depth 1 R is 0 whatever the scale, and there are no edges.
     """
@@ -109,9 +108,8 @@ def critical_scales(
 ) -> tuple[CriticalScale, ...]:
     """Every init scale at which a deep network turns from vanishing to exploding, ascending.
 
-    All activations of the recipe have exactly one (computed for bias scales up to 10). It is a jump for GELU and SiLU
-    with small biases: their two attractors make it depend on the inputs, and a deep network there does one or the
-    other.
+    All activations of the library have exactly one (computed for bias scales up to 10). For GELU and SiLU with small
+    biases it is a jump: there are two attractors, and the inputs decide to which of them a deep network goes.
     """
     return _critical_scales(as_function(activation), bias_scale, mean_square_input)
 
@@ -143,17 +141,18 @@ def _critical_scales(
         return log_attractors(function, log_scale_M, bias_scale, start_M)
 
     def log_chi(log_scale_M: Array) -> Array:
-        # chi_1 may leave 1 only quadratically above the point: from below it is told apart sharply
+        # above the point chi_1 may leave 1 only quadratically; the shift puts the crossing on the sharp side, below
         return maps.log_chi_1(log_scale_M, log_length(log_scale_M)) + ROUNDING
 
+    root_K = _crossings(log_chi, _coarse_log_scales())
+    ends_K2 = root_K[:, None] + [-_BESIDE, _BESIDE]
     scales = []
-    for low, high in _brackets(log_chi, _coarse_log_scales()):
-        ends = np.array([low, high])
+    for root, ends in zip(root_K, ends_K2, strict=True):
         log_q = log_length(ends)
         chi_below, chi_above = np.exp(maps.log_chi_1(ends, log_q))
         scales.append(
             CriticalScale(
-                init_scale=math.exp(0.5 * (low + high)),
+                init_scale=math.exp(root),
                 chi_below=float(chi_below),
                 chi_above=float(chi_above),
                 length_below=_length(log_q[0]),
@@ -172,26 +171,22 @@ def _band_edges(function: ScalarFunction, bias_scale: float, depth: int, ratio: 
     coarse_ratio_M = ratios(coarse_M)
 
     def edge(target: float) -> float | None:
-        brackets = _brackets(lambda log_scale_M: ratios(log_scale_M) - target, coarse_M, coarse_ratio_M - target)
-        return math.exp(0.5 * sum(brackets[0])) if brackets else None
+        found_K = _crossings(lambda log_scale_M: ratios(log_scale_M) - target, coarse_M, coarse_ratio_M - target)
+        return math.exp(found_K[0]) if len(found_K) else None
 
     return BandEdges(edge(-ratio), edge(0.0), edge(ratio))
 
 
-def _brackets(
-    function: Callable[[Array], Array], grid_M: Array, value_M: Array | None = None
-) -> list[tuple[float, float]]:
-    """Narrow intervals in which the function turns from negative to positive, by repeated zooming."""
+def _crossings(function: Callable[[Array], Array], grid_M: Array, value_M: Array | None = None) -> Array:
+    """Where the function turns from negative to positive between two points of a grid, by a jump or continuously."""
+    from scipy.optimize.elementwise import find_root
+
     value_M = function(grid_M) if value_M is None else value_M
-    brackets = []
-    for start in np.flatnonzero((value_M[:-1] < 0) & (value_M[1:] >= 0)):
-        low, high = float(grid_M[start]), float(grid_M[start + 1])
-        for _ in range(_ZOOMS):
-            fine_M = np.linspace(low, high, _FINE)
-            first = max(1, int(np.argmax(function(fine_M) >= 0)))
-            low, high = float(fine_M[first - 1]), float(fine_M[first])
-        brackets.append((low, high))
-    return brackets
+    start = np.flatnonzero((value_M[:-1] < 0) & (value_M[1:] >= 0))
+    if len(start) == 0:
+        return grid_M[start]
+    bracket = (grid_M[start], grid_M[start + 1])
+    return np.asarray(find_root(function, bracket, tolerances={"xatol": _BESIDE / 4, "xrtol": 0.0}).x)
 
 
 def _coarse_log_scales() -> Array:

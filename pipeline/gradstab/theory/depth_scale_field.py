@@ -1,4 +1,4 @@
-"""The depth up to which networks train, as mean-field theory has it, at many settings at once: 6 xi_c.
+"""The depth up to which networks train according to mean-field theory, 6 xi_c, at many settings at once.
 
 Source: Schoenholz et al. 2017, figure 5. Axes: N settings, M init scales.
 """
@@ -17,8 +17,8 @@ from gradstab.theory.fixed_points import correlation_fixed_point, log_attractors
 from gradstab.theory.forecast import TRAINABLE_DEPTH_SCALES
 from gradstab.theory.layer_maps import LOG_Q_LIMIT, add_bias
 
-_FAR = 20.0  # finite also at criticality, so that curves can be drawn beside it
-_MOST_SCALES = 65  # of more, so many are computed and the rest taken between them
+_FAR = 20.0  # bounds the logarithm at criticality, so that curves can be drawn beside it
+_MOST_SCALES = 65  # are computed; where there are more, the others are interpolated
 
 
 def trainable_depths(recipes: Sequence[Recipe]) -> Array:
@@ -43,7 +43,7 @@ def trainable_depths(recipes: Sequence[Recipe]) -> Array:
 def _of_scales(activation: str, log_scale_M: Array, bias_scale: float) -> Array:
     if len(log_scale_M) > _MOST_SCALES:
         node_K = np.linspace(log_scale_M[0], log_scale_M[-1], _MOST_SCALES)
-        # 1 / xi is even between nodes, xi itself grows beyond all bounds
+        # 1 / xi is smooth between nodes; xi itself is unbounded
         with np.errstate(divide="ignore"):
             return np.asarray(1 / np.interp(log_scale_M, node_K, 1 / _of_scales(activation, node_K, bias_scale)))
     function = as_function(activation)
@@ -57,6 +57,6 @@ def _of_scales(activation: str, log_scale_M: Array, bias_scale: float) -> Array:
 
 
 def log_depth_left(recipes: Sequence[Recipe]) -> Array:
-    """ln(6 xi_c / depth) of each recipe: positive where theory expects training; NaN where it expects nothing."""
+    """ln(6 xi_c / depth) of each recipe: positive where theory expects training, NaN where it makes no prediction."""
     left_N = np.log(trainable_depths(recipes)) - np.log([recipe.depth for recipe in recipes])
     return np.asarray(np.clip(left_N, -_FAR, _FAR))

@@ -1,4 +1,4 @@
-"""Fixed lengths and correlations of a deep network: where the layer maps send it, and how fast.
+"""Fixed lengths and correlations of a deep network: where the layer maps lead, and how fast.
 
 Axes: M init scales, G grid of ln q.
 """
@@ -30,7 +30,6 @@ from gradstab.theory.layer_maps import (
 
 GRID_STEP = 0.05
 ROUNDING = 1e-9  # a relative growth q'/q - 1 below this may be error of the tables
-_BISECTIONS = 60
 _NEARLY_ONE = tuple(1 - 10.0**-digits for digits in range(7, 0, -1))  # correlations below which a fixed one is sought
 
 
@@ -41,9 +40,9 @@ class FixedPoint:
     Attributes:
         q: the length; 0 and infinity are limits, 1 stands for every length where the kind is "every".
         kind: "every" where the map is the identity (linear at sigma_w = 1, ReLU at sqrt 2).
-        stable: whether lengths nearby come back.
-        chi_1: factor of squared gradients a layer.
-        chi_parallel: factor of small deviations of the length a layer.
+        stable: whether nearby lengths return to it.
+        chi_1: factor by which a layer multiplies squared gradients.
+        chi_parallel: factor by which a layer multiplies small deviations of the length.
         kappa: spread of squared derivatives (layer_maps.kappa).
     """
 
@@ -56,17 +55,17 @@ class FixedPoint:
 
     @property
     def gradient_factor(self) -> float:
-        """Factor of the gradient norm a layer, toward the input."""
+        """Factor by which a layer multiplies the gradient norm on its way to the input."""
         return math.sqrt(self.chi_1)
 
     @property
     def xi_gradient(self) -> float:
-        """Layers over which squared gradients change by e; infinite at criticality."""
+        """Layers in which squared gradients change by a factor e; infinite at criticality."""
         return _depth_scale(self.chi_1)
 
     @property
     def xi_length(self) -> float | None:
-        """Layers over which deviations of the length shrink by e; None where they do not."""
+        """Layers in which deviations of the length shrink by a factor e; None where they do not shrink."""
         if self.kind == "every":
             return math.inf
         return _depth_scale(self.chi_parallel) if self.stable and self.kind != "infinite" else None
@@ -81,14 +80,14 @@ class CorrelationFixedPoint:
 
     @property
     def xi(self) -> float:
-        """Layers over which deviations shrink by e; trainable depth is about 6 of them. Infinite at criticality."""
+        """Layers in which deviations shrink by e, infinite at criticality. Networks train to about 6 times as many."""
         return _depth_scale(self.chi)
 
 
 def fixed_points(activation: Activation, init_scale: float, bias_scale: float) -> list[FixedPoint]:
-    """All fixed lengths in ascending order, stable and unstable, 0 and infinity among them where they are.
+    """All fixed lengths in ascending order, stable and unstable; 0 and infinity too where they are fixed.
 
-    Infinity is listed where it attracts. Pairs closer than .05 in ln q are not resolved.
+    Infinity is listed only where it attracts. Two lengths closer than .05 in ln q are not told apart.
     """
     function = as_function(activation)
     growth_G = _growth(function, np.array([math.log(init_scale)]), bias_scale)[0]
@@ -103,13 +102,8 @@ def fixed_points(activation: Activation, init_scale: float, bias_scale: float) -
     grid_G = _grid()
     for low, high in pairwise(moving):
         if sign_G[low] != sign_G[high]:
-            root = _bisect(
-                function,
-                np.array([math.log(init_scale)]),
-                bias_scale,
-                from_M=grid_G[[low]],
-                to_M=grid_G[[high]],
-                sign_at_from_M=sign_G[[low]],
+            root = _roots(
+                function, np.array([math.log(init_scale)]), bias_scale, from_M=grid_G[[low]], to_M=grid_G[[high]]
             )
             points.append(_describe(function, init_scale, math.exp(root[0]), "finite", stable=bool(sign_G[low] > 0)))
     if sign_G[moving[-1]] > 0:
@@ -118,9 +112,9 @@ def fixed_points(activation: Activation, init_scale: float, bias_scale: float) -
 
 
 def log_attractors(function: ScalarFunction, log_init_scale_M: Array, bias_scale: float, log_start_M: Array) -> Array:
-    """ln q to which lengths flow from a start, for many init scales at once; +-LOG_Q_LIMIT stand for 0 and infinity.
+    """The ln q to which lengths go from a start, for many init scales at once; +-LOG_Q_LIMIT stand for 0 and infinity.
 
-    The length map must be increasing, as it is for all activations of the recipe.
+    The length map must be increasing, as it is for all activations of the library.
     """
     maps = layer_maps(function)
     grid_G = _grid()
@@ -133,18 +127,16 @@ def log_attractors(function: ScalarFunction, log_init_scale_M: Array, bias_scale
     first_M = np.where(rising_M, turned_MG.argmax(axis=1), turned_MG.shape[1] - 1 - turned_MG[:, ::-1].argmax(axis=1))
     ends_M = turned_MG.any(axis=1)
     target_M = np.where(ends_M, grid_G[first_M], direction_M * LOG_Q_LIMIT)
-    root_M = _bisect(
-        function, log_init_scale_M, bias_scale, from_M=log_start_M, to_M=target_M, sign_at_from_M=direction_M
-    )
+    root_M = _roots(function, log_init_scale_M, bias_scale, from_M=log_start_M, to_M=target_M)
     settled_M = np.where(ends_M, root_M, target_M)
     return np.where(direction_M == 0, log_start_M, settled_M)
 
 
 @lru_cache(maxsize=64)
 def grows_with_length(function: ScalarFunction) -> bool:
-    """Whether E[phi^2] does not fall as lengths grow, which log_attractors takes for granted; so for the recipe's.
+    """Whether E[phi^2] never falls as lengths grow, which log_attractors assumes. It holds for the library's.
 
-    By a tenth it may: the integrals of oscillating functions are no better at great lengths.
+    A fall by a tenth is ignored: integrals of oscillating functions are no more exact than that at great lengths.
     """
     log_square_G = _log_mean_square_on_grid(function)
     return bool((np.maximum.accumulate(log_square_G) - log_square_G < math.log(1.1)).all())
@@ -218,21 +210,13 @@ def _significant_sign(growth: Array) -> NDArray[np.intp]:
     return np.where(np.abs(growth) > ROUNDING, np.sign(growth), 0).astype(np.intp)
 
 
-def _bisect(
-    function: ScalarFunction,
-    log_init_scale_M: Array,
-    bias_scale: float,
-    *,
-    from_M: Array,
-    to_M: Array,
-    sign_at_from_M: NDArray[np.intp],
-) -> Array:
-    """Roots of ln(q'/q) between two ends where its signs differ."""
+def _roots(function: ScalarFunction, log_init_scale_M: Array, bias_scale: float, from_M: Array, to_M: Array) -> Array:
+    """Roots of ln(q'/q) between two ends where its signs differ; NaN where they do not."""
+    from scipy.optimize.elementwise import find_root
+
     maps = layer_maps(function)
-    for _ in range(_BISECTIONS):
-        middle_M = 0.5 * (from_M + to_M)
-        growth_M = maps.log_length(log_init_scale_M, bias_scale, middle_M) - middle_M
-        same_M = growth_M * sign_at_from_M > 0
-        from_M = np.where(same_M, middle_M, from_M)
-        to_M = np.where(same_M, to_M, middle_M)
-    return 0.5 * (from_M + to_M)
+
+    def growth(log_q_M: Array, log_init_scale_M: Array) -> Array:
+        return maps.log_length(log_init_scale_M, bias_scale, log_q_M) - log_q_M
+
+    return np.asarray(find_root(growth, (from_M, to_M), args=(log_init_scale_M,)).x)

@@ -1,6 +1,6 @@
-"""What theory says of one activation at one depth, collected for a person: scales, band, gains, fixed lengths.
+"""What theory predicts for one activation at one depth, in figures and sentences: scales, band, gains, fixed lengths.
 
-Source: SCIENCE section 5, after Poole et al. 2016 and Schoenholz et al. 2017.
+Sources: Poole et al. 2016 and Schoenholz et al. 2017.
 """
 
 from __future__ import annotations
@@ -41,16 +41,18 @@ TRAINABLE_DEPTH_SCALES = 6  # depth scales xi_c up to which networks train (Scho
 
 @dataclass(frozen=True)
 class ScaleForecast:
-    """What theory says of one init scale, for inputs of mean square 1.
+    """What theory predicts for one init scale, with inputs of mean square 1.
 
     Attributes:
         init_scale: sigma_w.
         ratio: R in decades between the first and the last hidden layer.
-        gain: factor of the gradient norm a layer toward the input, the mean over those layers; None at depth 1.
-        settled_length: length q* that the input settles at in a deep network; 0 and infinity are limits.
-        settled_gain: that factor there.
+        gain: factor by which a layer multiplies the gradient norm on its way to the input, the mean over those layers;
+            None at depth 1.
+        settled_length: length q* at which the signal settles in a deep network; 0 and infinity are limits.
+        settled_gain: the gain of a layer there.
         correlation: the correlation that two inputs approach there; None where q* is 0 or infinite.
-        depth_scale: xi_c, the layers over which they approach it by a factor e; None as above, infinite at criticality.
+        depth_scale: xi_c, the number of layers in which they come closer to it by a factor e; None where q* is 0 or
+            infinite, and infinite at criticality.
         fixed_points: all lengths that a layer maps to themselves.
     """
 
@@ -65,21 +67,21 @@ class ScaleForecast:
 
     @property
     def trainable_depth(self) -> float | None:
-        """About the depth up to which networks train: 6 xi_c."""
+        """The depth up to which networks train, roughly: 6 xi_c."""
         return None if self.depth_scale is None else TRAINABLE_DEPTH_SCALES * self.depth_scale
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What theory says of one activation at one depth.
+    """What theory predicts for one activation at one depth.
 
     Attributes:
         critical: init scales at which deep networks turn from vanishing to exploding.
         band: init scales at which R is -R0, 0, +R0 at this depth.
-        scales: the init scales of interest: the band's and the one asked for, ascending.
-        settles: whether longer inputs stay longer, layer by layer; where they do not, lengths need not settle, no
-            critical scale is given, and only the band's figures hold.
-        error: relative error of the integrals, as far as two rules tell.
+        scales: forecasts for the scales of the band and for the one asked for, ascending.
+        settles: whether a longer input stays longer, layer by layer. Where it does not, lengths need not settle, no
+            critical scale is given, and only the figures of the band hold.
+        error: relative error of the integrals, estimated by comparing two rules.
     """
 
     activation: str
@@ -93,7 +95,7 @@ class Forecast:
 
 
 def forecast(activation: Activation, bias_scale: float, depth: int, init_scale: float | None = None) -> Forecast:
-    """What theory says of an activation at a depth, and of an init scale of one's own."""
+    """What theory predicts for an activation at a depth, and for one more init scale if it is given."""
     function = as_function(activation)
     band = band_edges(function, bias_scale, depth)
     settles = grows_with_length(function)
@@ -112,7 +114,7 @@ def forecast(activation: Activation, bias_scale: float, depth: int, init_scale: 
 
 
 def scale_forecast(activation: Activation, init_scale: float, bias_scale: float, depth: int) -> ScaleForecast:
-    """What theory says of one init scale."""
+    """What theory predicts for one init scale."""
     function = as_function(activation)
     log_scale = np.array([math.log(init_scale)])
     log_q = float(log_attractors(function, log_scale, bias_scale, add_bias(2 * log_scale, bias_scale))[0])
@@ -134,25 +136,44 @@ def scale_forecast(activation: Activation, init_scale: float, bias_scale: float,
     )
 
 
+def answer(found: Forecast) -> str:
+    """The init scale to use at this depth and the safe interval around it, in one sentence."""
+    layers = f"{found.depth} layer{'' if found.depth == 1 else 's'}"
+    low, centre, high = (
+        None if scale is None else f"{scale:.4g}" for scale in (found.band.lower, found.band.centre, found.band.upper)
+    )
+    if found.depth == 1:
+        return f"Use any sigma_w: a gradient cannot change between layers where there is only {layers}."
+    if low is None and high is None:
+        safe = "no edge of the safe interval lies between .01 and 1000"
+    else:
+        safe = f"safe up to {high}" if low is None else f"safe from {low}" if high is None else f"safe {low} to {high}"
+    if centre is None:
+        return f"No sigma_w between .01 and 1000 keeps the gradient through {layers}; {safe}."
+    return f"Use sigma_w = {centre}; {safe} for {layers}."
+
+
 def sentences(found: Forecast) -> list[str]:
-    """What a person must know beside the figures: jumps, several fixed lengths, what is not to be had."""
+    """What the reader must know beside the figures: jumps, several fixed lengths, and figures that do not exist."""
     said = []
     if found.error > ACCURACY:
-        said.append(f"{found.activation} is hard to integrate: figures are good to about {found.error:.1g} only.")
+        said.append(
+            f"{found.activation} is hard to integrate: the relative error of these figures is about {found.error:.1g}."
+        )
     if not found.settles:
         said.append(
-            f"Lengths do not grow with lengths under {found.activation}, so that they need not settle: "
-            "no critical init scale is given, and what is said of deep networks may not hold."
+            f"{found.activation} does not keep longer inputs longer, so lengths need not settle: "
+            "no critical init scale is given, and the figures for deep networks may be wrong."
         )
     elif not found.critical:
-        said.append("No init scale between .01 and 1000 is critical.")
+        said.append("There is no critical init scale between .01 and 1000.")
     said.extend(_critical_sentence(point) for point in found.critical)
     for scale in found.scales:
         stable = [point for point in scale.fixed_points if point.stable]
         if len(stable) > 1:
             said.append(_two_lengths(scale, stable))
         if any(point.kind == "every" for point in scale.fixed_points):
-            said.append(f"At {scale.init_scale:.5g} every length is kept as it is: none is a fixed point of its own.")
+            said.append(f"At {scale.init_scale:.5g} a layer keeps every length as it is.")
     if found.depth > 1 and None in (found.band.lower, found.band.upper):
         said.append("Where an edge of the band is missing, no init scale between .01 and 1000 gives that R.")
     return list(dict.fromkeys(said))  # the scale asked for may be one of the band's but for rounding
@@ -178,14 +199,12 @@ def _integration_error(function: ScalarFunction, scales: Sequence[float], bias_s
 def _critical_sentence(point: CriticalScale) -> str:
     below, above = math.sqrt(point.chi_below), math.sqrt(point.chi_above)
     if not point.jumps:
-        return (
-            f"Critical at {point.init_scale:.5g}: deep networks below it make gradients vanish, "
-            "above it explode, and at it keep them."
-        )
+        return f"Critical at {point.init_scale:.5g}: in deep networks gradients vanish below it and explode above it."
     return (
         f"A jump at {point.init_scale:.5g}: just below it signals settle at length {length_text(point.length_below)}, "
-        f"where gradients change by {below:.3g} a layer; just above it at {length_text(point.length_above)}, by "
-        f"{above:.3g}. No init scale leaves the gradients of a very deep network as they are."
+        f"where a layer multiplies gradients by {below:.3g}; just above it they settle at "
+        f"{length_text(point.length_above)}, where it multiplies them by {above:.3g}. "
+        "No init scale leaves the gradients of a very deep network as they are."
     )
 
 

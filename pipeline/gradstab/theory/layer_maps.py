@@ -1,4 +1,4 @@
-"""What one wide random layer does to lengths, gradients and correlations (SCIENCE section 5).
+"""What one wide random layer does to lengths, gradients and correlations.
 
 Lengths q are mean squares of pre-activations. Sources: Poole et al. 2016, Schoenholz et al. 2017.
 """
@@ -14,13 +14,13 @@ import numpy as np
 from gradstab.activations.activation import Array, ScalarFunction
 from gradstab.activations.registry import as_function
 from gradstab.errors import UsageError
-from gradstab.theory.quadrature import LogTable, gaussian_mean, gaussian_pair_mean
+from gradstab.theory.quadrature import gaussian_mean, gaussian_pair_mean, log_table
 
 LOG_Q_LIMIT = (
     60.0  # |ln q| beyond which every moment is a power of q to 1e-12: limits q -> 0 and infinity are read here
 )
 _TABLE_STEP = 0.125
-_LEAST_MEAN = 1e-300  # stands for what underflows where a function is flat around 0
+_LEAST_MEAN = 1e-300  # replaces means that underflow where a function is flat around 0
 _SMALLEST_SLOPE_Q = 1e-16  # phi phi' z / sqrt(q) is all cancellation below
 
 Activation = str | ScalarFunction
@@ -77,17 +77,17 @@ def correlation_slope(activation: Activation, init_scale: float, q: float, corre
 
 
 class LayerMaps:
-    """The length map and chi_1 of one activation in logarithms, vectorised and tabulated: neither overflows.
+    """The length map and chi_1 of one activation in logarithms, which do not overflow, from tables, for many q at once.
 
-    Agrees with length_map and chi_1 to 1e-10 for |ln q| < 60, and follows their power laws beyond.
+    They agree with length_map and chi_1 to 1e-10 for |ln q| < 60, and follow their power laws beyond.
     """
 
     def __init__(self, function: ScalarFunction) -> None:
-        log_q_G = np.arange(-LOG_Q_LIMIT - 4 * _TABLE_STEP, LOG_Q_LIMIT + 5.5 * _TABLE_STEP, _TABLE_STEP)
-        # in parts, because the smaller lengths of a part need fewer nodes
+        log_q_G = np.arange(-LOG_Q_LIMIT, LOG_Q_LIMIT + _TABLE_STEP / 2, _TABLE_STEP)
+        # in parts, because a part of small lengths needs fewer nodes
         parts = np.array_split(np.exp(log_q_G), 16)
 
-        def table(integrand: Callable[[Array], Array]) -> LogTable:
+        def table(integrand: Callable[[Array], Array]) -> Callable[[Array], Array]:
             with np.errstate(over="ignore", invalid="ignore"):
                 mean_G = np.concatenate([gaussian_mean(integrand, part, function.kinks) for part in parts])
             if not np.isfinite(mean_G).all():
@@ -95,7 +95,7 @@ class LayerMaps:
                     f"an activation must grow no faster than a power of its input, but {function.name} or its "
                     f"derivative overflows at inputs near {math.exp(log_q_G[~np.isfinite(mean_G)][0] / 2):.3g}"
                 )
-            return LogTable(log_q_G, np.log(np.maximum(mean_G, _LEAST_MEAN)))
+            return log_table(log_q_G, np.log(np.maximum(mean_G, _LEAST_MEAN)))
 
         self._log_square = table(lambda u: function.phi(u) ** 2)
         self._log_slope_square = table(lambda u: function.derivative(u) ** 2)

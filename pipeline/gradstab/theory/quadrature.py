@@ -1,6 +1,6 @@
 """Expectations over Gaussian pre-activations, to about 1e-12 for functions smooth on either side of 0.
 
-Functions with kinks elsewhere take a rule of their own, in panels that end at the kinks.
+Functions with kinks elsewhere are integrated by another rule, in panels that end at the kinks.
 Axes: Q variances q, N nodes of a half line, P panels, M nodes of a panel, G nodes of a log-q grid.
 """
 
@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from gradstab.activations.activation import Array
 
@@ -35,6 +34,7 @@ def gaussian_mean(function: Callable[[Array], Array], variance_Q: Array, kinks: 
 
     Trapezoid rule in t on both half lines under u = exp(t - exp(-t)) (Takahasi & Mori 1974). Nodes are logarithmic
     in u, so that the narrow spike of a saturating function at large q and the kink at 0 are resolved alike.
+    scipy.integrate.tanhsinh takes about 40 times as long and misses the spikes: its chi_1 of tanh is off by .2 %.
     """
     if kinks:
         return panelled_mean(function, variance_Q, kinks)
@@ -75,8 +75,8 @@ def gaussian_pair_mean(
 ) -> float:
     """E[f(u) f(v)] for u, v ~ N(0, q) of correlation c in (-1, 1).
 
-    The outer integral is that of gaussian_mean; the inner one is Gauss-Legendre panels that meet where v is 0 or a
-    kink.
+    The outer integral is that of gaussian_mean. The inner one is a sum of Gauss-Legendre panels that meet where v is 0
+    or at a kink.
     """
     scale = math.sqrt(variance)
     if kinks:
@@ -114,32 +114,22 @@ def _density(z: Array) -> Array:
     return np.asarray(np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi))
 
 
-class LogTable:
-    """ln f as a function of ln q from its values on a grid: piecewise polynomials inside, a power law beyond.
+def log_table(log_q_G: Array, log_value_G: Array) -> Callable[[Array], Array]:
+    """ln f as a function of ln q, from its values on a grid: a spline of degree 7 inside, a power law beyond.
 
     Args:
         log_q_G: grid of ln q, evenly spaced.
         log_value_G: ln f there.
     """
+    from scipy.interpolate import PPoly, make_interp_spline
 
-    _OFFSETS = np.arange(-3, 5)
-    _TO_COEFFICIENTS = np.linalg.inv(np.vander(_OFFSETS.astype(np.float64), increasing=True)).T
+    spline = PPoly.from_spline(make_interp_spline(log_q_G, log_value_G, k=7))  # polynomials are read faster
+    low, high = log_q_G[[0, -1]]
+    low_slope, high_slope = (np.diff(log_value_G) / np.diff(log_q_G))[[0, -1]]
 
-    def __init__(self, log_q_G: Array, log_value_G: Array) -> None:
-        self._step = float(log_q_G[1] - log_q_G[0])
-        self._coefficients = sliding_window_view(log_value_G, len(self._OFFSETS)) @ self._TO_COEFFICIENTS
-        self._low = float(log_q_G[3])
-        self._high = float(log_q_G[-5])
-        self._low_slope = float(log_value_G[1] - log_value_G[0]) / self._step
-        self._high_slope = float(log_value_G[-1] - log_value_G[-2]) / self._step
-
-    def __call__(self, log_q: Array) -> Array:
-        """ln f at ln q, any shape."""
-        inside = np.clip(log_q, self._low, self._high)
-        cell, t = np.divmod((inside - self._low) / self._step, 1.0)
-        coefficients = self._coefficients[cell.astype(np.intp)]
-        value = coefficients[..., -1]
-        for power in range(coefficients.shape[-1] - 2, -1, -1):
-            value = value * t + coefficients[..., power]
+    def value(log_q: Array) -> Array:
+        inside = np.clip(log_q, low, high)
         beyond = log_q - inside
-        return np.asarray(value + beyond * np.where(beyond < 0, self._low_slope, self._high_slope))
+        return np.asarray(spline(inside) + beyond * np.where(beyond < 0, low_slope, high_slope))
+
+    return value

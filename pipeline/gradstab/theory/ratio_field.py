@@ -1,4 +1,4 @@
-"""R as mean-field theory predicts it at many settings at once, to be drawn and counted beside what was measured.
+"""R as mean-field theory predicts it at many settings at once, to be drawn and counted beside measured values.
 
 Axes: N settings, M init scales, L hidden layers.
 """
@@ -19,7 +19,7 @@ from gradstab.theory.layer_maps import layer_maps
 
 
 def predicted_field(recipes: Sequence[Recipe]) -> Array:
-    """R of each recipe in decades, clamped as measured ones are; 0 at depth 1.
+    """R of each recipe in decades, clamped like measured values; 0 at depth 1.
 
     NaN for an activation that this process does not know: a function of the user that it has not imported.
     """
