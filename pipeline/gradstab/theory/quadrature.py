@@ -123,7 +123,7 @@ def log_table(log_q_G: Array, log_value_G: Array) -> Callable[[Array], Array]:
     """
     from scipy.interpolate import PPoly, make_interp_spline
 
-    spline = PPoly.from_spline(make_interp_spline(log_q_G, log_value_G, k=7))  # polynomials are read faster
+    spline = PPoly.from_spline(make_interp_spline(log_q_G, log_value_G, k=7).tck)  # polynomials are read faster
     low, high = log_q_G[[0, -1]]
     low_slope, high_slope = (np.diff(log_value_G) / np.diff(log_q_G))[[0, -1]]
 
