@@ -33,7 +33,7 @@ _BY_FUNCTION = {
     "_plan": "buffers",
 }
 _BY_FILE = {
-    "training/activations.py": "activation",
+    "activations/library/": "activation",
     "training/optimizers.py": "optimizer",
     "training/clipping.py": "optimizer",
     "training/probes.py": "statistics",

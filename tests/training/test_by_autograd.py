@@ -41,7 +41,7 @@ def test_what_autograd_trains_is_what_is_written_by_hand(activation, odd_data):
         by_hand = train(_recipes(activation, precision="float64"), [1, 2, 3], odd_data)
         derived = train(_recipes(f"twin:{activation}", precision="float64"), [1, 2, 3], odd_data)
     for found, expected in zip(derived, by_hand, strict=True):
-        for statistic in STATISTICS:
+        for statistic in STATISTICS.values():
             tolerance = 1e-9 if statistic.dtype == "float64" else 2e-6
             np.testing.assert_allclose(
                 found[statistic.name], expected[statistic.name], rtol=tolerance, atol=tolerance, err_msg=statistic.name
@@ -55,7 +55,7 @@ def test_a_member_is_bit_equal_alone_and_in_a_pack(activation, odd_data):
         together = train(recipes, [1, 2, 3], odd_data)
         for index, recipe in enumerate(recipes):
             (alone,) = train([recipe], [index + 1], odd_data)
-            for statistic in STATISTICS:
+            for statistic in STATISTICS.values():
                 assert alone[statistic.name].tobytes() == together[index][statistic.name].tobytes(), statistic.name
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from gradstab.errors import UsageError
 from gradstab.record.study_folder import StudyFolder
 from gradstab.study.file import changed, find_study_file, load_study_file
-from gradstab.study.origin import FromData
 from gradstab.study.settings import Settings, resolve_settings, results_setting
 from gradstab.study.study import Study
 from gradstab.theory.relative_scale import require_critical_scales
@@ -28,7 +27,7 @@ def find_study(
     except UsageError:
         if folder is None:
             raise
-        study, source = changed(folder.study().dump(), overrides, given, FromData(), **replaced), None
+        study, source = changed(folder.study().dump(), overrides, given, None, **replaced), None
     else:
         study, source = load_study_file(path, overrides, **replaced), path
     require_critical_scales(study)

@@ -57,14 +57,16 @@ def load_study_file(path: Path, overrides: Sequence[str] = (), **replaced: objec
     if isinstance(declared, Study):
         named_by_code = FromData(declared.import_paths)
         return changed(_anchored(declared.dump(), path.parent), overrides, path.name, named_by_code, **replaced)
-    return changed(_anchored(declared, path.parent), overrides, path.name, FromData(), **replaced)
+    return changed(_anchored(declared, path.parent), overrides, path.name, None, **replaced)
 
 
-def changed(tree: object, overrides: Sequence[str], source: str, origin: FromData, **replaced: object) -> Study:
+def changed(
+    tree: object, overrides: Sequence[str], source: str, origin: FromData | None = None, **replaced: object
+) -> Study:
     """The study of a tree of plain values, changed by overrides; `None` replaces nothing.
 
     Args:
-        origin: says which import paths the values may hold.
+        origin: says which import paths the values may hold; none without it.
 
     Raises:
         StudyError: with every fault, under the name of its source.
@@ -74,7 +76,7 @@ def changed(tree: object, overrides: Sequence[str], source: str, origin: FromDat
         for override in overrides:
             tree = _overridden(tree, override)
     try:
-        return Study.model_validate(tree, context=origin)
+        return Study.model_validate(tree, context=origin or FromData())
     except StudyError as error:
         raise StudyError(error.faults, source=source) from None
     except ValidationError as error:

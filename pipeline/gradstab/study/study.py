@@ -244,9 +244,7 @@ def _adapter(study: type[Study], key: str) -> TypeAdapter[Any]:
     return TypeAdapter(get_type_hints(study, include_extras=True)[key])
 
 
-def _salvaged(
-    study: type[Study], key: str, given: object, error: ValidationError, origin: object
-) -> dict[str, Any]:
+def _salvaged(study: type[Study], key: str, given: object, error: ValidationError, origin: object) -> dict[str, Any]:
     """The section without its faulty entries, so that the rest is still checked against other sections."""
     faulty = {details["loc"][0] for details in error.errors() if details["loc"]}
     if key not in ("space", "recipe") or not isinstance(given, Mapping):
