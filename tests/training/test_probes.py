@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gradstab.record.trajectory import STATISTICS
-from gradstab.stability.judgement import gradient_ratio, layer_rate
+from gradstab.responses.library.gradient_ratio import gradient_ratio
+from gradstab.stability.judgement import layer_rate
 from gradstab.study.recipe import ACTIVATIONS, Recipe
 from gradstab.training.trainer import train
 from tests.reference import train_one

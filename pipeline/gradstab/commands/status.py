@@ -14,13 +14,13 @@ from gradstab.commands.options import format_option, results_option
 
 if TYPE_CHECKING:
     from gradstab.commands.terminal import Format
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from gradstab.commands.interval_rows import interval_data, interval_rows, title_of
 from gradstab.commands.lookup import results_flag
-from gradstab.commands.terminal import Format, interval_rows, print_json, print_pairs, print_rows, say
+from gradstab.commands.terminal import Format, print_json, print_pairs, print_rows, say
 from gradstab.commands.ui import waiting_trials
 from gradstab.errors import GradstabError
 from gradstab.loop.slot_board import read_board
@@ -28,12 +28,12 @@ from gradstab.record.certificate import Certificate, read_certificate
 from gradstab.record.segments import segment_paths
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
+from gradstab.study.criterion import MEANING_OF_VERDICT
 from gradstab.study.settings import Settings
 from gradstab.system.storage_url import without_password
 
 WATCH_SECONDS = 2.0
-
-
+MEANINGS: dict[str, str] = {**MEANING_OF_VERDICT, "failed": "the machine failed, not the training"}
 _HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
@@ -158,7 +158,7 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
             {
                 "study": results.study.name,
                 "verdicts": dict(verdicts),
-                "stable_intervals": [asdict(interval) for interval in intervals],
+                "stable_intervals": interval_data(results.study, results.criterion, intervals),
                 "folder": str(results.folder.path),
                 "report": None if page is None else str(page),
                 "waiting": waiting,
@@ -166,10 +166,12 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
         )
         return
     total = sum(verdicts.values())
-    rows = [[name, count, f"{100 * count / total:.0f} %"] for name, count in verdicts.most_common()]
-    print_rows(f"{results.study.name}: {total} trials", ["verdict", "trials", "share"], rows)
+    rows = [
+        [name, count, f"{100 * count / total:.0f} %", MEANINGS.get(name, "")] for name, count in verdicts.most_common()
+    ]
+    print_rows(f"{results.study.name}: {total} trials", ["verdict", "trials", "share", "meaning"], rows)
     click.echo()
-    print_rows("stable init_scale, from measured trials", *interval_rows(intervals))
+    print_rows(title_of(intervals), *interval_rows(results.study, results.criterion, intervals))
     click.echo()
     print_pairs(
         {

@@ -15,7 +15,6 @@ from rich.text import Text
 
 from gradstab.display.numbers import duration
 from gradstab.loop.runner import Progress
-from gradstab.stability.intervals import StableInterval
 
 Format = Literal["table", "json"]
 PLAIN_SECONDS = 5.0  # between two progress lines where the terminal cannot redraw one
@@ -51,39 +50,6 @@ def print_pairs(pairs: Mapping[str, object]) -> None:
     width = max(map(len, pairs), default=0)
     for name, value in pairs.items():
         sys.stdout.write(f"{name:{width}}  {_cell(value)}\n")
-
-
-def interval_rows(intervals: Sequence[StableInterval]) -> tuple[list[str], list[list[object]]]:
-    """Columns and rows of the table of stable init-scale intervals; theory is that of R alone."""
-    columns = ["activation", "depth", "stable init_scale", "stable inside", "misfits", "trials", "theory for |R| < R0"]
-    return columns, [
-        [
-            interval.activation,
-            _range(interval.depth_low, interval.depth_high),
-            _interval(interval),
-            f"{interval.num_stable_inside}/{interval.num_inside}" if interval.found else "",
-            interval.num_misclassified,
-            interval.num_trials,
-            f"{_edge(interval.theory.lower)} to {_edge(interval.theory.upper)} (L={interval.theory_depth})",
-        ]
-        for interval in intervals
-    ]
-
-
-def _interval(interval: StableInterval) -> str:
-    if not interval.found:
-        return "none found"
-    lower = "open" if interval.lower is None else _edge(interval.lower)
-    upper = "open" if interval.upper is None else _edge(interval.upper)
-    return f"{lower} to {upper}"
-
-
-def _edge(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
-
-
-def _range(low: int, high: int) -> str:
-    return str(low) if low == high else f"{low}-{high}"
 
 
 class ProgressLine:

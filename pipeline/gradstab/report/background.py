@@ -57,9 +57,8 @@ def draw_nearest(results: Results, count: int, most: int | None = None) -> None:
     """Heat maps of the `count` trials nearest the boundary, at most `most` new ones."""
     from gradstab.report.heat_maps import trial_folder
 
-    margins = {row.number: row.values.get("margin") for row in results.rows}
-    measured = [number for number, margin in margins.items() if isinstance(margin, float)]
-    nearest = sorted(measured, key=lambda number: abs(float(str(margins[number]))))[:count]
+    distances = {row.number: abs(row.judgement.margin) for row in results.rows if row.judgement is not None}
+    nearest = sorted(distances, key=distances.__getitem__)[:count]
     missing = [number for number in nearest if not trial_folder(results.folder.path, number).exists()]
     draw_trials(results, missing[:most], LONGEST_DRAWING_S)
 

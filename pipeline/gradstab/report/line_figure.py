@@ -14,9 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from gradstab.display.verdict_styles import style_of
 from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.report.axis_ticks import ticks
-from gradstab.report.phase_figure import AXIS_NAMES, MARKS, TRAINABLE
+from gradstab.report.phase_figure import AXIS_NAMES, TRAINABLE
 
 _LEAST_OF_A_GRID, _MOST_COLUMNS = 4, 4
 
@@ -91,7 +92,7 @@ def _draw(axes: Axes, panel: LinePanel, label_N: Sequence[str], unit_N: Array) -
         )
     labels = np.array([label_N[index] for index in panel.trial_K], dtype=object)
     for label in dict.fromkeys(labels.tolist()):
-        colour, marker = MARKS[label]
+        colour, marker = style_of(label)
         place_K = unit_N[panel.trial_K[labels == label]]
         height_K = np.full(len(place_K), 1.06 if label in {"stable", "in band"} else -0.06)
         handles[label] = axes.scatter(

@@ -13,7 +13,6 @@ from gradstab.report.findings import Findings
 from gradstab.report.html import Html, element, joined, picture, table
 from gradstab.report.pictures import Picture
 from gradstab.report.wording import (
-    RESPONSES,
     answer,
     band,
     edges,
@@ -23,6 +22,7 @@ from gradstab.report.wording import (
     spans,
     volume,
 )
+from gradstab.responses.registry import RESPONSES
 from gradstab.results.rejudge import changes
 from gradstab.results.results import Results
 
@@ -249,7 +249,7 @@ def _trust(findings: Findings, certificate: Certificate | None) -> Html:
         pooled = "-" if each.pooled_noise is None else f"{each.pooled_noise:.2g} (df {each.degrees_of_freedom})"
         rows.append(
             [
-                RESPONSES[each.response],
+                RESPONSES[each.response].title,
                 f"{each.fitted_noise:.2g}",
                 pooled,
                 agrees,

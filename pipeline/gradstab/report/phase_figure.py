@@ -9,13 +9,13 @@ from io import BytesIO
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from gradstab.display.verdict_styles import STYLES
+from gradstab.display.verdict_styles import STYLES, style_of
 from gradstab.regression.coordinates import Array
 from gradstab.report.axis_ticks import ticks
 from gradstab.report.panels import Panel
@@ -38,7 +38,6 @@ AREAS = {
     "untrained": "#E6CFE0",
     "diverged": "#B4B4B4",
 }
-MARKS = {**STYLES, "in band": STYLES["stable"], "untrained": STYLES["untrainable"]}
 TRAINABLE = r"theory: depth = 6 $\xi_c$"
 _FINE = 240
 
@@ -50,7 +49,7 @@ class PhasePicture:
     Attributes:
         panels: row by row.
         columns: panels in a row.
-        label_N: what each measured trial is, by the names of MARKS.
+        label_N: what each measured trial is, a verdict, or its side of the band.
         trial_N2: unit coordinates of the trials on the plane's axes.
     """
 
@@ -106,7 +105,7 @@ def _draw(axes: Axes, panel: Panel, picture: PhasePicture) -> None:
     labels = np.array([picture.label_N[index] for index in panel.trial_K], dtype=object)
     for label in dict.fromkeys(labels.tolist()):
         place_K2 = picture.trial_N2[panel.trial_K[labels == label]]
-        colour, marker = MARKS[label]
+        colour, marker = style_of(label)
         axes.scatter(
             place_K2[:, 0], place_K2[:, 1], s=size, c=colour, marker=marker, linewidths=0.7, alpha=0.75, zorder=3
         )
@@ -118,6 +117,14 @@ def _draw(axes: Axes, panel: Panel, picture: PhasePicture) -> None:
         direction.set_ticks(places, labels_of)
     axes.tick_params(labelsize=8.5)
     axes.set_title(panel.title, fontsize=9.5)
+
+
+def area_of(side: str) -> str:
+    """The pale colour of an area whose trainings most likely lie on that side."""
+    if side in AREAS:
+        return AREAS[side]
+    red, green, blue = (0.65 + 0.35 * part for part in to_rgb(style_of(side)[0]))
+    return to_hex((red, green, blue))
 
 
 def _colours(panel: Panel) -> NDArray[np.float64]:
@@ -133,7 +140,7 @@ def _colours(panel: Panel) -> NDArray[np.float64]:
     weight = np.full((_FINE, _FINE, 1), 1e-12)
     for name, share in shares.items():
         fine = _fine(plane.unit_X, plane.unit_Y, plane.picture(share))[:, :, None]
-        mixed += fine * np.array(to_rgb(AREAS[name]))
+        mixed += fine * np.array(to_rgb(area_of(name)))
         weight += fine
     return np.asarray(np.clip(mixed / weight, 0, 1))
 
@@ -148,14 +155,19 @@ def _fine(x_X: Array, y_Y: Array, field_YX: Array) -> Array:
 def _legend(picture: PhasePicture) -> list[Line2D | Patch]:
     seen = dict.fromkeys(label for panel in picture.panels for label in (picture.label_N[k] for k in panel.trial_K))
     marks = [
-        Line2D([], [], linestyle="", marker=MARKS[label][1], color=MARKS[label][0], markersize=5, label=_plain(label))
-        for label in MARKS
-        if label in seen
+        Line2D(
+            [], [], linestyle="", marker=style_of(label)[1], color=style_of(label)[0], markersize=5, label=_plain(label)
+        )
+        for label in sorted(seen, key=lambda label: list(STYLES).index(label) if label in STYLES else len(STYLES))
     ]
     sides = {side for panel in picture.panels for side in panel.diagram.probabilities.sides}
     if any((panel.diagram.probabilities.p_diverged > 0.5).any() for panel in picture.panels):
         sides.add("diverged")
-    areas = [Patch(color=AREAS[name], label=f"mostly {name}") for name in AREAS if name in {"stable", *sides}]
+    areas = [
+        Patch(color=area_of(name), label=f"mostly {name}")
+        for name in dict.fromkeys([*AREAS, *sorted(sides)])
+        if name in {"stable", *sides}
+    ]
     curves = [
         Line2D([], [], color="black", linewidth=1.6, label="boundary (median over seeds)"),
         Line2D([], [], color="black", linewidth=0.6, label="its 5 % and 95 %"),

@@ -54,9 +54,9 @@ def all_pictures(findings: Findings) -> list[Picture]:
 
 def labels(results: Results, responses: Sequence[str]) -> list[str]:
     """What each measured trial is under some responses: its verdict under several, its side of the band under one."""
-    rows = [row for row in results.rows if row.interval_input is not None]
     if len(responses) > 1:
-        return [str(row.values["verdict"]) for row in rows]
+        verdict_of = {row.number: row.judgement.verdict for row in results.rows if row.judgement is not None}
+        return [verdict_of[number] for number in results.measured.numbers]
     band = next(band for band in results.measured.bands if band.name == responses[0])
 
     def side(value: float) -> str:

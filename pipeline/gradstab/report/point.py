@@ -127,6 +127,9 @@ def nearest_rows(results: Results, found: RegionAt) -> tuple[list[str], list[lis
     cells: list[list[object]] = []
     for index, distance in found.nearest:
         row = rows[results.measured.numbers[index]]
-        values = [*(shown(row.point[name]) for name in axes), *(row.values[name] for name in responses)]
+        values = [
+            *(shown(row.point[name]) for name in axes),
+            *(results.measured.responses[name][index] for name in responses),
+        ]
         cells.append([row.number, percent(distance), *values, row.values["verdict"]])
     return ["trial", "distance", *(name.replace("_", " ") for name in axes), *responses, "verdict"], cells

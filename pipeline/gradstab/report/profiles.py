@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 
 from gradstab.display.verdict_styles import STYLES
 from gradstab.regression.coordinates import Array
+from gradstab.responses.library.gradient_ratio import RATIO_LIMIT
 from gradstab.results.results import Results
-from gradstab.study.criterion import RATIO_LIMIT, VERDICTS
+from gradstab.study.criterion import VERDICTS
 
 _POSITIONS = 41
 _QUANTILES = (0.1, 0.5, 0.9)

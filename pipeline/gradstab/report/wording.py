@@ -8,17 +8,12 @@ from gradstab.display.numbers import shown
 from gradstab.report.findings import Findings
 from gradstab.report.interval_table import Predicted
 from gradstab.report.trainable_depth import DepthScales
+from gradstab.responses.registry import RESPONSES
 from gradstab.stability.region import Extent, Region, Volume
 from gradstab.stability.spans import Span
 from gradstab.study.criterion import Criterion
 from gradstab.study.space import Value
 from gradstab.theory.forecast import TRAINABLE_DEPTH_SCALES
-
-RESPONSES = {
-    "R": "R, the gradient ratio at initialisation",
-    "T": "T, the training response",
-    "R_worst": "R_worst, the worst gradient ratio along training",
-}
 
 
 def percent(fraction: float) -> str:
@@ -41,9 +36,7 @@ def where(point: Mapping[str, Value]) -> str:
 
 def band(criterion: Criterion, response: str) -> str:
     """The band of a response in a formula."""
-    if response == "T":
-        return f"T < 0 (tail loss below {criterion.target_fraction:g} of the label entropy)"
-    return f"|{response}| < {criterion.ratio_band:g} decade{'s' if criterion.ratio_band != 1 else ''}"
+    return RESPONSES[response].formula(criterion)
 
 
 def spans(found: tuple[Span, ...]) -> str:
@@ -105,7 +98,7 @@ def answer(findings: Findings) -> list[str]:
     """The answer of a study in a few sentences."""
     results, found = findings.results, findings.main.regions
     num = len(results.measured.numbers)
-    num_in = sum(row.interval_input is not None and row.interval_input.margin > 0 for row in results.rows)
+    num_in = sum(row.judgement is not None and row.judgement.margin > 0 for row in results.rows)
     judged = " and ".join(band(results.criterion, name) for name in findings.main.responses)
     sentences = [
         f"{num} trainings were measured; {num_in} of them had {judged}. The region in which the median over seeds does "

@@ -1,4 +1,4 @@
-"""A study's results as a person reads them: a DataFrame of trials with verdicts, and any trial's arrays."""
+"""A study's results as the user reads them: a DataFrame of trials with verdicts, and any trial's arrays."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gradstab.errors import UsageError
 from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_paths
 from gradstab.record.study_folder import StudyFolder
 from gradstab.record.trajectory import Trajectory
-from gradstab.stability.intervals import IntervalInput, StableInterval, stable_intervals
-from gradstab.stability.judgement import judge
-from gradstab.study.criterion import Criterion, Response
-from gradstab.study.response_band import ResponseBand, response_bands
+from gradstab.responses.registry import RESPONSES, default_letters
+from gradstab.stability.intervals import IntervalTable, stable_intervals
+from gradstab.stability.judgement import Judgement, judge
+from gradstab.study.criterion import Criterion
+from gradstab.study.response_band import ResponseBand, band_of
 from gradstab.study.space import Value
 from gradstab.study.study import Study
-from gradstab.theory.relative_scale import resolved_recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,13 +34,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One line of the table of trials, judged; the trajectory stays on disk."""
+    """One line of the table of trials; the trajectory stays on disk.
+
+    Attributes:
+        values: the cells of the table by column.
+        judgement: None for a trial whose machine failed.
+    """
 
     number: int
     segment: Path
     point: dict[str, Value]
     values: dict[str, object]
-    interval_input: IntervalInput | None
+    judgement: Judgement | None
     profile_L: NDArray[np.float32] | None = None  # log10_delta_norm at initialisation
 
 
@@ -50,7 +55,7 @@ class MeasuredTrials:
 
     Attributes:
         points: one value per axis of the space, by trial.
-        responses: values by name of the response, shape (N,) each.
+        responses: values by letter of the response, shape (N,) each.
         bands: the bands of those responses.
     """
 
@@ -91,35 +96,45 @@ class Results:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial, indexed by number: axes, init_scale (absolute), R, T, margin, phase, outcome, verdict ..."""
-        import pandas as pd
+        """One row a trial, indexed by number: axes, init_scale (absolute), gradient_ratio, training_response, margin ...
 
-        frame = pd.DataFrame([{"number": row.number, **row.values} for row in self.rows])
-        return frame.set_index("number") if len(frame) else frame
+        A response may also be named by its letter: `trials["R"]` is `trials["gradient_ratio"]`.
+        """
+        from gradstab.results.trial_table import trial_table
+
+        return trial_table([{"number": row.number, **row.values} for row in self.rows])
 
     @property
-    def judged_by(self) -> tuple[Response, ...]:
-        """The responses that the criterion counts."""
+    def judged_by(self) -> tuple[str, ...]:
+        """Letters of the responses that the criterion counts."""
         return self.criterion.responses_for(self.study.least_steps)
 
     @cached_property
     def measured(self) -> MeasuredTrials:
         """Points and responses of the judged trials: R, T of a trained study, and whatever else the criterion counts.
 
+        A trial that has no value of one of these responses is left out.
+
         Raises:
             UsageError: no trial was judged yet.
         """
-        rows = [row for row in self.rows if row.interval_input is not None]
+        letters = dict.fromkeys((*default_letters(trained=self.study.least_steps > 0), *self.judged_by))
+        values: dict[str, list[float]] = {letter: [] for letter in letters}
+        rows = []
+        for row in self.rows:
+            found = {} if row.judgement is None else {name: row.judgement.responses[name] for name in letters}
+            known = {name: value for name, value in found.items() if value is not None}
+            if len(known) == len(letters):
+                rows.append(row)
+                for name, value in known.items():
+                    values[name].append(value)
         if not rows:
-            raise UsageError(f"the study {self.study.name!r} must have a measured trial, got none yet: gradstab run it")
-        drawn: tuple[Response, ...] = ("R", "T") if self.study.least_steps else ("R",)
-        every = self.criterion.model_copy(update={"responses": tuple(dict.fromkeys((*drawn, *self.judged_by)))})
-        bands = response_bands(every, self.study.least_steps)
+            raise UsageError(f"the study {self.study.name!r} has no measured trial yet: gradstab run it")
         return MeasuredTrials(
             numbers=tuple(row.number for row in rows),
             points=tuple(row.point for row in rows),
-            responses={band.name: np.array([row.values[band.name] for row in rows], dtype=float) for band in bands},
-            bands=bands,
+            responses={name: np.array(given) for name, given in values.items()},
+            bands=tuple(band_of(letter, self.criterion) for letter in letters),
         )
 
     @cached_property
@@ -194,10 +209,10 @@ class Results:
                 raise UsageError(f"trial {number} must have a trajectory, but it failed: {row.values['failure']}")
         raise UsageError(f"trial must be one of the {len(self.rows)} recorded ones, got {number}")
 
-    def stable_intervals(self) -> list[StableInterval]:
-        """The stable init-scale interval of each depth band and activation, with its n and theory's beside it."""
-        inputs = [row.interval_input for row in self.rows if row.interval_input is not None]
-        return stable_intervals(inputs, self.criterion.ratio_band)
+    def stable_intervals(self) -> IntervalTable:
+        """The stable intervals of the study's main axis, one row for each combination of choices and band of depths."""
+        judged = [(row.point, row.judgement.margin) for row in self.rows if row.judgement is not None]
+        return stable_intervals(self.study.space, [point for point, _ in judged], [margin for _, margin in judged])
 
     def _row(self, record: Record, path: Path) -> TrialRow:
         values: dict[str, object] = {**record.point}
@@ -212,26 +227,18 @@ class Results:
         judgement = judge(record.trajectory, self.criterion)
         accuracy_P = record.trajectory["accuracy"]
         values.update(
-            **judgement.responses,
-            rate=judgement.rate,
+            **{RESPONSES[letter].name: value for letter, value in judgement.responses.items()},
+            gradient_rate=judgement.rate,
             margin=judgement.margin,
             phase=judgement.phase,
             outcome=judgement.outcome,
             verdict=judgement.verdict,
-            flag=judgement.flag,
+            gradient_flag=judgement.flag,
             tail_loss=judgement.tail_loss,
             accuracy=float(accuracy_P[-1]),
         )
-        recipe = resolved_recipe(self.study, record.point)
-        point = IntervalInput(
-            depth=recipe.depth,
-            init_scale=recipe.init_scale,
-            activation=recipe.activation,
-            bias_scale=recipe.bias_scale,
-            margin=judgement.margin,
-        )
         profile_L = record.trajectory["log10_delta_norm"][0].astype(np.float32)
-        return TrialRow(record.number, path, record.point, values, point, profile_L)
+        return TrialRow(record.number, path, record.point, values, judgement, profile_L)
 
 
 def load_results(study: str | Path, *, criterion: Criterion | None = None, results: str | None = None) -> Results:

@@ -19,7 +19,8 @@ from gradstab.display.verdict_colours import VERDICT_COLOURS
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import Detail, ShippingOrder
 from gradstab.record.trajectory import LAYER_STATISTICS, FloatArray, Trajectory
-from gradstab.stability.judgement import Judgement, gradient_ratios
+from gradstab.responses.library.gradient_ratio import gradient_ratios
+from gradstab.stability.judgement import Judgement
 from gradstab.study.space import Value
 from gradstab.tracking.trial_note import trial_note
 

@@ -10,7 +10,8 @@ import numpy as np
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.record.trajectory import Trajectory
-from gradstab.stability.judgement import Judgement, nonfinite_step
+from gradstab.responses.library.training_response import nonfinite_step
+from gradstab.stability.judgement import Judgement
 
 MAPS_TAG = "heat_maps"  # "true" on a run that holds heat maps
 
