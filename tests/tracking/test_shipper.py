@@ -43,7 +43,7 @@ def test_every_trial_becomes_one_run_under_the_study(make_folder: MakeFolder, tm
     table = table_of(folder, tmp_path)
     assert table["trial"] == list(range(12))
     assert table["verdict"] == verdicts * 2
-    assert table["activation"] == ["tanh"] * 12
+    assert table["depth"] == [8] * 12
 
 
 def test_the_parent_run_carries_study_progress_and_segments(make_folder: MakeFolder) -> None:

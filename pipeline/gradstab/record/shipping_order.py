@@ -6,6 +6,7 @@ or trials in flight change; the shipper only reads it.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gradstab.errors import GradstabError
 from gradstab.study.criterion import Criterion
+from gradstab.study.study import Study
 from gradstab.system.durable import replace_file
 
 FILE_NAME = "tracking.json"
@@ -68,6 +70,15 @@ class ShippingOrder(BaseModel):
     in_flight: tuple[int, ...] = ()
     settings: dict[str, str] = {}
     updated_ms: int
+
+    @cached_property
+    def declaration(self) -> Study:
+        """The study as it was declared.
+
+        Raises:
+            StudyError: `resolved` is no complete study.
+        """
+        return Study.model_validate(self.resolved)
 
 
 def save_order(folder: Path, job: ShippingOrder) -> None:

@@ -26,8 +26,6 @@ class Training(Protocol):
     @property
     def reference_loss(self) -> float: ...
     @property
-    def probe_step_P(self) -> NDArray[np.int64]: ...
-    @property
     def nonfinite_step(self) -> int | None: ...
     def __getitem__(self, name: str) -> FloatArray: ...
 
@@ -50,7 +48,7 @@ class Response:
         name: the readable name: the metric in MLflow and the column in data frames.
         unit_name: unit of the number, such as "decades".
         title: letter and meaning, for the tables of a report.
-        meaning: one line for the list of metrics.
+        meaning: what it is, without its letter, for the list of metrics.
         statistics: the statistics that `read` needs.
         read: the number; it must be finite and signed for every training that has the statistics.
         band: the open interval in which a training is stable; either end may be infinite.

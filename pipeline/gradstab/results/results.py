@@ -96,7 +96,7 @@ class Results:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial, indexed by number: axes, init_scale (absolute), gradient_ratio, training_response, margin ...
+        """One row a trial, indexed by number: axes, init_scale (absolute), gradient_ratio, margin, verdict and more.
 
         A response may also be named by its letter: `trials["R"]` is `trials["gradient_ratio"]`.
         """

@@ -31,7 +31,7 @@ class TrialTable(pd.DataFrame):
             return super().__getitem__([self._column(name) if isinstance(name, str) else name for name in key])
         return super().__getitem__(key)
 
-    def eval(self, expr: str, **kwargs: Any) -> Any:  # type: ignore[override]  # the stubs' overloads add nothing here
+    def eval(self, expr: str, **kwargs: Any) -> Any:
         """As in pandas; the expression may name columns by their letters. `query` uses it too."""
         known = {name: self[name] for name in _aliases() if self._column(name) in self.columns}
         return super().eval(expr, resolvers=(*kwargs.pop("resolvers", ()), known), **kwargs)

@@ -23,8 +23,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES, MLFLOW_PARENT_RUN_ID,
 from PIL import Image
 
 from gradstab.system.failpoints import failpoint
-from gradstab.tracking.run_content import MetricRow, RunContent
+from gradstab.tracking.metric_names import MetricNames
+from gradstab.tracking.run_content import RunContent
 from gradstab.tracking.sqlite_database import database_path, make_database, sync_database, tune_connections
+from gradstab.tracking.trial_metrics import MetricRow
 
 MAX_METRICS = 1000  # a request of log_batch; 100 params and 100 tags are its other limits
 MAX_PARAMS = 100
@@ -80,7 +82,7 @@ class MlflowStore:
                 break
         location = None if artifact_root is None else (Path(artifact_root).resolve() / free).as_uri()
         # the kind spares visitors the view for language models
-        tags = {"study_id": study_id, "mlflow.experimentKind": "custom_model_development"}
+        tags = {"study_id": study_id, "mlflow.experimentKind": "custom_model_development", **MetricNames().tags()}
         return self._client.get_experiment(self._client.create_experiment(free, location, tags))
 
     def parent(self, experiment_id: str, name: str, tags: Mapping[str, str], known: str) -> Run:

@@ -29,6 +29,7 @@ from gradstab.record.shipping_order import FILE_NAME, load_order
 from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.space import Value
 from gradstab.tracking.child_policy import gets_run
+from gradstab.tracking.metric_names import MetricNames, names_of
 from gradstab.tracking.mlflow_store import Child, MlflowStore, RefusedError, prepare_environment
 from gradstab.tracking.parent_content import (
     TABLE_NAME,
@@ -93,6 +94,7 @@ class Shipper:
         self._table_logged = (0, time.monotonic())  # rows, monotonic time
         self._beat = 0.0
         self._refusals = 0
+        self._names = MetricNames()
 
     def run(self) -> int:
         """Ship until the driver ends; the exit code."""
@@ -122,8 +124,9 @@ class Shipper:
         store = retry(lambda: MlflowStore(job.uri, job.artifact_root))
         experiment = retry(lambda: store.experiment(job.study, job.study_id, job.artifact_root))
         experiment_id = str(experiment.experiment_id)
+        self._names = names = names_of(experiment.tags)
         held = load_cursor(self._folder, job.uri)
-        parent = retry(lambda: store.parent(experiment_id, job.study, parent_tags(job), held.parent_run_id))
+        parent = retry(lambda: store.parent(experiment_id, job.study, parent_tags(job, names), held.parent_run_id))
         parent_id = str(parent.info.run_id)
         cursor = held if held.parent_run_id == parent_id else Cursor(store=held.store, parent_run_id=parent_id)
         children: dict[int, Child] = {}
@@ -131,7 +134,7 @@ class Shipper:
             children = retry(lambda: store.children(experiment_id))
             strays = [child.run_id for child in children.values() if child.parent_run_id != parent_id]
             retry(lambda: store.reparent(strays, parent_id))
-        page = StudyPage(store, experiment_id, parent_id, experiment.tags, self._folder)
+        page = StudyPage(store, experiment_id, parent_id, experiment.tags, self._folder, names)
         retry(lambda: self._describe(store, parent_id))
         retry(lambda: page.open(job))
         save_cursor(self._folder, cursor)
@@ -143,7 +146,7 @@ class Shipper:
 
     def _describe(self, store: MlflowStore, parent_id: str) -> None:
         job = self._job
-        store.describe(parent_id, parent_params(job), parent_tags(job))
+        store.describe(parent_id, parent_params(job), parent_tags(job, self._names))
         store.set_status(parent_id, "RUNNING", None)
         store.log_json(parent_id, job.resolved, "resolved.json")
         study_file = self._folder / job.study_file
@@ -266,7 +269,11 @@ class Shipper:
 
     def _judged(self, record: Record) -> tuple[Judgement | None, Row, RunContent]:
         judgement = None if record.trajectory is None else judge(record.trajectory, self._job.criterion)
-        return judgement, table_row(record, judgement), run_content(record, judgement, self._job)
+        return (
+            judgement,
+            table_row(record, judgement, self._names),
+            run_content(record, judgement, self._job, self._names),
+        )
 
     def _read(self, path: Path) -> list[Record]:
         """A segment's records; none if it was set aside meanwhile, or is damaged (the driver deals with those)."""

@@ -15,10 +15,11 @@ from gradstab.record.shipping_order import ShippingOrder
 from gradstab.study.space import Value
 from gradstab.tracking.artifact_uploader import ArtifactUploader, FindRun
 from gradstab.tracking.experiment_note import boundary_trials, experiment_note, parent_note
+from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.mlflow_store import MlflowStore
 from gradstab.tracking.parent_content import in_flight_table, table
-from gradstab.tracking.run_content import MetricRow
 from gradstab.tracking.saved_views import view_tags, views
+from gradstab.tracking.trial_metrics import MetricRow
 
 NOTES_EVERY_S = 10.0
 BOUNDARY_TRIALS = 50
@@ -32,6 +33,7 @@ class StudyPage:
 
     Args:
         held: the experiment's tags as MLflow has them, so that nothing is written twice.
+        names: how the study's metrics are named.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class StudyPage:
         parent_run_id: str,
         held: Mapping[str, str],
         folder: Path,
+        names: MetricNames,
     ) -> None:
+        self._names = names
         self._store = store
         self._experiment_id = experiment_id
         self._parent_run_id = parent_run_id
@@ -53,7 +57,7 @@ class StudyPage:
 
     def open(self, job: ShippingOrder) -> None:
         """Saved views and the data set."""
-        self._tag(view_tags(job))
+        self._tag(view_tags(job, self._names))
         self._store.log_dataset(self._parent_run_id, job.study, job.resolved.get("data", {}))
 
     def refresh(self, job: ShippingOrder, rows: Rows, find_run: FindRun, *, last: bool) -> None:
@@ -84,16 +88,16 @@ class StudyPage:
             self._in_flight = job.in_flight
 
     def _write_notes(self, job: ShippingOrder, rows: Rows, find_run: FindRun) -> None:
-        known, all_rows = views(job), list(rows.values())
+        known, all_rows = views(job, self._names), list(rows.values())
         region, certified = self._files.region()
         note = experiment_note(
-            job, self._experiment_id, self._parent_run_id, known, all_rows, region, certified=certified
+            job, self._names, self._experiment_id, self._parent_run_id, known, all_rows, region, certified=certified
         )
         self._tag({MLFLOW_RUN_NOTE: note})
         nearest = boundary_trials(all_rows, BOUNDARY_TRIALS)
         self._store.log_json(self._parent_run_id, table(nearest), "boundary.json")
         linked = [(row, find_run(int(row["trial"] or 0), make=False)) for row in nearest[:_LINKED_TRIALS]]
-        text = parent_note(job, self._experiment_id, known, linked, self._files.has_report())
+        text = parent_note(job, self._names, self._experiment_id, known, linked, self._files.has_report())
         self._store.log_progress(self._parent_run_id, (), job.updated_ms, {MLFLOW_RUN_NOTE: text})
 
     def _tag(self, tags: Mapping[str, str]) -> None:
