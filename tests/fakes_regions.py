@@ -10,7 +10,7 @@ import numpy as np
 
 from gradstab.execution.serial_executor import SerialExecutor
 from gradstab.loop.packing import CostModel
-from gradstab.loop.ports import Slot
+from gradstab.loop.ports import Slot, Work
 from gradstab.loop.runner import Limits, Runner
 from gradstab.loop.trial import Trial
 from gradstab.record.trajectory import Trajectory
@@ -86,6 +86,11 @@ def _trajectory(trial: Trial, median: dict[str, float], noise: float) -> Traject
 
 
 def open_study(study: Study, folder: Path, problem: Problem) -> tuple[Runner, OptunaSearcher]:
+    """The real loop on a planted problem."""
+    return open_loop(study, folder, RegionWork(problem))
+
+
+def open_loop(study: Study, folder: Path, work: Work) -> tuple[Runner, OptunaSearcher]:
     """The real loop on a journal in the folder, in process; its searcher is to be closed."""
     searcher = OptunaSearcher(
         f"journal:{folder}/optuna.journal",
@@ -101,7 +106,7 @@ def open_study(study: Study, folder: Path, problem: Problem) -> tuple[Runner, Op
         study,
         folder,
         searcher,
-        SerialExecutor(RegionWork(problem)),
+        SerialExecutor(work),
         NoTracker(),
         limits=Limits(pack_bytes=2**30),
         costs={"cpu": CostModel()},

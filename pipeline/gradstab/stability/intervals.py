@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstab.regression.coordinates import idle
-from gradstab.study.space import AnyAxis, Choice, LogInteger, LogReal, Point, SearchSpace, Value
+from gradstab.study.space import AnyAxis, Choice, Point, SearchSpace, Value
 
 SCALES = ("init_scale", "relative_init_scale")  # what a table is about where a study varies it
 DEPTH = "depth"
@@ -101,7 +101,7 @@ def stable_intervals(space: SearchSpace, points: Sequence[Point], margins: Seque
         places = [_place(axes[name], point[name]) for name in choices]
         band = band_of[_whole(point[DEPTH])] if by_depth else 0
         groups.setdefault((*places, band), []).append(index)
-    log = axis is not None and (axis in SCALES or isinstance(axes[axis], LogReal | LogInteger))
+    log = axis is not None and (axis in SCALES or axes[axis].is_log)
     return IntervalTable(
         axis=axis,
         choices=choices,
@@ -148,8 +148,9 @@ def _split(axes: Mapping[str, AnyAxis], ordered: Sequence[str], num_bands: int) 
 
 
 def _place(axis: AnyAxis, value: Value) -> int:
-    assert isinstance(axis, Choice)
-    return next(place for place, choice in enumerate(axis.choices) if (type(choice), choice) == (type(value), value))
+    place = axis.index(value) if isinstance(axis, Choice) else None
+    assert place is not None, f"{value} must be a choice of the axis"
+    return place
 
 
 def _whole(value: Value) -> int:

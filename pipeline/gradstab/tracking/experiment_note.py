@@ -187,7 +187,7 @@ def _axes(order: ShippingOrder) -> str:
         if isinstance(axis, Choice):
             text.append(f"{name}: {', '.join(setting_text(choice) for choice in axis.choices)}")
         else:
-            scale = " (log)" if axis.type.startswith("log") else ""
+            scale = " (log)" if axis.is_log else ""
             text.append(f"{name}: {setting_text(axis.low)} to {setting_text(axis.high)}{scale}")
     return "; ".join(text)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.responses.registry import RESPONSES
-from gradstab.study.space import Choice, SearchSpace
+from gradstab.study.space import SearchSpace
 from gradstab.study.study import Study
 from gradstab.tracking.links import MAP_ID
 from gradstab.tracking.metric_names import MetricNames
@@ -46,7 +46,7 @@ def views(order: ShippingOrder, names: MetricNames) -> list[View]:
 
 def plane(space: SearchSpace) -> list[str]:
     """The metrics that a map is drawn over, at most two: init scale and depth, else the first numeric axes."""
-    keys = {name: axis_metric(name, axis) for name, axis in space.items() if not isinstance(axis, Choice)}
+    keys = {name: axis_metric(name, axis) for name, axis in space.items() if not axis.is_choice}
     scale = next((name for name in ("init_scale", "relative_init_scale") if name in keys), None)
     first = [name for name in (scale, "depth") if name in keys]
     chosen = list(dict.fromkeys([*first, *keys]))[:2]
@@ -144,8 +144,8 @@ class _Views:
         """The axis without order, activation before others, that a map must not mix; None if there is none."""
         choices = {
             name: axis.choices
-            for name, axis in self._space.items()
-            if isinstance(axis, Choice) and 2 <= len(axis.choices) <= _MOST_CHOICES
+            for name, axis in self._space.choices().items()
+            if 2 <= len(axis.choices) <= _MOST_CHOICES
         }
         if not choices:
             return None
@@ -166,9 +166,8 @@ class _Views:
                 yield scatter(x, "margin")
                 for name in self._counted:
                     yield scatter(x, name)
-        numbers = [axis_metric(name, axis) for name, axis in self._space.items() if not isinstance(axis, Choice)]
-        choices = [name for name, axis in self._space.items() if isinstance(axis, Choice)]
-        yield parallel(choices, [*numbers, *self._counted, "margin", "stable"])
+        numbers = [axis_metric(name, axis) for name, axis in self._space.items() if not axis.is_choice]
+        yield parallel([*self._space.choices()], [*numbers, *self._counted, "margin", "stable"])
 
     def _curves(self) -> Iterator[Card]:
         for key in ("loss", "accuracy", "log10_grad_norm"):

@@ -20,7 +20,7 @@ from gradstab.record.trajectory import LAYER_STATISTICS, FloatArray, Trajectory
 from gradstab.responses.library.gradient_ratio import gradient_ratios
 from gradstab.responses.registry import RESPONSES
 from gradstab.stability.judgement import Judgement
-from gradstab.study.space import AnyAxis, Choice, LogInteger, LogReal, SearchSpace, Value
+from gradstab.study.space import AnyAxis, SearchSpace, Value
 
 MAX_TIMES = 6
 MAX_LAYERS = 11
@@ -53,7 +53,7 @@ def trial_metrics(
 
 def axis_metric(name: str, axis: AnyAxis) -> str:
     """The metric that holds a numeric axis: its log10 where the axis is logarithmic, and always for depth."""
-    return f"log10_{name}" if isinstance(axis, LogReal | LogInteger) or name == "depth" else name
+    return f"log10_{name}" if axis.is_log or name == "depth" else name
 
 
 def rounded(value: float) -> float:
@@ -100,7 +100,7 @@ def _places(record: Record, space: SearchSpace) -> dict[str, float | None]:
     """Where the trial is, as numbers for charts: init scale and depth always, and every numeric axis."""
     places: dict[str, float | None] = {f"log10_{name}": _log10_of(record.recipe.get(name)) for name in _ALWAYS_PLACED}
     for name, axis in space.items():
-        if not isinstance(axis, Choice):
+        if not axis.is_choice:
             key, value = axis_metric(name, axis), record.point.get(name)
             if key.startswith("log10_"):
                 places[key] = _log10_of(value)
