@@ -198,7 +198,7 @@ def test_mlflow_shows_it_under_its_readable_name(
     for run in trials_of(folder.path).values():
         assert response.name in {key for key, *_ in run.rows}
     note = parent_of(folder.path).data.tags["mlflow.note.content"]
-    assert f"| trial | margin | {response.name.replace('_', ' ')} | init scale | learning rate | verdict |" in note
+    assert f"| trial | margin | {response.name} | init_scale | learning_rate | verdict |" in note
 
 
 def test_the_page_of_keys_has_a_line_for_it(letter: str) -> None:

@@ -113,7 +113,7 @@ REAL = LogReal(0.001, 10)
             {"activation": "tanh", "init_scale": 1.25, "depth": 32},
             "0042 L32 s1.25 tanh stable",
         ),
-        ({"learning_rate": REAL}, {"learning_rate": 0.0312345}, "0042 lr0.03123 stable"),
+        ({"learning_rate": REAL}, {"learning_rate": 0.0312345}, "0042 lr0.0312 stable"),
         (
             {"depth": LogInteger(2, 64), "relative_init_scale": REAL, "clip": Choice((False, True))},
             {"depth": 4, "relative_init_scale": 1.5, "clip": False},

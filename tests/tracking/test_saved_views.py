@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gradstab.responses.registry import RESPONSES
 from gradstab.stability.judgement import judge
 from gradstab.study.recipe import ACTIVATIONS
 from gradstab.tracking.links import MAP_ID
@@ -81,7 +82,8 @@ def test_columns_and_cards_name_keys_that_a_run_holds(
 @pytest.mark.parametrize("names", NAMINGS, ids=["readable", "0.1.0"])
 @pytest.mark.parametrize("name", SPACES)
 def test_a_view_fits_into_a_tag_and_the_list_shows_them_in_order(name: str, names: MetricNames) -> None:
-    tags = view_tags(order_of(SPACES[name]), names)
+    every = {"criterion": {"responses": list(RESPONSES)}}
+    tags = view_tags(order_of(SPACES[name], study_fields=every), names)
     assert f"{TAG_PREFIX}{MAP_ID}" in tags
     held = {key: json.loads(value) for key, value in tags.items()}
     assert max(map(len, tags.values())) <= 5000, "MLflow takes no longer tag of an experiment"

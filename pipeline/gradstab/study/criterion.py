@@ -16,10 +16,10 @@ Outcome = Literal["not_run", "diverged", "trained", "partial", "untrained"]
 Verdict = Literal["stable", "vanishing", "exploding", "diverged", "untrainable", "partial", "trained_off_phase"]
 
 MEANING_OF_VERDICT: dict[str, str] = {
-    "stable": "gradients keep their size at the start, and the network trained if it was to",
+    "stable": "gradients keep their size at the start, and the network learned (if it was trained)",
     "vanishing": "gradients vanish at the start, and the network did not train",
     "exploding": "gradients explode at the start, and the network did not train",
-    "diverged": "the training left the finite numbers, or its loss ended ten times too high",
+    "diverged": "the training became non-finite, or its loss ended ten times too high",
     "untrainable": "gradients keep their size at the start, but the network learned nothing",
     "partial": "gradients keep their size at the start, but the network learned only a part",
     "trained_off_phase": "trained although gradients vanish or explode at the start",

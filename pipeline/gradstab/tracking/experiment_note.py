@@ -88,7 +88,7 @@ def parent_note(
         "",
         "**Trials nearest the boundary** (margin: signed distance in units of the band; above 0 is stable)",
         "",
-        f"| {' | '.join(_heading(name) for name in ('trial', *columns))} |",
+        f"| {' | '.join(('trial', *columns))} |",
         "|---" * (len(columns) + 1) + "|",
     ]
     for row, run_id in boundary:
@@ -112,7 +112,8 @@ def _region_answer(region: Mapping[str, Any], *, certified: bool) -> str:
         f"{'certified' if certified else 'not certified'}. *Safe*: one new training is stable with p > .95; *stable*: "
         "the median over seeds is."
     )
-    keys = {"where": "at", "safe": "safe {}", "region": "stable {}"}
+    keys = {"where": "at"} if any(row["words"]["where"] for row in region["intervals"]) else {}
+    keys |= {"safe": "safe {}", "region": "stable {}"}
     if name != "R":  # else the same as stable
         keys["gradients"] = "gradients alone"
         text += " *Gradients alone*: those of the untrained network are in their band, whether it then trains or not."
@@ -123,8 +124,8 @@ def _region_answer(region: Mapping[str, Any], *, certified: bool) -> str:
         lines.append(f"| {' | '.join(title.format(axis) + _GAP for title in keys.values())} |")
         lines.append("|---" * len(keys) + "|")
         for row in [row for row in region["intervals"] if row["axis"] == axis][:_MOST_INTERVALS]:
-            where, *cells = (row["words"].get(key, "").replace(_ALL, "all") for key in keys)
-            lines.append(f"| {' | '.join([where + _GAP, *cells])} |")
+            first, *cells = (row["words"].get(key, "").replace(_ALL, "all") for key in keys)
+            lines.append(f"| {' | '.join([first + _GAP, *cells])} |")
         lines.append("")
     return text + "\n\n" + "\n".join(lines) + "\n&nbsp;"
 
@@ -141,7 +142,7 @@ def _measured_answer(order: ShippingOrder, measured: Sequence[Row]) -> str:
     lines = [
         "**Answer so far**" + (f", over all values of {', '.join(table.merged)}" if table.merged else ""),
         "",
-        f"| {' | '.join(_heading(name) for name in (*columns, 'trials'))} |",
+        f"| {' | '.join((*columns, 'trials'))} |",
         "|---" * (len(columns) + 1) + "|",
     ]
     lines += [f"| {' | '.join(_interval_cells(table, each))} |" for each in table.rows[:_MOST_INTERVALS]]
@@ -210,10 +211,6 @@ def _counted(order: ShippingOrder) -> tuple[str, ...]:
     """Letters of the responses that count in at least some trials of the study."""
     steps = order.declaration.recipe.steps
     return order.criterion.responses_for(1 if "steps" in order.declaration.space.names() else steps)
-
-
-def _heading(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _cell(value: Value | None) -> str:

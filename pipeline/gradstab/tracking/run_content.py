@@ -103,7 +103,7 @@ def _short(name: str, value: Value) -> str:
     if isinstance(value, bool):
         return name if value else f"no-{name}"
     prefix = _PREFIXES.get(name) or "".join(word[0] for word in name.split("_"))
-    return f"{prefix}{setting_text(value)}"
+    return f"{prefix}{value:.3g}" if isinstance(value, float) else f"{prefix}{value}"
 
 
 def run_params(record: Record) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.responses.registry import RESPONSES
-from gradstab.study.space import SearchSpace
+from gradstab.study.space import SearchSpace, Value
 from gradstab.study.study import Study
 from gradstab.tracking.links import MAP_ID
 from gradstab.tracking.metric_names import MetricNames
@@ -74,18 +74,13 @@ class _Views:
         found = [View(MAP_ID, "1 Stability map", page.state("Stability map", overview, where="", grid=(2, 520)))]
         if split is not None:
             name, choices = split
-            found += [
-                View(
-                    f"{MAP_ID}-{choice}",
-                    f"1 Stability map: {choice}",
-                    page.state(
-                        f"Stability map: {choice}",
-                        self._map(mixed=False),
-                        where=f"{TRIALS} AND params.`{name}` = '{choice}'",
-                    ),
+            for choice in choices:
+                text = setting_text(choice)
+                title = f"Stability map: {text if isinstance(choice, str) else f'{name} {text}'}"
+                where = f"{TRIALS} AND params.`{name}` = '{text}'"
+                found.append(
+                    View(f"{MAP_ID}-{text}", f"1 {title}", page.state(title, self._map(mixed=False), where=where))
                 )
-                for choice in choices
-            ]
         return [
             *found,
             View(
@@ -140,7 +135,7 @@ class _Views:
         if self._clips:
             yield "metrics.`clip_fraction`"
 
-    def _split(self) -> tuple[str, list[str]] | None:
+    def _split(self) -> tuple[str, tuple[Value, ...]] | None:
         """The axis without order, activation before others, that a map must not mix; None if there is none."""
         choices = {
             name: axis.choices
@@ -150,7 +145,7 @@ class _Views:
         if not choices:
             return None
         name = "activation" if "activation" in choices else next(iter(choices))
-        return name, [setting_text(choice) for choice in choices[name]]
+        return name, choices[name]
 
     def _map(self, *, mixed: bool) -> Iterator[Card]:
         main = self._counted[0]

@@ -31,8 +31,8 @@ class View:
 
     def tag(self, order: int) -> tuple[str, str]:
         """The experiment tag that holds the view; `order` is its place in the list."""
-        value = {"name": self.name, "createdAt": _CREATED_MS - 1000 * order, "state": json.dumps(self.state)}
-        return TAG_PREFIX + self.id, json.dumps(value)
+        value = {"name": self.name, "createdAt": _CREATED_MS - 1000 * order, "state": _compact(self.state)}
+        return TAG_PREFIX + self.id, _compact(value)
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,11 @@ def line(key: str) -> Card:
         "yAxisExpressions": [],
         "range": {},
     }
+
+
+def _compact(content: Any) -> str:
+    """JSON without spaces: a tag of an experiment holds 5000 characters."""
+    return json.dumps(content, separators=(",", ":"))
 
 
 def _axis(key: str) -> dict[str, str]:
