@@ -1,4 +1,4 @@
-"""Which trials get a run of their own in MLflow; every trial is in the study's table, in Optuna and in the segments."""
+"""Which trials get a run of their own in MLflow. Every trial is in the study's table, in Optuna and in the segments."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ NEAR_BOUNDARY = 0.25  # of a band
 SAMPLE_EVERY = 10
 
 
-def gets_run(job: ShippingOrder, number: int, judgement: Judgement | None) -> bool:
-    """Whether trial `number` gets a run: always up to `children`, then as `beyond` says."""
-    if number < job.children or job.beyond == "all":
+def gets_run(order: ShippingOrder, number: int, judgement: Judgement | None) -> bool:
+    """Whether trial `number` gets a run: always below `children`, and from there on as `beyond` says."""
+    if number < order.children or order.beyond == "all":
         return True
-    if job.beyond == "sample":
+    if order.beyond == "sample":
         return number % SAMPLE_EVERY == 0
-    return job.beyond == "boundary" and judgement is not None and abs(judgement.margin) <= NEAR_BOUNDARY
+    return order.beyond == "boundary" and judgement is not None and abs(judgement.margin) <= NEAR_BOUNDARY
