@@ -191,7 +191,7 @@ class SegmentShipper:
         destination.children[content.number] = Child(run_id, destination.parent_run_id, complete=True)
 
     def _run_of(self, destination: _Destination, number: int, *, make: bool) -> str | None:
-        """Id of a trial's run, looked up where this shipper did not make it. None if it has none and `make` is false."""
+        """Id of a trial's run, looked up if this shipper did not make it; None if it has none and `make` is false."""
         children, store = destination.children, destination.store
         if number not in children:
             children.update(self._retry(lambda: store.children(destination.experiment_id, number)))
