@@ -64,7 +64,7 @@ def status(study: str, results: str | None, watch: bool, output: Format) -> None
 
 
 class _Frame(io.StringIO):
-    """The text of one look at a study. It is written over the last one in one go, so that the screen does not flicker."""
+    """The text of one look at a study. It replaces the last one in one go, so that the screen does not flicker."""
 
     def isatty(self) -> bool:
         return True
