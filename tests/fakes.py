@@ -5,6 +5,7 @@ Axes: S optimizer step, P probe time, L hidden layer.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from gradstab.loop.trial import trial_seed
 from gradstab.record.failure import Failure
 from gradstab.record.segments import Record
-from gradstab.record.trajectory import STATISTICS, FloatArray, Trajectory
+from gradstab.record.trajectory import FloatArray, Trajectory
+from gradstab.statistics.registry import STATISTICS
 from gradstab.study.recipe import Recipe, probe_steps
 from gradstab.study.space import Value
 
@@ -70,7 +72,7 @@ def make_trajectory(
         steps=steps,
         reference_loss=REFERENCE_LOSS,
         probe_step_P=probe_step_P,
-        series={s.name: series[s.name].astype(s.dtype) for s in STATISTICS},
+        series={s.name: series[s.name].astype(s.dtype) for s in STATISTICS.values()},
         nonfinite_step=nonfinite_step,
     )
 
@@ -130,3 +132,10 @@ def _diverge(series: dict[str, FloatArray], probe_step_P: NDArray[np.int64], ste
     series["log10_delta_norm"][reached, 0] = np.inf
     series["log10_weight_grad_norm"][reached] = np.inf
     series["log10_bias_grad_norm"][reached] = -np.inf
+
+
+def without_later_statistics(record: Record) -> Record:
+    """The record as a version would have written it that knew no statistic but those that verdicts follow from."""
+    assert record.trajectory is not None
+    series = {name: array for name, array in record.trajectory.series.items() if STATISTICS[name].required}
+    return replace(record, trajectory=replace(record.trajectory, series=series))

@@ -18,6 +18,7 @@ from gradstab.responses.library.training_response import TRAINING_RESPONSE_RANGE
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.study.criterion import Criterion
 from gradstab.study.study import Study
+from gradstab.system.storage_url import parse_storage
 from tests.fakes import REFERENCE_LOSS, make_trajectory
 from tests.problems import Problem
 
@@ -93,7 +94,7 @@ def open_study(study: Study, folder: Path, problem: Problem) -> tuple[Runner, Op
 def open_loop(study: Study, folder: Path, work: Work) -> tuple[Runner, OptunaSearcher]:
     """The real loop on a journal in the folder, in process; its searcher is to be closed."""
     searcher = OptunaSearcher(
-        f"journal:{folder}/optuna.journal",
+        parse_storage(f"journal:{folder}/optuna.journal"),
         study.name,
         study.space,
         study.sampler,

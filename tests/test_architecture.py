@@ -15,11 +15,11 @@ PACKAGE = Path(__file__).parent.parent / "pipeline" / "gradstab"
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "__init__"}),
     frozenset({"responses", "system", "cli"}),
-    frozenset({"study", "__main__"}),
+    frozenset({"statistics", "study", "__main__"}),
     frozenset({"display", "record", "regression"}),
     frozenset({"theory"}),
     frozenset({"stability"}),
-    frozenset({"loop", "sampling", "tracking"}),
+    frozenset({"figures", "loop", "sampling", "tracking"}),
     frozenset({"execution", "results", "search", "training"}),
     frozenset({"report"}),
     frozenset({"module_probe", "session"}),
@@ -30,11 +30,13 @@ FLOORS: tuple[frozenset[str], ...] = (
 THIRD_PARTY: dict[str, frozenset[str]] = {
     "cli": frozenset({"click"}),
     "commands": frozenset({"click", "rich", "yaml"}),
+    "display": frozenset({"jinja2"}),
     "execution": frozenset({"ray"}),
+    "figures": frozenset({"contourpy", "matplotlib", "numpy", "scipy"}),
     "loop": frozenset({"platformdirs"}),
     "record": frozenset({"numpy", "pydantic"}),
     "regression": frozenset({"numpy", "scipy", "threadpoolctl"}),
-    "report": frozenset({"matplotlib", "numpy", "scipy"}),
+    "report": frozenset({"numpy"}),
     "responses": frozenset({"numpy"}),
     "results": frozenset({"numpy", "pandas", "platformdirs", "pydantic"}),
     "sampling": frozenset({"numpy", "scipy"}),
@@ -48,7 +50,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
 }
 HEAVY = frozenset({"torch", "ray", "optuna", "mlflow", "pandas", "matplotlib", "sklearn"})
 # who may ask mean-field theory: its unit of init scale, and what draws it beside measurements
-ASKS_THEORY = frozenset({"commands", "loop", "report", "session", "training"})
+ASKS_THEORY = frozenset({"commands", "figures", "loop", "report", "session", "training"})
 MOST_THINGS = 25  # in the package's folder: a stranger must be able to say what each is
 MOST_LINES = 370
 

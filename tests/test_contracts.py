@@ -18,9 +18,9 @@ from gradstab.execution.serial_executor import SerialExecutor
 from gradstab.loop.ports import Executor, PackResult, Proposal, Searcher, TrialValue, Work
 from gradstab.loop.trial import Trial, trial_seed
 from gradstab.record.failure import Failure, FailureKind
-from gradstab.record.trajectory import STATISTICS
 from gradstab.search.history import ATTRIBUTE_PREFIX
 from gradstab.search.searcher import OptunaSearcher
+from gradstab.statistics.registry import STATISTICS
 from gradstab.study.data_spec import DataError
 from gradstab.study.recipe import Recipe
 from gradstab.study.sampler_spec import (
@@ -34,6 +34,7 @@ from gradstab.study.sampler_spec import (
     TpeSpec,
 )
 from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
+from gradstab.system.storage_url import parse_storage
 from tests.fakes_work import PlantedWork, PoisonousWork, RaisingWork, SwitchingWork
 from tests.problems import RATIO
 from tests.search.storages import plain_storage, storage_url
@@ -94,7 +95,7 @@ class ExecutorContract:
         assert result.trajectories is not None
         assert [t.depth for t in result.trajectories] == [4, 2, 4]
         for found, wanted in zip(result.trajectories, expected, strict=True):
-            for statistic in STATISTICS:
+            for statistic in STATISTICS.values():
                 np.testing.assert_array_equal(found[statistic.name], wanted[statistic.name])
 
     def test_a_pack_takes_a_slot_until_it_ends_and_no_pack_is_taken_without_one(self, executor: Executor) -> None:
@@ -229,7 +230,14 @@ class Bench:
         if name in self._open:
             self._open[name].close()
         searcher = OptunaSearcher(
-            self._url, name, space, spec, study_seed=11, replicates=replicates, bands=(RATIO,), error=error
+            parse_storage(self._url),
+            name,
+            space,
+            spec,
+            study_seed=11,
+            replicates=replicates,
+            bands=(RATIO,),
+            error=error,
         )
         self._open[name] = searcher
         self._stack.callback(searcher.close)

@@ -36,4 +36,6 @@ def test_a_study_declared_in_version_1():
     assert study.space.axes["depth"] == LogInteger(2, 24)
     assert study.space.axes["init_scale"] == LogReal(0.5, 20)
     # what tells an edited study from the same one must not change with the program
-    assert study.fingerprint() == "4f5700e5041008a408f5277eaf2f9c23bf4ca8b1aa6a32bceafa76dca335e72a"
+    assert folder.began_in() == "0.1.0"
+    assert study.fingerprint("0.1.0") == "4f5700e5041008a408f5277eaf2f9c23bf4ca8b1aa6a32bceafa76dca335e72a"
+    assert study.fingerprint("0.2.0") == "29707fe13572a50752bcfd0c1d372719ddaf2c1f2bce7a5987a67e69e87df9c5"

@@ -28,6 +28,7 @@ from gradstab.responses.registry import RESPONSES, default_letters
 from gradstab.responses.response import Response
 from gradstab.results.rejudge import rejudged
 from gradstab.results.results import Results
+from gradstab.results.trial_rows import measured_trials
 from gradstab.search.history import History
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.stability.judgement import judge
@@ -35,7 +36,7 @@ from gradstab.study.criterion import Criterion
 from gradstab.study.study import Study
 from gradstab.tracking import keys
 from gradstab.tracking.metric_names import MetricNames
-from gradstab.tracking.mlflow_store import prepare_environment
+from gradstab.tracking.mlflow_client import prepare_environment
 from gradstab.tracking.run_content import run_content
 from tests.fakes import REFERENCE_LOSS, make_record, make_trajectory
 from tests.fakes_regions import open_loop
@@ -121,8 +122,9 @@ def test_the_study_stores_the_letter(folder: StudyFolder, letter: str) -> None:
 def test_judgement_margin_and_band_agree(folder: StudyFolder, letter: str) -> None:
     study = folder.study()
     (band,) = study.bands()
-    margins = [row.judgement.margin for row in Results(folder).rows if row.judgement is not None]
-    values = [row.judgement.responses[letter] for row in Results(folder).rows if row.judgement is not None]
+    judgements = [trial.judgement for _, trial in measured_trials(Results(folder).rows)]
+    margins = [judgement.margin for judgement in judgements]
+    values = [judgement.responses[letter] for judgement in judgements]
     assert band.name == letter
     assert [margin > 0 for margin in margins] == band.contains(np.array(values, dtype=float)).tolist()
     assert 0 < sum(margin > 0 for margin in margins) < len(margins), "the plan has both sides"
@@ -134,10 +136,9 @@ def test_optuna_holds_every_response_and_the_sampler_looks_at_this_one(folder: S
     )
     study = optuna.load_study(study_name="planted", storage=storage)
     assert len(study.trials) == 48
-    judged = {row.number: row.judgement for row in Results(folder).rows}
+    judged = {row.number: trial.judgement for row, trial in measured_trials(Results(folder).rows)}
     for trial in study.trials:
         judgement = judged[trial.number]
-        assert judgement is not None
         held = {name.removeprefix("gs."): value for name, value in trial.user_attrs.items() if name[3:] in RESPONSES}
         assert held == {name: value for name, value in judgement.responses.items() if value is not None}
         assert trial.value == judgement.margin
@@ -145,7 +146,7 @@ def test_optuna_holds_every_response_and_the_sampler_looks_at_this_one(folder: S
     history.read(study)
     assert sorted(history.measured.responses) == [letter]
     told = dict(zip(history.measured.numbers, history.measured.responses[letter].tolist(), strict=True))
-    assert told == {number: judgement.responses[letter] for number, judgement in judged.items() if judgement}
+    assert told == {number: judgement.responses[letter] for number, judgement in judged.items()}
 
 
 def test_the_certificate_speaks_of_it(folder: StudyFolder) -> None:
@@ -189,7 +190,7 @@ def test_mlflow_shows_it_under_its_readable_name(
     order = ShippingOrder(
         study="planted", study_id=folder.study_id(), uri=f"sqlite:///{tmp_path / 'mlflow.db'}",
         artifact_root=str(tmp_path / "artifacts"), question="?", study_file="study.json", resolved=study.dump(),
-        versions={}, criterion=study.criterion, budget=48, children=2, updated_ms=1_700_000_000_000,
+        versions={}, criterion=study.criterion, budget=48, child_runs=2, updated_ms=1_700_000_000_000,
     )  # fmt: skip
     save_order(folder.path, order)
     prepare_environment()

@@ -15,6 +15,7 @@ from gradstab.cli import main
 from gradstab.record.study_folder import StudyFolder
 from gradstab.study.settings import Setting, Settings
 from gradstab.study.study import Study
+from gradstab.system.storage_url import parse_storage, parse_tracking
 from gradstab.tracking.restore_process import restore_lost_folder
 
 QUESTION = "Ποῦ; où?"
@@ -90,8 +91,13 @@ def test_a_ctrl_c_in_the_terminal_does_not_cut_off_the_rebuilding_of_a_folder(
     stand_in.write_text(f"#!/bin/sh\nexec '{sys.executable}' -S -c 'import os, sys; sys.exit(str(os.getpgrp()))'\n")
     stand_in.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(stand_in))
-    nowhere = Setting(None, "test")
-    settings = Settings(nowhere, Setting("http://127.0.0.1:9", "test"), nowhere, nowhere, mlflow_env={})
+    settings = Settings(
+        results=Setting(tmp_path, "test"),
+        tracking=Setting(parse_tracking("http://127.0.0.1:9"), "test"),
+        storage=Setting(parse_storage(f"journal:{tmp_path}/optuna.journal"), "test"),
+        ray_address=Setting(None, "test"),
+        mlflow_env={},
+    )
     said: list[str] = []
     assert restore_lost_folder(StudyFolder.of(tmp_path, "gone"), declare(), settings, said.append) is None
     (sentence,) = said

@@ -43,7 +43,7 @@ class Probe:
 
     def figure(self, path: str | Path) -> None:
         """Write the depth profile as a PNG."""
-        from gradstab.report.module_figure import module_figure
+        from gradstab.figures.module_figure import module_figure
 
         module_figure(self.layers, self.log10_delta_norm_L, self.headline(), Criterion().ratio_band, Path(path))
 

@@ -26,6 +26,7 @@ from gradstab.session import drive as session
 from gradstab.session import parts
 from gradstab.study.settings import Setting, Settings
 from gradstab.study.study import Study
+from gradstab.system.storage_url import parse_storage, parse_tracking
 from tests.bench.studies import STUDY_T, changed
 from tests.fakes_work import PlantedWork
 
@@ -81,9 +82,9 @@ def _timed(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
 def settings_in(root: Path, uri: str) -> Settings:
     """The default storage and an MLflow database, below `root`."""
     return Settings(
-        results=Setting(str(root), "bench"),
-        tracking=Setting(uri, "bench"),
-        storage=Setting(f"journal:{root / STUDY_T.name / 'optuna.journal'}", "bench"),
+        results=Setting(root, "bench"),
+        tracking=Setting(parse_tracking(uri), "bench"),
+        storage=Setting(parse_storage(f"journal:{root / STUDY_T.name / 'optuna.journal'}"), "bench"),
         ray_address=Setting(None, "bench"),
         mlflow_env={},
     )
@@ -107,7 +108,7 @@ def main() -> None:
     asked = parser.parse_args()
     settings = settings_in(Path.cwd(), asked.uri)
     first = min(50, asked.trials // 2)
-    study = STUDY_T.model_copy(update={"tracking": STUDY_T.tracking.model_copy(update={"children": 0})})
+    study = STUDY_T.model_copy(update={"tracking": STUDY_T.tracking.model_copy(update={"child_runs": 0})})
     open_searcher = parts.open_searcher
     with (
         mock.patch.object(session, "open_searcher", lambda *given: TimedSearcher(open_searcher(*given))),

@@ -22,6 +22,7 @@ from gradstab.record.segments import Record, read_segment, segment_paths
 from gradstab.record.trajectory import Trajectory
 from gradstab.session import drive as session
 from gradstab.study.settings import Setting, Settings
+from gradstab.system.storage_url import parse_storage, parse_tracking
 from tests.bench.studies import STUDY_T, changed
 from tests.fakes_work import SleepingWork
 
@@ -73,11 +74,11 @@ def main() -> None:
             cluster.add_node(**node)
         cluster.wait_for_nodes(timeout=120)
         study = changed(STUDY_T, trials=asked.slots * asked.packs)
-        study = study.model_copy(update={"tracking": study.tracking.model_copy(update={"children": 0})})
+        study = study.model_copy(update={"tracking": study.tracking.model_copy(update={"child_runs": 0})})
         settings = Settings(
-            results=Setting(str(root), "bench"),
-            tracking=Setting(asked.uri, "bench"),
-            storage=Setting(f"journal:{root / study.name / 'optuna.journal'}", "bench"),
+            results=Setting(root, "bench"),
+            tracking=Setting(parse_tracking(asked.uri), "bench"),
+            storage=Setting(parse_storage(f"journal:{root / study.name / 'optuna.journal'}"), "bench"),
             ray_address=Setting(cluster.address, "bench"),
             mlflow_env={},
         )

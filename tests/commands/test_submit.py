@@ -19,12 +19,17 @@ from gradstab.study.space import LogInteger
 from gradstab.study.study import Study
 from gradstab.system import provenance
 from gradstab.system.provenance import git_commit
-
-NOWHERE = Setting(None, "test")
+from gradstab.system.storage_url import parse_storage, parse_tracking
 
 
 def settings(**mlflow_env: str) -> Settings:
-    return Settings(NOWHERE, NOWHERE, NOWHERE, NOWHERE, mlflow_env)
+    return Settings(
+        results=Setting(Path("/results"), "test"),
+        tracking=Setting(parse_tracking("http://127.0.0.1:5000"), "test"),
+        storage=Setting(parse_storage("journal:/results/s/optuna.journal"), "test"),
+        ray_address=Setting(None, "test"),
+        mlflow_env=mlflow_env,
+    )
 
 
 def test_secrets_travel_apart_and_what_names_this_machine_gives_way():

@@ -19,6 +19,7 @@ from gradstab.session.drive import drive
 from gradstab.study.settings import Setting, Settings
 from gradstab.study.space import Choice, LogInteger, LogReal
 from gradstab.study.study import Study
+from gradstab.system.storage_url import parse_storage, parse_tracking
 from gradstab.training.work import TrainingWork
 from tests.endtoend.command import PATIENCE, Place, assert_exactly_once, finished, values_of
 from tests.fakes_work import PoisonousWork, StarvingWork
@@ -40,9 +41,9 @@ def title(process: psutil.Process) -> str:
 
 def settings_for(root: Path) -> Settings:
     return Settings(
-        results=Setting(str(root / "results"), "test"),
-        tracking=Setting(f"sqlite:///{root}/results/mlflow/mlflow.db", "test"),
-        storage=Setting(f"journal:{root}/results/study/optuna.journal", "test"),
+        results=Setting(root / "results", "test"),
+        tracking=Setting(parse_tracking(f"sqlite:///{root}/results/mlflow/mlflow.db"), "test"),
+        storage=Setting(parse_storage(f"journal:{root}/results/study/optuna.journal"), "test"),
         ray_address=Setting(None, "test"),
         mlflow_env={},
     )
@@ -52,7 +53,7 @@ def shallow_study(trials: int, **more: object) -> Study:
     """A study of that many trainings of no great length, in the folder `settings_for` names."""
     space = {"depth": LogInteger(2, 8), "init_scale": LogReal(0.5, 4)}
     fields = {"name": "study", "question": "q", "space": space, "recipe": {"steps": 10}, "budget": {"trials": trials}}
-    return Study.model_validate({**fields, "tracking": {"children": 0}, **more})
+    return Study.model_validate({**fields, "tracking": {"child_runs": 0}, **more})
 
 
 def test_killed_workers_are_replaced_and_values_equal_the_serial_engine_s(tmp_path_factory, empty_database):
@@ -109,7 +110,7 @@ def test_a_pack_beyond_memory_is_split_and_a_trial_beyond_it_fails_as_that(tmp_p
         space={"width": Choice((256, 2048)), "init_scale": LogReal(0.5, 4)},
         recipe={"depth": 8, "steps": 5},
         budget={"trials": 48},
-        tracking={"children": 0},
+        tracking={"child_runs": 0},
     )
     work = StarvingWork(TrainingWork(study.data, study.seed), 30 * 2**20)  # one network of width 256 needs 8 MB
     ended = drive(study, settings_for(tmp_path), source=None, engine="ray", work=work)

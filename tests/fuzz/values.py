@@ -26,7 +26,7 @@ SOUND: dict[str, Any] = {
     "replicates": 2,
     "seed": 7,
     "resources": {"slots": 2, "gpu_share": 0.5, "address": "auto"},
-    "tracking": {"uri": "http://h:5000", "children": 5, "detail": "full"},
+    "tracking": {"uri": "http://h:5000", "child_runs": 5, "detail": "full"},
     "storage": "postgresql://me@h/db",
 }
 

@@ -17,6 +17,7 @@ from gradstab.record.segments import Record, read_segment, segment_paths
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.study.space import Choice, LogInteger, LogReal
 from gradstab.study.study import Study
+from gradstab.system.storage_url import parse_storage
 from tests.fakes_work import NarrowWork, PlantedWork, RaisingWork
 
 
@@ -49,7 +50,7 @@ def declare(**changes: object) -> Study:
 
 def open_runner(study: Study, folder: Path, work: Work | None = None, **limits: float) -> Runner:
     searcher = OptunaSearcher(
-        f"journal:{folder}/optuna.journal",
+        parse_storage(f"journal:{folder}/optuna.journal"),
         study.name,
         study.space,
         study.sampler,
@@ -258,13 +259,15 @@ def test_a_study_of_the_same_name_in_shared_storage_is_not_continued_by_mistake(
 
     url, study = f"journal:{tmp_path}/shared.journal", declare()
 
-    def opened(fingerprint: str) -> OptunaSearcher:
-        return OptunaSearcher(url, study.name, study.space, study.sampler, study_seed=0, fingerprint=fingerprint)
+    def opened(fingerprints: dict[str, str]) -> OptunaSearcher:
+        return OptunaSearcher(
+            parse_storage(url), study.name, study.space, study.sampler, study_seed=0, fingerprints=fingerprints
+        )
 
-    opened(study.fingerprint()).close()
-    opened(study.fingerprint()).close()
-    with pytest.raises(UsageError, match="give this study another --name"):
-        opened(declare(seed=1).fingerprint())
+    opened({"0.1.0": study.fingerprint("0.1.0")}).close()
+    opened(study.fingerprints()).close()  # a later version knows it by what 0.1.0 called it
+    with pytest.raises(UsageError, match="Give this study another --name"):
+        opened(declare(seed=1).fingerprints())
 
 
 def test_failed_trials_are_tried_again_under_new_numbers_linked_to_the_old(tmp_path):

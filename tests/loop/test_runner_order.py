@@ -14,6 +14,7 @@ from gradstab.record.failure import Failure
 from gradstab.record.segments import read_segment, segment_index, segment_paths, write_segment
 from gradstab.record.trajectory import Trajectory
 from gradstab.search.searcher import OptunaSearcher
+from gradstab.system.storage_url import parse_storage
 from tests.fakes_work import PlantedWork
 from tests.loop.test_runner import NoTracker, assert_complete, declare, recorded, run, stored
 
@@ -57,7 +58,7 @@ class TwoSlots:
 def two_slots(study, folder) -> tuple[Runner, TwoSlots]:
     executor = TwoSlots(folder)
     searcher = OptunaSearcher(
-        f"journal:{folder}/optuna.journal", study.name, study.space, study.sampler, study_seed=study.seed
+        parse_storage(f"journal:{folder}/optuna.journal"), study.name, study.space, study.sampler, study_seed=study.seed
     )
     cost = CostModel(((64, 1.0),), measured=True)
     limits = Limits(2**30)

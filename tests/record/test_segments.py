@@ -21,6 +21,8 @@ from gradstab.record.segments import (
     segment_paths,
     write_segment,
 )
+from gradstab.statistics.layers import ProbeStatistic
+from gradstab.statistics.registry import STATISTICS
 from tests.fakes import make_mixed_records, make_record
 
 
@@ -74,12 +76,62 @@ def test_a_truncated_segment_is_noticed(tmp_path, kept):
         read_segment(path)
 
 
-def test_another_schema_version_is_refused_with_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr("gradstab.record.segments.SCHEMA_VERSION", 99)
+@pytest.mark.parametrize(
+    ("written", "error", "sentence"),
+    [(99, StorageError, "got version 99: a newer version of gradstab wrote it; update gradstab"), (0, CorruptSegmentError, "schema version 0")],
+)  # fmt: skip
+def test_another_schema_version_is_refused_with_a_sentence(tmp_path, monkeypatch, written, error, sentence):
+    """A newer one is no damage: a damaged segment is set aside and its trials are trained again."""
+    monkeypatch.setattr("gradstab.record.segments.SCHEMA_VERSION", written)
     path = write_segment(tmp_path, 0, [make_record(0)])
     monkeypatch.undo()
-    with pytest.raises(CorruptSegmentError, match="schema version 99"):
+    with pytest.raises(error, match=sentence):
         read_segment(path)
+
+
+GROWN = ProbeStatistic("alive_fraction", "1", "fraction of units that are not dead", read=lambda of: 1 - of.a_max_LnU.eq(0).double().mean(2))  # fmt: skip
+
+
+def test_a_statistic_that_came_later_reads_as_nan_in_an_older_segment(tmp_path, monkeypatch):
+    path = write_segment(tmp_path, 0, [make_record(0)])
+    monkeypatch.setitem(STATISTICS, GROWN.name, GROWN)
+    (record,) = read_segment(path)
+    assert record.trajectory is not None
+    assert GROWN.name not in record.trajectory
+    assert record.trajectory[GROWN.name].shape == record.trajectory["dead_fraction"].shape
+    assert np.isnan(record.trajectory[GROWN.name]).all()
+    with pytest.raises(KeyError, match=r"must be one of loss, .*; got 'dead fraction'"):
+        record.trajectory["dead fraction"]
+
+
+def test_a_statistic_that_is_not_known_is_kept_when_a_segment_is_written_again(tmp_path, monkeypatch):
+    records = make_mixed_records(6)
+    monkeypatch.setitem(STATISTICS, GROWN.name, GROWN)
+    grown = [with_statistic(record) if record.number % 2 else record for record in records]
+    path = write_segment(tmp_path, 0, grown)
+    monkeypatch.undo()
+    older = read_segment(path)
+    assert [GROWN.name in r.trajectory for r in older if r.trajectory] == [r.number % 2 == 1 for r in older if r.trajectory]  # fmt: skip
+    again = read_segment(write_segment(tmp_path, 1, older))
+    monkeypatch.setitem(STATISTICS, GROWN.name, GROWN)
+    for left, right in zip(grown, again, strict=True):
+        assert_same(left, right)
+        assert left.trajectory is None or left.trajectory.series.keys() == right.trajectory.series.keys()  # type: ignore[union-attr]
+
+
+def with_statistic(record: Record) -> Record:
+    if record.trajectory is None:
+        return record
+    values_PL = record.trajectory["dead_fraction"] + np.float32(record.number)
+    series = {**record.trajectory.series, GROWN.name: values_PL}
+    return dataclasses.replace(record, trajectory=dataclasses.replace(record.trajectory, series=series))
+
+
+def test_what_a_later_version_recorded_of_a_trial_is_kept(tmp_path):
+    later = dataclasses.replace(make_record(0), others={"power_watts": 3.5, "notes": ["a", "b"]})
+    (record,) = read_segment(write_segment(tmp_path, 0, [later]))
+    assert_same(record, later)
+    assert_same(read_segment(write_segment(tmp_path, 1, [record]))[0], later)
 
 
 def test_files_of_other_names_are_no_segments(tmp_path):

@@ -6,7 +6,9 @@ import hashlib
 import json
 import math
 import re
+import tomllib
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
@@ -16,10 +18,13 @@ from click.testing import CliRunner
 from gradstab.cli import cli
 from gradstab.commands.status import write_report_if_stale
 from gradstab.errors import StorageError, UsageError
-from gradstab.record.certificate import Certificate, write_certificate
+from gradstab.record.certificate import Certificate, Condition, write_certificate
 from gradstab.record.segments import write_segment
 from gradstab.record.study_folder import StudyFolder
-from gradstab.report.findings import find
+from gradstab.report.findings import study_findings
+from gradstab.report.overlay import make_comparison
+from gradstab.report.page import Origin, report_page
+from gradstab.report.pictures import Picture
 from gradstab.report.report import make_report
 from gradstab.results.rejudge import rejudged
 from gradstab.results.results import Results
@@ -54,11 +59,81 @@ def test_the_page_runs_nothing_and_loads_nothing_whatever_a_study_says(made):
     tags = set(re.findall(r"<\s*([a-zA-Z0-9]+)", html))
     assert tags <= {
         "html", "head", "meta", "title", "style", "body", "div", "h1", "h2", "p", "b", "pre", "details", "summary",
-        "figure", "figcaption", "img", "table", "caption", "thead", "tbody", "tr", "th", "td",
+        "figure", "figcaption", "img", "table", "caption", "thead", "tbody", "tr", "th", "td", "span",
     }  # fmt: skip
     assert not re.search(r"<[^>]*\son\w+\s*=", html)
     assert not re.search(r"(?:src|href)\s*=\s*\"(?!data:image/png)", html)
     assert "default-src 'none'" in html
+
+
+def test_every_text_of_a_study_is_escaped_wherever_it_stands(tmp_path):
+    """Texts that today's rules would refuse too: what the page shows must not depend on them."""
+    folder = plant(tmp_path, trials=60, stop={"error": 0.1})
+    point: dict[str, Value] = {"init_scale": 1.0, "depth": 4, "activation": "relu"}
+    write_segment(folder.path, 9, [make_record(60, point=point, failure=hostile("failure"))])
+    results = Results(folder)
+    given = {name: hostile(name) for name in ("name", "question", "prediction")}
+    results.study = results.study.model_copy(update=given)
+    results.corrupt_segments.append(Path(hostile("file").replace("/", "")))
+    certificate = Certificate(False, 0.1, 0.2, 60, (Condition(hostile("condition"), False, hostile("sentence")),))
+    origin = Origin(hostile("source"), {hostile("package"): hostile("version")}, hostile("commit"), folder.path.name)
+    findings = study_findings(results)
+    pictures = [Picture("a.png", b"", hostile("alternative"), hostile("caption"))]
+    html = report_page(findings, pictures, certificate, origin)
+    words = [*given, "failure", "file", "condition", "sentence", "source", "package", "version", "commit"]
+    for word in [*words, "alternative", "caption"]:
+        assert f"&lt;b class=x&gt;{word}" in html, f"{word} does not reach the page: this test has lost it"
+    assert attributes(html) <= PAGE_ATTRIBUTES
+    assert "{{ 7 * 7 }}" in html, "a text is no template"
+    shared = tmp_path / "other"
+    other = Results(plant(shared, trials=60, name="other", question=hostile("second")))
+    html = make_comparison(results, other, tmp_path / "comparison").read_text()
+    assert "&lt;b class=x&gt;second" in html
+    assert attributes(html) <= PAGE_ATTRIBUTES
+
+
+PAGE_ATTRIBUTES = {
+    ("html", "lang"), ("meta", "charset"), ("meta", "http-equiv"), ("meta", "content"), ("meta", "name"),
+    ("div", "class"), ("td", "class"), ("img", "src"), ("img", "alt"),
+}  # fmt: skip
+
+
+def attributes(html: str) -> set[tuple[str, str]]:
+    """Every attribute of a page with its element, as a browser reads them."""
+    found: set[tuple[str, str]] = set()
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.update((tag, name) for name, _ in attrs)
+
+    Reader().feed(html)
+    return found
+
+
+def hostile(word: str) -> str:
+    return f"<b class=x>{word}</b>\" onerror='1' {{{{ 7 * 7 }}}} {{% raw %}}"
+
+
+def test_a_wheel_holds_the_templates():
+    root = Path(__file__).parents[2]
+    patterns = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["gradstab"]
+    package = root / "pipeline" / "gradstab"
+    data = [path.relative_to(package) for path in package.rglob("*") if path.is_file()]
+    data = [path for path in data if path.suffix not in (".py", ".pyc")]
+    assert len(data) > 5
+    left = [str(path) for path in data if not any(path.match(pattern) for pattern in patterns)]
+    assert not left, f"package-data in pyproject.toml must cover {left}"
+
+
+def test_certification_is_spoken_of_only_where_a_stop_was_asked_for(tmp_path):
+    for name, stop, words in (("asked", {"error": 0.1}, "Not certified: the stop condition"), ("none", None, None)):
+        page = make_report(Results(plant(tmp_path, trials=30, name=name, stop=stop)))
+        told = json.loads((page.parent / "region.json").read_text())["certificate"]
+        if words is None:
+            assert told is None
+            assert "ertified" not in page.read_text()
+        else:
+            assert words in page.read_text()
 
 
 def test_volumes_hold_the_truth(folder, made):
@@ -158,7 +233,7 @@ def test_diverged_and_failed_trials_and_spaces_of_one_and_three_numbers_are_draw
 def test_a_folder_that_cannot_be_written_is_a_sentence_and_fails_no_run(tmp_path, capsys):
     planted = plant(tmp_path, trials=5, name="shut")
     (planted.path / "report").write_text("no folder can be made here")
-    with pytest.raises(StorageError, match="report must be written"):
+    with pytest.raises(StorageError, match="cannot write to"):
         make_report(Results(planted))
     assert write_report_if_stale(Results(planted)) is None
     assert "all results are safe" in capsys.readouterr().err
@@ -176,7 +251,7 @@ def test_the_command_says_where_the_page_is(tmp_path):
 def test_a_page_of_trained_depths_says_how_many_depth_scales_they_are(tmp_path):
     space = {"init_scale": Choice((2.8, 4.0)), "depth": LogInteger(2, 30), "activation": Choice(("relu", "tanh"))}
     study = plant(tmp_path, trials=120, name="deep", space=space)
-    found = find(Results(study)).theory.depth
+    found = study_findings(Results(study)).theory.depth
     assert found is not None
     # of relu, whose lengths grow for ever, theory says nothing
     scales = [scale_forecast("tanh", scale, 0.0, 10).depth_scale or math.nan for scale in (2.8, 4.0)]

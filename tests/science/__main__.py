@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from gradstab.commands.terminal import say
-from gradstab.display.numbers import duration
+from gradstab.display.numbers import duration_text
 from gradstab.results.results import Results
 from gradstab.session.drive import run_study
 from gradstab.study.file import load_study_file
@@ -21,7 +21,7 @@ from tests.science.claims import print_claims
 STUDIES = Path(__file__).parent.parent.parent / "studies"
 TRAINED = ("quickstart", "trainable_depth", "clip_rescue", "relu_or_sigmoid")
 # what the claims need is in the results; thousands of runs in MLflow would only take time
-QUIETLY = ("tracking.children=0",)
+QUIETLY = ("tracking.child_runs=0",)
 
 
 def main() -> int:
@@ -41,7 +41,7 @@ def main() -> int:
     with torch.inference_mode():
         found += [*clipping.claims(), *layer_gain.claims()]
     print_claims(found)
-    say(f"measured in {duration(time.monotonic() - begun)}")
+    say(f"measured in {duration_text(time.monotonic() - begun)}")
     return 0 if all(claim.holds for claim in found) else 1
 
 

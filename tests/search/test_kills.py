@@ -17,6 +17,7 @@ from gradstab.search.searcher import OptunaSearcher
 from gradstab.search.storages import open_storage
 from gradstab.study.sampler_spec import AnySampler, BoundarySpec, SobolSpec, TpeSpec
 from gradstab.study.space import Choice, LogReal, SearchSpace
+from gradstab.system.storage_url import parse_storage
 from tests.problems import RATIO
 
 SPACE = SearchSpace({"init_scale": LogReal(0.5, 4.0), "activation": Choice(("relu", "tanh"))})
@@ -34,14 +35,18 @@ SPECS: dict[str, AnySampler] = {"sobol": SobolSpec(), "tpe": TpeSpec(), "boundar
 
 
 def make_searcher(url: str, spec: AnySampler) -> OptunaSearcher:
-    return OptunaSearcher(url, "study", SPACE, spec, study_seed=5, bands=(RATIO,))
+    return OptunaSearcher(parse_storage(url), "study", SPACE, spec, study_seed=5, bands=(RATIO,))
 
 
 def drive_and_kill(url: str, sampler: str, kill_at: str) -> None:
     root = Path(__file__).parent.parent.parent
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, url, sampler],
-        env={**os.environ, "GRADSTAB_KILL_AT": kill_at, "PYTHONPATH": str(root)},
+        env={
+            **os.environ,
+            "GRADSTAB_KILL_AT": kill_at,
+            "PYTHONPATH": os.pathsep.join([str(root), str(root / "pipeline")]),
+        },
         cwd=root,
         check=False,
         timeout=150,
@@ -53,7 +58,7 @@ def drive_and_kill(url: str, sampler: str, kill_at: str) -> None:
 def test_killed_inside_ask_the_last_trial_is_completed_and_numbers_go_on(tmp_path: Path, sampler: str) -> None:
     url = f"journal:{tmp_path / 'journal.log'}"
     drive_and_kill(url, sampler, "ask:3")
-    left = optuna.load_study(study_name="study", storage=open_storage(url, "study").storage).trials
+    left = optuna.load_study(study_name="study", storage=open_storage(parse_storage(url), "study").storage).trials
     assert len(left) == 3
     # a design's trial is one record; an adaptive sampler's is created first and gets its parameters after
     assert len(left[2].params) == (2 if sampler == "sobol" else 0)
@@ -74,6 +79,6 @@ def test_killed_between_attributes_and_tell_the_trial_is_told_again_once(tmp_pat
     assert state.told == {0}
     assert [p.number for p in state.running] == [1, 2, 3]
     searcher.tell(TrialValue(1, -0.5, {"R": 1.5}))
-    trial = optuna.load_study(study_name="study", storage=open_storage(url, "study").storage).trials[1]
+    trial = optuna.load_study(study_name="study", storage=open_storage(parse_storage(url), "study").storage).trials[1]
     assert trial.value == -0.5
     assert trial.user_attrs == {ATTRIBUTE_PREFIX + "R": 1.5}

@@ -18,6 +18,7 @@ from gradstab.search.postgresql import SupersededError, take_over
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.study.sampler_spec import AnySampler, SobolSpec, TpeSpec
 from gradstab.study.space import LogReal, Real, SearchSpace
+from gradstab.system.storage_url import parse_storage
 from tests.search.storages import Server, postgresql_server
 
 SPACE = SearchSpace({"init_scale": LogReal(0.5, 4.0), "momentum": Real(0.0, 0.9)})
@@ -39,7 +40,7 @@ class Drivers:
 
     def __call__(self, spec: AnySampler = SPECS["sobol"], *, patience: float = 30.0) -> OptunaSearcher:
         searcher = OptunaSearcher(
-            self.url, self.name, SPACE, spec, study_seed=5, patience=patience, report=self.said.append
+            parse_storage(self.url), self.name, SPACE, spec, study_seed=5, patience=patience, report=self.said.append
         )
         self._stack.callback(searcher.close)
         return searcher
@@ -61,7 +62,7 @@ def cut_connections(url: str) -> int:
 
 
 def undisturbed(drivers: Drivers, spec: AnySampler, count: int) -> list[Proposal]:
-    searcher = OptunaSearcher(drivers.url, f"{drivers.name}-undisturbed", SPACE, spec, study_seed=5)
+    searcher = OptunaSearcher(parse_storage(drivers.url), f"{drivers.name}-undisturbed", SPACE, spec, study_seed=5)
     try:
         return searcher.ask(count)
     finally:
@@ -77,7 +78,7 @@ def cut_before(searcher: OptunaSearcher, moment: str, which: int) -> Iterator[li
         nonlocal seen
         seen += 1
         if seen == which:
-            cut.append(cut_connections(searcher._url))
+            cut.append(cut_connections(searcher._place.url))
 
     engine = searcher._storage._backend.engine  # type: ignore[attr-defined]
     name = "commit" if moment == "check" else moment

@@ -12,16 +12,15 @@ import pytest
 from gradstab.errors import StorageError, UsageError
 from gradstab.loop.ports import TrialValue
 from gradstab.search.searcher import OptunaSearcher
-from gradstab.search.storages import open_storage
 from gradstab.study.sampler_spec import SobolSpec
 from gradstab.study.space import LogReal, Real, SearchSpace, Value
-from gradstab.system.storage_url import without_password
+from gradstab.system.storage_url import parse_storage, without_password
 
 SPACE = SearchSpace({"init_scale": LogReal(0.5, 4.0), "momentum": Real(0.0, 0.9)})
 
 
 def make_searcher(url: str) -> OptunaSearcher:
-    return OptunaSearcher(url, "study", SPACE, SobolSpec(), study_seed=5)
+    return OptunaSearcher(parse_storage(url), "study", SPACE, SobolSpec(), study_seed=5)
 
 
 @pytest.mark.parametrize("torn", [b"{", b'{"op_code":6,"worker_id":"w","trial_id":0,"state":1,"val', b"\0" * 70_000])
@@ -118,7 +117,7 @@ def test_an_unreachable_server_is_said_without_the_password() -> None:
 )
 def test_other_storages_are_refused(url: str) -> None:
     with pytest.raises(UsageError, match="storage must be journal:PATH, sqlite:///PATH or postgresql://") as caught:
-        open_storage(url, "study")
+        parse_storage(url)
     assert "s3cret" not in str(caught.value)
 
 

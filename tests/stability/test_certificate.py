@@ -94,7 +94,7 @@ def test_the_file_survives_a_round_trip_and_has_the_agreed_fields(tmp_path):
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"certified": true, "conditions": []}'])
 def test_a_file_that_is_none_is_said(tmp_path, text: str):
     (tmp_path / FILE_NAME).write_text(text)
-    with pytest.raises(StorageError, match="must be a certificate"):
+    with pytest.raises(StorageError, match="must hold a certificate"):
         read_certificate(tmp_path)
 
 

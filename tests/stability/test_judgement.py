@@ -13,9 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gradstab.record.trajectory import STATISTICS, Trajectory
+from gradstab.record.trajectory import Trajectory
 from gradstab.responses.library.gradient_ratio import gradient_ratio, gradient_ratios
 from gradstab.stability.judgement import judge, layer_rate, phase_of, verdict_of
+from gradstab.statistics.registry import STATISTICS
 from gradstab.study.criterion import VERDICTS, Criterion
 
 NAN, INF = math.nan, math.inf
@@ -36,7 +37,7 @@ def trajectory(
     shapes: dict[str, tuple[int, ...]] = {
         "S": (len(losses),), "P": (len(profiles),), "PL": (len(profiles), len(log_norms)),
     }  # fmt: skip
-    series: dict[str, Any] = {s.name: np.zeros(shapes[s.axes]) for s in STATISTICS}
+    series: dict[str, Any] = {s.name: np.zeros(shapes[s.axes]) for s in STATISTICS.values()}
     series["loss"] = np.array(losses, dtype=np.float64)
     series["grad_norm"] = np.ones(len(losses)) if grad_norms is None else np.array(grad_norms, dtype=np.float64)
     series["log10_delta_norm"] = np.array(profiles, dtype=np.float64)

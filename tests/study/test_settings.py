@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from gradstab.errors import UsageError
 from gradstab.study.file import load_study_file
-from gradstab.study.settings import read_env_file, resolve_settings
+from gradstab.study.settings import read_env_file, resolve_results_settings, resolve_settings
 from gradstab.study.space import LogInteger
 from gradstab.study.study import Study
-from gradstab.system.storage_url import same_database, without_password
+from gradstab.system.storage_url import parse_storage, parse_tracking, same_database, without_password
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +35,9 @@ def study(**changes: object) -> Study:
 def test_defaults_need_no_server(tmp_path):
     settings = resolve_settings(study(), None, None)
     root = tmp_path / "data" / "gradstab"
-    assert (settings.results.value, settings.results.origin) == (str(root), "default")
-    assert settings.tracking.value == f"sqlite:///{root}/mlflow/mlflow.db"
-    assert settings.storage.value == f"journal:{root}/s/optuna.journal"
+    assert (settings.results.value, settings.results.origin) == (root, "default")
+    assert settings.tracking.value.url == f"sqlite:///{root}/mlflow/mlflow.db"
+    assert settings.storage.value.url == f"journal:{root}/s/optuna.journal"
     assert settings.ray_address.value is None
 
 
@@ -43,27 +46,27 @@ def test_precedence_of_the_tracking_uri(tmp_path, monkeypatch):
     assert resolve_settings(declared, tmp_path, None).tracking.origin == "study file"
     (tmp_path / "mlflow.env").write_text("# why\nMLFLOW_TRACKING_URI=http://file\nOTHER=1\n")
     found = resolve_settings(declared, tmp_path, None)
-    assert found.tracking.value == "http://file"
+    assert found.tracking.value.url == "http://file"
     assert found.tracking.origin.startswith("mlflow.env")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://environment")
     found = resolve_settings(declared, tmp_path, None)
-    assert (found.tracking.value, found.tracking.origin) == ("http://environment", "MLFLOW_TRACKING_URI")
+    assert (found.tracking.value.url, found.tracking.origin) == ("http://environment", "MLFLOW_TRACKING_URI")
 
 
 def test_results_flag_before_environment_and_both_absolute(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADSTAB_RESULTS", "there")
-    assert resolve_settings(None, None, None).results.value == str(tmp_path / "there")
-    assert resolve_settings(None, None, "here").results.value == str(tmp_path / "here")
+    assert resolve_results_settings(None).results.value == tmp_path / "there"
+    assert resolve_results_settings("here").results.value == tmp_path / "here"
 
 
 def test_storage_and_ray_address_from_environment_then_study(monkeypatch):
     declared = study(storage="sqlite:////x.db", resources={"address": "auto"})
     found = resolve_settings(declared, None, None)
-    assert (found.storage.value, found.ray_address.value) == ("sqlite:////x.db", "auto")
+    assert (found.storage.value.url, found.ray_address.value) == ("sqlite:////x.db", "auto")
     monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:////y.db")
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     found = resolve_settings(declared, None, None)
-    assert (found.storage.value, found.ray_address.value) == ("sqlite:////y.db", "10.0.0.1:6379")
+    assert (found.storage.value.url, found.ray_address.value) == ("sqlite:////y.db", "10.0.0.1:6379")
 
 
 def test_mlflow_env_is_found_above_and_only_mlflow_names_count(tmp_path):
@@ -78,7 +81,7 @@ def test_mlflow_env_is_found_above_and_only_mlflow_names_count(tmp_path):
 def test_environment_wins_over_mlflow_env(tmp_path, monkeypatch):
     (tmp_path / "mlflow.env").write_text("MLFLOW_HTTP_REQUEST_TIMEOUT=7\n")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "9")
-    assert resolve_settings(None, tmp_path, None).mlflow_env == {}
+    assert resolve_results_settings(None).mlflow_env == {}
 
 
 @pytest.mark.parametrize(
@@ -105,11 +108,13 @@ def test_passwords_are_not_shown(url, shown):
         ("sqlite:////a.db", "sqlite:////a.db", True),
         ("journal:/a", "sqlite:////a", False),
         ("postgresql://h/db", "http://h/db", False),
+        ("sqlite:////a.db", "sqlite:////a.db?timeout=9", True),
+        ("postgres://h/db", "postgresql+psycopg2://h/db", True),
         ("postgresql://[bad", "postgresql://[bad", True),
     ],
 )
 def test_whether_storage_and_tracking_are_one_database(one, other, same):
-    assert same_database(one, other) is same
+    assert same_database(parse_storage(one), parse_tracking(other)) is same
 
 
 def test_a_relative_file_is_one_file_wherever_the_command_is_called(tmp_path, monkeypatch):
@@ -128,9 +133,39 @@ def test_a_relative_file_is_one_file_wherever_the_command_is_called(tmp_path, mo
         f"sqlite:///{project}/s.db",
     )
     settings = resolve_settings(declared, project, None)
-    assert settings.tracking.value == f"sqlite:///{project}/from_env_file.db"
-    assert settings.storage.value == f"journal:{project}/deep/s.journal"
+    assert settings.tracking.value.url == f"sqlite:///{project}/from_env_file.db"
+    assert settings.storage.value.url == f"journal:{project}/deep/s.journal"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mine.db")
     monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:///mine.db")
     settings = resolve_settings(declared, project, None)
-    assert settings.tracking.value == settings.storage.value == f"sqlite:///{elsewhere}/mine.db"
+    assert settings.tracking.value.url == settings.storage.value.url == f"sqlite:///{elsewhere}/mine.db"
+
+
+@pytest.mark.parametrize(
+    ("variables", "fields", "beginning"),
+    [
+        ({"MLFLOW_TRACKING_URI": "htp://me:s3cret@h:5"}, {}, "MLFLOW_TRACKING_URI must be http://HOST:PORT, "),
+        ({"OPTUNA_STORAGE": "mysql://me:s3cret@h/d"}, {}, "OPTUNA_STORAGE must be journal:PATH, "),
+        ({}, {"tracking": {"uri": "htp://h:5"}}, "tracking.uri in the study file must be http://HOST:PORT, "),
+        ({}, {"storage": "redis://h"}, "storage in the study file must be journal:PATH, "),
+    ],
+)
+def test_an_address_that_nobody_can_read_is_refused_where_it_was_set(monkeypatch, variables, fields, beginning):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError) as caught:
+        resolve_settings(study(**fields), None, None)
+    said = str(caught.value)
+    assert said.startswith(beginning)
+    assert "s3cret" not in said
+    assert "\n" not in said
+
+
+def test_artifacts_of_a_database_lie_beside_it_or_in_the_results_and_a_server_keeps_its_own(tmp_path, monkeypatch):
+    def folder(uri: str) -> object:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        return resolve_results_settings(str(tmp_path / "results")).artifact_folder()
+
+    assert folder("sqlite:////data/mlflow.db") == Path("/data/artifacts")
+    assert folder("postgresql://h/mlflow") == tmp_path / "results" / "mlflow" / "artifacts"
+    assert folder("http://h:5000") is None

@@ -122,7 +122,7 @@ def test_a_study_reads_back_equal_from_its_dump():
     assert again.fingerprint() == declared.fingerprint()
 
 
-@pytest.mark.parametrize("changes", [{"question": "other"}, {"budget": {"trials": 99}}, {"resources": {"slots": 1}}, {"tracking": {"children": 0}}])  # fmt: skip
+@pytest.mark.parametrize("changes", [{"question": "other"}, {"budget": {"trials": 99}}, {"resources": {"slots": 1}}, {"tracking": {"child_runs": 0}}])  # fmt: skip
 def test_fingerprint_ignores_what_may_change(changes):
     assert study(**changes).fingerprint() == study().fingerprint()
 
@@ -140,13 +140,6 @@ def test_fingerprint_ignores_what_may_change(changes):
 def test_fingerprint_sees_what_may_not_change(changes, line):
     assert study(**changes).fingerprint() != study().fingerprint()
     assert line in differences(study().fingerprinted(), study(**changes).fingerprinted())
-
-
-def test_a_field_that_came_later_is_fingerprinted_once_it_is_in_use():
-    unused, used = study(recipe={"accuracy_every": None}), study(recipe={"accuracy_every": 50})
-    assert unused.fingerprint() == study().fingerprint()
-    assert differences(study().fingerprinted(), used.fingerprinted()) == ["recipe.accuracy_every: (none) -> 50"]
-    assert Study.model_validate(used.dump()).recipe.accuracy_every == 50
 
 
 def test_relative_scale_becomes_absolute():

@@ -18,10 +18,11 @@ from gradstab.record.study_folder import StudyFolder
 from gradstab.session.study_lock import hold_study
 from gradstab.study.settings import Setting, Settings
 from gradstab.system import file_lock
-from gradstab.system.file_lock import held, holder_of
+from gradstab.system.file_lock import hold_lock, holder_of
+from gradstab.system.storage_url import parse_storage, parse_tracking
 
 ELSEWHERE = "process 7 on another-machine, since 2026-01-01 00:00:00 UTC"
-HOLD = "import sys, time; from pathlib import Path; from gradstab.system.file_lock import held\nwith held(Path(sys.argv[1]), 'it'):\n  print('held', flush=True); time.sleep(60)"  # fmt: skip
+HOLD = "import sys, time; from pathlib import Path; from gradstab.system.file_lock import hold_lock\nwith hold_lock(Path(sys.argv[1]), 'it'):\n  print('held', flush=True); time.sleep(60)"  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +32,13 @@ def quick(monkeypatch):
 
 
 def settings(root: Path, storage: str, tracking: str = "http://h") -> Settings:
-    results, uri, url, address = (Setting(value, "test") for value in (str(root), tracking, storage, None))
-    return Settings(results, uri, url, address, mlflow_env={})
+    return Settings(
+        results=Setting(root, "test"),
+        tracking=Setting(parse_tracking(tracking), "test"),
+        storage=Setting(parse_storage(storage), "test"),
+        ray_address=Setting(None, "test"),
+        mlflow_env={},
+    )
 
 
 def test_a_second_holder_is_told_who_holds_it_and_a_killed_one_holds_nothing(tmp_path):
@@ -42,15 +48,15 @@ def test_a_second_holder_is_told_who_holds_it_and_a_killed_one_holds_nothing(tmp
         assert process.stdout.readline() == "held\n"
         with (
             pytest.raises(
-                StudyHeldError, match=f"it must be driven by one process at a time, but process {process.pid} on "
+                StudyHeldError, match=f"it can be driven by one process at a time, and process {process.pid} on "
             ),
-            held(path, "it"),
+            hold_lock(path, "it"),
         ):
             pass
         assert f"process {process.pid} on " in (holder_of(path) or "")
         process.send_signal(signal.SIGKILL)
     assert holder_of(path) is None
-    with held(path, "it"):
+    with hold_lock(path, "it"):
         assert f"process {os.getpid()} on " in (holder_of(path) or "")
     assert path.read_text() == ""
 
@@ -63,7 +69,7 @@ def test_a_living_holder_on_another_machine_is_seen_though_its_lock_is_not(tmp_p
     heart = threading.Thread(target=file_lock._beat, args=(path, ended))
     heart.start()
     try:
-        with pytest.raises(StudyHeldError, match="process 7 on another-machine"), held(path, "it"):
+        with pytest.raises(StudyHeldError, match="process 7 on another-machine"), hold_lock(path, "it"):
             pass
     finally:
         ended.set()
@@ -71,13 +77,13 @@ def test_a_living_holder_on_another_machine_is_seen_though_its_lock_is_not(tmp_p
     assert path.read_text() == ELSEWHERE
     monkeypatch.setattr(file_lock, "WATCH_SECONDS", 0.6)
     begin = time.monotonic()
-    with held(path, "it"):  # now its heart stands still
+    with hold_lock(path, "it"):  # now its heart stands still
         assert time.monotonic() - begin > 0.5
 
 
 def test_the_holder_s_heart_beats(tmp_path):
     path = tmp_path / "lock"
-    with held(path, "it"):
+    with hold_lock(path, "it"):
         before = path.stat().st_mtime_ns
         deadline = time.monotonic() + 60
         while path.stat().st_mtime_ns == before:
@@ -90,7 +96,7 @@ def test_a_storage_file_has_one_driver_whatever_the_results_folder(tmp_path, sch
     shared = f"{scheme}{tmp_path / 'shared' / 'storage'}"
     one, two = StudyFolder.of(tmp_path / "one", "s"), StudyFolder.of(tmp_path / "two", "t")
     with hold_study(one, settings(tmp_path, shared)):
-        refusal = pytest.raises(GradstabError, match=r"the storage file .* must be driven by one process .*postgresql:")
+        refusal = pytest.raises(GradstabError, match=r"the storage file .* can be driven by one process .*postgresql:")
         with refusal, hold_study(two, settings(tmp_path, shared)):
             pass
         with hold_study(two, settings(tmp_path, f"journal:{two.path / 'optuna.journal'}")):
@@ -113,5 +119,5 @@ def test_a_glance_at_who_holds_the_lock_refuses_nobody(tmp_path):
     with path.open() as glance:
         fcntl.flock(glance, fcntl.LOCK_SH)
         threading.Timer(0.05, lambda: fcntl.flock(glance, fcntl.LOCK_UN)).start()
-        with held(path, "it"):
+        with hold_lock(path, "it"):
             pass

@@ -11,7 +11,7 @@ import pytest
 from gradstab.record.segments import Record, write_segment
 from gradstab.record.shipping_order import ShippingOrder, save_order
 from gradstab.study.criterion import Criterion
-from gradstab.tracking.mlflow_store import prepare_environment
+from gradstab.tracking.mlflow_client import prepare_environment
 from tests.tracking.orders import study_over
 
 MakeFolder = Callable[..., Path]

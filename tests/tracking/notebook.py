@@ -12,7 +12,7 @@ from mlflow.entities import Run
 from mlflow.store.entities.paged_list import PagedList
 
 from gradstab.record.shipping_order import load_order
-from gradstab.tracking.retry import DriverEnd
+from gradstab.system.child_process import ParentPipe
 from gradstab.tracking.segment_shipper import SegmentShipper
 from gradstab.tracking.shipping_files import load_state
 
@@ -31,8 +31,8 @@ class Held:
 
 
 def ship(folder: Path, patience: float = 4.0) -> int:
-    driver = DriverEnd()
-    driver.say_finish(patience)
+    driver = ParentPipe()
+    driver.finish(patience)
     return SegmentShipper(folder, driver).run()
 
 

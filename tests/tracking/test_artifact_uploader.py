@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gradstab.figures.heat_maps import Canvas, write_heat_maps
 from gradstab.record.shipping_order import load_order
-from gradstab.report.heat_maps import Canvas, write_heat_maps
 from gradstab.stability.judgement import judge
 from gradstab.study.criterion import Criterion
 from gradstab.tracking.artifact_uploader import phase_diagram_name, region_rows
@@ -60,7 +60,7 @@ def test_the_report_lies_on_the_studys_run_and_the_region_is_a_metric(make_folde
 
 def test_heat_maps_lie_on_their_trial_and_its_note_says_so(make_folder: MakeFolder) -> None:
     records = make_mixed_records(6)
-    folder = make_folder([records], children=2)
+    folder = make_folder([records], child_runs=2)
     canvas = Canvas()
     for record in (records[1], records[3]):  # trial 3 has no run until somebody wants its heat maps
         write_heat_maps(record, folder, canvas)
@@ -106,7 +106,7 @@ def test_heat_maps_of_a_run_that_a_person_deleted_hold_up_nothing(make_folder: M
     ],
 )
 def test_which_trials_get_a_run(beyond: str, decades_per_layer: float, expected: set[int]) -> None:
-    job = order_of(children=2, beyond=beyond)
+    job = order_of(child_runs=2, child_runs_after=beyond)
     found = set()
     for number in range(30):
         record = make_record(number, point={"depth": 8, "steps": 0}, decades_per_layer=decades_per_layer)
@@ -124,4 +124,4 @@ def test_the_criterions_own_region_counts() -> None:
 
 
 def test_a_job_of_an_older_version_ships_no_later_trials(make_folder: MakeFolder) -> None:
-    assert load_order(make_folder()).beyond == "none"
+    assert load_order(make_folder()).child_runs_after == "none"

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from gradstab.errors import UsageError
+from gradstab.system.storage_url import MlflowServer, parse_tracking
 from gradstab.tracking import credentials
 from gradstab.tracking.credentials import check_credentials
 
@@ -60,7 +61,7 @@ def password_only(authorization: str) -> int:
 
 def test_no_credentials_end_in_one_sentence_with_exit_code_2():
     with server(password_only) as url, pytest.raises(UsageError) as raised:
-        check_credentials(url)
+        check_credentials(MlflowServer(url))
     said = str(raised.value)
     assert url in said
     assert "none are set here" in said
@@ -71,14 +72,14 @@ def test_no_credentials_end_in_one_sentence_with_exit_code_2():
 
 def test_forbidden_is_said_with_the_servers_reason():
     with server(lambda _: 403) as url, pytest.raises(UsageError, match=r"403.*MLFLOW_SERVER_ALLOWED_HOSTS"):
-        check_credentials(url)
+        check_credentials(MlflowServer(url))
 
 
 def test_a_user_that_only_mlflows_own_client_shows_lets_in_and_a_wrong_one_does_not():
     with server(password_only) as url:
-        check_credentials(url.replace("//", "//ada:right@"))
+        check_credentials(MlflowServer(url.replace("//", "//ada:right@")))
         with pytest.raises(UsageError) as raised:
-            check_credentials(url.replace("//", "//ada:wrong-secret@"))
+            check_credentials(MlflowServer(url.replace("//", "//ada:wrong-secret@")))
     assert "refuses the ones set here" in str(raised.value)
     assert "wrong-secret" not in str(raised.value)
 
@@ -92,21 +93,21 @@ def test_right_credentials_cost_one_request():
 
     given = {"MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "right"}
     with server(answer) as url:
-        check_credentials(url, given)
+        check_credentials(MlflowServer(url), given)
     assert asked == [RIGHT]
 
 
 @pytest.mark.parametrize("status", [200, 404, 429, 500, 503])
 def test_every_other_answer_lets_a_study_begin(status):
     with server(lambda _: status) as url:
-        check_credentials(url)
+        check_credentials(MlflowServer(url))
 
 
 def test_a_server_that_is_away_silent_or_none_lets_a_study_begin(monkeypatch):
-    monkeypatch.setattr(credentials, "KNOCK_SECONDS", 0.2)
+    monkeypatch.setattr(credentials, "REQUEST_SECONDS", 0.2)
     hold = threading.Event()
     with server(lambda _: 401 + hold.wait(1)) as url:
-        check_credentials(url)
-    check_credentials(url)  # gone now
-    for other in ("sqlite:////tmp/mlflow.db", "postgresql://ada@host/mlflow", "http://", "http://[", "http://ho st/"):
-        check_credentials(other)
+        check_credentials(MlflowServer(url))
+    check_credentials(MlflowServer(url))  # gone now
+    for other in ("sqlite:////tmp/mlflow.db", "postgresql://ada@host/mlflow", "http://ho st/"):
+        check_credentials(parse_tracking(other))

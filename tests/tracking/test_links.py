@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gradstab.system.storage_url import parse_tracking
 from gradstab.tracking.links import browser_base, run_link, study_link, ui_command, ui_environment, view_link
 from gradstab.tracking.shipping_files import ShipperState, save_state
 
@@ -23,16 +24,16 @@ def test_the_link_of_a_study_is_known_once_something_is_shipped(tmp_path: Path) 
 
 def test_a_password_does_not_show_in_the_list_of_processes() -> None:
     uri = "postgresql://me:secret@db/mlflow"
-    command = ui_command("/data/artifacts", 5001)
+    command = ui_command(Path("/data/artifacts"), 5001)
     assert command[-2:] == ["--default-artifact-root", "/data/artifacts"]
     assert command[command.index("--host") + 1] == "127.0.0.1"
-    assert ui_environment(uri)["MLFLOW_BACKEND_STORE_URI"] == uri
+    assert ui_environment(parse_tracking(uri))["MLFLOW_BACKEND_STORE_URI"] == uri
 
 
 def test_browser_is_sent_where_it_finds_the_server(monkeypatch):
     monkeypatch.delenv("GRADSTAB_MLFLOW_UI", raising=False)
-    assert browser_base("sqlite:////tmp/mlflow.db") is None
-    assert browser_base("http://mlflow:5000/") == "http://mlflow:5000"
+    assert browser_base(parse_tracking("sqlite:////tmp/mlflow.db")) is None
+    assert browser_base(parse_tracking("http://mlflow:5000/")) == "http://mlflow:5000"
     monkeypatch.setenv("GRADSTAB_MLFLOW_UI", "http://127.0.0.1:15000/")
-    assert browser_base("http://mlflow:5000") == "http://127.0.0.1:15000"
-    assert browser_base("sqlite:////tmp/mlflow.db") is None, "a store that no server serves has no link"
+    assert browser_base(parse_tracking("http://mlflow:5000")) == "http://127.0.0.1:15000"
+    assert browser_base(parse_tracking("sqlite:////tmp/mlflow.db")) is None, "a store that no server serves has no link"

@@ -22,16 +22,17 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from gradstab.figures.heat_maps import Canvas, write_heat_maps
 from gradstab.record.segments import Record, write_segment
 from gradstab.record.shipping_order import ShippingOrder, save_order
 from gradstab.record.study_folder import StudyFolder
-from gradstab.report.heat_maps import Canvas, write_heat_maps
 from gradstab.report.report import make_report
 from gradstab.results.results import Results
 from gradstab.study.criterion import Criterion
 from gradstab.study.study import Study
+from gradstab.system.storage_url import parse_tracking
 from gradstab.tracking.links import study_link, ui_command, ui_environment, view_link
-from gradstab.tracking.mlflow_store import prepare_environment
+from gradstab.tracking.mlflow_client import prepare_environment
 from gradstab.tracking.shipping_files import load_state
 from tests.fakes import REFERENCE_LOSS, make_record
 from tests.tracking.lossy_proxy import free_port
@@ -103,8 +104,10 @@ def base(folder: Path) -> Iterator[str]:
     port = free_port()
     uri = f"sqlite:///{folder.parent / 'mlflow.db'}"
     with (folder.parent / "server.log").open("wb") as log:
-        command = ui_command(str(folder.parent / "artifacts"), port)
-        server = subprocess.Popen(command, env={**os.environ, **ui_environment(uri)}, stdout=log, stderr=log)
+        command = ui_command(folder.parent / "artifacts", port)
+        server = subprocess.Popen(
+            command, env={**os.environ, **ui_environment(parse_tracking(uri))}, stdout=log, stderr=log
+        )
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 150
     try:

@@ -13,7 +13,7 @@ from gradstab import load_results
 from gradstab.errors import GradstabError, UsageError
 from gradstab.record.segments import segment_paths
 from gradstab.record.shipping_order import load_order
-from gradstab.report.findings import find
+from gradstab.report.findings import study_findings
 from gradstab.report.pictures import all_pictures
 from gradstab.study.study import Study
 from gradstab.tracking.reading import split_link
@@ -60,13 +60,13 @@ def test_phase_diagram_and_figures_of_another_machine_are_those_of_the_driver(
 ) -> None:
     planted = plant(tmp_path / "made", trials=60)
     # without runs of their own: table, diagram and figures need none
-    known = {"study_id": planted.study_id(), "resolved": planted.study().dump(), "children": 0}
+    known = {"study_id": planted.study_id(), "resolved": planted.study().dump(), "child_runs": 0}
     folder = make_folder(name="driver", study="planted", **known)
     shutil.copytree(planted.path, folder, dirs_exist_ok=True)
     ship(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", load_order(folder).uri)
     here = load_results(folder)
-    table, diagram, figures = here.trials, here.phase_diagram(), all_pictures(find(here))
+    table, diagram, figures = here.trials, here.phase_diagram(), all_pictures(study_findings(here))
     folder.rename(tmp_path / "out of reach")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("GRADSTAB_RESULTS", str(tmp_path / "empty"))
@@ -78,7 +78,7 @@ def test_phase_diagram_and_figures_of_another_machine_are_those_of_the_driver(
     assert np.array_equal(found.cells.unit_MD, diagram.cells.unit_MD)
     assert np.array_equal(found.p_region, diagram.p_region)
     assert np.array_equal(found.p_next, diagram.p_next)
-    again = all_pictures(find(there))
+    again = all_pictures(study_findings(there))
     assert [each.name for each in again] == [each.name for each in figures] != []
     assert all(one.png == other.png for one, other in zip(again, figures, strict=True)), "figures, byte for byte"
 
@@ -105,7 +105,7 @@ def test_faults_are_one_sentence(folder: Path) -> None:
     uri = load_order(folder).uri
     with pytest.raises(UsageError, match="must hold the study 'other', but has none"):
         load_results("other", tracking=uri)
-    with pytest.raises(GradstabError, match=r"readable from MLflow at http://127\.0\.0\.1:9, but"):
+    with pytest.raises(GradstabError, match=r"cannot read results from MLflow at http://127\.0\.0\.1:9: "):
         load_results("shared", tracking="http://127.0.0.1:9")
 
 

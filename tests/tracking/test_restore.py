@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gradstab.record.segments import segment_paths
 from gradstab.record.shipping_order import load_order, save_order
+from gradstab.system.storage_url import parse_tracking
 from gradstab.tracking.restore import RestoredStudy, StudyQuery, may_be_there, rebuild
 from gradstab.tracking.shipping_files import load_cursor
 from tests.fakes import make_mixed_records
@@ -19,7 +20,7 @@ def shipped(make_folder: MakeFolder) -> tuple[Path, StudyQuery]:
     records = make_mixed_records(9)
     folder = make_folder([records[:3], records[3:6], records[6:]], study=NAME, fingerprint="f1")
     assert ship(folder) == 0
-    return folder, StudyQuery(load_order(folder).uri, NAME, "f1")
+    return folder, StudyQuery(parse_tracking(load_order(folder).uri), NAME, {"0.1.0": "f1", "0.9.0": "f9"})
 
 
 def test_every_segment_comes_back_and_is_not_sent_again(make_folder: MakeFolder, tmp_path: Path) -> None:
@@ -28,8 +29,8 @@ def test_every_segment_comes_back_and_is_not_sent_again(make_folder: MakeFolder,
     again = tmp_path / "again"
     again.mkdir()
     assert may_be_there(wanted)
-    assert rebuild(again, wanted) == RestoredStudy(load_order(folder).study_id, 3, 0)
-    assert rebuild(again, wanted) == RestoredStudy(load_order(folder).study_id, 3, 0)
+    assert rebuild(again, wanted) == RestoredStudy(load_order(folder).study_id, "0.1.0", 3, 0)
+    assert rebuild(again, wanted) == RestoredStudy(load_order(folder).study_id, "0.1.0", 3, 0)
     assert {p.name: p.read_bytes() for p in segment_paths(again)} == {
         p.name: p.read_bytes() for p in segment_paths(folder)
     }
@@ -37,7 +38,7 @@ def test_every_segment_comes_back_and_is_not_sent_again(make_folder: MakeFolder,
         "cursor.json",
         *sorted(p.name for p in segment_paths(folder)),
     ]
-    assert load_cursor(again, wanted.uri) == load_cursor(folder, wanted.uri)
+    assert load_cursor(again, wanted.tracking.url) == load_cursor(folder, wanted.tracking.url)
     save_order(again, load_order(folder))
     assert ship(again) == 0
     assert trials_of(again) == before
@@ -62,10 +63,10 @@ def test_another_study_is_not_taken_for_it(make_folder: MakeFolder, tmp_path: Pa
     folder, wanted = shipped(make_folder)
     again = tmp_path / "again"
     again.mkdir()
-    assert rebuild(again, StudyQuery(wanted.uri, NAME, "another fingerprint")) is None
-    assert not may_be_there(StudyQuery(wanted.uri, "dep", "f1"))
-    assert not may_be_there(StudyQuery(f"sqlite:///{tmp_path}/none.db", NAME, "f1"))
-    assert may_be_there(StudyQuery("http://127.0.0.1:9", NAME, "f1"))
+    assert rebuild(again, StudyQuery(wanted.tracking, NAME, {"0.1.0": "another fingerprint"})) is None
+    assert not may_be_there(StudyQuery(wanted.tracking, "dep", {"0.1.0": "f1"}))
+    assert not may_be_there(StudyQuery(parse_tracking(f"sqlite:///{tmp_path}/none.db"), NAME, {"0.1.0": "f1"}))
+    assert may_be_there(StudyQuery(parse_tracking("http://127.0.0.1:9"), NAME, {"0.1.0": "f1"}))
     client_of(folder).delete_run(parent_of(folder).info.run_id)
     assert rebuild(again, wanted) is None
     assert list(again.iterdir()) == []

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from gradstab.record.segments import Record
-from gradstab.record.trajectory import LAYER_STATISTICS
 from gradstab.stability.judgement import judge
+from gradstab.statistics.registry import layer_statistics
 from gradstab.study.criterion import Criterion
 from gradstab.study.recipe import ACTIVATIONS
 from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, LogReal, Point, SearchSpace, Value
 from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.run_content import RunContent, run_content, run_name, table_row
 from gradstab.tracking.trial_metrics import profile_layers
-from tests.fakes import make_mixed_records, make_record
+from tests.fakes import make_mixed_records, make_record, without_later_statistics
 from tests.tracking.orders import order_of
 
 
@@ -96,10 +96,27 @@ def test_full_detail_holds_every_finite_layer_value_once() -> None:
     record = make_record(0, point={"depth": 12, "steps": 30}, nonfinite_step=20)
     assert record.trajectory is not None
     rows = [row for row in content_of(record, detail="full").metrics if row.key.startswith("layer_full/")]
-    finite = sum(int(np.isfinite(record.trajectory[name]).sum()) for name in LAYER_STATISTICS)
+    finite = sum(int(np.isfinite(record.trajectory[name]).sum()) for name in (one.name for one in layer_statistics()))
     assert len({(row.key, row.step) for row in rows}) == len(rows) == finite
     keys = [row.key for row in rows]
     assert keys == sorted(keys, key=keys.index), "rows of a key stand together"
+
+
+def test_a_statistic_that_was_not_recorded_is_absent() -> None:
+    whole = make_record(3, point={"depth": 5, "steps": 40, "clip": True})
+    older, newer = (content_of(one, detail="full") for one in (without_later_statistics(whole), whole))
+    assert (older.tags["verdict"], older.tags["mlflow.note.content"].partition(":")[0]) == (
+        newer.tags["verdict"],
+        "**stable**",
+    )
+    assert all(math.isfinite(row.value) for row in older.metrics)
+    assert set(older.metrics) <= set(newer.metrics)
+    gone = {row.key for row in newer.metrics} - {row.key for row in older.metrics}
+    assert {"loss_init", "accuracy_end", "max_dead_fraction", "clip_fraction"} < gone
+    assert {"series/accuracy", "profile_init/log10_activation_scale"} < gone
+    assert {key.split("/")[1] for key in gone if key.startswith("layer_full/")} == {
+        one.name for one in layer_statistics() if not one.required
+    }
 
 
 REAL = LogReal(0.001, 10)

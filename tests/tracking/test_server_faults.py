@@ -87,7 +87,7 @@ def test_one_request_in_eight_fails(make_folder: MakeFolder, port: int, records:
 def test_training_goes_on_beside_a_server_that_is_slow_failing_and_away_for_a_minute(tmp_path: Path, port: int) -> None:
     """Prints trials a second in each phase; that there are any shows that training waits for no answer."""
     place = Place(tmp_path, "troubled")
-    more = "tracking: {children: 40, beyond: none, heat_maps: 0}\n"
+    more = "tracking: {child_runs: 40, child_runs_after: none, heat_maps: 0}\n"
     place.write_study(trials=1_000_000, steps=1000, more=more)
     with LossyProxy(port) as proxy:
         environment = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{proxy.port}"}

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 
 from gradstab.record.segments import segment_paths, write_segment
 from gradstab.record.shipping_order import load_order, save_order
-from gradstab.record.trajectory import LAYER_STATISTICS
-from gradstab.tracking.retry import DriverEnd
+from gradstab.statistics.registry import layer_statistics
+from gradstab.system.child_process import ParentPipe
 from gradstab.tracking.segment_shipper import EXIT_WAITING, SegmentShipper
 from gradstab.tracking.shipping_files import CURSOR_NAME, WaitingCounter, load_cursor, load_state
 from tests.fakes import make_mixed_records, make_record
@@ -67,7 +67,7 @@ def test_moments_with_nothing_new_add_no_points(make_folder: MakeFolder, monkeyp
     folder = make_folder([make_mixed_records(12)])
     monkeypatch.setattr("gradstab.tracking.study_progress.PROGRESS_EVERY_S", 0.0)
 
-    class Moments(DriverEnd):
+    class Moments(ParentPipe):
         """A driver that writes down three moments: nothing new, one trial less in flight, one more done."""
 
         news: ClassVar[list[dict[str, object]]] = [
@@ -80,7 +80,7 @@ def test_moments_with_nothing_new_add_no_points(make_folder: MakeFolder, monkeyp
             job = load_order(folder)
             save_order(folder, job.model_copy(update={"updated_ms": job.updated_ms + 2000, **self.news.pop(0)}))
             if not self.news:
-                self.say_finish(4.0)
+                self.finish(4.0)
 
     assert SegmentShipper(folder, Moments()).run() == 0
     client, run_id = client_of(folder), parent_of(folder).info.run_id
@@ -208,14 +208,14 @@ def test_the_segment_at_hand_is_the_last_when_the_driver_dies(make_folder: MakeF
 
     records = make_mixed_records(6)
     folder = make_folder([records[:2], records[2:4], records[4:]])
-    assert Orphaned(folder, DriverEnd()).run() == EXIT_WAITING
+    assert Orphaned(folder, ParentPipe()).run() == EXIT_WAITING
     assert sorted(trials_of(folder)) == [0, 1]
     assert ship(folder) == 0
     assert sorted(trials_of(folder)) == list(range(6))
 
 
 def test_only_the_first_trials_get_runs_where_the_policy_says_so(make_folder: MakeFolder, tmp_path: Path) -> None:
-    folder = make_folder([make_mixed_records(6)], children=2)
+    folder = make_folder([make_mixed_records(6)], child_runs=2)
     assert ship(folder) == 0
     assert sorted(trials_of(folder)) == [0, 1]
     assert table_of(folder, tmp_path)["trial"] == list(range(6))
@@ -227,7 +227,7 @@ def test_full_detail_goes_over_in_several_requests(make_folder: MakeFolder) -> N
     assert ship(folder) == 0
     client, held = client_of(folder), runs_of(folder, "trial")[0]
     keys = [key for key in held.data.metrics if key.startswith("layer_full/")]
-    assert len(keys) == 20 * len(LAYER_STATISTICS)
+    assert len(keys) == 20 * len(layer_statistics())
     assert len(keys) * 6 > 1000, "more rows than one request takes"
     history = client.get_metric_history(held.info.run_id, "layer_full/log10_delta_norm/007")
     assert [metric.step for metric in history] == [0, 10, 20, 30, 40, 50]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gradstab.record.trajectory import STATISTICS
+from gradstab.statistics.registry import STATISTICS
 from gradstab.study.recipe import Recipe
 from gradstab.training.trainer import train
 
@@ -20,5 +20,5 @@ def test_no_tensor_of_a_training_falls_on_the_default_device(optimizer, clip_mod
     with torch.device("meta"):
         found = train(recipes, seeds, odd_data, torch.device("cpu"))
     for one, other in zip(found, expected, strict=True):
-        for statistic in STATISTICS:
+        for statistic in STATISTICS.values():
             assert one[statistic.name].tobytes() == other[statistic.name].tobytes()

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from gradstab.record.trajectory import STATISTICS
 from gradstab.responses.library.gradient_ratio import gradient_ratio
 from gradstab.stability.judgement import layer_rate
+from gradstab.statistics.layers import ProbeStatistic, log10_magnitude
+from gradstab.statistics.registry import STATISTICS
 from gradstab.study.recipe import ACTIVATIONS, Recipe
 from gradstab.training.trainer import train
 from tests.reference import train_one
@@ -23,17 +24,31 @@ def test_every_statistic_equals_its_slow_twin(activation, odd_data):
     ]
     for trajectory, recipe, seed in zip(train(recipes, [7, 8], odd_data), recipes, [7, 8], strict=True):
         twin = train_one(recipe, seed, odd_data)
-        for statistic in STATISTICS:
+        for statistic in STATISTICS.values():
             found, expected = trajectory[statistic.name], twin[statistic.name]
             tolerance = 1e-9 if statistic.dtype == "float64" else 2e-6
             np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance, err_msg=statistic.name)
+
+
+def test_a_statistic_may_take_a_sum_of_its_own(odd_data, monkeypatch):
+    """Ragged depths and a padded batch: what a new entry alone reads agrees with what is known of the same layers."""
+    own = (
+        ProbeStatistic("rms", "1", "root mean square activation", "float64", of_activations=lambda a_nBU: a_nBU.square().mean((1, 2)), read=lambda of: of.own["rms"].sqrt()),
+        ProbeStatistic("log10_peak", "decades", "log10 of the largest |delta|", "float64", of_gradients=lambda d_nBU: d_nBU.abs().amax((1, 2)), read=lambda of: log10_magnitude(of.own["log10_peak"]) + of.shift_Ln + of.log10_rows),
+    )  # fmt: skip
+    for statistic in own:
+        monkeypatch.setitem(STATISTICS, statistic.name, statistic)
+    fields = {"width": 21, "activation": "sigmoid", "steps": 4, "probe_every": 2, "batch_size": 33, "probe_samples": 70}
+    for trajectory in train([Recipe(depth=depth, **fields) for depth in (2, 40)], [3, 4], odd_data):
+        np.testing.assert_allclose(2 * np.log10(trajectory["rms"]), trajectory["log10_activation_ms"], atol=1e-5)
+        np.testing.assert_allclose(trajectory["log10_peak"], trajectory["log10_delta_max"], rtol=1e-6)
 
 
 def test_float32_reads_the_same_statistics(odd_data):
     fields = {"width": 21, "activation": "relu", "steps": 4, "probe_every": 2, "batch_size": 33, "probe_samples": 64}
     recipe = Recipe(depth=6, init_scale=1.4, **fields)
     trajectory, twin = train([recipe], [3], odd_data)[0], train_one(recipe, 3, odd_data)
-    for statistic in STATISTICS:
+    for statistic in STATISTICS.values():
         np.testing.assert_allclose(
             trajectory[statistic.name], twin[statistic.name], rtol=1e-3, atol=1e-4, err_msg=statistic.name
         )

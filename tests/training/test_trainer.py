@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradstab.record.trajectory import STATISTICS, Trajectory
+from gradstab.record.trajectory import Trajectory
+from gradstab.statistics.registry import STATISTICS
 from gradstab.study.data_spec import DataError
 from gradstab.study.recipe import ACTIVATIONS, Recipe, probe_steps
 from gradstab.training.layout import FlatLayout, Section
@@ -19,7 +20,7 @@ from gradstab.training.trainer import train
 
 def assert_same_bits(found: Trajectory, expected: Trajectory) -> None:
     assert found.nonfinite_step == expected.nonfinite_step
-    for statistic in STATISTICS:
+    for statistic in STATISTICS.values():
         assert found[statistic.name].tobytes() == expected[statistic.name].tobytes(), statistic.name
 
 
@@ -146,7 +147,7 @@ def test_accuracy_is_read_as_often_as_asked_and_changes_nothing_else(digits):
     read_P = np.isin(some.probe_step_P, [0, 10, 20, 25])
     assert np.isfinite(every["accuracy"]).all()
     assert np.array_equal(some["accuracy"], np.where(read_P, every["accuracy"], np.nan), equal_nan=True)
-    for statistic in STATISTICS:
+    for statistic in STATISTICS.values():
         if statistic.name != "accuracy":
             assert some[statistic.name].tobytes() == every[statistic.name].tobytes()
 

@@ -36,7 +36,7 @@ def check(study: str, overrides: tuple[str, ...], results: str | None, output: F
     """Check STUDY and estimate what it will take, without running it."""
     from gradstab.commands.lookup import find_study
     from gradstab.commands.terminal import print_json, print_pairs
-    from gradstab.display.numbers import duration, size
+    from gradstab.display.numbers import duration_text, size_text
     from gradstab.loop.calibration import stored_cost_model
     from gradstab.session.parts import memory_of_a_slot
 
@@ -54,9 +54,9 @@ def check(study: str, overrides: tuple[str, ...], results: str | None, output: F
         {
             "trials": f"{found.trials} in about {found.packs} packs of up to {found.trials_per_pack}, "
             f"{found.pack_keys} kind{'s' if found.pack_keys > 1 else ''}",
-            "time": f"{duration(found.seconds)} on {slots} slot{'s' if slots > 1 else ''}{rough}",
-            "memory": f"{size(found.pack_bytes)} a slot",
-            "disk": size(found.disk_bytes),
+            "time": f"{duration_text(found.seconds)} on {slots} slot{'s' if slots > 1 else ''}{rough}",
+            "memory": f"{size_text(found.pack_bytes)} a slot",
+            "disk": size_text(found.disk_bytes),
             "MLflow": f"{found.mlflow_rows} rows at most",
         }
     )
@@ -130,11 +130,11 @@ def _sampled_recipes(study: Study) -> list[Recipe]:
 
 
 def _mlflow_rows(study: Study, recipes: list[Recipe]) -> int:
-    children = min(study.budget.trials, study.tracking.children)
+    child_runs = min(study.budget.trials, study.tracking.child_runs)
     if study.tracking.detail == "summary":
-        return children * ROWS_PER_SUMMARY + PARENT_ROWS
+        return child_runs * ROWS_PER_SUMMARY + PARENT_ROWS
     counts = Counter({"rows": 0})
     for recipe in recipes:
         num_probes = 1 + -(-recipe.steps // recipe.probe_every) if recipe.steps else 1
         counts["rows"] += ROWS_PER_SUMMARY + 10 * recipe.depth * num_probes
-    return int(children * counts["rows"] / len(recipes)) + PARENT_ROWS
+    return int(child_runs * counts["rows"] / len(recipes)) + PARENT_ROWS

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from gradstab.commands.options import format_option, results_option
+from gradstab.display.numbers import numbered_text
 from gradstab.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
     from gradstab.commands.terminal import Format
-import os
 import shutil
 import tempfile
 from contextlib import closing
@@ -33,7 +33,7 @@ from gradstab.session.sync import sync
 from gradstab.stability.judgement import judge
 from gradstab.study.settings import Setting, Settings
 from gradstab.study.study import Study
-from gradstab.system.storage_url import storage_file
+from gradstab.system.storage_url import JournalFile
 
 
 @click.command()
@@ -62,17 +62,12 @@ def doctor(study: str, mend: bool, results: str | None, output: Format) -> None:
     if output == "json":
         print_json([asdict(finding) for finding in found])
     elif found:
-        rows = [[f.where, f.what, _ranges(f.numbers), f.mended_by] for f in found]
+        rows = [[f.where, f.what, numbered_text(f.numbers), f.mended_by] for f in found]
         print_rows(f"{folder.path.name}: what differs", ["where", "what", "trials", "mended by"], rows)
     else:
         say(f"{folder.path.name}: the results folder, Optuna and MLflow agree")
     if found:
         sys.exit(EXIT_FAILED)
-
-
-def _ranges(numbers: tuple[int, ...]) -> str:
-    shown = ", ".join(map(str, numbers[:8]))
-    return f"{len(numbers)}: {shown}{' ...' if len(numbers) > 8 else ''}" if numbers else ""
 
 
 def examine(folder: StudyFolder, settings: Settings) -> list[Finding]:
@@ -97,7 +92,8 @@ def repair(folder: StudyFolder, settings: Settings, listener: Listener) -> None:
         for path in (*_damaged(folder.path), *_leftovers(folder.path)):
             path.rename(path.with_name(f"corrupt-{path.name.lstrip('.')}"))
         recorded, _ = _recorded(folder, study)
-        with closing(open_searcher(study, settings, listener.found)) as searcher:  # opening repairs a torn journal
+        # opening repairs a torn journal
+        with closing(open_searcher(study, settings, folder.began_in(), listener.found)) as searcher:
             running = {proposal.number for proposal in restore_lost_trials(folder.path, searcher).running}
             for path in segment_paths(folder.path):
                 for record in read_segment(path):
@@ -110,11 +106,13 @@ def repair(folder: StudyFolder, settings: Settings, listener: Listener) -> None:
                             searcher.tell(telling)
         if not _tracking_findings(folder, settings, study):
             return
-        notebook = _notebook(folder, settings)
-        shipped = notebook.held()
+        from gradstab.tracking.inspection import open_mlflow_study
+
+        in_mlflow = open_mlflow_study(folder, settings)
+        shipped = in_mlflow.content()
         if shipped is not None:
             wrong = wrong_runs(recorded, shipped)
-            notebook.delete_trials(run.run_id for number in wrong for run in shipped.trials[number])
+            in_mlflow.delete_trials(run.run_id for number in wrong for run in shipped.trials[number])
         from gradstab.tracking.shipping_files import CURSOR_NAME
 
         # without the cursor the shipper checks every trial: finds or creates its run, ends it, removes duplicates
@@ -132,7 +130,7 @@ def _examined(folder: StudyFolder, settings: Settings) -> list[Finding]:
         place, torn = _looked_at(settings, Path(scratch))
         if torn:
             findings.append(Finding("Optuna", f"the journal ends in {torn} bytes of half a line"))
-        with closing(open_searcher(study, place)) as searcher:
+        with closing(open_searcher(study, place, folder.began_in())) as searcher:
             state, values = searcher.state(), searcher.values()
     stored = Stored(values, state.failed, frozenset(proposal.number for proposal in state.running))
     findings += storage_findings(recorded, stored)
@@ -140,34 +138,28 @@ def _examined(folder: StudyFolder, settings: Settings) -> list[Finding]:
 
 
 def _tracking_findings(folder: StudyFolder, settings: Settings, study: Study) -> list[Finding]:
+    from gradstab.tracking.inspection import open_mlflow_study
+
     recorded, sound = _recorded(folder, study)
     try:
-        shipped = _notebook(folder, settings).held()
+        shipped = open_mlflow_study(folder, settings).content()
     except StorageError as error:
         return [Finding("MLflow", str(error), mended_by="gradstab sync, once it is there")]
-    return tracking_findings(recorded, [path.name for path in sound], study.tracking.children, shipped)
-
-
-def _notebook(folder: StudyFolder, settings: Settings):  # type: ignore[no-untyped-def] # noqa: ANN202 - imported below
-    os.environ.update(settings.mlflow_env)
-    from gradstab.tracking.inspection import MlflowStudy
-
-    return MlflowStudy(settings.tracking.value or "", folder.study_id())
+    return tracking_findings(recorded, [path.name for path in sound], study.tracking.child_runs, shipped)
 
 
 def _looked_at(settings: Settings, scratch: Path) -> tuple[Settings, int]:
     """Settings with a copy of the journal, because opening a journal repairs it; and the number of torn bytes."""
-    url = settings.storage.value or ""
-    path = storage_file(url)
-    if path is None or not url.startswith("journal:"):
+    storage = settings.storage.value
+    if not isinstance(storage, JournalFile):
         return settings, 0
     copy = scratch / "optuna.journal"
     torn = 0
-    if path.exists():
-        shutil.copy(path, copy)
+    if storage.path.exists():
+        shutil.copy(storage.path, copy)
         content = copy.read_bytes()
         torn = len(content) - (content.rfind(b"\n") + 1)
-    return replace(settings, storage=Setting(f"journal:{copy}", settings.storage.origin)), torn
+    return replace(settings, storage=Setting(JournalFile(f"journal:{copy}", copy), settings.storage.origin)), torn
 
 
 def _recorded(folder: StudyFolder, study: Study) -> tuple[dict[int, Margin], list[Path]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gradstab.display.numbers import shown
+from gradstab.display.numbers import count_range_text, edges_text, value_text
 from gradstab.errors import GradstabError
 from gradstab.stability.intervals import SCALES, IntervalTable, StableInterval
 from gradstab.study.criterion import Criterion
@@ -70,8 +70,7 @@ def theory_of(study: Study, criterion: Criterion, axis: str | None, interval: St
 def _theory(found: Theory | None) -> str:
     if found is None:
         return ""
-    low, high = ("-" if edge is None else shown(edge) for edge in (found.lower, found.upper))
-    return f"{low} to {high} (L={found.depth})"
+    return f"{edges_text(found.lower, found.upper, '-')} (L={found.depth})"
 
 
 def interval_data(study: Study, criterion: Criterion, table: IntervalTable) -> dict[str, Any]:
@@ -84,10 +83,9 @@ def interval_data(study: Study, criterion: Criterion, table: IntervalTable) -> d
 
 
 def _place(interval: StableInterval) -> list[object]:
-    cells: list[object] = [shown(value) for value in interval.choices.values()]
-    if interval.depth_low is not None:
-        one = interval.depth_low == interval.depth_high
-        cells.append(str(interval.depth_low) if one else f"{interval.depth_low}-{interval.depth_high}")
+    cells: list[object] = [value_text(value) for value in interval.choices.values()]
+    if interval.depth_low is not None and interval.depth_high is not None:
+        cells.append(count_range_text(interval.depth_low, interval.depth_high))
     return cells
 
 
@@ -96,5 +94,4 @@ def _measured(interval: StableInterval) -> str:
         return "no effect"
     if not interval.found:
         return "none found"
-    low, high = ("open" if edge is None else shown(edge) for edge in (interval.lower, interval.upper))
-    return f"{low} to {high}"
+    return edges_text(interval.lower, interval.upper)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -22,12 +21,12 @@ def list_studies(results: str | None, output: Format) -> None:
     With their progress and their size on disk.
     """
     from gradstab.commands.terminal import print_json, print_rows, say
-    from gradstab.display.numbers import size
+    from gradstab.display.numbers import size_text
     from gradstab.errors import GradstabError
     from gradstab.record.study_folder import study_folders
     from gradstab.study.settings import results_setting
 
-    root = Path(results_setting(results).value or ".")
+    root = results_setting(results).value
     rows: list[tuple[str, int, int, int, str]] = []
     for folder in study_folders(root):
         try:
@@ -40,5 +39,5 @@ def list_studies(results: str | None, output: Format) -> None:
         names = ("name", "done", "trials", "bytes", "question")
         print_json([dict(zip(names, row, strict=True)) for row in rows])
         return
-    shown = [[name, done, total, size(num_bytes), question] for name, done, total, num_bytes, question in rows]
+    shown = [[name, done, total, size_text(num_bytes), question] for name, done, total, num_bytes, question in rows]
     print_rows(f"{len(rows)} studies in {root}", ["study", "done", "of", "on disk", "question"], shown)

@@ -63,7 +63,7 @@ def _declared(given: str, results: str | None) -> tuple[Study, Path | None]:
     except UsageError as error:
         if Path(given).suffix or "/" in given or Path(given).exists():
             raise
-        root = results_setting(results).value or "."
+        root = results_setting(results).value
         raise UsageError(
             f"there is no study {given!r} in {root}, and no such study file: "
             "gradstab list shows the studies, --results looks in another folder"
@@ -79,5 +79,5 @@ def results_flag(settings: Settings) -> str:
 def _folder_named(given: str, results: str | None) -> StudyFolder | None:
     if "/" in given or given in ("", ".", ".."):
         return None
-    folder = StudyFolder.of(Path(results_setting(results).value or "."), given)
+    folder = StudyFolder.of(results_setting(results).value, given)
     return folder if folder.exists() else None

@@ -27,13 +27,13 @@ def region(
     """
     from gradstab.commands.lookup import find_begun
     from gradstab.commands.terminal import print_json, print_rows
-    from gradstab.report.point import headline, line_rows, nearest_rows, parsed, point_data, sentences
+    from gradstab.report.point import headline, line_rows, nearest_rows, point_data, point_sentences, point_values
     from gradstab.results.rejudge import rejudged
     from gradstab.results.results import Results
 
     folder, _ = find_begun(study, results)
     found = Results(folder, rejudged(folder.study().criterion, criterion))
-    at = found.region(**parsed(found, places))
+    at = found.region(**point_values(found, places))
     if output == "json":
         print_json(point_data(found, at))
         return
@@ -41,7 +41,7 @@ def region(
     if at.lines:
         print_rows("intervals of the open axes, each with the others held", *line_rows(at))
         click.echo()
-    for sentence in sentences(at):
+    for sentence in point_sentences(at):
         click.echo(sentence)
     click.echo()
     print_rows("nearest measured trials (distance in search ranges)", *nearest_rows(found, at))

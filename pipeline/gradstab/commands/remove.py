@@ -5,7 +5,6 @@ The folder comes last because the other two are found through it: the same comma
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import closing, suppress
 
@@ -16,7 +15,7 @@ from gradstab.record.study_folder import StudyFolder
 from gradstab.session.parts import open_searcher
 from gradstab.session.study_lock import hold_study
 from gradstab.study.settings import Settings
-from gradstab.system.storage_url import postgresql_url, storage_file, without_password
+from gradstab.system.storage_url import Postgresql, Storage
 
 
 @click.command()
@@ -45,12 +44,14 @@ def belongings(folder: StudyFolder, settings: Settings) -> list[tuple[str, str, 
     Raises:
         StorageError: MLflow cannot be reached; nothing was removed.
     """
-    url = settings.storage.value or ""
+    from gradstab.tracking.inspection import open_mlflow_study
+
+    storage = settings.storage.value
     rows = [("results folder", str(folder.path), f"{folder.num_recorded()} trials, {folder.num_bytes()} bytes")]
-    if not _inside(folder, url):
-        rows.append(("Optuna study", f"{folder.path.name} in {without_password(url)}", "all its trials"))
-    for name, count in _notebook(folder, settings).describe():
-        place = f"experiment {name} in {without_password(settings.tracking.value or '')}"
+    if not _inside(folder, storage):
+        rows.append(("Optuna study", f"{folder.path.name} in {storage}", "all its trials"))
+    for name, count in open_mlflow_study(folder, settings).describe():
+        place = f"experiment {name} in {settings.tracking.value}"
         rows.append(("MLflow runs", place, f"{count} runs, children included"))
     return rows
 
@@ -62,17 +63,18 @@ def remove_study(folder: StudyFolder, settings: Settings) -> None:
         StudyHeldError: the study is being driven.
         StorageError: MLflow or storage cannot be reached; calling it again removes the rest.
     """
-    url = settings.storage.value or ""
+    from gradstab.tracking.inspection import open_mlflow_study
+
+    storage = settings.storage.value
     with hold_study(folder, settings):
-        _notebook(folder, settings).delete()
-        if not _inside(folder, url):
-            with closing(open_searcher(folder.study(), settings)) as searcher:
+        open_mlflow_study(folder, settings).delete()
+        if not _inside(folder, storage):
+            with closing(open_searcher(folder.study(), settings, folder.began_in())) as searcher:
                 searcher.remove()
-            server = postgresql_url(url)
-            if server is not None:
+            if isinstance(storage, Postgresql):
                 from gradstab.search.postgresql import forget
 
-                forget(server, folder.path.name)
+                forget(storage.server, folder.path.name)
         # the lock goes with its folder; after a kill here there is no study.json, so no study
         folder.declaration.unlink()
         shutil.rmtree(folder.path, ignore_errors=True)
@@ -80,13 +82,6 @@ def remove_study(folder: StudyFolder, settings: Settings) -> None:
         shutil.rmtree(folder.path)
 
 
-def _inside(folder: StudyFolder, url: str) -> bool:
-    file = storage_file(url)
-    return file is not None and file.parent.resolve() == folder.path.resolve()
-
-
-def _notebook(folder: StudyFolder, settings: Settings):  # type: ignore[no-untyped-def] # noqa: ANN202 - imported below
-    os.environ.update(settings.mlflow_env)
-    from gradstab.tracking.inspection import MlflowStudy
-
-    return MlflowStudy(settings.tracking.value or "", folder.study_id())
+def _inside(folder: StudyFolder, storage: Storage) -> bool:
+    """Whether the storage file goes with the folder."""
+    return not isinstance(storage, Postgresql) and storage.path.parent.resolve() == folder.path.resolve()

@@ -30,7 +30,7 @@ from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
 from gradstab.study.criterion import MEANING_OF_VERDICT
 from gradstab.study.settings import Settings
-from gradstab.system.storage_url import without_password
+from gradstab.system.storage_url import JournalFile, without_password
 
 WATCH_SECONDS = 2.0
 MEANINGS: dict[str, str] = {**MEANING_OF_VERDICT, "failed": "the machine failed, not the training"}
@@ -190,7 +190,7 @@ def _browse(results: Results, settings: Settings) -> str:
     """A link if MLflow runs on a server, else the command that starts one."""
     from gradstab.tracking.links import browser_base, study_link
 
-    base = browser_base(settings.tracking.value or "")
+    base = browser_base(settings.tracking.value)
     if base is not None:
         return study_link(without_password(base), results.folder.path)
     return f"gradstab ui {results.study.name}{results_flag(settings)}"
@@ -200,7 +200,8 @@ def _optuna_dashboard(settings: Settings) -> dict[str, str]:
     """The command that opens the study's storage in optuna-dashboard, if that is installed."""
     if find_spec("optuna_dashboard") is None:
         return {}
-    return {"optuna": f"optuna-dashboard {without_password(settings.storage.value or '').removeprefix('journal:')}"}
+    storage = settings.storage.value
+    return {"optuna": f"optuna-dashboard {storage.path if isinstance(storage, JournalFile) else storage}"}
 
 
 def failures_text(results: Results) -> list[str]:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gradstab.display.numbers import duration
+from gradstab.display.numbers import cell_text, duration_text
 from gradstab.loop.runner import Progress
 
 Format = Literal["table", "json"]
@@ -40,7 +40,7 @@ def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(cell_text(value) for value in row))
     # a wide table where stdout is a file: it must not break at 80 columns there
     Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
 
@@ -49,7 +49,7 @@ def print_pairs(pairs: Mapping[str, object]) -> None:
     """Print names and values on stdout, aligned."""
     width = max(map(len, pairs), default=0)
     for name, value in pairs.items():
-        sys.stdout.write(f"{name:{width}}  {_cell(value)}\n")
+        sys.stdout.write(f"{name:{width}}  {cell_text(value)}\n")
 
 
 class ProgressLine:
@@ -95,13 +95,7 @@ def progress_text(progress: Progress) -> str:
     parts = [f"{progress.done}/{progress.total} trials"]
     if progress.rate > 0:
         parts.append(f"{progress.rate:.1f}/s")
-        parts.append(f"ETA {duration((progress.total - progress.done) / progress.rate)}")
+        parts.append(f"ETA {duration_text((progress.total - progress.done) / progress.rate)}")
     parts.append(", ".join(counts))
     parts.append(f"{progress.waiting} wait for MLflow")
     return " | ".join(parts)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "" if value is None else str(value)

@@ -61,7 +61,7 @@ def theory(activation: str, bias_scale: float, depth: int, init_scale: float | N
 
 
 def _row(found: Forecast, scale: ScaleForecast, asked: float | None) -> list[object]:
-    from gradstab.theory.forecast import shown_length
+    from gradstab.display.numbers import length_text
 
     band = found.band
     names = {band.lower: "lower edge", band.centre: "R = 0", band.upper: "upper edge"}
@@ -71,7 +71,7 @@ def _row(found: Forecast, scale: ScaleForecast, asked: float | None) -> list[obj
         names.get(scale.init_scale, "as asked" if scale.init_scale == asked else ""),
         f"{scale.ratio:+.3g}" if abs(scale.ratio) > 1e-4 else "0",
         "" if scale.gain is None else f"{scale.gain:.4g}",
-        shown_length(scale.settled_length),
+        length_text(scale.settled_length),
         f"{scale.settled_gain:.4g}",
         "" if scale.depth_scale is None else f"{scale.depth_scale:.4g}",
         "" if depth is None else "any depth" if depth > 1e6 else f"{depth:.0f} layers",
@@ -80,11 +80,11 @@ def _row(found: Forecast, scale: ScaleForecast, asked: float | None) -> list[obj
 
 def _print_fixed_points(scale: ScaleForecast) -> None:
     from gradstab.commands.terminal import print_rows
-    from gradstab.theory.forecast import shown_length
+    from gradstab.display.numbers import length_text
 
     rows: list[list[object]] = [
         [
-            "every length" if point.kind == "every" else shown_length(point.q),
+            "every length" if point.kind == "every" else length_text(point.q),
             "neutral" if point.kind == "every" else "attracts" if point.stable else "repels",
             f"{point.chi_1:.6g}",
             f"{point.gradient_factor:.6g}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -17,7 +16,8 @@ import click
 from gradstab.commands.options import results_option
 from gradstab.errors import GradstabError
 from gradstab.record.study_folder import StudyFolder
-from gradstab.study.settings import Settings
+from gradstab.study.settings import ResultsSettings, Settings
+from gradstab.system import child_process
 
 START_SECONDS = 180.0  # MLflow takes 5 s to start, and has taken 70 s on a machine with much else to do
 SHIPPING_SECONDS = 60.0
@@ -34,12 +34,12 @@ def ui(study: str | None, port: int, trials: tuple[int, ...], results: str | Non
     """Open the MLflow UI at STUDY, or at one of its trials."""
     from gradstab.commands.lookup import find_begun
     from gradstab.errors import UsageError
-    from gradstab.study.settings import resolve_settings
+    from gradstab.study.settings import resolve_results_settings
 
     if study is None:
         if trials:
             raise UsageError("--trial needs a STUDY: gradstab ui STUDY --trial 42")
-        serve_ui(resolve_settings(None, None, results), None, port)
+        serve_ui(resolve_results_settings(results), None, port)
         return
     folder, settings = find_begun(study, results)
     page = show_heat_maps(folder, settings, trials) if trials else None
@@ -50,7 +50,7 @@ def waiting_trials(folder: StudyFolder, settings: Settings) -> int:
     """Recorded trials that this tracking store does not have yet."""
     from gradstab.tracking.shipping_files import WaitingCounter
 
-    return WaitingCounter(folder.path).waiting(settings.tracking.value or "")
+    return WaitingCounter(folder.path).waiting(settings.tracking.value.url)
 
 
 def show_heat_maps(folder: StudyFolder, settings: Settings, numbers: Sequence[int]) -> str:
@@ -74,7 +74,7 @@ def show_heat_maps(folder: StudyFolder, settings: Settings, numbers: Sequence[in
     if folder.holder() is None:  # else the shipper of the run in progress finds them
         sync(folder, settings, Listener())
     end = time.monotonic() + SHIPPING_SECONDS
-    found = [run_with_heat_maps(settings.tracking.value or "", folder.study_id(), number, end) for number in numbers]
+    found = [run_with_heat_maps(settings.tracking.value, folder.study_id(), number, end) for number in numbers]
     if found[0] is None:
         raise GradstabError(
             f"MLflow must take the heat maps of trial {numbers[0]}, but has not in {SHIPPING_SECONDS:.0f} s: "
@@ -83,7 +83,7 @@ def show_heat_maps(folder: StudyFolder, settings: Settings, numbers: Sequence[in
     return run_fragment(*found[0])
 
 
-def serve_ui(settings: Settings, folder: StudyFolder | None, first_port: int, page: str | None = None) -> None:
+def serve_ui(settings: ResultsSettings, folder: StudyFolder | None, first_port: int, page: str | None = None) -> None:
     """Serve the MLflow UI until interrupted, the link on stdout; for a remote server only print the link.
 
     Args:
@@ -94,21 +94,18 @@ def serve_ui(settings: Settings, folder: StudyFolder | None, first_port: int, pa
     def link(base: str) -> str:
         return f"{base}/{page}" if page is not None else study_link(base, folder.path if folder else None)
 
-    uri = settings.tracking.value or ""
-    server = browser_base(uri)
+    tracking = settings.tracking.value
+    server = browser_base(tracking)
     if server is not None:
         print(link(server), flush=True)
         return
     port = free_port(first_port)
-    artifacts = str(settings.results_root() / "mlflow" / "artifacts")
-    command = ui_command(artifacts if uri.startswith(("sqlite:", "postgresql")) else None, port)
-    environment = {**os.environ, **settings.mlflow_env, **ui_environment(uri)}
+    command = ui_command(settings.artifact_folder(), port)
+    environment = {**settings.mlflow_env, **ui_environment(tracking)}
     base = f"http://127.0.0.1:{port}"
-    # -P: what lies in the working directory must not stand in for an installed package
-    leashed = [sys.executable, "-P", "-m", "gradstab.system.child_server", *command]
     with (
         _interruptible(),
-        subprocess.Popen(leashed, env=environment, stdin=subprocess.PIPE, stdout=sys.stderr) as process,
+        child_process.start("gradstab.system.child_server", command, output=sys.stderr, env=environment) as process,
     ):
         assert process.stdin is not None
         try:
@@ -120,7 +117,7 @@ def serve_ui(settings: Settings, folder: StudyFolder | None, first_port: int, pa
         finally:
             process.stdin.close()
     if process.returncode != 0:
-        raise GradstabError(f"the MLflow UI must keep running, but it ended with exit code {process.returncode}")
+        raise GradstabError(f"the MLflow server stopped (exit code {process.returncode}); see its messages above")
 
 
 @contextlib.contextmanager

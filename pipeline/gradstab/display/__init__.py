@@ -1,1 +1,1 @@
-"""How numbers and verdicts look wherever a person sees them: rounding, names, colours, marks."""
+"""How numbers and verdicts look wherever the user sees them: rounding, names, colours, marks."""

@@ -1,20 +1,24 @@
-"""How numbers, axis values, durations and sizes are written wherever the user reads them."""
+"""How numbers, axis values, ranges, durations and sizes are written wherever the user reads them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 
 from gradstab.study.space import Value
 
+_ROUNDING = 1e-9  # lengths below it are rounding errors of a fixed point at 0
+WHOLE_SEARCH = "all that was searched"
 
-def duration(seconds: float) -> str:
+
+def duration_text(seconds: float) -> str:
     """Seconds as 1:05 or 2:03:10."""
     whole = max(0, round(seconds))
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
-def size(num_bytes: float) -> str:
+def size_text(num_bytes: float) -> str:
     """Bytes as 12 kB, 3.4 MB, 1.2 GB."""
     for unit in ("B", "kB", "MB"):
         if num_bytes < 1000:
@@ -23,15 +27,33 @@ def size(num_bytes: float) -> str:
     return f"{num_bytes:.3g} GB"
 
 
-def shown(value: Value | None) -> str:
-    """A value as a person reads it: three digits of a number, words as they are."""
+def percent_text(fraction: float) -> str:
+    """A fraction in per cent: whole from 10 % on, one digit below, `< .1 %` for the smallest."""
+    per_cent = 100 * fraction
+    if per_cent == 0 or per_cent >= 10:
+        return f"{per_cent:.0f} %"
+    return f"{per_cent:.1f} %" if per_cent >= 0.1 else "< .1 %"
+
+
+def signed_percent_text(fraction: float) -> str:
+    """A difference of fractions in per cent, with its sign."""
+    return f"{100 * fraction:+.1f} %"
+
+
+def percent_range_text(estimate: float, low: float, high: float) -> str:
+    """A fraction with its interval: `12 % (9.8 % to 14 %)`."""
+    return f"{percent_text(estimate)} ({percent_text(low)} to {percent_text(high)})"
+
+
+def value_text(value: Value | None) -> str:
+    """A value for sentences, tables and labels: three digits of a number, on or off, words as they are."""
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "on" if value else "off"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int):
+    if isinstance(value, int | str):
+        return str(value)
+    if not math.isfinite(value):
         return str(value)
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
@@ -40,6 +62,80 @@ def shown(value: Value | None) -> str:
     return f"{value:.2e}"
 
 
-def named(name: str, value: Value) -> str:
-    """A value with its axis, which words do not need."""
-    return value if isinstance(value, str) else f"{name.replace('_', ' ')} {shown(value)}"
+def setting_text(value: Value | None) -> str:
+    """A setting as MLflow stores and finds it: four digits, `true` or `false`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def cell_text(value: object) -> str:
+    """A cell of a table in the terminal: four digits of a number, nothing for None."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def edge_text(value: float | None, missing: str = "-") -> str:
+    """An edge of an interval in three digits."""
+    return missing if value is None else f"{value:.3g}"
+
+
+def edges_text(lower: float | None, upper: float | None, missing: str = "open") -> str:
+    """Both edges of an interval: `1.1 to 1.32`."""
+    return f"{edge_text(lower, missing)} to {edge_text(upper, missing)}"
+
+
+def interval_text(low: Value | None, high: Value | None, *, low_open: bool, high_open: bool) -> str:
+    """An interval of an axis; an end that the search did not reach is left out: `up to 1.32`."""
+    if low_open and high_open:
+        return WHOLE_SEARCH
+    if low_open:
+        return f"up to {value_text(high)}"
+    if high_open:
+        return f"from {value_text(low)}"
+    return f"{value_text(low)} to {value_text(high)}"
+
+
+def count_range_text(low: int, high: int) -> str:
+    """Whole numbers from low to high: `4-7`, or `4` where both are one."""
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def numbers_text(numbers: Iterable[int]) -> str:
+    """Whole numbers in order, runs as ranges: `3, 7-9` for 3, 7, 8, 9."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(count_range_text(low, high) for low, high in runs)
+
+
+def numbered_text(numbers: Sequence[int], most: int = 8) -> str:
+    """How many trials, and the first numbers of them: `12: 3, 5, ...`; nothing for none."""
+    if not numbers:
+        return ""
+    first = ", ".join(map(str, numbers[:most]))
+    return f"{len(numbers)}: {first}{' ...' if len(numbers) > most else ''}"
+
+
+def length_text(length: float) -> str:
+    """A length of mean-field theory in four digits; rounding errors are 0."""
+    return "infinity" if math.isinf(length) else "0" if length < _ROUNDING else f"{length:.4g}"
+
+
+def name_text(name: str) -> str:
+    """The name of an axis or a verdict in words."""
+    return name.replace("_", " ")
+
+
+def named_value_text(name: str, value: Value) -> str:
+    """A value with its axis; a word needs none: `depth 10`, `relu`."""
+    return value if isinstance(value, str) else f"{name_text(name)} {value_text(value)}"
+
+
+def point_text(point: Mapping[str, Value]) -> str:
+    """Values by axis: `depth 10, activation relu`."""
+    return ", ".join(f"{name_text(name)} {value_text(value)}" for name, value in point.items())

@@ -17,6 +17,7 @@ from gradstab.errors import GradstabError
 from gradstab.execution import job_entry
 from gradstab.execution.cluster_address import enable_token_auth, require_reachable
 from gradstab.execution.dashboard import ClusterError, require_dashboard
+from gradstab.system.retry import Retry
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -29,6 +30,10 @@ _LOGGERS_OF_UPLOADS = (
     "ray.dashboard.modules.job.sdk",
     "ray._private.runtime_env.packaging",
 )
+
+
+class _NotReadyError(ClusterError):
+    """The cluster answers, but cannot take jobs yet."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +135,8 @@ class ClusterJobs:
             "excludes": ["__pycache__"],
             "env_vars": dict(environment),
         }
-        deadline = time.monotonic() + _AGENT_SECONDS
-        while True:
+
+        def submit_once() -> None:
             try:
                 with self._one_sentence_errors():
                     self._client.submit_job(
@@ -141,13 +146,12 @@ class ClusterJobs:
                         metadata={"gradstab.study": job.study, "gradstab.attempt": str(job.attempt)},
                     )
             except ClusterError as error:
-                if "already exists" in str(error):  # another submit came first
-                    return
-                if "No available agent" not in str(error) or time.monotonic() > deadline:
+                if "No available agent" in str(error):
+                    raise _NotReadyError(str(error)) from None
+                if "already exists" not in str(error):  # else another submit came first
                     raise
-                time.sleep(_POLL_SECONDS)
-            else:
-                return
+
+        Retry(_NotReadyError, lambda began: began + _AGENT_SECONDS, (_POLL_SECONDS, _POLL_SECONDS))(submit_once)
 
     def follow(self, job: Job, show: Callable[[str], None]) -> Job:
         """Pass the job's log to `show` as it grows; returns the job once it has ended."""

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gradstab.statistics.registry import stored_bytes
 from gradstab.study.pack_key import DataShape, pack_key, padded, stack_key
 from gradstab.study.recipe import NUM_ACCURACY_ROWS, Recipe, probe_steps, reads_accuracy
 
@@ -23,6 +24,8 @@ _OPERATIONS_A_DRAW = 1300.0  # of a weight's initial value
 _OPERATIONS_A_DEAR_VALUE = 170.0  # of a hidden unit on a row, beyond what tanh, relu and sigmoid take
 _OPERATIONS_A_STATE_UPDATE = 125.0  # of a weight by an optimizer that keeps moments
 _FIXED_BYTES = 4 * 2**20  # what does not grow with the pack
+_HEAD_BYTES = 512  # of one trial in a segment's head
+_PROBE_STEP_BYTES = 8
 MAX_PACK_TRIALS = 1024
 
 
@@ -93,7 +96,7 @@ def member_bytes(recipe: Recipe, shape: DataShape) -> int:
 def result_bytes(recipe: Recipe) -> int:
     """Bytes of one trajectory on disk."""
     num_probes = len(probe_steps(recipe))
-    return 512 + 24 * recipe.steps + num_probes * (24 + recipe.depth * (8 + 9 * 4))
+    return _HEAD_BYTES + _PROBE_STEP_BYTES * num_probes + stored_bytes(recipe.steps, num_probes, recipe.depth)
 
 
 @dataclass(frozen=True)

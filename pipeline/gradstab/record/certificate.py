@@ -1,4 +1,4 @@
-"""The certificate of a study on disk: whether its region is known to within the error that was asked for."""
+"""The certificate of a study, on disk: whether its region is known to the accuracy that the study asked for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILE_NAME = "certificate.json"
 
 @dataclass(frozen=True)
 class Condition:
-    """One thing that must hold, and in a sentence how it stands."""
+    """One thing that must hold, and a sentence that says whether it does."""
 
     name: str
     holds: bool
@@ -24,13 +24,13 @@ class Condition:
 
 @dataclass(frozen=True)
 class Certificate:
-    """Where a study stands against its `stop`.
+    """How far a study is from its `stop`.
 
     Attributes:
-        certified: all conditions hold.
+        certified: whether all conditions hold.
         error: the fraction of the search space that may be misclassified.
-        misclassified_volume: the fraction that the model expects to be.
-        num_trials: measured trials behind it.
+        misclassified_volume: the fraction that the model expects to be misclassified.
+        num_trials: how many measured trials this follows from.
     """
 
     certified: bool
@@ -40,7 +40,7 @@ class Certificate:
     conditions: tuple[Condition, ...]
 
     def verdict(self) -> str:
-        """In one sentence: certified or not, and which conditions do not hold."""
+        """A sentence that says whether the study is certified, and if not, which conditions do not hold."""
         if self.certified:
             expected = f"{100 * self.misclassified_volume:.2g} % is expected to be"
             return (
@@ -51,7 +51,7 @@ class Certificate:
         return f"not certified after {self.num_trials} trials, because of {failed}"
 
     def dump(self) -> dict[str, Any]:
-        """As JSON types."""
+        """The certificate as JSON types."""
         return asdict(self)
 
     @staticmethod
@@ -61,15 +61,15 @@ class Certificate:
 
 
 def write_certificate(folder: Path, certificate: Certificate) -> None:
-    """Make it durable in a study's folder."""
+    """Write the certificate into a study's folder, durably."""
     replace_file(folder / FILE_NAME, json.dumps(certificate.dump(), indent=2), durable=True)
 
 
 def read_certificate(folder: Path) -> Certificate | None:
-    """The certificate of a study's folder as it was last looked at; None where the study asked for none.
+    """The latest certificate in a study's folder, or None where the study has none.
 
     Raises:
-        StorageError: the file is not what write_certificate writes.
+        StorageError: the file does not hold a certificate.
     """
     path = folder / FILE_NAME
     try:
@@ -77,4 +77,4 @@ def read_certificate(folder: Path) -> Certificate | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{path} must be a certificate as gradstab wrote it, but: {error}") from None
+        raise StorageError(f"{path} must hold a certificate as gradstab writes it, but: {error}") from None

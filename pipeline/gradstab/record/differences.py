@@ -1,4 +1,4 @@
-"""Where the record, Optuna and MLflow differ: a pure comparison of what each holds of the same numbers."""
+"""Where the record, Optuna and MLflow differ: a pure comparison of what each of them holds of the same trials."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Margin = float | None  # None: the machine failed
-TOLERANCE = 1e-3  # of the margin in MLflow, which is sent rounded
+Margin = float | None  # None where the machine failed
+TOLERANCE = 1e-3  # of the margin in MLflow, which is rounded there
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What Optuna holds: values of told trials, numbers that failed, numbers that run."""
+    """What Optuna holds: the values of told trials, and the numbers of failed and of running ones."""
 
     told: Mapping[int, float]
     failed: frozenset[int]
@@ -22,7 +22,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class ShippedRun:
-    """One run of a trial in MLflow."""
+    """A run of a trial in MLflow."""
 
     run_id: str
     ended: bool
@@ -31,7 +31,14 @@ class ShippedRun:
 
 @dataclass(frozen=True)
 class Shipped:
-    """What MLflow holds: statuses of the study's own runs, runs by trial, names of segments, numbers in the table."""
+    """What MLflow holds of a study.
+
+    Attributes:
+        parents: statuses of the study's own runs.
+        trials: the runs of each trial, by the trial's number.
+        segments: names of the segments among the artifacts.
+        table: numbers of the trials in the study's table.
+    """
 
     parents: tuple[str, ...]
     trials: Mapping[int, tuple[ShippedRun, ...]]
@@ -41,7 +48,7 @@ class Shipped:
 
 @dataclass(frozen=True)
 class Finding:
-    """One way in which places differ, and what mends it."""
+    """A difference between two places, and what repairs it."""
 
     where: Literal["segments", "Optuna", "MLflow"]
     what: str
@@ -50,7 +57,7 @@ class Finding:
 
 
 def storage_findings(recorded: Mapping[int, Margin], stored: Stored) -> list[Finding]:
-    """What Optuna does not know, or knows otherwise than the record."""
+    """What Optuna does not hold, or holds with another value than the record."""
     known = stored.told.keys() | stored.failed | stored.running
     wrong = [
         number
@@ -68,17 +75,19 @@ def storage_findings(recorded: Mapping[int, Margin], stored: Stored) -> list[Fin
 
 
 def tracking_findings(
-    recorded: Mapping[int, Margin], segments: Iterable[str], children: int, shipped: Shipped | None
+    recorded: Mapping[int, Margin], segments: Iterable[str], child_runs: int, shipped: Shipped | None
 ) -> list[Finding]:
-    """What MLflow lacks, has twice, or shows otherwise than the record; nobody drives the study meanwhile.
+    """What MLflow does not hold, holds twice, or shows with another value than the record.
+
+    The study must not be running meanwhile.
 
     Args:
-        segments: names of the sound segments.
-        children: trials with a smaller number get a run each.
+        segments: names of the undamaged segments.
+        child_runs: trials with a smaller number get a run each.
     """
     if shipped is None:
         return list(_found("MLflow", "the study has no run", recorded)) if recorded else []
-    wanted = {number for number in recorded if number < children}
+    wanted = {number for number in recorded if number < child_runs}
     missing_segments = sorted(set(segments) - shipped.segments)
     findings = [
         *_found("MLflow", "no run", wanted - shipped.trials.keys()),
@@ -102,7 +111,7 @@ _NEXT_RUN = "gradstab run (trains it again)"
 
 
 def wrong_runs(recorded: Mapping[int, Margin], shipped: Shipped) -> list[int]:
-    """Trials one of whose ended runs shows another margin than the record."""
+    """The trials of which an ended run shows another margin than the record."""
     return [
         number
         for number in recorded
@@ -111,7 +120,7 @@ def wrong_runs(recorded: Mapping[int, Margin], shipped: Shipped) -> list[int]:
 
 
 def same(shown: Margin, margin: Margin) -> bool:
-    """Whether a margin in MLflow is the record's, rounded."""
+    """Whether a margin in MLflow is the rounded one of the record."""
     if shown is None or margin is None:
         return shown is margin
     return math.isclose(shown, margin, rel_tol=TOLERANCE, abs_tol=TOLERANCE)

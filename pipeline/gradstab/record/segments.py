@@ -1,8 +1,11 @@
-"""Segments: the durable record of results, one synced file a pack, checked when it is read.
+"""Segments: the durable record of results, one synced file for each pack, checked when it is read.
 
-A segment is a plain ``.npz`` (readable by ``numpy.load``) whose file name carries the first 16 hex digits of the
-SHA-256 of its bytes: a truncated or altered file is told from a whole one, and a rename makes it appear whole or
-not at all. Layer arrays of the pack's trials are stored flat, one array a statistic, with a JSON head.
+A segment is a plain ``.npz`` (readable by ``numpy.load``). Its file name carries the first 16 hex digits of the SHA-256
+of its bytes, so a truncated or altered file is noticed. It gets that name by a rename, so it appears whole or not at
+all. The arrays of the pack's trials are stored flat, one array for each statistic, beside a JSON head.
+
+Versions may add statistics and fields of a record. A segment says which statistics it holds and what their axes are,
+so that an older version reads the rest and keeps what it does not know, and a newer one reads as NaN what is not there.
 """
 
 from __future__ import annotations
@@ -13,8 +16,8 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,8 @@ from numpy.typing import NDArray
 
 from gradstab.errors import GradstabError, StorageError
 from gradstab.record.failure import Failure
-from gradstab.record.trajectory import STATISTICS, FloatArray, Trajectory
+from gradstab.record.trajectory import FloatArray, Trajectory
+from gradstab.statistics.registry import STATISTICS
 from gradstab.study.space import Value
 from gradstab.system.durable import sync_folder
 
@@ -32,12 +36,15 @@ _NAME = re.compile(r"segment-(\d{6})-([0-9a-f]{16})\.npz")
 
 
 class CorruptSegmentError(GradstabError):
-    """A segment whose bytes are not what was written."""
+    """A segment does not hold the bytes that were written."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One finished trial as it is kept: what was run, where and when, and its trajectory or the reason it failed."""
+    """One finished trial as it is kept: what was run, where and when, and its trajectory or the reason it failed.
+
+    `others` holds what a later version recorded of the trial beside that; it is kept when the record is written again.
+    """
 
     number: int
     seed: int
@@ -50,6 +57,7 @@ class Record:
     trajectory: Trajectory | None = None
     failure: Failure | None = None
     retry_of: int | None = None
+    others: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.trajectory is None) == (self.failure is None):
@@ -57,12 +65,16 @@ class Record:
 
 
 def segment_paths(folder: Path) -> list[Path]:
-    """Segments of a folder in the order they were written."""
+    """The segments of a folder, in the order in which they were written."""
     return sorted(path for path in folder.glob("segment-*.npz") if _NAME.fullmatch(path.name))
 
 
 def segment_index(path: Path) -> int:
-    """Position of a segment in its study."""
+    """The position of a segment in its study.
+
+    Raises:
+        CorruptSegmentError: the file name is not that of a segment.
+    """
     match = _NAME.fullmatch(path.name)
     if match is None:
         raise CorruptSegmentError(f"a segment must be named segment-NNNNNN-<16 hex digits>.npz, got {path.name!r}")
@@ -70,10 +82,10 @@ def segment_index(path: Path) -> int:
 
 
 def write_segment(folder: Path, index: int, records: Sequence[Record]) -> Path:
-    """Write the records of a pack so that they survive the machine; returns the segment's path.
+    """Write the records of a pack so that they survive a crash of the machine, and return the segment's path.
 
     Raises:
-        StorageError: the disk is full or cannot be written; nothing half-written is left under a segment's name.
+        StorageError: the disk is full or cannot be written. No half-written file is left under a segment's name.
     """
     content = _encode(records)
     digest = hashlib.sha256(content).hexdigest()[:16]
@@ -89,8 +101,8 @@ def write_segment(folder: Path, index: int, records: Sequence[Record]) -> Path:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise StorageError(
-            f"results must be written to {folder}, but: {error.strerror}. "
-            "Results recorded so far are safe: make room and run the study again."
+            f"results cannot be written to {folder}: {error.strerror}. "
+            "The results recorded so far are safe: free some space and run the study again."
         ) from error
     return path
 
@@ -99,45 +111,57 @@ def read_segment(path: Path) -> list[Record]:
     """The records of a segment.
 
     Raises:
-        CorruptSegmentError: checksum, structure or schema version do not fit.
+        CorruptSegmentError: the checksum or the structure is wrong.
+        StorageError: a newer version of gradstab wrote the segment in a form that this one cannot read.
     """
     match = _NAME.fullmatch(path.name)
     content = path.read_bytes()
     if match is None or hashlib.sha256(content).hexdigest()[:16] != match.group(2):
-        raise CorruptSegmentError(f"{path} must have the checksum in its name: it was truncated or altered")
+        raise CorruptSegmentError(f"{path} does not have the checksum in its name: it was truncated or altered")
     try:
         return _decode(content)
+    except _NewerSchemaError as error:
+        raise StorageError(
+            f"{path} must have schema version {SCHEMA_VERSION}, got version {error.schema_version}: "
+            "a newer version of gradstab wrote it; update gradstab to read it"
+        ) from None
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise CorruptSegmentError(f"{path} must hold a segment of schema version {SCHEMA_VERSION}: {error}") from error
 
 
 def segment_numbers(path: Path) -> list[int]:
-    """Numbers of the trials in a segment, from its head alone; none for what cannot be read."""
+    """The numbers of the trials in a segment, from its head alone; none if it cannot be read."""
     try:
-        # opened here: numpy leaves a file open that it cannot read
+        # the file is opened here, because numpy does not close a file that it cannot read
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return [entry["number"] for entry in json.loads(file["head"].tobytes())["records"]]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return []
 
 
 def _encode(records: Sequence[Record]) -> bytes:
-    head = {"schema_version": SCHEMA_VERSION, "records": [_head(record) for record in records]}
-    arrays: dict[str, NDArray[Any]] = {"head": np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)}
     trajectories = [record.trajectory for record in records if record.trajectory is not None]
+    axes = {name: t.axes_of(name) for t in trajectories for name in t.series}
+    head = {
+        "schema_version": SCHEMA_VERSION,
+        "statistics": axes,
+        "records": [_head(record, axes) for record in records],
+    }
+    arrays: dict[str, NDArray[Any]] = {"head": np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)}
     if trajectories:
         arrays["probe_step"] = np.concatenate([t.probe_step_P for t in trajectories])
-        for statistic in STATISTICS:
-            flat = [t[statistic.name].ravel() for t in trajectories]
-            arrays[statistic.name] = np.concatenate(flat).astype(statistic.dtype)
+        for name in axes:
+            flat = np.concatenate([t.series[name].ravel() for t in trajectories if name in t])
+            arrays[name] = flat.astype(STATISTICS[name].dtype) if name in STATISTICS else flat
     buffer = io.BytesIO()
-    # numpy's stubs take **arrays for its keyword allow_pickle too
+    # numpy's type stubs also match **arrays with the keyword allow_pickle
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
-def _head(record: Record) -> dict[str, Any]:
+def _head(record: Record, statistics: Iterable[str]) -> dict[str, Any]:
     head: dict[str, Any] = {
+        **record.others,
         "number": record.number,
         "seed": record.seed,
         "point": record.point,
@@ -158,6 +182,9 @@ def _head(record: Record) -> dict[str, Any]:
             "reference_loss": record.trajectory.reference_loss,
             "nonfinite_step": record.trajectory.nonfinite_step,
         }
+        missing = [name for name in statistics if name not in record.trajectory]
+        if missing:  # other trials of the pack have it
+            head["trajectory"]["missing"] = missing
     return head
 
 
@@ -165,34 +192,55 @@ def _decode(content: bytes) -> list[Record]:
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     head = json.loads(arrays.pop("head").tobytes())
+    if head["schema_version"] > SCHEMA_VERSION:
+        raise _NewerSchemaError(head["schema_version"])
     if head["schema_version"] != SCHEMA_VERSION:
         raise ValueError(f"it has schema version {head['schema_version']}")
-    offset = dict.fromkeys(arrays, 0)
-
-    def take(name: str, shape: tuple[int, ...]) -> FloatArray:
-        start = offset[name]
-        offset[name] = start + int(np.prod(shape))
-        return np.asarray(arrays[name][start : offset[name]].reshape(shape))
-
+    # version 0.1.0 did not write the axes, but every version knows the statistics of that time
+    axes: dict[str, str] = head.get("statistics") or {n: STATISTICS[n].axes for n in arrays if n in STATISTICS}
+    reader = _Reader(arrays, axes)
+    known = {one.name for one in fields(Record)} - {"trajectory", "others"}
     records = []
     for entry in head["records"]:
         shape = entry.pop("trajectory", None)
-        trajectory = None
-        if shape is not None:
-            axes = {
-                "S": (shape["steps"],),
-                "P": (shape["num_probes"],),
-                "PL": (shape["num_probes"], shape["depth"]),
-            }
-            trajectory = Trajectory(
-                depth=shape["depth"],
-                steps=shape["steps"],
-                reference_loss=shape["reference_loss"],
-                probe_step_P=take("probe_step", axes["P"]).astype(np.int64),
-                series={statistic.name: take(statistic.name, axes[statistic.axes]) for statistic in STATISTICS},
-                nonfinite_step=shape["nonfinite_step"],
-            )
         reason = entry.pop("failure")
         failure = None if reason is None else Failure.parse(reason)
-        records.append(Record(**entry, failure=failure, trajectory=trajectory))
+        others = {name: entry.pop(name) for name in list(entry) if name not in known}
+        trajectory = None if shape is None else reader.next(shape)
+        records.append(Record(**entry, failure=failure, others=others, trajectory=trajectory))
     return records
+
+
+class _NewerSchemaError(Exception):
+    """A segment of a schema version that came after this program."""
+
+    def __init__(self, schema_version: int) -> None:
+        super().__init__()
+        self.schema_version = schema_version
+
+
+class _Reader:
+    """Cuts the flat arrays of a segment into trajectories, one after the other."""
+
+    def __init__(self, arrays: dict[str, NDArray[Any]], axes: dict[str, str]) -> None:
+        self._arrays = arrays
+        self._axes = axes
+        self._offset = dict.fromkeys(arrays, 0)
+
+    def next(self, shape: dict[str, Any]) -> Trajectory:
+        lengths = {"S": shape["steps"], "P": shape["num_probes"], "L": shape["depth"]}
+        held = {name: axes for name, axes in self._axes.items() if name not in shape.get("missing", ())}
+        return Trajectory(
+            depth=shape["depth"],
+            steps=shape["steps"],
+            reference_loss=shape["reference_loss"],
+            probe_step_P=self._take("probe_step", [lengths["P"]]).astype(np.int64),
+            series={name: self._take(name, [lengths[axis] for axis in axes]) for name, axes in held.items()},
+            nonfinite_step=shape["nonfinite_step"],
+            other_axes={name: axes for name, axes in held.items() if name not in STATISTICS},
+        )
+
+    def _take(self, name: str, shape: Sequence[int]) -> FloatArray:
+        start = self._offset[name]
+        self._offset[name] = start + int(np.prod(shape, dtype=np.int64))
+        return np.asarray(self._arrays[name][start : self._offset[name]].reshape(shape))

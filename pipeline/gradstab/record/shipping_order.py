@@ -1,7 +1,7 @@
-"""What the driver tells the shipper: which study, where its notebook is, and how far the study has come.
+"""What the driver tells the shipper: which study, where its MLflow is, and how far the study has come.
 
 The driver writes ``tracking.json`` into the results folder before the shipper starts, and again when counts, budget
-or trials in flight change; the shipper only reads it.
+or trials in flight change. The shipper only reads it.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gradstab.errors import GradstabError
 from gradstab.study.criterion import Criterion
 from gradstab.study.study import Study
+from gradstab.study.versions import FIRST_VERSION, Was, under_current_names
 from gradstab.system.durable import replace_file
 
 FILE_NAME = "tracking.json"
 
 Detail = Literal["summary", "full"]
-Beyond = Literal["boundary", "sample", "all", "none"]
+ChildRunsAfter = Literal["boundary", "sample", "all", "none"]
 
 
 class ShippingOrder(BaseModel):
@@ -28,24 +29,25 @@ class ShippingOrder(BaseModel):
 
     Args:
         study: the experiment's name.
-        study_id: identifies the study for ever, whatever its name; what runs are found by.
+        study_id: identifies the study for ever, whatever its name; its runs are found by it.
         fingerprint: of what may not change in the study, by which a lost results folder is found again.
+        began_in: version in which the study began, under which its fingerprint was made.
         uri: MLflow tracking URI, absolute (``sqlite:////home/...``, ``http://...``).
-        artifact_root: folder for artifacts of a database URI; None where a server decides.
+        artifact_root: folder for artifacts where the URI is a database; None where a server decides.
         question: what the study asks; shown as description.
-        study_file: name of the study's file in the results folder.
+        study_file: name of the study file in the results folder.
         resolved: all settings of the study, as JSON.
         versions: package name to version.
         git_commit: commit of the code, or None outside a checkout.
         criterion: what trials are judged by.
-        budget: number of trials the study shall have.
-        children: trials with a smaller number get a run of their own.
-        beyond: which of the others do: those near the boundary, every tenth, all or none.
-        detail: "summary" keeps a trial within 100 metric rows; "full" adds every layer at every probe time.
+        budget: how many trials the study has when it is done.
+        child_runs: trials with a smaller number get a run of their own.
+        child_runs_after: which of the others do: those near the boundary, every tenth, all or none.
+        detail: "summary" sends at most 100 metric rows of a trial; "full" adds every layer at every probe time.
         counts: what progress shows, such as {"done": 412, "stable": 120}.
         in_flight: numbers of the trials that are running now.
-        settings: where things are (storage, results folder, engine), shown as tags.
-        updated_ms: when this was written, milliseconds since 1970; the time stamp of progress metrics.
+        settings: where storage, results folder and the like are, shown as tags.
+        updated_ms: when this was written, in milliseconds since 1970; progress metrics carry this time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +56,7 @@ class ShippingOrder(BaseModel):
     study: Annotated[str, Field(min_length=1)]
     study_id: Annotated[str, Field(min_length=1)]
     fingerprint: str = ""
+    began_in: str = FIRST_VERSION
     uri: Annotated[str, Field(min_length=1)]
     artifact_root: str | None = None
     question: str = ""
@@ -63,8 +66,8 @@ class ShippingOrder(BaseModel):
     git_commit: str | None = None
     criterion: Criterion
     budget: Annotated[int, Field(ge=1)]
-    children: Annotated[int, Field(ge=0)] = 10_000
-    beyond: Beyond = "none"
+    child_runs: Annotated[int, Field(ge=0), Was("children", until="0.2.0")] = 10_000
+    child_runs_after: Annotated[ChildRunsAfter, Was("beyond", until="0.2.0")] = "none"
     detail: Detail = "summary"
     counts: dict[str, int] = {}
     in_flight: tuple[int, ...] = ()
@@ -80,9 +83,14 @@ class ShippingOrder(BaseModel):
         """
         return Study.model_validate(self.resolved)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names_are_accepted(cls, given: object) -> object:
+        return under_current_names(cls, given)
+
 
 def save_order(folder: Path, job: ShippingOrder) -> None:
-    """Put the job into a results folder, whole or not at all, readable by its owner only (a URI may hold a password).
+    """Put the order into a results folder, whole or not at all. Only its owner can read it: a URI may hold a password.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -91,15 +99,17 @@ def save_order(folder: Path, job: ShippingOrder) -> None:
 
 
 def load_order(folder: Path) -> ShippingOrder:
-    """The job of a results folder.
+    """The order in a results folder.
 
     Raises:
-        GradstabError: there is none, or it is not one.
+        GradstabError: there is none, or it cannot be read.
     """
     path = folder / FILE_NAME
     try:
         return ShippingOrder.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise GradstabError(f"{path} must exist before results can be shipped; run the study to write it") from error
+        raise GradstabError(f"{path} must exist before results can be shipped: run the study to write it") from error
     except ValidationError as error:
-        raise GradstabError(f"{path} must hold a tracking job, but {error}; run the study to write it anew") from error
+        raise GradstabError(
+            f"{path} must hold a shipping order, but: {error}; run the study again to write it"
+        ) from error

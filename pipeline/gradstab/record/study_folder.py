@@ -1,4 +1,4 @@
-"""The results folder of one study: what lies where in it, who may drive it, and whether it still is the same study."""
+"""The results folder of a study: where everything lies in it, who runs the study, and whether it is still the same."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gradstab.errors import StorageError, UsageError
+from gradstab.errors import StorageError, StudyError, UsageError
 from gradstab.record.segments import segment_numbers, segment_paths
 from gradstab.study.data_spec import Npz
 from gradstab.study.study import FINGERPRINTED, Study, differences
+from gradstab.study.versions import FIRST_VERSION
 from gradstab.system.durable import replace_file
-from gradstab.system.file_lock import held, holder_of
+from gradstab.system.file_lock import hold_lock, holder_of
 
 SCHEMA_VERSION = 1
 
 
 class StudyFolder:
-    """One study's durable state; every path of it is named here."""
+    """The durable state of one study. Every path in the folder is named here."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,29 +39,37 @@ class StudyFolder:
         return self.declaration.is_file()
 
     def study(self) -> Study:
-        """The study as it was declared here last."""
-        return Study.model_validate(self._read()["study"])
+        """The study as it was last declared here.
+
+        Raises:
+            StorageError: this version of gradstab does not know everything that the declaration says.
+        """
+        return self._validated(self._read()["study"])
+
+    def began_in(self) -> str:
+        """The version of gradstab in which the study began, as far as its fingerprint depends on it."""
+        return str(self._read().get("began_in", FIRST_VERSION))
 
     def with_known_data(self, study: Study) -> Study:
-        """The study as this folder knows studies: its data file by content, or by path where it began that way."""
+        """The study with its data file known as this folder knows it: by its content, or by its path in old studies."""
         data = self._read()["study"].get("data", {}) if self.exists() else {}
         return study if data.get("type") == "npz" and "sha256" not in data else study.with_data_hash()
 
     def study_id(self) -> str:
-        """The study's unique id, given when its folder was made."""
+        """The study's unique id, which it got when its folder was made."""
         return str(self._read()["study_id"])
 
     def source_name(self) -> str:
-        """Name of the file in this folder that holds the study as a person wrote it, or as it was resolved."""
+        """The name of the file that holds the study as the user wrote it, or of study.json where there is none."""
         declared = sorted(self.path.glob("declared.*"))
         return declared[0].name if declared else self.declaration.name
 
     def holder(self) -> str | None:
-        """Who drives the study now, in words; None if nobody does."""
+        """Which process runs the study now, in words; None if none does."""
         return holder_of(self.lock_file)
 
     def num_bytes(self) -> int:
-        """Size on disk, of a folder that may be written to meanwhile."""
+        """The size on disk. The folder may be written to meanwhile."""
         total = 0
         for folder, _, names in os.walk(self.path):
             for name in names:
@@ -69,31 +78,39 @@ class StudyFolder:
         return total
 
     def num_recorded(self) -> int:
-        """How many trials are on record, from the heads of the segments."""
+        """How many trials are recorded, from the heads of the segments."""
         return len({number for path in segment_paths(self.path) for number in segment_numbers(path)})
 
-    def claim(self, study: Study, source: Path | None, study_id: str | None = None) -> None:
-        """Make the folder this study's, or check that it is; budget, resources and tracking may have changed.
+    def claim(
+        self, study: Study, source: Path | None, study_id: str | None = None, began_in: str | None = None
+    ) -> None:
+        """Make the folder this study's, or check that it is. Budget, resources and tracking may have changed.
 
         Args:
-            study_id: under which the study is known already, where the folder was lost.
+            study_id: the id of a study that is known already, because its folder was lost.
+            began_in: the version in which that study began; by default it begins now.
 
         Raises:
-            UsageError: the folder holds a study whose fingerprinted parts differ; with the differences.
+            UsageError: the folder holds a study whose fingerprinted parts differ; the sentence lists them.
+            StorageError: this version of gradstab does not know everything that the folder's declaration says.
         """
         if not self.exists():
-            self._write(
-                {"study_id": study_id or uuid.uuid4().hex, "created": datetime.now(UTC).isoformat()}, study, source
-            )
+            made = {
+                "study_id": study_id or uuid.uuid4().hex,
+                "created": datetime.now(UTC).isoformat(),
+                "began_in": began_in or study.versions()[-1],
+            }
+            self._write(made, study, source)
             return
         known = self._read()
         declared = known["study"]
         if isinstance(study.data, Npz) and "sha256" in declared.get("data", {}):
-            # where the file lay then, it may be no more
+            # the file may have moved since
             declared = {**declared, "data": {**declared["data"], "path": str(study.data.path)}}
-        before = Study.model_validate(declared)
-        if before.fingerprint() != study.fingerprint():
-            changed = differences(before.fingerprinted(), study.fingerprinted())
+        before = self._validated(declared)
+        version = self.began_in()
+        if before.fingerprint(version) != study.fingerprint(version):
+            changed = differences(before.fingerprinted(version), study.fingerprinted(version))
             listed = "\n".join(f"  - {line}" for line in changed)
             parts = ", ".join(FINGERPRINTED)
             raise UsageError(
@@ -105,33 +122,46 @@ class StudyFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder: only one process drives a study.
+        """Hold the folder, because only one process may run a study.
 
         Raises:
-            StudyHeldError: another process holds it; says which.
+            StudyHeldError: another process holds it; the sentence says which.
         """
         make_folder(self.path)
-        with held(self.lock_file, f"the study {self.path.name!r}"):
+        with hold_lock(self.lock_file, f"the study {self.path.name!r}"):
             yield
 
     def _read(self) -> dict[str, Any]:
         try:
             content: dict[str, Any] = json.loads(self.declaration.read_text())
         except FileNotFoundError:
-            raise UsageError(f"there must be a study {self.path.name!r} in {self.path.parent}, got none") from None
+            raise UsageError(
+                f"there is no study {self.path.name!r} in {self.path.parent}: gradstab list shows the ones there"
+            ) from None
         except OSError as error:
-            raise StorageError(f"{self.declaration} must be readable by this user, but: {error.strerror}") from None
+            raise StorageError(f"{self.declaration} cannot be read: {error.strerror}") from None
         except ValueError as error:
-            raise StorageError(f"{self.declaration} must be JSON as gradstab wrote it, but: {error}") from None
+            raise StorageError(f"{self.declaration} must hold JSON as gradstab writes it, but: {error}") from None
         if content.get("schema_version") != SCHEMA_VERSION:
             raise StorageError(
                 f"{self.declaration} must have schema version {SCHEMA_VERSION}, got {content.get('schema_version')}: "
-                "it was written by another version of gradstab"
+                "another version of gradstab wrote it; use that version, or update gradstab"
             )
         return content
 
+    def _validated(self, declared: dict[str, Any]) -> Study:
+        try:
+            return Study.model_validate(declared)
+        except StudyError as error:
+            began_in = self.began_in()
+            raise StorageError(
+                f"{self.declaration} must hold a study that this version of gradstab knows, but: {error.faults[0]}. "
+                f"The study began in version {began_in}; if a version newer than this one wrote it, update gradstab"
+            ) from None
+
     def _write(self, known: dict[str, Any], study: Study, source: Path | None) -> None:
-        content = {**known, "schema_version": SCHEMA_VERSION, "study": study.dump()}
+        version = known.get("began_in", FIRST_VERSION)
+        content = {**known, "schema_version": SCHEMA_VERSION, "study": study.dump(version)}
         if source is not None:
             copy = self.path / f"declared{source.suffix}"
             for older in self.path.glob("declared.*"):
@@ -142,15 +172,19 @@ class StudyFolder:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder with its parents, or say why it cannot be."""
+    """Create a folder and its parents.
+
+    Raises:
+        StorageError: it cannot be created.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"the results folder {path} must be writable, but: {error.strerror}") from None
+        raise StorageError(f"the results folder {path} cannot be created: {error.strerror}") from None
 
 
 def study_folders(results_root: Path) -> list[StudyFolder]:
-    """All studies of a results root, by name."""
+    """The folders of all studies of a results root, by name."""
     if not results_root.is_dir():
         return []
     return [folder for path in sorted(results_root.iterdir()) if (folder := StudyFolder(path)).exists()]

@@ -1,7 +1,7 @@
 """The report and the heat maps of a study that runs, made again and again: a process of its own.
 
-``python -m gradstab.report.background --folder F``. Standard input is the driver's end: a line ``finish`` means make
-both once more and exit; the end of input without it means that the driver died, and this process with it. It is nice,
+``python -m gradstab.report.background --folder F``. Standard input is the driver's pipe: a line ``finish`` means make
+both once more and exit; the end of input without it means that the driver died, and this process ends too. It is nice,
 and rests nine times as long as it worked: at most a tenth of a core. The shipper ships what it finds.
 """
 
@@ -11,7 +11,6 @@ import argparse
 import math
 import os
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -19,29 +18,14 @@ from gradstab.errors import GradstabError
 from gradstab.record.segments import read_segment
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
+from gradstab.results.trial_rows import measured_trials
+from gradstab.system.child_process import ParentPipe
 
 POLITENESS = 10
 REST = 9.0  # seconds of rest for each CPU second of work
 SHORTEST_REST_S = 5.0
 LONGEST_DRAWING_S = 30.0  # what is missing then is drawn on demand
 MAPS_AT_ONCE = 10  # of a study that runs; at its end all that are missing
-
-
-class Finish:
-    """The driver's end of the process."""
-
-    def __init__(self) -> None:
-        self.said = threading.Event()
-
-    def listen(self) -> None:
-        threading.Thread(target=self._read, name="driver", daemon=True).start()
-
-    def _read(self) -> None:
-        for line in sys.stdin:
-            if line.strip() == "finish":
-                self.said.set()
-        if not self.said.is_set():
-            os._exit(0)
 
 
 def remake(folder: StudyFolder, most_maps: int | None) -> None:
@@ -55,17 +39,17 @@ def remake(folder: StudyFolder, most_maps: int | None) -> None:
 
 def draw_nearest(results: Results, count: int, most: int | None = None) -> None:
     """Heat maps of the `count` trials nearest the boundary, at most `most` new ones."""
-    from gradstab.report.heat_maps import trial_folder
+    from gradstab.figures.heat_maps import trial_folder
 
-    distances = {row.number: abs(row.judgement.margin) for row in results.rows if row.judgement is not None}
-    nearest = sorted(distances, key=distances.__getitem__)[:count]
+    margins = {row.number: trial.judgement.margin for row, trial in measured_trials(results.rows)}
+    nearest = sorted(margins, key=lambda number: abs(margins[number]))[:count]
     missing = [number for number in nearest if not trial_folder(results.folder.path, number).exists()]
     draw_trials(results, missing[:most], LONGEST_DRAWING_S)
 
 
 def draw_trials(results: Results, numbers: list[int], patience: float = math.inf) -> None:
     """Heat maps of some trials; each segment is read once. None is begun after `patience` seconds."""
-    from gradstab.report.heat_maps import Canvas, write_heat_maps
+    from gradstab.figures.heat_maps import Canvas, write_heat_maps
 
     wanted, canvas, end = set(numbers), Canvas(), time.monotonic() + patience
     for path in sorted({row.segment for row in results.rows if row.number in wanted}):
@@ -75,11 +59,12 @@ def draw_trials(results: Results, numbers: list[int], patience: float = math.inf
                 write_heat_maps(record, results.folder.path, canvas)
 
 
-def loop(folder: StudyFolder, finish: Finish) -> None:
+def loop(folder: StudyFolder, driver: ParentPipe) -> None:
     """Make the report whenever there are new trials and enough rest was had, and once more at the end."""
     made, rest = 0, SHORTEST_REST_S
     while True:
-        last = finish.said.wait(rest)
+        driver.wait(rest)
+        last = driver.closing
         recorded = folder.num_recorded()
         if recorded > made or last:
             began = time.process_time()
@@ -99,9 +84,9 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, required=True)
     folder = StudyFolder(parser.parse_args().folder)
     os.nice(POLITENESS)
-    finish = Finish()
-    finish.listen()
-    loop(folder, finish)
+    driver = ParentPipe(on_death=lambda: os._exit(0))
+    driver.listen()
+    loop(folder, driver)
     return 0
 
 

@@ -1,14 +1,14 @@
-"""The driver's end of the process that remakes the report (`report_loop`): started once it can say something."""
+"""The parent's side of the process that remakes the report: started once there are enough trials for a report."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from gradstab.system import child_process
 
 LOG_NAME = "report.log"
 START_AFTER_S = 10.0  # a study that ends sooner has its report made once, at the end
@@ -43,10 +43,7 @@ class ReportProcess:
             self.abandon()
             return
         self._process = self._process or self._start()
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(b"finish\n")
-            self._process.stdin.close()
+        child_process.ask_to_finish(self._process)
         began, said = time.monotonic(), False
         end = began + PATIENCE_S
         while not stop() and time.monotonic() < end:
@@ -67,13 +64,7 @@ class ReportProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         with (self._folder / LOG_NAME).open("wb") as log:
-            return subprocess.Popen(
-                # -P: what lies in the working directory must not stand in for an installed package
-                [sys.executable, "-P", "-m", "gradstab.report.background", "--folder", str(self._folder)],
-                stdin=subprocess.PIPE,
-                bufsize=0,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-                process_group=0,  # out of reach of a Ctrl-C in the terminal
+            env = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+            return child_process.start(
+                "gradstab.report.background", ["--folder", str(self._folder)], output=log, env=env
             )

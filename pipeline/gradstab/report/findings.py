@@ -1,4 +1,4 @@
-"""Everything a report says, computed once: the page, the pictures and region.json are made of it."""
+"""Everything a report says, computed once: the page, the pictures and region.json are made from it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradstab.figures.layout import PanelLayout
 from gradstab.regression.health import Health, check_health
 from gradstab.report.interval_table import EdgeErrors, IntervalRow, edge_errors, interval_table
-from gradstab.report.panels import PanelLayout, layout_of
 from gradstab.report.trainable_depth import DepthScales, depth_scales
 from gradstab.responses.registry import default_letters
 from gradstab.results.results import Results
-from gradstab.stability.contributions import Contribution, contributions
+from gradstab.stability.contributions import Contribution
 from gradstab.stability.phase_diagram import Cloud
 from gradstab.stability.region import Regions
 from gradstab.theory.ratio_field import predicted_field
@@ -75,7 +75,7 @@ class Findings:
         return self.judged[0]
 
 
-def find(results: Results) -> Findings:
+def study_findings(results: Results) -> Findings:
     """All findings of a study.
 
     Raises:
@@ -86,14 +86,13 @@ def find(results: Results) -> Findings:
     both = default_letters(trained=results.study.least_steps > 0)
     wanted = dict.fromkeys([results.judged_by, *((name,) for name in names), both])
     judged = tuple(Judged(responses, results.regions(*responses)) for responses in wanted)
-    contributed = tuple(contributions(results.every_estimator.only(*results.judged_by)))
-    layout = layout_of(results.phase_diagram(), contributed)
+    layout = results.layout
     rows = tuple(interval_table(results, layout)) if layout is not None else ()
     unit_ND = results.every_estimator.coordinates.unit(measured.points)
     return Findings(
         results=results,
         judged=judged,
-        contributions=contributed,
+        contributions=results.contributions,
         layout=layout,
         rows=rows,
         theory=_against_theory(results, rows, layout),

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradstab.figures.layout import SCALES, PanelLayout
 from gradstab.regression.coordinates import Array, idle
-from gradstab.report.panels import SCALES, PanelLayout
 from gradstab.results.results import Results
 from gradstab.stability.spans import STEPS, Line, lines
-from gradstab.study.space import Choice, Value
+from gradstab.study.space import Value
 from gradstab.theory.ratio_field import predicted_field
 from gradstab.theory.relative_scale import resolved_recipe
 
@@ -64,7 +64,7 @@ class EdgeErrors:
 def interval_table(results: Results, layout: PanelLayout) -> list[IntervalRow]:
     """Rows for every combination of choices and a few values of each other axis; along the init scale if it varies."""
     axes = results.study.space.axes
-    axis = next((name for name in SCALES if name in axes and not isinstance(axes[name], Choice)), layout.x)
+    axis = next((name for name in SCALES if name in axes and not axes[name].is_choice), layout.x)
     held = _held(results, layout, axis)
     judged = lines(results.estimator, axis, held)
     ratio = judged if results.judged_by == ("R",) else lines(results.every_estimator.only("R"), axis, held)
@@ -94,10 +94,7 @@ def _held(results: Results, layout: PanelLayout, axis: str) -> list[dict[str, Va
     """The values of every other axis, as many levels each as rows allow."""
     axes = {name: other for name, other in results.study.space.items() if name != axis}
     for count in _LEVELS:
-        levels = {
-            name: list(other.choices) if isinstance(other, Choice) else other.levels(count)
-            for name, other in axes.items()
-        }
+        levels = {name: other.levels(count) for name, other in axes.items()}
         if math.prod(map(len, levels.values())) <= _MOST_ROWS:
             break
     else:
@@ -105,7 +102,7 @@ def _held(results: Results, layout: PanelLayout, axis: str) -> list[dict[str, Va
         fixed = {**layout.held, **({layout.cut[0]: layout.cut[1][1]} if layout.cut else {})}
         levels = {name: values if name in kept else [fixed[name]] for name, values in levels.items() if name in axes}
     # choices vary slowest, so that what belongs together stands together
-    order = sorted(levels, key=lambda name: not isinstance(axes[name], Choice))
+    order = sorted(levels, key=lambda name: not axes[name].is_choice)
     rows = [dict(zip(order, values, strict=True)) for values in itertools.product(*(levels[name] for name in order))]
     return _without_repeats(rows)
 

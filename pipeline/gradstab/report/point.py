@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from gradstab.display.numbers import shown
+from gradstab.display.criterion import bands_text
+from gradstab.display.numbers import name_text, percent_text, point_text, value_text
 from gradstab.errors import UsageError
 from gradstab.regression.coordinates import idle
-from gradstab.report.wording import band, edges, percent, spans, where
+from gradstab.report.wording import edge_ranges_text, spans_text
 from gradstab.results.results import Results
 from gradstab.stability.region import SAFE
 from gradstab.stability.region_at import RegionAt
@@ -17,7 +18,7 @@ from gradstab.stability.spans import Line
 from gradstab.study.space import AnyAxis, Value, means
 
 
-def parsed(results: Results, places: Sequence[str]) -> dict[str, Value]:
+def point_values(results: Results, places: Sequence[str]) -> dict[str, Value]:
     """Values by axis from `depth=50` and the like, of the type that the axis has.
 
     Raises:
@@ -52,7 +53,7 @@ def _of_recipe(fixed: object, text: str) -> Value:
 
 def point_data(results: Results, found: RegionAt) -> dict[str, Any]:
     """What a script reads of a point."""
-    rows = {row.number: row.values for row in results.rows}
+    rows = {row.number: row.columns() for row in results.rows}
     numbers = results.measured.numbers
     return {
         "study": results.study.name,
@@ -67,10 +68,10 @@ def point_data(results: Results, found: RegionAt) -> dict[str, Any]:
 
 def headline(results: Results, found: RegionAt) -> str:
     """Which study, criterion and point is spoken of."""
-    judged = " and ".join(band(results.criterion, name) for name in results.judged_by)
+    judged = bands_text(results.criterion, results.judged_by)
     return (
         f"{results.study.name}, {len(results.measured.numbers)} trials, stable is {judged}\n"
-        f"at {where(found.at) or 'any point'}"
+        f"at {point_text(found.at) or 'any point'}"
     )
 
 
@@ -80,25 +81,25 @@ def line_rows(found: RegionAt) -> tuple[list[str], list[list[object]]]:
     names = list(dict.fromkeys(name for line in found.lines for name in line.held))
     held = [{name: value for name, value in line.held.items() if not idle(name, line.held)} for line in found.lines]
     choices = [name for name in names if len({str(each.get(name)) for each in held}) > 1]
-    columns = [*(name.replace("_", " ") for name in choices), "axis", "safe for one training", "stable in the median"]
+    columns = [*(name_text(name) for name in choices), "axis", "safe for one training", "stable in the median"]
     columns += ["its ends, 90 %", "p_next there: low, middle, high", "best p_next"]
     return columns, [
-        [*(shown(each.get(name)) for name in choices), *_line_cells(line)]
+        [*(value_text(each.get(name)) for name in choices), *_line_cells(line)]
         for each, line in zip(held, found.lines, strict=True)
     ]
 
 
 def _line_cells(line: Line) -> list[object]:
     odds = "; ".join(f"{span.p_low:.2f}, {span.p_middle:.2f}, {span.p_high:.2f}" for span in line.region)
-    ends = "; ".join(edges(span) for span in line.region)
-    best = f"{line.p_best:.2f} at {shown(line.best)}"
-    return [line.axis.replace("_", " "), spans(line.safe), spans(line.region), ends or "-", odds or "-", best]
+    ends = "; ".join(edge_ranges_text(span) for span in line.region)
+    best = f"{line.p_best:.2f} at {value_text(line.best)}"
+    return [name_text(line.axis), spans_text(line.safe), spans_text(line.region), ends or "-", odds or "-", best]
 
 
-def sentences(found: RegionAt) -> list[str]:
+def point_sentences(found: RegionAt) -> list[str]:
     """What the point itself is like, and how far the nearest cliff is."""
     open_axes = {name: value for name, value in found.point.items() if name not in found.at}
-    place = f"At {where(open_axes)}, the surest place left open" if open_axes else "There"
+    place = f"At {point_text(open_axes)}, the surest place left open" if open_axes else "There"
     told = [
         f"{place}, one new training is stable with probability {found.p_next:.2f}; the median over seeds is with "
         f"probability {found.p_region:.2f}."
@@ -106,7 +107,7 @@ def sentences(found: RegionAt) -> list[str]:
     if open_axes and found.p_next <= SAFE:
         told.append("No setting of the open axes is safe for one new training (p_next > .95).")
     elif open_axes:
-        told.append(f"{percent(found.safe_share)} of what is left open is safe for one new training.")
+        told.append(f"{percent_text(found.safe_share)} of what is left open is safe for one new training.")
     if found.p_region < 0.5:
         told.append("That is beyond the cliff: the median training is not stable there.")
     elif found.cliff is None:
@@ -114,8 +115,8 @@ def sentences(found: RegionAt) -> list[str]:
     else:
         changed = {name: value for name, value in found.cliff.point.items() if value != found.point[name]}
         told.append(
-            f"The nearest cliff is {percent(found.cliff.distance)} of a search range away, at {where(changed)}: "
-            f"{found.cliff.side} beyond it."
+            f"The nearest cliff is {percent_text(found.cliff.distance)} of a search range away, at "
+            f"{point_text(changed)}: {found.cliff.side} beyond it."
         )
     return told
 
@@ -123,13 +124,10 @@ def sentences(found: RegionAt) -> list[str]:
 def nearest_rows(results: Results, found: RegionAt) -> tuple[list[str], list[list[object]]]:
     """Columns and rows of the nearest measured trials."""
     axes, responses = list(results.study.space.names()), list(results.measured.responses)
-    rows = {row.number: row for row in results.rows}
+    rows = {row.number: row.columns() for row in results.rows}
     cells: list[list[object]] = []
     for index, distance in found.nearest:
         row = rows[results.measured.numbers[index]]
-        values = [
-            *(shown(row.point[name]) for name in axes),
-            *(results.measured.responses[name][index] for name in responses),
-        ]
-        cells.append([row.number, percent(distance), *values, row.values["verdict"]])
-    return ["trial", "distance", *(name.replace("_", " ") for name in axes), *responses, "verdict"], cells
+        values = [*(value_text(row[name]) for name in axes), *(row[name] for name in responses)]
+        cells.append([results.measured.numbers[index], percent_text(distance), *values, row["verdict"]])
+    return ["trial", "distance", *(name_text(name) for name in axes), *responses, "verdict"], cells

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gradstab.errors import GradstabError, StorageError
+from gradstab.display.numbers import point_text
+from gradstab.errors import GradstabError
 from gradstab.record.certificate import read_certificate
 from gradstab.record.shipping_order import load_order
 from gradstab.regression.single_threaded_blas import single_threaded_blas
-from gradstab.report.findings import Findings, find
+from gradstab.report.findings import Findings, study_findings
 from gradstab.report.interval_table import IntervalRow
-from gradstab.report.page import Origin, certificate_words, page
+from gradstab.report.page import Origin, report_page
 from gradstab.report.pictures import all_pictures
-from gradstab.report.wording import predicted, spans, volume, where
-from gradstab.results.rejudge import changes
+from gradstab.report.wording import certificate_text, predicted_text, spans_text, volume_text
+from gradstab.results.rejudge import criterion_changes
 from gradstab.results.results import Results
 from gradstab.stability.region import Regions
+from gradstab.system.durable import replace_files
 
 FOLDER = "report"
 
@@ -31,8 +31,8 @@ def page_of(study_folder: Path) -> Path:
 
 
 def default_folder(results: Results, name: str = FOLDER) -> Path:
-    """Where a report goes: under another criterion beside that of the study, which is shipped to MLflow."""
-    changed = changes(results.study.criterion, results.criterion)
+    """Where a report is written; under another criterion beside the study's own report, which is shipped to MLflow."""
+    changed = criterion_changes(results.study.criterion, results.criterion)
     return results.folder.path / "-".join([name, *(item.replace("=", "-").replace(",", "-") for item in changed)])
 
 
@@ -51,41 +51,21 @@ def make_report(results: Results, folder: Path | None = None) -> Path:
         StorageError: the folder cannot be written.
     """
     folder = default_folder(results) if folder is None else folder
-    # forecasts were held to the study's own bands: of others it certifies nothing
+    # forecasts were checked against the study's own bands: for others they certify nothing
     own = results.criterion == results.study.criterion
     certificate = read_certificate(results.folder.path) if own else None
-    findings = find(results)
+    findings = study_findings(results)
     pictures = all_pictures(findings)
-    html = page(findings, pictures, certificate, _origin(results))
+    html = report_page(findings, pictures, certificate, _origin(results))
     files: dict[str, bytes] = {each.name: each.png for each in pictures}
     files["region.json"] = json.dumps(
-        region_data(findings) | {"certificate": certificate_words(results, certificate)}, indent=1, default=str
+        region_data(findings) | {"certificate": certificate_text(results, certificate)}, indent=1, default=str
     ).encode()
     files["trials.csv"] = results.trials.to_csv().encode()
     files["trials.parquet"] = results.trials.to_parquet()
     files["index.html"] = html.encode()
-    write_files(folder, files)
+    replace_files(folder, files)
     return folder / "index.html"
-
-
-def write_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Put files into a folder in order, each whole or not at all.
-
-    Raises:
-        StorageError: the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
-        try:
-            for name, content in files.items():
-                (partial / name).write_bytes(content)
-            for name in files:
-                (partial / name).replace(folder / name)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise StorageError(f"the report must be written to {folder}, but: {error.strerror}") from error
 
 
 def region_data(findings: Findings) -> dict[str, Any]:
@@ -112,21 +92,21 @@ def region_data(findings: Findings) -> dict[str, Any]:
 
 
 def _words(row: IntervalRow) -> dict[str, str]:
-    """An interval as page and terminal say it, for whoever shows it elsewhere."""
+    """An interval as the page and the terminal say it, for programs that show it elsewhere."""
     judged = row.judged
     return {
-        "where": where(judged.held),
-        "region": spans(judged.region),
-        "safe": spans(judged.safe),
-        "gradients": spans(row.ratio.region),
-        "theory": predicted(row.theory),
+        "where": point_text(judged.held),
+        "region": spans_text(judged.region),
+        "safe": spans_text(judged.safe),
+        "gradients": spans_text(row.ratio.region),
+        "theory": predicted_text(row.theory),
     }
 
 
 def _regions_data(regions: Regions) -> dict[str, Any]:
     return {
         "volume": asdict(regions.volume),
-        "volume_words": volume(regions.volume),
+        "volume_words": volume_text(regions.volume),
         "core_volume": regions.core_volume,
         "misclassified_volume": regions.misclassified_volume,
         "resolution": regions.resolution,

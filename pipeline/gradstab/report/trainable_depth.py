@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradstab.figures.layout import SCALES, PanelLayout
+from gradstab.figures.theory_curves import judges_depth
 from gradstab.regression.coordinates import Array, Coordinates
-from gradstab.report.panels import SCALES, PanelLayout, judges_depth
 from gradstab.results.results import Results
-from gradstab.study.space import Choice, Integer, LogInteger
+from gradstab.study.space import Integer, LogInteger
 from gradstab.theory.depth_scale_field import trainable_depths
 from gradstab.theory.forecast import TRAINABLE_DEPTH_SCALES
 from gradstab.theory.relative_scale import resolved_recipe
@@ -48,7 +49,7 @@ def depth_scales(results: Results, layout: PanelLayout) -> DepthScales | None:
         ends = np.flatnonzero(trains_T[:-1] & ~trains_T[1:])
         (theory,) = trainable_depths([resolved_recipe(results.study, coordinates.points(start_D[None])[0])])
         if len(ends) and axis.low <= theory <= axis.high:  # at criticality theory has no end
-            depth = float(str(coordinates.axis_value("depth", float(line_TD[ends[0], column]))))
+            depth = axis.from_unit(float(line_TD[ends[0], column]))
             found.append(TRAINABLE_DEPTH_SCALES * depth / theory)
     return DepthScales(float(np.median(found)), min(found), max(found), len(found)) if found else None
 
@@ -56,7 +57,7 @@ def depth_scales(results: Results, layout: PanelLayout) -> DepthScales | None:
 def _starts(coordinates: Coordinates, layout: PanelLayout) -> Iterator[Array]:
     """Where lines along depth begin: each combination of choices at init scales all over the search."""
     scale = next(name for name in SCALES if name in coordinates.names)
-    numeric = not isinstance(coordinates.space.axes[scale], Choice)
+    numeric = not coordinates.space.axes[scale].is_choice
     for choice in layout.choices:
         start_D = coordinates.with_axis(np.full(coordinates.num_axes, 0.5), {**layout.held, **choice})
         for unit in (np.arange(_SCALES) + 0.5) / _SCALES if numeric else (start_D[coordinates.names.index(scale)],):

@@ -1,62 +1,46 @@
-"""Findings in words: numbers, intervals and sentences as the page and the terminal say them."""
+"""Findings in words: intervals and sentences, the same on the page and in the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from gradstab.display.numbers import shown
+from gradstab.display.criterion import bands_text
+from gradstab.display.numbers import (
+    interval_text,
+    name_text,
+    percent_range_text,
+    percent_text,
+    point_text,
+    value_text,
+)
+from gradstab.record.certificate import Certificate
 from gradstab.report.findings import Findings
 from gradstab.report.interval_table import Predicted
 from gradstab.report.trainable_depth import DepthScales
-from gradstab.responses.registry import RESPONSES
+from gradstab.results.rejudge import criterion_changes
+from gradstab.results.results import Results
+from gradstab.results.trial_rows import measured_trials
 from gradstab.stability.region import Extent, Region, Volume
 from gradstab.stability.spans import Span
-from gradstab.study.criterion import Criterion
-from gradstab.study.space import Value
 from gradstab.theory.forecast import TRAINABLE_DEPTH_SCALES
 
-
-def percent(fraction: float) -> str:
-    """A fraction in per cent, with as many digits as it deserves."""
-    per_cent = 100 * fraction
-    if per_cent == 0 or per_cent >= 10:
-        return f"{per_cent:.0f} %"
-    return f"{per_cent:.1f} %" if per_cent >= 0.1 else "< .1 %"
+NOT_CHECKED = "not certified: the stop condition of the study was not checked yet."
+OTHER_CRITERION = "not certified: a certificate counts for the study's own criterion, and this report has another."
 
 
-def volume(found: Volume) -> str:
+def volume_text(found: Volume) -> str:
     """A volume and its 90 % interval."""
-    return f"{percent(found.estimate)} ({percent(found.low)} to {percent(found.high)})"
+    return percent_range_text(found.estimate, found.low, found.high)
 
 
-def where(point: Mapping[str, Value]) -> str:
-    """Values by axis: `depth 10, activation relu`."""
-    return ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in point.items())
-
-
-def band(criterion: Criterion, response: str) -> str:
-    """The band of a response in a formula."""
-    return RESPONSES[response].formula(criterion)
-
-
-def spans(found: tuple[Span, ...]) -> str:
-    """Spans of an axis: `1.10 to 1.32`; an end that the search reached is called open."""
+def spans_text(found: tuple[Span, ...]) -> str:
+    """Spans of an axis: `1.10 to 1.32`; an end beyond what was searched is left out."""
     if not found:
         return "none"
-    return "; ".join(_span(span) for span in found)
+    return "; ".join(
+        interval_text(span.low, span.high, low_open=span.low_open, high_open=span.high_open) for span in found
+    )
 
 
-def _span(span: Span) -> str:
-    if span.low_open and span.high_open:
-        return "all that was searched"
-    if span.low_open:
-        return f"up to {shown(span.high)}"
-    if span.high_open:
-        return f"from {shown(span.low)}"
-    return f"{shown(span.low)} to {shown(span.high)}"
-
-
-def edges(span: Span) -> str:
+def edge_ranges_text(span: Span) -> str:
     """Where each edge lies with probability .9: `1.08\u20131.12, 1.24\u20131.37`."""
     parts = []
     for between in (span.low_between, span.high_between):
@@ -64,69 +48,82 @@ def edges(span: Span) -> str:
             parts.append("open")
             continue
         ends = sorted((end for end in between if isinstance(end, int | float)), key=float)
-        parts.append("\N{EN DASH}".join(shown(end) for end in ends) if len(ends) == 2 else "unsure")
+        parts.append("\N{EN DASH}".join(value_text(end) for end in ends) if len(ends) == 2 else "unsure")
     return ", ".join(parts)
 
 
-def predicted(theory: Predicted | None) -> str:
-    """What theory gives along a line."""
+def predicted_text(theory: Predicted | None) -> str:
+    """The stable interval that theory gives along a line; nothing where it gives none."""
     if theory is None:
         return ""
     if not theory.found:
         return "none"
-    if theory.low is None and theory.high is None:
-        return "all that was searched"
-    if theory.low is None:
-        return f"up to {shown(theory.high)}"
-    return f"from {shown(theory.low)}" if theory.high is None else f"{shown(theory.low)} to {shown(theory.high)}"
+    return interval_text(theory.low, theory.high, low_open=theory.low is None, high_open=theory.high is None)
 
 
-def extent(found: Extent) -> str:
+def extent_text(found: Extent) -> str:
     """How far a region reaches along an axis."""
-    low = f"{shown(found.low)}{' (open)' if found.low_open else ''}"
-    return f"{low} to {shown(found.high)}{' (open)' if found.high_open else ''}"
+    low = f"{value_text(found.low)}{' (open)' if found.low_open else ''}"
+    return f"{low} to {value_text(found.high)}{' (open)' if found.high_open else ''}"
 
 
-def reach(region: Region) -> str:
+def reach_text(region: Region) -> str:
     """A region's choices and extents."""
-    parts = [where(region.choices)] if region.choices else []
-    parts += [f"{name.replace('_', ' ')} {extent(found)}" for name, found in region.extent.items()]
+    parts = [point_text(region.choices)] if region.choices else []
+    parts += [f"{name_text(name)} {extent_text(found)}" for name, found in region.extent.items()]
     return ", ".join(parts)
 
 
-def answer(findings: Findings) -> list[str]:
+def certificate_text(results: Results, certificate: Certificate | None) -> str | None:
+    """Whether the region is certified, and which condition failed; None where the study asked for no certificate."""
+    if certificate is None:
+        if results.study.stop is None:
+            return None
+        return NOT_CHECKED if results.criterion == results.study.criterion else OTHER_CRITERION
+    if certificate.certified:
+        return f"certified: at most {percent_text(certificate.error)} of the space is misclassified."
+    failed = [f"{condition.name}: {condition.sentence}" for condition in certificate.conditions if not condition.holds]
+    return f"not certified. {' '.join(failed)}"
+
+
+def criterion_options(results: Results) -> str:
+    """What must be typed behind a command for this criterion; nothing where it is the study's own."""
+    return "".join(f" --criterion {item}" for item in criterion_changes(results.study.criterion, results.criterion))
+
+
+def answer_sentences(findings: Findings) -> list[str]:
     """The answer of a study in a few sentences."""
     results, found = findings.results, findings.main.regions
     num = len(results.measured.numbers)
-    num_in = sum(row.judgement is not None and row.judgement.margin > 0 for row in results.rows)
-    judged = " and ".join(band(results.criterion, name) for name in findings.main.responses)
+    num_in = sum(trial.judgement.margin > 0 for _, trial in measured_trials(results.rows))
+    judged = bands_text(results.criterion, findings.main.responses)
     sentences = [
         f"{num} trainings were measured; {num_in} of them had {judged}. The region in which the median over seeds does "
-        f"takes {percent(found.volume.estimate)} of the search space (90 % interval {percent(found.volume.low)} to "
-        f"{percent(found.volume.high)}); in {percent(found.core_volume)} of the space one new training does with a "
-        "probability above .95."
+        f"takes {percent_text(found.volume.estimate)} of the search space (90 % interval "
+        f"{percent_text(found.volume.low)} to {percent_text(found.volume.high)}); in {percent_text(found.core_volume)} "
+        "of the space one new training does with a probability above .95."
     ]
     if found.parts:
         count = len(found.parts)
         largest = found.parts[0]
         sentences.append(
             f"It is {'one piece' if count == 1 else f'{count} pieces'}; "
-            f"{'it' if count == 1 else 'the largest'} reaches over {reach(largest)}."
+            f"{'it' if count == 1 else 'the largest'} reaches over {reach_text(largest)}."
         )
     else:
         sentences.append("No part of the space is more likely inside than outside.")
     ranked = sorted(findings.contributions, key=lambda each: -each.of_region)
-    shares = [f"{each.axis.replace('_', ' ')} ({percent(each.of_region)})" for each in ranked if each.of_region >= 0.01]
+    shares = [f"{name_text(each.axis)} ({percent_text(each.of_region)})" for each in ranked if each.of_region >= 0.01]
     if shares:
         sentences.append(f"What decides, as total shares of the variance: {', '.join(shares)}.")
-    sentences.append(against_theory(findings))
+    sentences.append(theory_sentence(findings))
     if findings.theory.depth is not None:
-        sentences.append(against_depth_scales(findings.theory.depth))
+        sentences.append(depth_scales_sentence(findings.theory.depth))
     return sentences
 
 
-def against_depth_scales(found: DepthScales) -> str:
-    """How deep networks train beside what theory says."""
+def depth_scales_sentence(found: DepthScales) -> str:
+    """How deep networks train, beside what theory says."""
     return (
         f"Along {found.num_lines} lines of one init scale each the median network trains as deep as "
         f"{found.median:.2g} depth scales xi_c ({found.least:.2g} to {found.most:.2g}), where theory says about "
@@ -134,16 +131,17 @@ def against_depth_scales(found: DepthScales) -> str:
     )
 
 
-def against_theory(findings: Findings) -> str:
-    """How far theory is off, in numbers."""
+def theory_sentence(findings: Findings) -> str:
+    """How far theory and measurements differ, in numbers."""
     theory = findings.theory
     text = (
         f"Mean-field theory of R, which was fitted to nothing here, and the measured R disagree about "
-        f"{percent(theory.volume)} of the space (of which want of trials explains about {percent(theory.uncertain)})"
+        f"{percent_text(theory.volume)} of the space (of which want of trials explains about "
+        f"{percent_text(theory.uncertain)})"
     )
     if theory.edges is None:
         return text + "."
     return text + (
-        f"; the {theory.edges.num_edges} edges of the band that both have differ by {percent(theory.edges.median)} "
-        f"in the median and {percent(theory.edges.worst)} at worst."
+        f"; the {theory.edges.num_edges} edges of the band that both have differ by "
+        f"{percent_text(theory.edges.median)} in the median and {percent_text(theory.edges.worst)} at worst."
     )

@@ -1,4 +1,4 @@
-"""Results for a notebook: from this machine's folders, or from MLflow alone."""
+"""Results for a notebook, from the folders of this machine or from MLflow alone."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from platformdirs import user_cache_path
 from gradstab.errors import UsageError
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
-from gradstab.results.results import load_results as load_local
 from gradstab.study.criterion import Criterion
-from gradstab.study.settings import resolve_settings
+from gradstab.study.settings import resolve_results_settings, results_setting
 
 
 def load_results(
     study: str | Path, *, criterion: Criterion | None = None, results: str | None = None, tracking: str | None = None
 ) -> Results:
-    """The results of a study: of this machine if it has them, else rebuilt from what MLflow holds.
+    """The results of a study, from this machine if it has them, and else from MLflow.
 
     Args:
         study: its name, the path of its folder, a link to it copied from the MLflow UI, or the tracking URI of a
-            store that holds this study alone.
-        criterion: judge under other bands than the study's own.
+            store that holds no other study.
+        criterion: judge under this criterion instead of the study's own; nothing is trained again.
         results: results folder on this machine, as for the command line.
-        tracking: MLflow tracking URI to read from, whatever this machine has; by default the one that a run would use.
+        tracking: MLflow tracking URI to read from, even if this machine has the results. By default they are looked
+            for here first, and then in the MLflow that a run would use.
 
     Raises:
         UsageError: there is no such study.
@@ -32,15 +32,27 @@ def load_results(
     """
     if tracking is None and not is_uri(study):
         try:
-            found = load_local(study, criterion=criterion, results=results)
+            found = local_results(study, criterion=criterion, results=results)
         except UsageError:
-            configured = resolve_settings(None, None, results).tracking
-            if configured.origin == "default":  # a database beside the results that are not there
+            configured = resolve_results_settings(results).tracking
+            if configured.origin == "default":  # a database beside results that are not there
                 raise
-            tracking = configured.value
+            tracking = configured.value.url
         else:
             return found
     return Results(StudyFolder(_downloaded(study, tracking)), criterion)
+
+
+def local_results(study: str | Path, *, criterion: Criterion | None = None, results: str | None = None) -> Results:
+    """The results of a study on this machine, by its name (in the results root) or by the path of its folder.
+
+    Raises:
+        UsageError: there is no such study.
+    """
+    path = Path(study)
+    if not (path / "study.json").is_file():
+        path = results_setting(results).value / path.name
+    return Results(StudyFolder(path), criterion)
 
 
 def is_uri(study: str | Path) -> bool:

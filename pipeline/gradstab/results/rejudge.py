@@ -1,4 +1,4 @@
-"""Another criterion from what a person typed: `ratio_band=0.5`, `responses=R,T`."""
+"""Another criterion from what the user typed: `ratio_band=0.5`, `responses=R,T`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gradstab.study.criterion import Criterion
 from gradstab.study.faults import sentences
 
 
-def changes(base: Criterion, criterion: Criterion) -> list[str]:
-    """The fields in which a criterion differs from another, as they are typed."""
+def criterion_changes(base: Criterion, criterion: Criterion) -> list[str]:
+    """The fields in which a criterion differs from another, as the user types them."""
     before = base.model_dump()
     return [
         f"{name}={','.join(value) if isinstance(value, tuple) else value}"

@@ -1,8 +1,9 @@
-"""A study's results as the user reads them: a DataFrame of trials with verdicts, and any trial's arrays."""
+"""The results of a study for the user: a table of trials with verdicts, regions, figures, and any trial's arrays."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstab.errors import UsageError
-from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_paths
+from gradstab.record.segments import CorruptSegmentError, read_segment, segment_paths
 from gradstab.record.study_folder import StudyFolder
 from gradstab.record.trajectory import Trajectory
-from gradstab.responses.registry import RESPONSES, default_letters
+from gradstab.responses.registry import default_letters
+from gradstab.results.trial_rows import FAILED, TrialRow, measured_trials, trial_row
 from gradstab.stability.intervals import IntervalTable, stable_intervals
-from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.criterion import Criterion
 from gradstab.study.response_band import ResponseBand, band_of
 from gradstab.study.space import Value
@@ -25,28 +26,15 @@ from gradstab.study.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
+    from gradstab.figures.layout import PanelLayout
+    from gradstab.stability.contributions import Contribution
     from gradstab.stability.estimator import Estimator
     from gradstab.stability.phase_diagram import PhaseDiagram
     from gradstab.stability.region import Regions
     from gradstab.stability.region_at import RegionAt
-
-
-@dataclass(frozen=True)
-class TrialRow:
-    """One line of the table of trials; the trajectory stays on disk.
-
-    Attributes:
-        values: the cells of the table by column.
-        judgement: None for a trial whose machine failed.
-    """
-
-    number: int
-    segment: Path
-    point: dict[str, Value]
-    values: dict[str, object]
-    judgement: Judgement | None
-    profile_L: NDArray[np.float32] | None = None  # log10_delta_norm at initialisation
 
 
 @dataclass(frozen=True)
@@ -66,7 +54,7 @@ class MeasuredTrials:
 
 
 class Results:
-    """The recorded trials of one study, and what follows from them of the whole space.
+    """The recorded trials of one study, and what they say about the whole space.
 
     Args:
         folder: the study's results folder.
@@ -80,6 +68,21 @@ class Results:
         self.corrupt_segments: list[Path] = []
         self._diagrams: dict[tuple[str, ...], tuple[PhaseDiagram, Regions]] = {}
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __bool__(self) -> bool:
+        return True  # results without a trial are still results
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in self.verdicts().most_common())
+        return f"<Results of {self.study.name}: {len(self)} trials{f': {counts}' if counts else ''}>"
+
+    def _repr_html_(self) -> str:
+        from gradstab.results.notebook import results_html
+
+        return results_html(self)
+
     @cached_property
     def rows(self) -> list[TrialRow]:
         """Judged trials by number; the first record of a number counts."""
@@ -91,7 +94,7 @@ class Results:
                 self.corrupt_segments.append(path)
                 continue
             for record in records:
-                rows.setdefault(record.number, self._row(record, path))
+                rows.setdefault(record.number, trial_row(record, path, self.criterion))
         return [rows[number] for number in sorted(rows)]
 
     @cached_property
@@ -102,7 +105,7 @@ class Results:
         """
         from gradstab.results.trial_table import trial_table
 
-        return trial_table([{"number": row.number, **row.values} for row in self.rows])
+        return trial_table([{"number": row.number, **row.columns()} for row in self.rows])
 
     @property
     def judged_by(self) -> tuple[str, ...]:
@@ -121,8 +124,8 @@ class Results:
         letters = dict.fromkeys((*default_letters(trained=self.study.least_steps > 0), *self.judged_by))
         values: dict[str, list[float]] = {letter: [] for letter in letters}
         rows = []
-        for row in self.rows:
-            found = {} if row.judgement is None else {name: row.judgement.responses[name] for name in letters}
+        for row, trial in measured_trials(self.rows):
+            found = {name: trial.judgement.responses[name] for name in letters}
             known = {name: value for name, value in found.items() if value is not None}
             if len(known) == len(letters):
                 rows.append(row)
@@ -152,11 +155,11 @@ class Results:
 
     def phase_diagram(self, *responses: str) -> PhaseDiagram:
         """The probabilities over the whole space, of the criterion's responses or of those named."""
-        return self._found(responses or self.judged_by)[0]
+        return self._diagram_and_regions(responses or self.judged_by)[0]
 
     def regions(self, *responses: str) -> Regions:
         """The stability regions under the criterion's responses or under those named."""
-        return self._found(responses or self.judged_by)[1]
+        return self._diagram_and_regions(responses or self.judged_by)[1]
 
     def region(self, **at: Value) -> RegionAt:
         """What is known at a point: the safe interval of the axes that `at` does not give, and the nearest cliff.
@@ -168,31 +171,89 @@ class Results:
 
         return region_at(self.estimator, at, self.measured.points, self.study.dump()["recipe"])
 
-    def _found(self, responses: tuple[str, ...]) -> tuple[PhaseDiagram, Regions]:
-        if responses not in self._diagrams:
-            from gradstab.stability.phase_diagram import cloud, phase_diagram
-            from gradstab.stability.region import find_regions
+    @cached_property
+    def contributions(self) -> tuple[Contribution, ...]:
+        """How much each axis decides, under the criterion's responses."""
+        from gradstab.stability.contributions import contributions
 
-            estimator = self.every_estimator.only(*responses)
-            diagram = phase_diagram(estimator, cloud(estimator.coordinates))
-            self._diagrams[responses] = (diagram, find_regions(estimator, diagram))
-        return self._diagrams[responses]
+        return tuple(contributions(self.estimator))
 
     @cached_property
-    def _retried(self) -> set[object]:
-        """Numbers of failed trials that were tried again under another."""
-        return {row.values.get("retry_of") for row in self.rows}
+    def layout(self) -> PanelLayout | None:
+        """How figures and tables cut the space; None where no axis is numeric."""
+        from gradstab.figures.layout import panel_layout
+
+        return panel_layout(self.phase_diagram(), self.contributions)
+
+    def plot_phase_diagram(
+        self, *responses: str, ax: Axes | None = None, at: Mapping[str, Value] | None = None
+    ) -> Figure:
+        """The phase diagram as a figure in the units of its axes: probabilities, boundaries, theory and trials.
+
+        Args:
+            responses: by default those of the criterion.
+            ax: draw one panel into these axes instead of a new figure; `ax.legend()` explains it.
+            at: values to hold, such as `{"activation": "tanh"}`: only the panels that agree are drawn.
+
+        Raises:
+            UsageError: no axis is numeric, no trial was measured yet, `at` holds an axis that spans the figure, or
+                several panels are left for one `ax`.
+        """
+        from gradstab.results.plots import phase_diagram_figure
+
+        return phase_diagram_figure(self, responses or self.judged_by, at or {}, ax)
+
+    def plot_depth_profile(self, *, ax: Axes | None = None, at: Mapping[str, Value] | None = None) -> Figure:
+        """Gradients by depth at initialisation, by verdict, one panel for each activation.
+
+        Args:
+            ax: draw one panel into these axes instead of a new figure; `ax.legend()` explains it.
+            at: values such as `{"activation": "tanh"}`: only trials at these values count.
+
+        Raises:
+            UsageError: no measured trial at `at` has two hidden layers, or several panels are left for one `ax`.
+        """
+        from gradstab.results.plots import depth_profile_figure
+
+        return depth_profile_figure(self, at or {}, ax)
+
+    def plot_trajectory(self, number: int, *statistics: str, ax: Axes | None = None) -> Figure:
+        """One training over its steps: the loss, and layer by step what the probes read.
+
+        Args:
+            number: the trial.
+            statistics: by default the loss, the gradient norm, the activation scale and the saturated or dead units.
+            ax: draw one statistic into these axes instead of a new figure.
+
+        Raises:
+            UsageError: no such trial or statistic, its machine failed, or `ax` without exactly one statistic.
+        """
+        from gradstab.results.plots import trial_figure
+
+        return trial_figure(self, number, statistics, ax)
+
+    def labels(self, *responses: str) -> list[str]:
+        """What each measured trial is: its verdict under several responses, its side of the band under one."""
+        if len(responses) > 1:
+            return [row.verdict for row, _ in measured_trials(self.rows)]
+        band = next(band for band in self.measured.bands if band.name == responses[0])
+        return [_side(band, value) for value in self.measured.responses[band.name].tolist()]
+
+    @cached_property
+    def _retried(self) -> set[int | None]:
+        """Numbers of failed trials that were tried again under another number."""
+        return {row.retry_of for row in self.rows}
 
     def verdicts(self) -> Counter[str]:
         """How many trials got each verdict; failed ones under `failed`, unless they were tried again."""
-        return Counter(str(row.values["verdict"]) for row in self.rows if row.number not in self._retried)
+        return Counter(row.verdict for row in self.rows if row.number not in self._retried)
 
     def failures(self) -> dict[str, list[int]]:
-        """Why machines failed, and the numbers of the trials that were lost to it."""
+        """Why machines failed, and the numbers of the trials that were lost by it."""
         numbers: dict[str, list[int]] = {}
         for row in self.rows:
-            if row.values["verdict"] == "failed" and row.number not in self._retried:
-                numbers.setdefault(str(row.values["failure"]), []).append(row.number)
+            if row.verdict == FAILED and row.number not in self._retried:
+                numbers.setdefault(str(row.failure), []).append(row.number)
         return numbers
 
     def trajectory(self, number: int) -> Trajectory:
@@ -206,50 +267,29 @@ class Results:
                 for record in read_segment(row.segment):
                     if record.number == number and record.trajectory is not None:
                         return record.trajectory
-                raise UsageError(f"trial {number} must have a trajectory, but it failed: {row.values['failure']}")
+                raise UsageError(f"trial {number} has no trajectory, because its machine failed: {row.failure}")
         raise UsageError(f"trial must be one of the {len(self.rows)} recorded ones, got {number}")
 
     def stable_intervals(self) -> IntervalTable:
         """The stable intervals of the study's main axis, one row for each combination of choices and band of depths."""
-        judged = [(row.point, row.judgement.margin) for row in self.rows if row.judgement is not None]
+        judged = [(row.point, trial.judgement.margin) for row, trial in measured_trials(self.rows)]
         return stable_intervals(self.study.space, [point for point, _ in judged], [margin for _, margin in judged])
 
-    def _row(self, record: Record, path: Path) -> TrialRow:
-        values: dict[str, object] = {**record.point}
-        # a relative scale is resolved; the absolute one is what was drawn
-        values["init_scale"] = record.recipe["init_scale"]
-        values.update(seed=record.seed, attempts=record.attempts, device=record.device)
-        values["seconds"] = (record.finished_ms - record.started_ms) / 1000
-        values.update({} if record.retry_of is None else {"retry_of": record.retry_of})
-        if record.trajectory is None:
-            values.update(verdict="failed", failure=str(record.failure))
-            return TrialRow(record.number, path, record.point, values, None)
-        judgement = judge(record.trajectory, self.criterion)
-        accuracy_P = record.trajectory["accuracy"]
-        values.update(
-            **{RESPONSES[letter].name: value for letter, value in judgement.responses.items()},
-            gradient_rate=judgement.rate,
-            margin=judgement.margin,
-            phase=judgement.phase,
-            outcome=judgement.outcome,
-            verdict=judgement.verdict,
-            gradient_flag=judgement.flag,
-            tail_loss=judgement.tail_loss,
-            accuracy=float(accuracy_P[-1]),
-        )
-        profile_L = record.trajectory["log10_delta_norm"][0].astype(np.float32)
-        return TrialRow(record.number, path, record.point, values, judgement, profile_L)
+    def _diagram_and_regions(self, responses: tuple[str, ...]) -> tuple[PhaseDiagram, Regions]:
+        if responses not in self._diagrams:
+            from gradstab.stability.phase_diagram import cloud, phase_diagram
+            from gradstab.stability.region import find_regions
+
+            estimator = self.every_estimator.only(*responses)
+            diagram = phase_diagram(estimator, cloud(estimator.coordinates))
+            self._diagrams[responses] = (diagram, find_regions(estimator, diagram))
+        return self._diagrams[responses]
 
 
-def load_results(study: str | Path, *, criterion: Criterion | None = None, results: str | None = None) -> Results:
-    """The results of a study, by its name (in the results root) or by the path of its folder.
-
-    Raises:
-        UsageError: there is no such study.
-    """
-    from gradstab.study.settings import results_setting
-
-    path = Path(study)
-    if not (path / "study.json").is_file():
-        path = Path(results_setting(results).value or ".") / path.name
-    return Results(StudyFolder(path), criterion)
+def _side(band: ResponseBand, value: float) -> str:
+    """Where a response lies, by the names of the marks in figures."""
+    if band.diverged_from is not None and value > band.diverged_from:
+        return "diverged"
+    if value <= band.low:
+        return band.low_side
+    return "in band" if value < band.high else band.high_side

@@ -32,9 +32,10 @@ from gradstab.study.response_band import ResponseBand
 from gradstab.study.sampler_spec import AnySampler, BoundarySpec
 from gradstab.study.space import SearchSpace, Value
 from gradstab.system.failpoints import failpoint
-from gradstab.system.storage_url import without_password
+from gradstab.system.storage_url import Storage
 
 FINGERPRINT_ATTRIBUTE = "gs.fingerprint"
+BEGAN_IN_ATTRIBUTE = "gs.began_in"  # the version under which the fingerprint was made
 METRIC_NAME = "margin"
 _MAX_REASON = 500
 _RETRY = ATTRIBUTE_PREFIX + "retry_of"
@@ -44,7 +45,9 @@ class OptunaSearcher:
     """The Searcher port on an Optuna study, which is created on first use and maximizes. `close` ends its connections.
 
     Args:
-        storage_url: ``journal:PATH``, ``sqlite:///PATH`` or ``postgresql://...``.
+        storage: where the trials are kept.
+        fingerprints: of this study, under every version in which it may have begun, oldest first.
+        began_in: the version among those under which a new Optuna study is known; the newest by default.
         sampler_spec: a design proposes ``design[number // replicates]``; an adaptive sampler proposes
             at numbers divisible by `replicates`, and the numbers after it repeat that point.
         patience: seconds for which a server may be away during a study, once it was reached.
@@ -53,7 +56,7 @@ class OptunaSearcher:
         error: misclassified volume to certify by audits among the trials; None for no audits.
 
     Raises:
-        UsageError: the URL is of no accepted kind.
+        UsageError: storage holds another study of this name.
         StudyHeldError: another process drives the study.
         StorageError: storage cannot be reached, read or written, or another driver has taken the study over. Every
             method may raise it.
@@ -61,21 +64,22 @@ class OptunaSearcher:
 
     def __init__(
         self,
-        storage_url: str,
+        storage: Storage,
         study_name: str,
         space: SearchSpace,
         sampler_spec: AnySampler,
         *,
         study_seed: int,
         replicates: int = 1,
-        fingerprint: str = "",
+        fingerprints: Mapping[str, str] | None = None,
+        began_in: str | None = None,
         patience: float = PATIENCE_SECONDS,
         report: Callable[[str], None] = lambda _: None,
         bands: Sequence[ResponseBand] = (),
         error: float | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._url = storage_url
+        self._place = storage
         self._name = study_name
         self._space = space
         self._replicates = replicates
@@ -90,16 +94,16 @@ class OptunaSearcher:
                 else (History(space, bands), RegionModel(space, bands, derived_seed(study_seed, "model")))
             )
             self._auditor = Auditor(space, history, model, error, study_seed=study_seed, replicates=replicates)
-        opened = open_storage(storage_url, study_name)
-        self._patient = RetryWhileAway(storage_url, patience, report)
+        opened = open_storage(storage, study_name)
+        self._patient = RetryWhileAway(storage, patience, report)
         self._storage = opened.storage
         self._retries: dict[int, int] = {}  # new number to the failed one
         self.close = opened.close
         self._created, self._batched_tells = opened.created, opened.batched_tells
-        with storage_errors(self._url):
+        with storage_errors(self._place):
             self._study = self._created_or_loaded(sampler)
             self._study_id = self._storage.get_study_id_from_name(study_name)
-            self._require_same_study(fingerprint)
+            self._require_same_study(fingerprints or {}, began_in)
 
     def _sampler(self, spec: AnySampler, bands: Sequence[ResponseBand], study_seed: int) -> BaseSampler:
         if self._design is not None:
@@ -118,15 +122,17 @@ class OptunaSearcher:
             study.set_metric_names([METRIC_NAME])  # what plots and optuna-dashboard call the value
         return study
 
-    def _require_same_study(self, fingerprint: str) -> None:
+    def _require_same_study(self, fingerprints: Mapping[str, str], began_in: str | None) -> None:
         """Refuse a different study of the same name: storage may be shared with other users."""
         known = self._study.user_attrs.get(FINGERPRINT_ATTRIBUTE)
-        if known is None:
-            self._study.set_user_attr(FINGERPRINT_ATTRIBUTE, fingerprint)
-        elif known != fingerprint:
+        if known is None and fingerprints:
+            version = began_in or list(fingerprints)[-1]
+            self._study.set_user_attr(FINGERPRINT_ATTRIBUTE, fingerprints[version])
+            self._study.set_user_attr(BEGAN_IN_ATTRIBUTE, version)
+        elif fingerprints and known not in fingerprints.values():
             raise UsageError(
-                f"{without_password(self._url)} holds another study of the name {self._name!r}: its space, recipe "
-                "or seed differ. Give this study another --name, or use another storage"
+                f"{self._place} holds another study of the name {self._name!r}: its space, recipe or seed differ. "
+                "Give this study another --name, or use another storage"
             )
 
     def state(self) -> SearchState:
@@ -239,7 +245,7 @@ class OptunaSearcher:
     @contextlib.contextmanager
     def batched_tells(self) -> Iterator[None]:
         """Tell different trials within: a journal takes them in one write, at the end."""
-        with storage_errors(self._url), self._batched_tells():
+        with storage_errors(self._place), self._batched_tells():
             yield
 
     def _finish(self, number: int, attributes: dict[str, Any], state: TrialState, value: float | None) -> None:
@@ -278,7 +284,7 @@ class OptunaSearcher:
             failpoint("ask")
         if not alone:
             raise StorageError(
-                f"another process created trial {number} of study {self._name!r} in {without_password(self._url)}: "
+                f"another process created trial {number} of study {self._name!r} in {self._place}: "
                 "stop that process and run the study again"
             )
         return Proposal(number, point)
@@ -328,8 +334,7 @@ class OptunaSearcher:
             return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
         except KeyError:
             raise StorageError(
-                f"study {self._name!r} in {without_password(self._url)} has no trial {number}: "
-                "the trial belongs to another storage"
+                f"study {self._name!r} in {self._place} has no trial {number}: the trial belongs to another storage"
             ) from None
 
     def _ordered(self, params: dict[str, Any]) -> dict[str, Value]:

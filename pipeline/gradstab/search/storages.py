@@ -1,4 +1,4 @@
-"""Optuna's storages behind one URL: `journal:PATH`, `sqlite:///PATH`, `postgresql://...`.
+"""Optuna's storages: a journal file, a SQLite file or a PostgreSQL database.
 
 A journal is repaired before it is opened: a process that was killed while writing leaves half a line, after which
 Optuna cannot read the file (optuna#5138), and perhaps the link that locks it.
@@ -23,9 +23,9 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy import NullPool
 
-from gradstab.errors import GradstabError, StorageError, UsageError
+from gradstab.errors import GradstabError, StorageError
 from gradstab.search.postgresql import CONNECT_SECONDS, AwayError, Lease
-from gradstab.system.storage_url import postgresql_url, storage_file, without_password
+from gradstab.system.storage_url import JournalFile, Postgresql, SqliteFile, Storage
 
 _STALE_LOCK_SECONDS = 1.0  # Optuna holds the lock for the milliseconds of one write
 _CHUNK = 1 << 16
@@ -41,42 +41,40 @@ class Opened:
     batched_tells: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
 
 
-def open_storage(url: str, study: str) -> Opened:
-    """Open the storage at a URL, or create it, for the only driver of a study.
+def open_storage(storage: Storage, study: str) -> Opened:
+    """Open a storage, or create it, for the only driver of a study.
 
     The caller locks a file; in PostgreSQL the storage takes the study's lock itself (see postgresql.py).
 
     Raises:
-        UsageError: the kind of the URL is not supported.
         StorageError: it cannot be reached, read or written.
         StudyHeldError: another process drives the study in PostgreSQL.
     """
-    path, server = storage_file(url), postgresql_url(url)
     try:
-        if server is not None:
-            return _open_postgresql(server, study)
-        if path is not None:
-            return _open_journal(path) if url.startswith("journal:") else _open_sqlite(path)
+        match storage:
+            case JournalFile(path=path):
+                return _open_journal(path)
+            case SqliteFile(path=path):
+                return _open_sqlite(path)
+            case Postgresql(server=server):
+                return _open_postgresql(server, study)
     except AwayError as error:
-        raise _unusable(url, error) from None
+        raise _unusable(storage, error) from None
     except GradstabError:
         raise
     except Exception as error:  # database drivers raise their own types, which this room does not import
-        raise _unusable(url, error) from None
-    raise UsageError(
-        f"storage must be journal:PATH, sqlite:///PATH or postgresql://USER@HOST/DATABASE, got {without_password(url)}"
-    )
+        raise _unusable(storage, error) from None
 
 
 @contextlib.contextmanager
-def storage_errors(url: str) -> Iterator[None]:
+def storage_errors(storage: Storage) -> Iterator[None]:
     """Turns exceptions of a storage into a StorageError with one sentence."""
     try:
         yield
     except AwayError as error:
-        raise AwayError(error.reason, str(_unusable(url, error))) from None
+        raise AwayError(error.reason, str(_unusable(storage, error))) from None
     except (OSError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
-        raise _unusable(url, error) from None
+        raise _unusable(storage, error) from None
 
 
 def _open_journal(path: Path) -> Opened:
@@ -203,14 +201,15 @@ def _cut_torn_line(path: Path) -> None:
             os.fsync(file.fileno())
 
 
-def _unusable(url: str, error: BaseException) -> StorageError:
+def _unusable(storage: Storage, error: BaseException) -> StorageError:
     cause = error.__cause__ or error
     reason = str(getattr(cause, "orig", cause)).strip() or type(cause).__name__
     reason = reason.splitlines()[0].rstrip(".")
-    for secret in {_password(url), unquote(_password(url))} - {""}:
+    password = _password(storage.url)
+    for secret in {password, unquote(password)} - {""}:
         reason = reason.replace(secret, "***")
     return StorageError(
-        f"the study's storage {without_password(url)} cannot be read or written: {reason}. "
+        f"the study's storage {storage} cannot be read or written: {reason}. "
         "Results recorded so far are safe: repair it and run the study again."
     )
 

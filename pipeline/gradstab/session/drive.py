@@ -110,13 +110,14 @@ def drive(
     """
     listener, stop = listener or Listener(), stop or StopSwitch()
     folder = StudyFolder.of(settings.results_root(), study.name)
-    check_credentials(settings.tracking.value or "", settings.mlflow_env)
+    check_credentials(settings.tracking.value, settings.mlflow_env)
     with hold_study(folder, settings, force=force):
         study = folder.with_known_data(study)
-        folder.claim(study, source, restore_lost_folder(folder, study, settings, listener.found))
+        known = restore_lost_folder(folder, study, settings, listener.found)
+        folder.claim(study, source, *((known.study_id, known.began_in) if known is not None else ()))
         with (
             closing(open_executor(study, settings, engine, work, listener.found)) as executor,
-            closing(open_searcher(study, settings, listener.found)) as searcher,
+            closing(open_searcher(study, settings, folder.began_in(), listener.found)) as searcher,
         ):
             num_slots = (
                 len(executor.slots) or study.resources.slots or 1

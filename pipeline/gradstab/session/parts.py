@@ -15,7 +15,6 @@ from gradstab.record.study_folder import StudyFolder, make_folder
 from gradstab.study.settings import Settings
 from gradstab.study.study import Study
 from gradstab.system.provenance import git_commit, versions
-from gradstab.system.storage_url import postgresql_url, storage_file
 
 if TYPE_CHECKING:
     from gradstab.search.searcher import OptunaSearcher
@@ -49,27 +48,26 @@ def start_tracker(folder: StudyFolder, study: Study, settings: Settings) -> Trac
 
 def shipping_order(folder: StudyFolder, study: Study, settings: Settings, progress: Progress) -> ShippingOrder:
     """The shipping order of a study with its progress."""
-    uri = settings.tracking.value or ""
-    # a database cannot store artifacts; a server can
-    database = storage_file(uri)
-    artifacts = settings.results_root() / "mlflow" if postgresql_url(uri) else database.parent if database else None
+    artifacts = settings.artifact_folder()
     if artifacts is not None:
-        make_folder(artifacts)
+        make_folder(artifacts.parent)
+    began_in = folder.began_in()
     return ShippingOrder(
         study=study.name,
         study_id=folder.study_id(),
-        fingerprint=study.fingerprint(),
-        uri=uri,
-        artifact_root=str(artifacts / "artifacts") if artifacts else None,
+        fingerprint=study.fingerprint(began_in),
+        began_in=began_in,
+        uri=settings.tracking.value.url,
+        artifact_root=str(artifacts) if artifacts else None,
         question=study.question,
         study_file=folder.source_name(),
-        resolved=study.dump(),
+        resolved=study.dump(began_in),
         versions=versions(),
         git_commit=git_commit(),
         criterion=study.criterion,
         budget=study.budget.trials,
-        children=study.tracking.children,
-        beyond=study.tracking.beyond,
+        child_runs=study.tracking.child_runs,
+        child_runs_after=study.tracking.child_runs_after,
         detail=study.tracking.detail,
         counts={"done": progress.done, "failed": progress.failed, **progress.verdicts},
         in_flight=progress.in_flight,
@@ -78,18 +76,21 @@ def shipping_order(folder: StudyFolder, study: Study, settings: Settings, progre
     )
 
 
-def open_searcher(study: Study, settings: Settings, report: Callable[[str], None] = lambda _: None) -> OptunaSearcher:
+def open_searcher(
+    study: Study, settings: Settings, began_in: str | None = None, report: Callable[[str], None] = lambda _: None
+) -> OptunaSearcher:
     """Open or create the Optuna study. `report` is called when its server goes away."""
     from gradstab.search.searcher import OptunaSearcher
 
     return OptunaSearcher(
-        settings.storage.value or "",
+        settings.storage.value,
         study.name,
         study.space,
         study.sampler,
         study_seed=study.seed,
         replicates=study.replicates,
-        fingerprint=study.fingerprint(),
+        fingerprints=study.fingerprints(began_in),
+        began_in=began_in,
         report=report,
         bands=study.bands(),
         error=None if study.stop is None else study.stop.error,

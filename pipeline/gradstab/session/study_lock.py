@@ -1,12 +1,11 @@
-"""Who may drive a study: one process at a time holds its folder, a storage file outside it, or PostgreSQL's lock.
+"""The locks that a driver holds: one process at a time may drive a study.
 
-Only the driver writes storage, so a cluster of any size may run a study whose storage is a file: workers never see
-it. What a file cannot do is serve two drivers, or drivers on two machines that do not see each other's locks.
+Only the driver writes storage, and workers never see it. So a cluster of any size may run a study whose storage is a
+file. A file cannot serve two drivers, or drivers on two machines that do not see each other's locks.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,75 +13,66 @@ from pathlib import Path
 from gradstab.errors import GradstabError, StudyHeldError, UsageError
 from gradstab.record.study_folder import StudyFolder
 from gradstab.study.settings import Settings
-from gradstab.system.file_lock import held
-from gradstab.system.storage_url import postgresql_url, same_database, storage_file, without_password
+from gradstab.system.file_lock import hold_lock
+from gradstab.system.retry import Retry
+from gradstab.system.storage_url import Postgresql, Storage, same_database
 
-STEP_DOWN_SECONDS = 60.0  # that a driver which was taken over may need until its next write
+STEP_DOWN_SECONDS = 60.0  # a driver that was taken over may need this long until its next write
+POLL_SECONDS = 0.5
 
 
 @contextmanager
 def hold_study(folder: StudyFolder, settings: Settings, *, force: bool = False) -> Iterator[None]:
-    """Hold what only one driver of a study may hold, but for PostgreSQL's lock, which its connection holds.
+    """Hold the exclusive locks of a driver: the study folder and, if it lies outside, the storage file.
+
+    PostgreSQL's lock is taken later, by the storage connection.
 
     Args:
-        force: take the study over from a driver that lives, or whose end PostgreSQL has not noticed: it stops at its
-            next write.
+        force: take the study over from a driver that lives, or whose end PostgreSQL has not noticed. That driver stops
+            at its next write.
 
     Raises:
         UsageError: storage and tracking share a database, or a file cannot be taken over.
-        StudyHeldError: another process drives the study, or another one writes the same storage file.
+        StudyHeldError: another process drives the study.
+        GradstabError: another process writes the same storage file.
     """
-    url, tracking = settings.storage.value or "", settings.tracking.value or ""
-    name = folder.path.name
-    if same_database(url, tracking):
+    storage, name = settings.storage.value, folder.path.name
+    if same_database(storage, settings.tracking.value):
         raise UsageError(
-            f"storage and tracking must be two databases, got {without_password(url)} for both: Optuna and MLflow each "
-            "keep the version of their tables under the same name"
+            f"storage and tracking must be two databases, got {storage} for both: Optuna and MLflow each keep the "
+            "version of their tables under the same name"
         )
     if force:
-        _take_over(name, url)
+        _take_over(name, storage)
     with ExitStack() as stack:
-        _enter_folder(stack, folder, STEP_DOWN_SECONDS if force else 0.0)
-        file = storage_file(url)
-        if file is not None and file.parent.resolve() != folder.path.resolve():
-            _enter_file(stack, file)
+        patience = STEP_DOWN_SECONDS if force else 0.0
+        retry = Retry(StudyHeldError, lambda began: began + patience, pauses=(POLL_SECONDS, POLL_SECONDS))
+        retry(lambda: stack.enter_context(folder.locked()))
+        if not isinstance(storage, Postgresql) and storage.path.parent.resolve() != folder.path.resolve():
+            _hold_file(stack, storage.path)
         yield
 
 
-def _take_over(name: str, url: str) -> None:
-    server = postgresql_url(url)
-    if server is None:
+def _take_over(name: str, storage: Storage) -> None:
+    if not isinstance(storage, Postgresql):
         raise UsageError(
-            f"--force must have PostgreSQL as storage, got {without_password(url) or 'none'}: a file is locked by its "
-            "driver for as long as that lives; stop the driver instead"
+            f"--force must have PostgreSQL as storage, got {storage}: a driver locks a file for as long as it lives; "
+            "stop that driver instead"
         )
     from gradstab.search.postgresql import take_over
     from gradstab.search.storages import storage_errors
 
-    with storage_errors(url):
-        take_over(server, name)
+    with storage_errors(storage):
+        take_over(storage.server, name)
 
 
-def _enter_folder(stack: ExitStack, folder: StudyFolder, patience: float) -> None:
-    end = time.monotonic() + patience
-    while True:
-        try:
-            stack.enter_context(folder.locked())
-        except StudyHeldError:
-            if time.monotonic() >= end:
-                raise
-            time.sleep(0.5)
-        else:
-            return
-
-
-def _enter_file(stack: ExitStack, file: Path) -> None:
+def _hold_file(stack: ExitStack, file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return  # the storage itself says what is wrong with its place
+        return  # opening the storage says what is wrong with its folder
     try:
-        stack.enter_context(held(file.with_name(f"{file.name}.driver"), f"the storage file {file}"))
+        stack.enter_context(hold_lock(file.with_name(f"{file.name}.driver"), f"the storage file {file}"))
     except StudyHeldError as error:
         raise GradstabError(
             f"{error}; or use postgresql://, which serves many studies at once: a file has one writer"

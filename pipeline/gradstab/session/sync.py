@@ -24,7 +24,7 @@ TROUBLE_PATIENCE = 4.0  # the same once the tracker has reported an error
 def sync(folder: StudyFolder, settings: Settings, listener: Listener) -> int:
     """Ship results that MLflow does not have; returns the number of trials that still wait."""
     study = folder.study()
-    check_credentials(settings.tracking.value or "", settings.mlflow_env)
+    check_credentials(settings.tracking.value, settings.mlflow_env)
     with folder.locked():
         tracker = start_tracker(folder, study, settings)
         results = Results(folder)

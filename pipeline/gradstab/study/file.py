@@ -17,7 +17,8 @@ from gradstab.errors import StudyError, UsageError
 from gradstab.study.faults import plain, sentences, short
 from gradstab.study.old_names import old_names
 from gradstab.study.plain_yaml import load_yaml
-from gradstab.study.study import Study
+from gradstab.study.study import Study, Tracking
+from gradstab.study.versions import current_name, under_current_names
 from gradstab.system.storage_url import anchored
 
 SUFFIXES = (".py", ".yaml", ".yml")
@@ -63,7 +64,7 @@ def changed(tree: object, overrides: Sequence[str], source: str, **replaced: obj
         StudyError: with every fault, under the name of its source.
     """
     if isinstance(tree, Mapping):
-        tree = {**tree, **{key: value for key, value in replaced.items() if value is not None}}
+        tree = _under_current_names({**tree, **{key: value for key, value in replaced.items() if value is not None}})
         for override in overrides:
             tree = _overridden(tree, override)
     try:
@@ -168,7 +169,18 @@ def _overridden(tree: Mapping[str, Any], override: str) -> dict[str, Any]:
         value = load_yaml(text)
     except UsageError:
         raise UsageError(f"--set {plain(key)} must be given a YAML value, got {short(text)}") from None
-    return _placed(tree, key.strip().split("."), value)
+    section, *names = key.strip().split(".")
+    if section == "tracking":
+        names = [current_name(Tracking, name) for name in names]
+    return _placed(tree, [section, *names], value)
+
+
+def _under_current_names(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with the names that fields have now, so that an override replaces what an older file gave."""
+    tracking = tree.get("tracking")
+    with contextlib.suppress(ValueError):  # given by both names: refused with the study's other faults
+        return {**tree, "tracking": under_current_names(Tracking, tracking)} if tracking is not None else tree
+    return tree
 
 
 def _placed(tree: Mapping[str, Any], keys: Sequence[str], value: object) -> dict[str, Any]:

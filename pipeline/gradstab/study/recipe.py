@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NamedTuple, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from gradstab.study.space import Point, Value
+from gradstab.study.versions import Since
 
 Activation = Literal[
     "linear", "relu", "leaky_relu", "tanh", "sigmoid", "erf", "gelu", "silu", "selu", "elu", "softplus"
@@ -102,6 +103,7 @@ class Recipe(BaseModel):
     accuracy_every: Annotated[
         int | None,
         Field(ge=1, description="steps between two readings of accuracy; with every reading of the statistics if none"),
+        Since("0.2.0"),  # it came while 0.1.0 was made, and studies had begun before
         STRUCTURAL,
     ] = None
     probe_samples: Annotated[
@@ -113,7 +115,7 @@ class Recipe(BaseModel):
 
     def at(self, point: Point) -> Recipe:
         """This recipe with the fields of a point put in place, checked again."""
-        return Recipe.model_validate({**self.model_dump(), **point})
+        return type(self).model_validate({**self.model_dump(), **point})
 
 
 @cache

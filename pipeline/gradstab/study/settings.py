@@ -1,6 +1,7 @@
 """Where results, storage and tracking are, and where each setting came from.
 
-The order is: flag, environment, mlflow.env, study file, default."""
+The order is: flag, environment, mlflow.env, study file, default.
+"""
 
 from __future__ import annotations
 
@@ -8,93 +9,152 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from gradstab.errors import UsageError
 from gradstab.study.study import Study
-from gradstab.system.storage_url import anchored, without_password
+from gradstab.system.storage_url import (
+    Postgresql,
+    SqliteFile,
+    Storage,
+    Tracking,
+    anchored,
+    parse_storage,
+    parse_tracking,
+    without_password,
+)
 
 ENV_FILE = "mlflow.env"
 
+Value_co = TypeVar("Value_co", covariant=True)
+Default = TypeVar("Default")
+
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(Generic[Value_co]):
     """A value and where it came from."""
 
-    value: str | None
+    value: Value_co
     origin: str
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The four places that a run depends on, each with its origin.
+class ResultsSettings:
+    """Where results and MLflow are. No study is needed to know that.
 
     Attributes:
-        results: folder that holds one folder per study.
-        tracking: MLflow tracking URI.
-        storage: Optuna storage: ``journal:PATH``, ``sqlite:///PATH`` or ``postgresql://...``.
-        ray_address: Ray cluster, or None for Ray in this process.
+        results: folder that holds one folder for each study.
+        tracking: MLflow's tracking store.
         mlflow_env: names and values of mlflow.env that the environment does not set itself.
     """
 
-    results: Setting
-    tracking: Setting
-    storage: Setting
-    ray_address: Setting
+    results: Setting[Path]
+    tracking: Setting[Tracking]
     mlflow_env: dict[str, str]
 
     def results_root(self) -> Path:
-        return Path(self.results.value or ".")
+        return self.results.value
+
+    def artifact_folder(self) -> Path | None:
+        """Where MLflow shall keep the artifacts of a database. None for other stores, which decide it themselves."""
+        match self.tracking.value:
+            case SqliteFile(path=path):
+                return path.parent / "artifacts"
+            case Postgresql():
+                return self.results.value / "mlflow" / "artifacts"
+        return None
+
+
+@dataclass(frozen=True)
+class Settings(ResultsSettings):
+    """The four places that a run depends on, each with its origin.
+
+    Attributes:
+        storage: Optuna's storage.
+        ray_address: Ray cluster, or None for Ray in this process.
+    """
+
+    storage: Setting[Storage]
+    ray_address: Setting[str | None]
 
     def shown(self) -> dict[str, str]:
-        """Each setting with its origin, passwords hidden, for display."""
-        named = {"results": self.results, "tracking": self.tracking, "storage": self.storage, "ray": self.ray_address}
+        """Each setting with its origin, for the user. Passwords are hidden."""
+        named: dict[str, Setting[object]] = {
+            "results": self.results,
+            "tracking": self.tracking,
+            "storage": self.storage,
+            "ray": self.ray_address,
+        }
         return {
-            name: f"{without_password(setting.value or 'in this process')} ({setting.origin})"
+            name: f"{without_password(str(setting.value or 'in this process'))} ({setting.origin})"
             for name, setting in named.items()
         }
 
 
-def results_setting(flag: str | None) -> Setting:
+def results_setting(flag: str | None) -> Setting[Path]:
     """The results folder as an absolute path: it must not depend on the current folder."""
     if flag is not None:
-        return Setting(str(Path(flag).resolve()), "--results")
+        return Setting(Path(flag).resolve(), "--results")
     if os.environ.get("GRADSTAB_RESULTS"):
-        return Setting(str(Path(os.environ["GRADSTAB_RESULTS"]).resolve()), "GRADSTAB_RESULTS")
+        return Setting(Path(os.environ["GRADSTAB_RESULTS"]).resolve(), "GRADSTAB_RESULTS")
     from platformdirs import user_data_path
 
-    return Setting(str(user_data_path("gradstab")), "default")
+    return Setting(user_data_path("gradstab"), "default")
 
 
-def resolve_settings(
-    study: Study | None, study_folder: Path | None, results_flag: str | None, address_flag: str | None = None
-) -> Settings:
-    """Every setting by the order of precedence."""
+def resolve_results_settings(
+    results_flag: str | None, study: Study | None = None, study_folder: Path | None = None
+) -> ResultsSettings:
+    """Where results and MLflow are, by the order of precedence.
+
+    Raises:
+        UsageError: the tracking URI is not valid, or mlflow.env cannot be read.
+    """
     results = results_setting(results_flag)
-    root = Path(results.value or ".")
     here = Path.cwd()
     env_path, env = read_env_file([study_folder, here])
     origin = f"{ENV_FILE} in {env_path.parent}" if env_path else ENV_FILE
-    default_storage = f"journal:{root / study.name / 'optuna.journal'}" if study else None
-    return Settings(
+    tracking = _first(
+        ("MLFLOW_TRACKING_URI", anchored(os.environ.get("MLFLOW_TRACKING_URI", ""), here)),
+        (origin, anchored(env.get("MLFLOW_TRACKING_URI", ""), env_path.parent if env_path else here)),
+        ("study file", anchored(study.tracking.uri or "", here) if study else None),
+        default=f"sqlite:///{results.value / 'mlflow' / 'mlflow.db'}",
+    )
+    name = "tracking.uri in the study file" if tracking.origin == "study file" else "MLFLOW_TRACKING_URI"
+    return ResultsSettings(
         results=results,
-        tracking=_first(
-            ("MLFLOW_TRACKING_URI", anchored(os.environ.get("MLFLOW_TRACKING_URI", ""), here)),
-            (origin, anchored(env.get("MLFLOW_TRACKING_URI", ""), env_path.parent if env_path else here)),
-            ("study file", anchored(study.tracking.uri or "", here) if study else None),
-            ("default", f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"),
-        ),
-        storage=_first(
-            ("OPTUNA_STORAGE", anchored(os.environ.get("OPTUNA_STORAGE", ""), here)),
-            ("study file", anchored(study.storage or "", here) if study else None),
-            ("default", default_storage),
-        ),
+        tracking=Setting(parse_tracking(tracking.value, name), tracking.origin),
+        mlflow_env={name: value for name, value in env.items() if name not in os.environ},
+    )
+
+
+def resolve_settings(
+    study: Study, study_folder: Path | None, results_flag: str | None, address_flag: str | None = None
+) -> Settings:
+    """Every setting of a study, by the order of precedence.
+
+    Raises:
+        UsageError: the storage URL or the tracking URI is not valid, or mlflow.env cannot be read.
+    """
+    found = resolve_results_settings(results_flag, study, study_folder)
+    here = Path.cwd()
+    storage = _first(
+        ("OPTUNA_STORAGE", anchored(os.environ.get("OPTUNA_STORAGE", ""), here)),
+        ("study file", anchored(study.storage or "", here)),
+        default=f"journal:{found.results.value / study.name / 'optuna.journal'}",
+    )
+    name = "storage in the study file" if storage.origin == "study file" else "OPTUNA_STORAGE"
+    return Settings(
+        results=found.results,
+        tracking=found.tracking,
+        storage=Setting(parse_storage(storage.value, name), storage.origin),
         ray_address=_first(
             ("--address", address_flag),
             ("RAY_ADDRESS", os.environ.get("RAY_ADDRESS")),
-            ("study file", study.resources.address if study else None),
-            ("default", None),
+            ("study file", study.resources.address),
+            default=None,
         ),
-        mlflow_env={name: value for name, value in env.items() if name not in os.environ},
+        mlflow_env=found.mlflow_env,
     )
 
 
@@ -115,14 +175,14 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{path} must be readable, but: {error.strerror}") from None
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} must be UTF-8 text, but: {error.reason} at byte {error.start}") from None
+        raise UsageError(f"{path} must be UTF-8 text: {error.reason} at byte {error.start}") from None
 
 
-def _first(*candidates: tuple[str, str | None]) -> Setting:
-    for origin, value in candidates[:-1]:
+def _first(*candidates: tuple[str, str | None], default: Default) -> Setting[str | Default]:
+    """The first candidate that has a value, or the default."""
+    for origin, value in candidates:
         if value:
             return Setting(value, origin)
-    origin, value = candidates[-1]
-    return Setting(value, origin)
+    return Setting(default, "default")

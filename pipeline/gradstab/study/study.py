@@ -1,4 +1,4 @@
-"""The study: the frozen declaration that a person writes, checked as a whole when it is built."""
+"""The study: the frozen declaration that the user writes, checked as a whole when it is built."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from gradstab.study.recipe import Recipe
 from gradstab.study.response_band import ResponseBand, response_bands
 from gradstab.study.sampler_spec import SamplerSpec, SobolSpec
 from gradstab.study.space import SearchSpace
+from gradstab.study.versions import Was, as_of, under_current_names, versions_of
 
 FINGERPRINTED = ("space", "recipe", "data", "criterion", "sampler", "replicates", "seed")
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -32,7 +33,7 @@ Name = Annotated[
 
 
 class Budget(BaseModel):
-    """When a study is done: the total of trials, failed ones included, or a time limit for one run."""
+    """When a study is done: its total number of trials, failed ones included; or a time limit for one run."""
 
     model_config = _STRICT
     trials: Annotated[int, Field(ge=1, le=10_000_000)]
@@ -40,7 +41,7 @@ class Budget(BaseModel):
 
 
 class Stop(BaseModel):
-    """When a study may end before its budget: once its region is certified, by audits among the trials."""
+    """When a study may end before its budget: once audits among its trials certify its region."""
 
     model_config = _STRICT
     error: Annotated[float, Field(gt=0, lt=0.5, description="fraction of the space that may be misclassified")]
@@ -54,7 +55,7 @@ class Resources(BaseModel):
     device: Annotated[Literal["cpu", "gpu", "any"], Field(description="what to train on; any takes both")] = "any"
     gpu_share: Annotated[float, Field(gt=0, le=1, description="part of a GPU that one slot takes")] = 1.0
     pack_seconds: Annotated[
-        float, Field(ge=1, description="a worker may be silent so long, whatever its pack should take")
+        float, Field(ge=1, description="how long a worker may be silent before it counts as hanging, at the least")
     ] = 120.0
     address: Annotated[str | None, Field(description="Ray cluster; none starts Ray in this process")] = None
 
@@ -64,19 +65,29 @@ class Tracking(BaseModel):
 
     model_config = _STRICT
     uri: Annotated[str | None, Field(description="MLflow tracking URI; SQLite in the results folder by default")] = None
-    children: Annotated[int, Field(ge=0, description="trials, from number 0, that get a child run each")] = 10_000
-    beyond: Annotated[
+    child_runs: Annotated[
+        int,
+        Field(ge=0, description="how many trials, from number 0 on, get a child run each"),
+        Was("children", until="0.2.0"),
+    ] = 10_000
+    child_runs_after: Annotated[
         Literal["boundary", "sample", "all", "none"],
-        Field(description="which later trials get one: near the boundary, every tenth, all, none"),
+        Field(description="which trials after those get one: near the boundary, every tenth, all, none"),
+        Was("beyond", until="0.2.0"),
     ] = "boundary"
     heat_maps: Annotated[int, Field(ge=0, description="trials nearest the boundary that get heat maps")] = 50
     detail: Annotated[Literal["summary", "full"], Field(description="full logs every layer at every probe time")] = (
         "summary"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names_are_accepted(cls, given: object) -> object:
+        return under_current_names(cls, given)
+
 
 class Study(BaseModel):
-    """A question to measured trials: what is varied, what is fixed, what counts as stable, and for how long.
+    """A question to be answered by trials: what is varied, what is fixed, what counts as stable, and for how long.
 
     Raises:
         StudyError: on building, with every fault of the declaration at once.
@@ -106,7 +117,7 @@ class Study(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _all_faults_at_once(cls, given: object) -> object:
-        """Check every section by itself, so that one bad field does not hide the faults of another."""
+        """Check every section by itself, so that a fault in one section does not hide the faults of another."""
         if not isinstance(given, Mapping):
             raise StudyError([f"a study must be a mapping of fields, got {type(given).__name__}"])
         faults: list[str] = []
@@ -124,54 +135,68 @@ class Study(BaseModel):
                     sound[key] = field.default
                 continue
             try:
-                sound[key] = _adapter(key).validate_python(given[key])
+                sound[key] = _adapter(cls, key).validate_python(given[key])
             except ValidationError as error:
                 faults.extend(sentences(error, key))
-                sound.update(_salvaged(key, given[key], error))
+                sound.update(_salvaged(cls, key, given[key], error))
         faults.extend(cross_faults(sound))
         if faults:
             raise StudyError(faults)
         return {key: sound[key] for key in given}
 
-    def fingerprinted(self) -> dict[str, Any]:
-        """The parts that decide which trials there are and what they mean; these may not change between runs."""
-        dumped = self.dump()
-        if dumped["data"].get("sha256"):  # the file's content counts, not where it lies
-            dumped["data"] = {"type": dumped["data"]["type"], "sha256": dumped["data"]["sha256"]}
-        return {name: dumped[name] for name in FINGERPRINTED}
+    def versions(self) -> list[str]:
+        """The versions in which this study may have begun, as far as its declaration tells them apart; oldest first."""
+        return versions_of(self)
 
-    def with_data_hash(self) -> Study:
-        """This study with its data file known by content. One that began before that was so stays known by the path."""
-        return self.model_copy(update={"data": self.data.with_data_hash()}) if isinstance(self.data, Npz) else self
-
-    def dump(self) -> dict[str, Any]:
+    def dump(self, version: str | None = None) -> dict[str, Any]:
         """The whole study as JSON types, defaults written out; `Study.model_validate` reads it back equal.
 
-        A recipe field that an axis sets has no value of its own and is left out, and so is one that came later than
-        version 1 and is not in use: what tells an edited study from the same one does not change with the program.
+        A recipe field that an axis sets has no value of its own and is left out.
+
+        Args:
+            version: in which the study began. What came later is left out where it has its default, so that the
+                study stays the same study, and versions back to that one can read it. By default the newest.
         """
-        dumped = self.model_dump(mode="json")
+        dumped: dict[str, Any] = as_of(self, self.model_dump(mode="json"), version or self.versions()[-1])
         given = self.recipe.model_fields_set
-        for name in self.recipe.model_dump():
+        for name in list(dumped["recipe"]):
             exclusive = name in ("init_scale", "relative_init_scale") and name not in given
-            unused = name == "accuracy_every" and self.recipe.accuracy_every is None
-            if name in self.space.names() or exclusive or unused:
+            if name in self.space.names() or exclusive:
                 del dumped["recipe"][name]
         dumped["data"] = {name: value for name, value in dumped["data"].items() if value is not None}
         return dumped
 
-    def fingerprint(self) -> str:
-        """SHA-256 of the fingerprinted parts, as hex."""
-        return hashlib.sha256(json.dumps(self.fingerprinted(), sort_keys=True).encode()).hexdigest()
+    def fingerprinted(self, version: str | None = None) -> dict[str, Any]:
+        """The parts that decide which trials there are and what they mean; these may not change between runs."""
+        dumped = self.dump(version)
+        if dumped["data"].get("sha256"):  # the file's content counts, not where it lies
+            dumped["data"] = {"type": dumped["data"]["type"], "sha256": dumped["data"]["sha256"]}
+        return {name: dumped[name] for name in FINGERPRINTED if name in dumped}
+
+    def fingerprint(self, version: str | None = None) -> str:
+        """SHA-256 of the fingerprinted parts as a study has them that began in that version, as hex."""
+        return hashlib.sha256(json.dumps(self.fingerprinted(version), sort_keys=True).encode()).hexdigest()
+
+    def fingerprints(self, began_in: str | None = None) -> dict[str, str]:
+        """The fingerprint under every version in which the study may have begun, oldest first, and under `began_in`."""
+        versions = [*self.versions(), *([] if began_in is None else [began_in])]
+        return {version: self.fingerprint(version) for version in versions}
+
+    def with_data_hash(self) -> Study:
+        """This study with its data file known by its content.
+
+        A study that began before files were known so stays known by the file's path.
+        """
+        return self.model_copy(update={"data": self.data.with_data_hash()}) if isinstance(self.data, Npz) else self
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether earlier results decide on later points: then trials are not asked for long before their time."""
+        """Whether later points depend on earlier results, so that trials must not be asked for long in advance."""
         return not self.sampler.is_design or self.stop is not None
 
     @property
     def least_steps(self) -> int:
-        """The fewest optimizer steps that a trial takes: responses that all trials have are what can be judged."""
+        """The fewest optimizer steps that a trial takes, because only responses that all trials have can be judged."""
         axis = self.space.axes.get("steps")
         if axis is None:
             return self.recipe.steps
@@ -203,14 +228,14 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 @cache
-def _adapter(key: str) -> TypeAdapter[Any]:
-    return TypeAdapter(get_type_hints(Study, include_extras=True)[key])
+def _adapter(study: type[Study], key: str) -> TypeAdapter[Any]:
+    return TypeAdapter(get_type_hints(study, include_extras=True)[key])
 
 
-def _salvaged(key: str, given: object, error: ValidationError) -> dict[str, Any]:
+def _salvaged(study: type[Study], key: str, given: object, error: ValidationError) -> dict[str, Any]:
     """The section without its faulty entries, so that the rest is still checked against other sections."""
     faulty = {details["loc"][0] for details in error.errors() if details["loc"]}
     if key not in ("space", "recipe") or not isinstance(given, Mapping):
         return {}
     kept = {name: value for name, value in given.items() if name not in faulty}
-    return {key: _adapter(key).validate_python(kept)} if kept else {}
+    return {key: _adapter(study, key).validate_python(kept)} if kept else {}

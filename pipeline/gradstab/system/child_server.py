@@ -1,38 +1,35 @@
-"""A server on a leash: it ends with the process that started it, however that one ended, `kill -9` included.
+"""Runs a server that ends when the process that started it ends, also when that process was killed.
 
-``python -m gradstab.system.child_server COMMAND...`` runs the command until it ends, or until
-standard input does. A Ctrl-C or a closed terminal reaches whoever holds the other end, and through it the server, once.
+``python -m gradstab.system.child_server COMMAND...`` runs the command until it ends by itself, or until standard input
+ends. A Ctrl-C or a closed terminal does not stop the server directly: it reaches the process at the other end of
+standard input, which then closes it.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import threading
 
+from gradstab.system.child_process import ParentPipe
+
 
 def main() -> int:
-    """The process: 0 where the leash ended it, else the command's own exit code."""
+    """Run the command. Exit code 0 when the parent ended it, otherwise the command's own."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    pulled = threading.Event()
+    stopped = threading.Event()
     with subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, process_group=0) as server:
 
-        def pull(*_: object) -> None:
-            pulled.set()
+        def stop(*_: object) -> None:
+            stopped.set()
             server.terminate()
 
-        def hold() -> None:
-            while os.read(0, 1):  # not sys.stdin, whose lock a thread would hold when this process ends
-                pass
-            pull()
-
-        signal.signal(signal.SIGTERM, pull)
-        threading.Thread(target=hold, name="leash", daemon=True).start()
+        signal.signal(signal.SIGTERM, stop)
+        ParentPipe(on_death=stop).listen()
         code = server.wait()
-    return 0 if pulled.is_set() else code
+    return 0 if stopped.is_set() else code
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Fault injection for tests: a process kills itself at a planted point, as ``kill -9`` at that moment would.
+"""Fault injection for tests: a process kills itself at a chosen point of the program, as ``kill -9`` would.
 
-``GRADSTAB_KILL_AT=create_run:3`` ends the process with SIGKILL at its third passage of the point named
-``create_run``. Without the variable a passage is one comparison.
+``GRADSTAB_KILL_AT=create_run:3`` ends the process with SIGKILL the third time that it reaches the point ``create_run``.
+Without the variable, reaching a point costs one comparison.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _left = int(_count or 1)
 
 
 def failpoint(name: str) -> None:
-    """Mark a point where a kill must do no harm; here the process dies if the variable names this passage."""
-    global _left  # noqa: PLW0603 - the count of passages belongs to the process
+    """Mark a point at which a kill must do no harm. The process dies here if the variable asks for it."""
+    global _left  # noqa: PLW0603 - the whole process shares one count
     if name != _name:
         return
     _left -= 1

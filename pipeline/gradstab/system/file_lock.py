@@ -1,7 +1,8 @@
-"""A lock file that one process of one machine holds: a kernel's lock, and a heart that beats for other machines.
+"""Exclusive lock file: ``flock`` on one machine, and a heartbeat that other machines on the same file system can see.
 
-The kernel's lock ends with its process. Some shared file systems keep it to one machine; so the holder names itself
-in the file and touches it every few seconds, and a process on another machine watches for that before it goes on.
+The kernel frees the lock when its process ends. Some shared file systems do not show it to other machines. So the
+holder writes its name into the file and touches the file every few seconds, and a process on another machine that
+finds a name watches for a while whether the file is touched, before it takes the lock.
 """
 
 from __future__ import annotations
@@ -19,30 +20,34 @@ from pathlib import Path
 from typing import TextIO
 
 from gradstab.errors import StorageError, StudyHeldError
+from gradstab.system.retry import Retry
 
 BEAT_SECONDS = 5.0
 WATCH_SECONDS = 3 * BEAT_SECONDS
-GLANCE_SECONDS = 0.3  # beyond what a look at who holds the lock takes
+GLANCE_SECONDS = 0.3  # longer than `holder_of` keeps the lock
 _UNKNOWN = "another process"
 
 
 @contextmanager
-def held(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock file; `what` says in the error what is thereby driven.
+def hold_lock(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock file.
+
+    Args:
+        what: what the lock protects, for the error.
 
     Raises:
-        StudyHeldError: another process holds it, here or on another machine; says which.
+        StudyHeldError: another process holds it, here or on another machine. The error names the process.
         StorageError: the file cannot be written.
     """
     try:
         file = path.open("a+")
     except OSError as error:
-        raise StorageError(f"the lock {path} must be writable, but: {error.strerror}") from None
+        raise StorageError(f"cannot write the lock file {path}: {error.strerror}") from None
     with file:
-        if not _locked(file):
+        if not _try_to_lock(file):
             raise _refusal(what, _text(file) or _UNKNOWN)
         holder = _text(file)
-        if _host(holder) not in ("", socket.gethostname()) and _beats(path):
+        if _host(holder) not in ("", socket.gethostname()) and _is_touched(path):
             raise _refusal(what, holder)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
@@ -55,11 +60,11 @@ def held(path: Path, what: str) -> Iterator[None]:
         finally:
             ended.set()
             heart.join()
-            file.truncate(0)  # nobody on another machine need watch for us
+            file.truncate(0)  # so that other machines need not watch the file
 
 
 def holder_of(path: Path) -> str | None:
-    """Who holds a lock file now, in words; None if nobody of this machine does."""
+    """The process that holds a lock file, in words; None if no process on this machine does."""
     if not path.exists():
         return None
     with path.open() as file:
@@ -70,23 +75,19 @@ def holder_of(path: Path) -> str | None:
     return None
 
 
-def _locked(file: TextIO) -> bool:
-    """Whether the kernel gives us the lock: not in spite of a holder, but of `holder_of`, which takes it to look."""
-    end = time.monotonic() + GLANCE_SECONDS
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if time.monotonic() > end:
-                return False
-            time.sleep(GLANCE_SECONDS / 10)
-        else:
-            return True
+def _try_to_lock(file: TextIO) -> bool:
+    """Try to lock, for .3 s, because `holder_of` takes the lock for a moment in order to look."""
+    retry = Retry(OSError, lambda began: began + GLANCE_SECONDS, pauses=(GLANCE_SECONDS / 10, GLANCE_SECONDS / 10))
+    try:
+        retry(lambda: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
 
 
 def _refusal(what: str, holder: str) -> StudyHeldError:
     return StudyHeldError(
-        f"{what} must be driven by one process at a time, but {holder} holds it: wait for it, or stop it first"
+        f"{what} can be driven by one process at a time, and {holder} holds it: wait until that ends, or stop it first"
     )
 
 
@@ -100,19 +101,19 @@ def _host(holder: str) -> str:
     return named.group(1) if named else ""
 
 
-def _beats(path: Path) -> bool:
-    """Whether a process of another machine touches the file. Looks for change, for clocks of machines differ."""
-    first = _touched(path)
+def _is_touched(path: Path) -> bool:
+    """Whether another machine touches the file. The test is change, not age: the machines' clocks may differ."""
+    first = _touch_time(path)
     end = time.monotonic() + WATCH_SECONDS
     while time.monotonic() < end:
         time.sleep(BEAT_SECONDS / 10)
-        if _touched(path) != first:
+        if _touch_time(path) != first:
             return True
     return False
 
 
-def _touched(path: Path) -> int:
-    with path.open() as file:  # opened anew: a shared file system then asks its server
+def _touch_time(path: Path) -> int:
+    with path.open() as file:  # opened each time, because a shared file system then asks its server
         return os.fstat(file.fileno()).st_mtime_ns
 
 
@@ -120,5 +121,5 @@ def _beat(path: Path, ended: threading.Event) -> None:
     while not ended.wait(BEAT_SECONDS):
         try:
             os.utime(path)
-        except OSError:  # a folder removed under a running study is found out by its writers
+        except OSError:  # if the folder was removed during the study, the next write of a result says so
             return

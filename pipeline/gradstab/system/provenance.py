@@ -1,4 +1,4 @@
-"""With which code results are made: package versions, and the commit."""
+"""The code that results are made with: package versions and the commit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMMIT_VARIABLE = "GRADSTAB_GIT_COMMIT"
 
 @cache
 def versions() -> dict[str, str]:
-    """Version of Python and of each package that results depend on."""
+    """Versions of Python and of the packages that results depend on."""
     found = {"python": platform.python_version()}
     for package in ("gradstab", "torch", "numpy", "scikit-learn", "optuna", "ray", "mlflow"):
         try:
@@ -26,12 +26,14 @@ def versions() -> dict[str, str]:
 
 @cache
 def git_commit() -> str | None:
-    """Commit of the code that runs, marked when it has uncommitted changes; None where nobody knows.
+    """Commit of the code that runs, with a mark if it has uncommitted changes; None if it is unknown.
 
-    Outside a checkout GRADSTAB_GIT_COMMIT says it: a submitted job is given it, and an image may set it.
+    Outside a checkout the variable GRADSTAB_GIT_COMMIT gives it: `gradstab submit` sets it for its job, and a container
+    image may set it.
     """
     try:
-        _git("ls-files", "--error-unmatch", Path(__file__).name)  # else installed within a checkout of something else
+        # fails if the package is installed within a checkout of another project
+        _git("ls-files", "--error-unmatch", Path(__file__).name)
         return _git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         return os.environ.get(COMMIT_VARIABLE) or None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradstab.display.numbers import length_text
 from gradstab.theory.critical_scales import (
     BandEdges,
     CriticalScale,
@@ -20,7 +21,6 @@ from gradstab.theory.critical_scales import (
     predicted_ratio,
 )
 from gradstab.theory.fixed_points import (
-    ROUNDING,
     FixedPoint,
     correlation_fixed_point,
     fixed_points,
@@ -182,19 +182,14 @@ def _critical_sentence(point: CriticalScale) -> str:
             "above it explode, and at it keep them."
         )
     return (
-        f"A jump at {point.init_scale:.5g}: just below it signals settle at length {shown_length(point.length_below)}, "
-        f"where gradients change by {below:.3g} a layer; just above it at {shown_length(point.length_above)}, by "
+        f"A jump at {point.init_scale:.5g}: just below it signals settle at length {length_text(point.length_below)}, "
+        f"where gradients change by {below:.3g} a layer; just above it at {length_text(point.length_above)}, by "
         f"{above:.3g}. No init scale leaves the gradients of a very deep network as they are."
     )
 
 
 def _two_lengths(scale: ScaleForecast, stable: list[FixedPoint]) -> str:
     apart = [point.q for point in scale.fixed_points if not point.stable and point.q > 0]
-    ends = " or ".join(f"{shown_length(point.q)} (gain {point.gradient_factor:.3g} a layer)" for point in stable)
-    line = f", divided at {', '.join(map(shown_length, apart))}" if apart else ""
+    ends = " or ".join(f"{length_text(point.q)} (gain {point.gradient_factor:.3g} a layer)" for point in stable)
+    line = f", divided at {', '.join(map(length_text, apart))}" if apart else ""
     return f"At {scale.init_scale:.5g} signals settle at length {ends}, depending on the inputs{line}."
-
-
-def shown_length(length: float) -> str:
-    """A length as a person reads it."""
-    return "infinity" if math.isinf(length) else "0" if length < ROUNDING else f"{length:.4g}"

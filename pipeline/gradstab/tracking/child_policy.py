@@ -10,9 +10,9 @@ SAMPLE_EVERY = 10
 
 
 def gets_run(order: ShippingOrder, number: int, judgement: Judgement | None) -> bool:
-    """Whether trial `number` gets a run: always below `children`, and from there on as `beyond` says."""
-    if number < order.children or order.beyond == "all":
+    """Whether trial `number` gets a run: always below `child_runs`, and from there on as `child_runs_after` says."""
+    if number < order.child_runs or order.child_runs_after == "all":
         return True
-    if order.beyond == "sample":
+    if order.child_runs_after == "sample":
         return number % SAMPLE_EVERY == 0
-    return order.beyond == "boundary" and judgement is not None and abs(judgement.margin) <= NEAR_BOUNDARY
+    return order.child_runs_after == "boundary" and judgement is not None and abs(judgement.margin) <= NEAR_BOUNDARY

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gradstab.display.numbers import count_range_text, edges_text, setting_text
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.responses.registry import RESPONSES
 from gradstab.stability.intervals import IntervalTable, StableInterval, stable_intervals
 from gradstab.study.space import Choice, Value
 from gradstab.tracking.links import run_fragment, view_fragment
 from gradstab.tracking.metric_names import MetricNames
-from gradstab.tracking.run_content import setting_text
 from gradstab.tracking.view_state import View
 
 MAX_NOTE = 4900  # MLflow takes 5000 characters
@@ -152,8 +152,7 @@ def _measured_answer(order: ShippingOrder, measured: Sequence[Row]) -> str:
 def _interval_cells(table: IntervalTable, interval: StableInterval) -> list[str]:
     cells = [setting_text(value) for value in interval.choices.values()]
     if table.by_depth:
-        one = interval.depth_low == interval.depth_high
-        cells.append(f"{interval.depth_low}" if one else f"{interval.depth_low}-{interval.depth_high}")
+        cells.append(count_range_text(interval.depth_low or 0, interval.depth_high or 0))
     if table.axis is None:
         cells.append(str(interval.num_stable))
     else:
@@ -167,8 +166,7 @@ def _ends(interval: StableInterval) -> str:
         return "no effect"
     if not interval.found:
         return "none found"
-    low, high = ("open" if edge is None else f"{edge:.3g}" for edge in (interval.lower, interval.upper))
-    return f"{low} to {high}"
+    return edges_text(interval.lower, interval.upper)
 
 
 def _meanings(order: ShippingOrder, names: MetricNames) -> str:

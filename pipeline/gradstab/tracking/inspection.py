@@ -1,68 +1,78 @@
-"""What MLflow holds of a study, and its removal: for `doctor` and `remove`, which a person waits for."""
+"""What MLflow holds of a study, and its removal: for `gradstab doctor` and `gradstab remove`."""
 
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-import requests
-import sqlalchemy.exc
-from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
-from mlflow.exceptions import MlflowException
 
 from gradstab.errors import StorageError
 from gradstab.record.differences import Shipped, ShippedRun
-from gradstab.system.storage_url import storage_file, without_password
+from gradstab.record.study_folder import StudyFolder
+from gradstab.study.settings import Settings
+from gradstab.system.storage_url import SqliteFile, Tracking
 from gradstab.tracking.credentials import check_credentials
-from gradstab.tracking.mlflow_store import prepare_environment
+from gradstab.tracking.mlflow_client import UNREACHABLE, all_pages, open_client, prepare_environment
 from gradstab.tracking.parent_content import TABLE_NAME
-from gradstab.tracking.retry import sentence
+from gradstab.tracking.retry import short_reason
 
 Result = TypeVar("Result")
 
-_UNREACHABLE = (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError)
+_PAGE = 500
+
+
+def open_mlflow_study(folder: StudyFolder, settings: Settings) -> MlflowStudy:
+    """Connect to the study of a results folder in MLflow, with the variables of mlflow.env in the environment.
+
+    Raises:
+        UsageError: MLflow's server refuses our credentials.
+        StorageError: MLflow cannot be reached.
+    """
+    os.environ.update(settings.mlflow_env)
+    return MlflowStudy(settings.tracking.value, folder.study_id())
 
 
 class MlflowStudy:
-    """A study in MLflow, found by its id whatever its experiment is called.
+    """A study in MLflow, found by its id whatever the name of its experiment.
 
     Raises:
-        UsageError: on making it: MLflow's server refuses our credentials.
-        StorageError: from every method: MLflow cannot be reached, or will not answer.
+        UsageError: from the constructor, if MLflow's server refuses our credentials.
+        StorageError: from every method, if MLflow cannot be reached or does not answer.
     """
 
-    def __init__(self, uri: str, study_id: str) -> None:
+    def __init__(self, tracking: Tracking, study_id: str) -> None:
         prepare_environment()
-        check_credentials(uri)
-        self._uri, self._study_id = uri, study_id
-        # a client that is made for a database which is not there would make it
-        path = storage_file(uri)
-        self._client = None if path is not None and not path.exists() else self._asked(self._connected)
+        check_credentials(tracking)
+        self._tracking, self._study_id = tracking, study_id
+        # a client of a database that does not exist would make it
+        missing = isinstance(tracking, SqliteFile) and not tracking.path.exists()
+        self._client = None if missing else self._ask(lambda: open_client(tracking))
 
-    def held(self) -> Shipped | None:
-        """What MLflow has; None where it knows no such study."""
-        return self._asked(self._held)
+    def content(self) -> Shipped | None:
+        """What MLflow has of the study; None if it does not know the study."""
+        return self._ask(self._content)
 
     def delete_trials(self, run_ids: Iterable[str]) -> None:
-        """Delete runs of trials, so that they are sent again."""
+        """Delete runs of trials, so that the shipper sends them again."""
 
         def delete() -> None:
             for run_id in run_ids:
                 assert self._client is not None
                 self._client.delete_run(run_id)
 
-        self._asked(delete)
+        self._ask(delete)
 
     def describe(self) -> list[tuple[str, int]]:
-        """Names of the study's experiments and how many runs each holds."""
-        return self._asked(lambda: [(name, sum(1 for _ in self._runs(id_))) for id_, name in self._experiments()])
+        """Names of the study's experiments, and how many runs each holds."""
+        return self._ask(lambda: [(name, sum(1 for _ in self._runs(id_))) for id_, name in self._experiments()])
 
     def delete(self) -> int:
-        """Delete every run of the study, the study's own last, then its experiments; how many runs went."""
+        """Delete every run of the study, its own run last, then its experiments. Returns the number of runs."""
 
         def delete() -> int:
             client, count = self._client, 0
@@ -74,20 +84,15 @@ class MlflowStudy:
                 client.delete_experiment(experiment_id)
             return count
 
-        return self._asked(delete)
+        return self._ask(delete)
 
-    def _connected(self) -> MlflowClient:
-        return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
-
-    def _asked(self, call: Callable[[], Result]) -> Result:
+    def _ask(self, call: Callable[[], Result]) -> Result:
         try:
             return call()
-        except _UNREACHABLE as error:
-            raise StorageError(
-                f"MLflow must be reachable at {without_password(self._uri)}, but: {sentence(error)}"
-            ) from None
+        except UNREACHABLE as error:
+            raise StorageError(f"MLflow at {self._tracking} cannot be used: {short_reason(error)}") from None
 
-    def _held(self) -> Shipped | None:
+    def _content(self) -> Shipped | None:
         parents: list[Run] = []
         trials: dict[int, tuple[ShippedRun, ...]] = {}
         for experiment_id, _ in self._experiments():
@@ -109,6 +114,7 @@ class MlflowStudy:
         return Shipped(statuses, trials, frozenset(names), self._table(parent))
 
     def _table(self, parent: Run) -> tuple[int, ...]:
+        """Numbers of the trials in the table of the study's run."""
         assert self._client is not None
         if TABLE_NAME not in {artifact.path for artifact in self._client.list_artifacts(parent.info.run_id)}:
             return ()
@@ -122,19 +128,19 @@ class MlflowStudy:
                 return ()
 
     def _experiments(self) -> list[tuple[str, str]]:
-        if self._client is None:
+        """Ids and names of the study's experiments."""
+        client = self._client
+        if client is None:
             return []
-        found = self._client.search_experiments(
-            view_type=ViewType.ACTIVE_ONLY, filter_string=f"tags.study_id = '{self._study_id}'"
+        which = f"tags.study_id = '{self._study_id}'"
+        found = all_pages(
+            lambda token: client.search_experiments(
+                view_type=ViewType.ACTIVE_ONLY, filter_string=which, page_token=token
+            )
         )
         return [(str(experiment.experiment_id), str(experiment.name)) for experiment in found]
 
     def _runs(self, experiment_id: str) -> Iterator[Run]:
-        assert self._client is not None
-        token: str | None = None
-        while True:
-            page = self._client.search_runs([experiment_id], max_results=500, page_token=token)
-            yield from page
-            token = page.token
-            if not token:
-                return
+        client = self._client
+        assert client is not None
+        return all_pages(lambda token: client.search_runs([experiment_id], max_results=_PAGE, page_token=token))

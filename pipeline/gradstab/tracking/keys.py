@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gradstab.record.trajectory import LAYER_STATISTICS
 from gradstab.responses.registry import RESPONSES
+from gradstab.statistics.registry import layer_statistics
 from gradstab.study.criterion import MEANING_OF_VERDICT, VERDICTS
 from gradstab.study.recipe import Recipe
 from gradstab.tracking.metric_names import MetricNames, old_names
@@ -136,7 +136,7 @@ def _lines() -> Iterator[str]:
     yield ""
     yield (
         "`tracking.detail: full` adds `layer_full/<statistic>/<layer>` over steps, for "
-        + ", ".join(f"`{name}`" for name in LAYER_STATISTICS)
+        + ", ".join(f"`{one.name}`" for one in layer_statistics())
         + "."
     )
     yield from _table("Tags of a trial", TRIAL_TAGS)

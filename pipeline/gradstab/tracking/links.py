@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from gradstab.system.storage_url import MlflowServer, Tracking
 from gradstab.tracking.shipping_files import load_state
 
 # without it the UI opens its view for language models
@@ -13,11 +14,11 @@ _VIEW = "workflowType=machine_learning"
 MAP_ID = "gradstab-map"  # the saved view that links open
 
 
-def browser_base(uri: str) -> str | None:
-    """Where a browser finds a tracking server: GRADSTAB_MLFLOW_UI, else the URI itself; None for what is no server."""
-    if not uri.startswith(("http://", "https://")):
+def browser_base(tracking: Tracking) -> str | None:
+    """Where a browser finds a tracking server: GRADSTAB_MLFLOW_UI, or its own URI; None if the store is no server."""
+    if not isinstance(tracking, MlflowServer):
         return None
-    return (os.environ.get("GRADSTAB_MLFLOW_UI") or uri).rstrip("/")
+    return (os.environ.get("GRADSTAB_MLFLOW_UI") or tracking.url).rstrip("/")
 
 
 def view_fragment(experiment_id: str, view_id: str) -> str:
@@ -48,16 +49,16 @@ def study_link(base_url: str, folder: Path | None) -> str:
     return view_link(base_url, experiment_id)
 
 
-def ui_command(artifact_root: str | None, port: int) -> list[str]:
+def ui_command(artifact_root: Path | None, port: int) -> list[str]:
     """The command that serves the UI on 127.0.0.1; run it in `ui_environment`, which names the database."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return command + ([] if artifact_root is None else ["--default-artifact-root", artifact_root])
+    return command + ([] if artifact_root is None else ["--default-artifact-root", str(artifact_root)])
 
 
-def ui_environment(uri: str) -> dict[str, str]:
+def ui_environment(tracking: Tracking) -> dict[str, str]:
     """What the environment of `ui_command` must hold: a URI's password must not show in the list of processes."""
     return {
-        "MLFLOW_BACKEND_STORE_URI": uri,
+        "MLFLOW_BACKEND_STORE_URI": tracking.url,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves several processes
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }

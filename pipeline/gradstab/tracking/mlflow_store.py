@@ -1,14 +1,12 @@
-"""The calls to MLflow, each safe to make again: find or create, by tag, and rows with recorded time stamps.
+"""The shipper's calls to MLflow. Each is safe to make again: it finds or creates by tag, with recorded time stamps.
 
-Every call is synchronous and made once; who calls decides about retries. MLflow's own HTTP retries are switched off
-(`prepare_environment`), because a lost reply to ``create_run`` that it retried by itself would leave two runs.
+Every call is synchronous and made once. The caller decides whether to try again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,25 +14,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from PIL import Image
 
 from gradstab.system.failpoints import failpoint
+from gradstab.system.storage_url import SqliteFile, Tracking
 from gradstab.tracking.metric_names import MetricNames
+from gradstab.tracking.mlflow_client import all_pages, open_client
 from gradstab.tracking.run_content import RunContent
-from gradstab.tracking.sqlite_database import database_path, make_database, sync_database, tune_connections
+from gradstab.tracking.sqlite_database import make_database, sync_database
 from gradstab.tracking.trial_metrics import MetricRow
 
-MAX_METRICS = 1000  # a request of log_batch; 100 params and 100 tags are its other limits
+MAX_METRICS = 1000  # in one request of log_batch, which also takes at most 100 params and 100 tags
 MAX_PARAMS = 100
 _PAGE = 500
 
 
 class RefusedError(Exception):
-    """MLflow answered, and will not take this: a deleted run, or content that contradicts what it holds."""
+    """MLflow answered that it will never take this: the run was deleted, or holds something that contradicts it."""
 
 
 @dataclass(frozen=True)
@@ -46,32 +45,22 @@ class Child:
     complete: bool
 
 
-def prepare_environment() -> None:
-    """Set what MLflow reads from the environment, before its first call. A person's own time-out is kept."""
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # saves one request a run
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    tune_connections()
-
-
 class MlflowStore:
-    """One tracking store. Methods raise RefusedError, or whatever says that the store cannot be reached."""
+    """One tracking store. Methods raise RefusedError, or an error of `mlflow_client.UNREACHABLE`."""
 
-    def __init__(self, uri: str, artifact_root: str | None = None) -> None:
-        self._database = database_path(uri)
+    def __init__(self, tracking: Tracking, artifact_root: str | None = None) -> None:
+        self._database = tracking.path if isinstance(tracking, SqliteFile) else None
         if self._database is not None:
             make_database(self._database, artifact_root)
-        self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        self._client = open_client(tracking)
 
     def sync(self) -> None:
-        """Wait until what was stored would survive a power cut; a server's database sees to that itself."""
+        """Wait until what was stored would survive a power cut. A server's database does that by itself."""
         if self._database is not None:
             sync_database(self._database)
 
     def experiment(self, name: str, study_id: str, artifact_root: str | None) -> Experiment:
-        """The study's experiment: found by its tag, else created, under a longer name if another study has the name."""
+        """Find the study's experiment by its tag, or create it, under a longer name if another study has the name."""
         found = self._client.search_experiments(
             view_type=ViewType.ACTIVE_ONLY, filter_string=f"tags.study_id = '{study_id}'"
         )
@@ -81,12 +70,12 @@ class MlflowStore:
             if self._client.get_experiment_by_name(free) is None:
                 break
         location = None if artifact_root is None else (Path(artifact_root).resolve() / free).as_uri()
-        # the kind spares visitors the view for language models
+        # without this kind, the UI shows its view for language models
         tags = {"study_id": study_id, "mlflow.experimentKind": "custom_model_development", **MetricNames().tags()}
         return self._client.get_experiment(self._client.create_experiment(free, location, tags))
 
     def parent(self, experiment_id: str, name: str, tags: Mapping[str, str], known: str) -> Run:
-        """The study's run: the known one if it lives, else the first found, else a new one; others are deleted."""
+        """Find or create the study's run: the known one if it still exists, else the first one. Others are deleted."""
         runs = list(self._search(experiment_id, "tags.kind = 'study'"))
         if not runs:
             return self._client.create_run(experiment_id, tags=dict(tags), run_name=name)
@@ -97,7 +86,7 @@ class MlflowStore:
         return chosen
 
     def children(self, experiment_id: str, number: int | None = None) -> dict[int, Child]:
-        """Runs of trials by number (or of one number); where a number has several, all but one are deleted."""
+        """Find the runs of all trials or of one, by number. If a number has several runs, all but one are deleted."""
         which = "tags.kind = 'trial'" + ("" if number is None else f" AND tags.trial = '{number}'")
         kept: dict[int, Child] = {}
         doubles: list[str] = []
@@ -108,24 +97,24 @@ class MlflowStore:
                 child, double = sorted((child, kept[trial]), key=lambda held: (not held.complete, held.run_id))
                 doubles.append(double.run_id)
             kept[trial] = child
-        for run_id in doubles:  # not before: a deletion moves the pages of a search
+        for run_id in doubles:  # not during the search, because a deletion moves its pages
             self._client.delete_run(run_id)
         return kept
 
     def reparent(self, run_ids: Iterable[str], parent_run_id: str) -> None:
-        """Hang runs of trials under another parent."""
+        """Move runs of trials to another parent."""
         for run_id in run_ids:
             self._client.set_tag(run_id, MLFLOW_PARENT_RUN_ID, parent_run_id)
 
     def create_child(self, experiment_id: str, parent_run_id: str, content: RunContent) -> str:
-        """A new run with all its tags; returns its id."""
+        """Create a run with all its tags, and return its id."""
         tags = {**content.tags, MLFLOW_PARENT_RUN_ID: parent_run_id}
         run = _call(self._client.create_run, experiment_id, content.started_ms, tags, content.name)
         failpoint("create_run")
         return str(run.info.run_id)
 
     def fill_child(self, run_id: str, content: RunContent) -> None:
-        """Params and metrics of a trial's run, then its end. Doing it again changes nothing."""
+        """Write params and metrics of a trial's run, then end it. Doing it again changes nothing."""
         params = [Param(key, value) for key, value in content.params.items()]
         metrics = [Metric(row.key, row.value, content.finished_ms, row.step) for row in content.metrics]
         for start in range(0, max(1, len(metrics)), MAX_METRICS):
@@ -138,7 +127,7 @@ class MlflowStore:
         self._client.delete_run(run_id)
 
     def describe(self, run_id: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        """Params that a run has not yet (they cannot be changed) and tags (they can)."""
+        """Write the params that a run does not have yet (params cannot be changed), and its tags (which can)."""
         held = _call(self._client.get_run, run_id).data.params
         missing = [Param(key, value) for key, value in params.items() if key not in held]
         for start in range(0, max(1, len(missing)), MAX_PARAMS):
@@ -146,7 +135,7 @@ class MlflowStore:
         _call(self._client.log_batch, run_id, (), (), [RunTag(key, value) for key, value in tags.items()])
 
     def log_progress(self, run_id: str, rows: Iterable[MetricRow], at_ms: int, tags: Mapping[str, str]) -> None:
-        """Metrics of one moment, and tags."""
+        """Write metrics of one moment, and tags."""
         metrics = [Metric(row.key, row.value, at_ms, row.step) for row in rows]
         _call(self._client.log_batch, run_id, metrics, (), [RunTag(key, value) for key, value in tags.items()])
 
@@ -154,7 +143,7 @@ class MlflowStore:
         self._client.set_experiment_tag(experiment_id, name, value)
 
     def log_dataset(self, run_id: str, name: str, spec: Mapping[str, Any]) -> None:
-        """The data set of a study as an input of its run."""
+        """Log the data set of a study as an input of its run."""
         source = json.dumps(spec, sort_keys=True)
         digest = hashlib.sha256(source.encode()).hexdigest()[:8]
         data = Dataset(str(spec.get("type", name)), digest, "code", source)
@@ -162,12 +151,12 @@ class MlflowStore:
         _call(self._client.log_inputs, run_id, [DatasetInput(data, tags)])
 
     def log_file(self, run_id: str, path: Path, folder: str | None) -> None:
-        """A file as an artifact, replacing one of its name."""
+        """Upload a file as an artifact, in place of an older one of its name."""
         _call(self._client.log_artifact, run_id, str(path), folder)
         failpoint("log_artifact")
 
     def log_image(self, run_id: str, key: str, path: Path) -> None:
-        """A PNG under a key, as MLflow's own log_image stores it, replacing the one of its key."""
+        """Upload a PNG under a key, as MLflow's own log_image stores it, in place of an older one of that key."""
         name = f"{key.replace('/', '~')}+step+0+timestamp+0+{path.stem}"
         with tempfile.TemporaryDirectory() as folder:
             image, small = Path(folder) / f"{name}.png", Path(folder) / f"{name}+compressed.webp"
@@ -189,31 +178,27 @@ class MlflowStore:
         return {int(run.data.tags["trial"]) for run in self._search(experiment_id, which)}
 
     def log_json(self, run_id: str, content: Any, name: str) -> None:
-        """A JSON document as an artifact, replacing one of its name."""
+        """Upload a JSON document as an artifact, in place of an older one of its name."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
             path.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
             self.log_file(run_id, path, None)
 
     def set_status(self, run_id: str, status: str, end_ms: int | None) -> None:
-        """RUNNING with no end, or a final status with one."""
+        """Set a run's status: RUNNING without an end, or a final status with one."""
         if end_ms is None:
             _call(self._client.update_run, run_id, status)
         else:
             _call(self._client.set_terminated, run_id, status, end_ms)
 
     def _search(self, experiment_id: str, which: str) -> Iterator[Run]:
-        token: str | None = None
-        while True:
-            page = self._client.search_runs([experiment_id], which, max_results=_PAGE, page_token=token)
-            yield from page
-            token = page.token
-            if not token:
-                return
+        return all_pages(
+            lambda token: self._client.search_runs([experiment_id], which, max_results=_PAGE, page_token=token)
+        )
 
 
 def _names(name: str, study_id: str) -> Iterator[str]:
-    """Names to try: the study's own, then ones that carry its id."""
+    """Names to try for an experiment: the study's own, then names with its id."""
     yield name
     yield f"{name}-{study_id[:8]}"
     count = 2
@@ -228,7 +213,7 @@ def _child(run: Run) -> Child:
 
 
 def _call(method: Any, *arguments: Any) -> Any:
-    """Make a call on a run; what MLflow will never take becomes RefusedError."""
+    """Make a call on a run. If MLflow says that it will never take it, raise RefusedError."""
     try:
         return method(*arguments)
     except MlflowException as error:

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from gradstab.display.numbers import numbers_text, setting_text
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.study.space import Value
 from gradstab.tracking.metric_names import MetricNames
-from gradstab.tracking.run_content import setting_text
 from gradstab.tracking.trial_metrics import MetricRow
 
 TABLE_NAME = "trials.json"
@@ -32,6 +32,7 @@ def parent_tags(order: ShippingOrder, names: MetricNames) -> dict[str, str]:
         "study": order.study,
         "study_id": order.study_id,
         "fingerprint": order.fingerprint,
+        "began_in": order.began_in,
         "question": order.question,
         **names.tags(),
         "budget": str(order.budget),
@@ -57,7 +58,7 @@ def progress_rows(order: ShippingOrder) -> list[MetricRow]:
 
 def progress_tags(order: ShippingOrder) -> dict[str, str]:
     """The budget, and the numbers of the trials in flight as ranges."""
-    return {"in_flight": (_ranges(order.in_flight) or "none")[:_MAX_TAG], "budget": str(order.budget)}
+    return {"in_flight": (numbers_text(order.in_flight) or "none")[:_MAX_TAG], "budget": str(order.budget)}
 
 
 def in_flight_table(order: ShippingOrder) -> dict[str, Any]:
@@ -78,14 +79,3 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from _flat(inner, f"{prefix}.{name}" if prefix else str(name))
     elif value is not None:
         yield prefix, setting_text(value)
-
-
-def _ranges(numbers: Iterable[int]) -> str:
-    """Numbers as ranges: "3, 7-9" for 3, 7, 8, 9."""
-    spans: list[list[int]] = []
-    for number in sorted(set(numbers)):
-        if spans and number == spans[-1][1] + 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 import time
 from pathlib import Path
 
-import requests
-import sqlalchemy.exc
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from gradstab.errors import GradstabError, UsageError
-from gradstab.system.durable import replace_file
-from gradstab.system.storage_url import without_password
+from gradstab.study.versions import FIRST_VERSION
+from gradstab.system.durable import replace_file, scratch_folder
+from gradstab.system.storage_url import Tracking, parse_tracking
 from gradstab.tracking.credentials import check_credentials
-from gradstab.tracking.mlflow_store import prepare_environment
+from gradstab.tracking.mlflow_client import UNREACHABLE, all_pages, open_client, prepare_environment
+from gradstab.tracking.retry import short_reason
 
-_UNREACHABLE = (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError)
 _LINK = re.compile(r"(?P<base>https?://[^#]+?)/*#/experiments/(?P<experiment>\d+)")
 _BESIDE = ("certificate.json",)
+_PAGE = 1000
 
 
-def run_with_heat_maps(uri: str, study_id: str, number: int, end: float) -> tuple[str, str] | None:
-    """Experiment and run of a trial once its heat maps are there; None if they are not by `end` (monotonic)."""
-    client = _client(uri)
+def run_with_heat_maps(tracking: Tracking, study_id: str, number: int, end: float) -> tuple[str, str] | None:
+    """Experiment and run of a trial, once its heat maps are there; None if they are not by `end` (monotonic)."""
+    client = _client(tracking)
     while True:
         found = client.search_experiments(filter_string=f"tags.study_id = '{study_id}'")
         runs = client.search_runs(
@@ -61,31 +58,37 @@ def download_study(uri: str, study: str | None, cache: Path) -> Path:
         GradstabError: MLflow cannot be reached, or holds no segments.
     """
     base, experiment = split_link(uri)
+    tracking = parse_tracking(base)
     try:
-        client = _client(base)
-        parent = _parent(client, base, study, experiment)
+        client = _client(tracking)
+        parent = _parent(client, tracking, study, experiment)
         return _rebuild(client, parent, cache)
-    except _UNREACHABLE as error:
-        reason = str(error).partition("\n")[0]
-        raise GradstabError(
-            f"results must be readable from MLflow at {without_password(base)}, but: {reason}"
-        ) from error
+    except UNREACHABLE as error:
+        raise GradstabError(f"cannot read results from MLflow at {tracking}: {short_reason(error)}") from error
 
 
-def _parent(client: MlflowClient, base: str, study: str | None, experiment: str | None) -> Run:
+def _parent(client: MlflowClient, tracking: Tracking, study: str | None, experiment: str | None) -> Run:
     """The study's own run."""
     if experiment is None:
-        experiments = [str(found.experiment_id) for found in client.search_experiments(max_results=1000)]
+        found = all_pages(lambda token: client.search_experiments(max_results=_PAGE, page_token=token))
+        experiments = [str(each.experiment_id) for each in found]
     else:
         experiments = [experiment]
     which = "tags.kind = 'study'" + ("" if study is None else f" AND tags.study = '{study}'")
-    runs = client.search_runs(experiments, which, max_results=1000, order_by=["attributes.start_time DESC"])
+    newest_first = ["attributes.start_time DESC"]
+    runs = list(
+        all_pages(
+            lambda token: client.search_runs(
+                experiments, which, max_results=_PAGE, order_by=newest_first, page_token=token
+            )
+        )
+    )
     names = sorted({run.data.tags["study"] for run in runs})
     if not runs:
         wanted = "a study" if study is None else f"the study {study!r}"
-        raise UsageError(f"MLflow at {without_password(base)} must hold {wanted}, but has none")
+        raise UsageError(f"MLflow at {tracking} must hold {wanted}, but has none")
     if len(names) > 1:
-        raise UsageError(f"one study must be meant, but MLflow at {without_password(base)} holds {', '.join(names)}")
+        raise UsageError(f"one study must be meant, but MLflow at {tracking} holds {', '.join(names)}")
     return runs[0]
 
 
@@ -103,19 +106,24 @@ def _rebuild(client: MlflowClient, parent: Run, cache: Path) -> Path:
     for name in held.intersection(_BESIDE):
         _fetch(client, run_id, name, folder)
     resolved = json.loads(Path(client.download_artifacts(run_id, "resolved.json")).read_text(encoding="utf-8"))
-    declaration = {"schema_version": 1, "study_id": tags["study_id"], "study": resolved}
+    declaration = {
+        "schema_version": 1,
+        "study_id": tags["study_id"],
+        "began_in": tags.get("began_in", FIRST_VERSION),
+        "study": resolved,
+    }
     replace_file(folder / "study.json", json.dumps(declaration, indent=2), durable=False)
     return folder
 
 
 def _fetch(client: MlflowClient, run_id: str, path: str, folder: Path) -> None:
     """One artifact into a folder, under its own name, whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
-        found = Path(client.download_artifacts(run_id, path, partial))
-        shutil.move(found, folder / found.name)
+    with scratch_folder(folder) as scratch:
+        found = Path(client.download_artifacts(run_id, path, str(scratch)))
+        found.replace(folder / found.name)
 
 
-def _client(uri: str) -> MlflowClient:
+def _client(tracking: Tracking) -> MlflowClient:
     prepare_environment()
-    check_credentials(uri)
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    check_credentials(tracking)
+    return open_client(tracking)

@@ -1,50 +1,47 @@
-"""A run whose results folder is gone: what MLflow still holds of the study is fetched before the study goes on."""
+"""The driver's side of `restore`: before a study starts without its results folder, MLflow is asked for the folder."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import asdict
 
+from gradstab.errors import StorageError
 from gradstab.record.study_folder import StudyFolder
 from gradstab.study.settings import Settings
 from gradstab.study.study import Study
-from gradstab.tracking.restore import RestoredStudy, StudyQuery, may_be_there
+from gradstab.system import child_process
+from gradstab.tracking.restore import EXIT_NEWER, RestoredStudy, StudyQuery, may_be_there
 
 
 def restore_lost_folder(
     folder: StudyFolder, study: Study, settings: Settings, say: Callable[[str], None]
-) -> str | None:
-    """Fill a folder that holds no study from MLflow; the study's id, or None for a study that begins.
+) -> RestoredStudy | None:
+    """Fill a folder that holds no study from MLflow. Returns what was found, or None if the study starts from scratch.
 
-    An MLflow that cannot be asked holds nobody up: the study begins, and that is said.
+    The version in which the study began is lost with its folder, so every version is tried. If MLflow cannot be
+    reached, warn and start the study from scratch.
+
+    Raises:
+        StorageError: MLflow holds the study, but a newer version of gradstab recorded it.
     """
-    wanted = StudyQuery(settings.tracking.value or "", study.name, study.fingerprint())
+    wanted = StudyQuery(settings.tracking.value, study.name, study.fingerprints())
     if folder.exists() or not may_be_there(wanted):
         return None
-    asked = subprocess.run(
-        # -P: what lies in the working directory must not stand in for an installed package
-        [sys.executable, "-P", "-m", "gradstab.tracking.restore", "--folder", str(folder.path)],
-        input=json.dumps(asdict(wanted)),
-        env={**os.environ, **settings.mlflow_env},
-        capture_output=True,
-        text=True,
-        check=False,
-        process_group=0,  # out of reach of a Ctrl-C: cut off, it would pass for an MLflow that cannot be asked
+    asked = child_process.run(
+        "gradstab.tracking.restore", wanted.dump(), ["--folder", str(folder.path)], settings.mlflow_env
     )
+    reason = (asked.stderr.strip().splitlines() or [f"the process ended with exit code {asked.returncode}"])[-1]
+    if asked.returncode == EXIT_NEWER:
+        raise StorageError(f"the study {study.name!r} is in MLflow, but {reason}")
     if asked.returncode != 0:
-        reason = (asked.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-        say(f"MLflow could not be asked for an earlier part of this study, so it begins anew: {reason}")
+        say(f"MLflow could not be asked for earlier results of this study, so it starts from scratch: {reason}")
         return None
     answer = json.loads(asked.stdout.strip().splitlines()[-1])
     if answer is None:
         return None
     found = RestoredStudy(**answer)
     say(
-        f"the results folder was gone: {found.segments} segments came back from MLflow"
+        f"the results folder was missing: {found.segments} segments were restored from MLflow"
         + (f", {found.damaged} more were damaged: their trials run again" if found.damaged else "")
     )
-    return found.study_id
+    return found

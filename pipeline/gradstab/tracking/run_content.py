@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from gradstab.display.verdict_colours import VERDICT_COLOURS
+from gradstab.display.colours import VERDICT_COLOURS
+from gradstab.display.numbers import setting_text
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.responses.registry import RESPONSES
@@ -114,13 +115,6 @@ def run_params(record: Record) -> dict[str, str]:
         names += [*_TRAINING, *(("clip_mode", "clip_threshold") if recipe.get("clip") else ())]
     values = {name: recipe[name] for name in names if name in recipe} | dict(record.point)
     return {name: setting_text(value) for name, value in values.items()} | {"seed": str(record.seed)}
-
-
-def setting_text(value: Value | None) -> str:
-    """A setting as MLflow's params and notes show it: "true", "0.05", "tanh"."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def table_row(record: Record, judgement: Judgement | None, names: MetricNames) -> dict[str, Value | None]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gradstab.display.numbers import setting_text
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.responses.registry import RESPONSES
 from gradstab.study.space import SearchSpace, Value
 from gradstab.study.study import Study
 from gradstab.tracking.links import MAP_ID
 from gradstab.tracking.metric_names import MetricNames
-from gradstab.tracking.run_content import setting_text
 from gradstab.tracking.trial_metrics import axis_metric
 from gradstab.tracking.view_state import (
     FIRST_20,

@@ -12,19 +12,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import requests
-import sqlalchemy.exc
-from mlflow.exceptions import MlflowException
-
 from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_numbers, segment_paths
 from gradstab.record.shipping_order import FILE_NAME, load_order
 from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.space import Value
+from gradstab.system.child_process import ParentPipe
+from gradstab.system.storage_url import parse_tracking
 from gradstab.tracking.child_policy import gets_run
 from gradstab.tracking.metric_names import MetricNames, names_of
+from gradstab.tracking.mlflow_client import UNREACHABLE
 from gradstab.tracking.mlflow_store import Child, MlflowStore, RefusedError
 from gradstab.tracking.parent_content import parent_params, parent_tags
-from gradstab.tracking.retry import DriverEnd, GaveUpError, Retry, sentence
+from gradstab.tracking.retry import GaveUpError, RetryWhileDriven, short_reason
 from gradstab.tracking.run_content import RunContent, run_content, table_row
 from gradstab.tracking.shipping_files import (
     Cursor,
@@ -37,7 +36,6 @@ from gradstab.tracking.study_page import StudyPage
 from gradstab.tracking.study_progress import StudyProgress
 
 EXIT_WAITING = 4
-UNREACHABLE = (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError)
 POLL_S = 0.2
 HEARTBEAT_S = 1.0
 MOST_REFUSALS = 3
@@ -61,13 +59,13 @@ class _Destination:
 class SegmentShipper:
     """Ships one results folder until its driver ends. Two at once would disturb each other: see `shipper.locked`."""
 
-    def __init__(self, folder: Path, driver: DriverEnd) -> None:
+    def __init__(self, folder: Path, driver: ParentPipe) -> None:
         self._folder = folder
         self._driver = driver
         self._order = load_order(folder)
         self._order_mtime = 0
         self._state = ShipperState()
-        self._retry = Retry(driver, UNREACHABLE, self._report)
+        self._retry = RetryWhileDriven(driver, UNREACHABLE, self._report)
         self._rows: dict[int, Row] = {}
         self._doubtful: set[int] = set()
         self._unreadable: set[str] = set()
@@ -100,7 +98,8 @@ class SegmentShipper:
     def _open(self) -> _Destination:
         """Find or create experiment and parent run, and learn what they hold."""
         order, retry = self._order, self._retry
-        store = retry(lambda: MlflowStore(order.uri, order.artifact_root))
+        tracking = parse_tracking(order.uri)
+        store = retry(lambda: MlflowStore(tracking, order.artifact_root))
         experiment = retry(lambda: store.experiment(order.study, order.study_id, order.artifact_root))
         experiment_id = str(experiment.experiment_id)
         self._names = names = names_of(experiment.tags)
@@ -248,7 +247,7 @@ class SegmentShipper:
             return read_segment(path)
         except (FileNotFoundError, CorruptSegmentError) as error:
             self._unreadable.add(path.name)
-            self._report(sentence(error))
+            self._report(short_reason(error))
             return []
 
     def _reload_order(self) -> None:
@@ -260,9 +259,9 @@ class SegmentShipper:
     def _refused(self, error: RefusedError) -> None:
         """Wait, then begin again: MLflow refused what concerns the whole study, such as a run that the user deleted."""
         self._refusals += 1
-        self._report(sentence(error))
+        self._report(short_reason(error))
         if self._driver.closing and self._refusals >= MOST_REFUSALS:
-            raise GaveUpError(sentence(error)) from error
+            raise GaveUpError(short_reason(error)) from error
         self._driver.wait(REFUSAL_PAUSE_S)
 
     def _report(self, error: str | None) -> None:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import math
 import os
 import sys
 from pathlib import Path
 
 from gradstab.errors import GradstabError
-from gradstab.tracking.mlflow_store import prepare_environment
-from gradstab.tracking.retry import DriverEnd
+from gradstab.system.child_process import ParentPipe
+from gradstab.system.retry import Retry
+from gradstab.tracking.mlflow_client import prepare_environment
 from gradstab.tracking.segment_shipper import EXIT_WAITING, POLL_S, SegmentShipper
 from gradstab.tracking.shipping_files import LOCK_NAME
 
@@ -26,22 +28,21 @@ POLITENESS = (
 )
 
 
-def locked(folder: Path, driver: DriverEnd) -> bool:
+def locked(folder: Path, driver: ParentPipe) -> bool:
     """Wait for the folder's shipper lock and hold it until this process ends; False if the driver ended first.
 
     The shipper of a driver that was killed may still be busy with its last segment.
     """
     descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if driver.gone:
-                os.close(descriptor)
-                return False
-            driver.wait(POLL_S)
-        else:
-            return True
+    retry = Retry(
+        BlockingIOError, lambda _: -math.inf if driver.gone else math.inf, pauses=(POLL_S, POLL_S), sleep=driver.wait
+    )
+    try:
+        retry(lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    return True
 
 
 def main() -> int:
@@ -51,8 +52,8 @@ def main() -> int:
     folder = parser.parse_args().folder
     os.nice(POLITENESS)
     prepare_environment()
-    driver = DriverEnd()
-    driver.listen(sys.stdin)
+    driver = ParentPipe()
+    driver.listen()
     try:
         if not locked(folder, driver):
             return EXIT_WAITING

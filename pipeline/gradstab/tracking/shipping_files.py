@@ -8,13 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import zipfile
 from pathlib import Path
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gradstab.record.segments import segment_paths
+from gradstab.record.segments import segment_numbers, segment_paths
 from gradstab.system.durable import replace_file
 
 CURSOR_NAME = "cursor.json"
@@ -107,14 +105,5 @@ class WaitingCounter:
 
     def _size(self, path: Path) -> int:
         if path.name not in self._num_trials:
-            self._num_trials[path.name] = _num_trials(path)
+            self._num_trials[path.name] = len(segment_numbers(path))
         return self._num_trials[path.name]
-
-
-def _num_trials(path: Path) -> int:
-    """Trials of a segment from its head alone; 0 for what is no segment (the driver sets such files aside)."""
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return len(json.loads(file["head"].tobytes())["records"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return 0

@@ -1,4 +1,4 @@
-"""MLflow's database in a file: made whole or not at all, tuned for many small writes, synced when it matters."""
+"""MLflow's database in a file: it appears complete, is tuned for many small writes, and is synced when it matters."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ import sqlalchemy
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import event
 
-_SCHEME = "sqlite:///"
+from gradstab.system.durable import new_file
+
 _BUSY_MS = 20_000
 
 
-def database_path(uri: str) -> Path | None:
-    """The file of a SQLite URI; None for any other store."""
-    return Path(uri.removeprefix(_SCHEME).partition("?")[0]) if uri.startswith(_SCHEME) else None
-
-
 def make_database(path: Path, artifact_root: str | None) -> None:
-    """Make an empty database where there is none.
+    """Make an empty database, if there is none.
 
-    MLflow's migrations take seconds, and a process killed among them leaves a file that no MLflow opens again;
-    so they run on a file of another name.
+    MLflow's migrations take seconds, and a process that is killed during them leaves a file that no MLflow opens again.
+    So they run on a file of another name.
     """
     if path.exists():
         return
@@ -33,13 +29,10 @@ def make_database(path: Path, artifact_root: str | None) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
             return
-        partial = path.parent / f".{path.name}.partial"
-        for leftover in path.parent.glob(f"{partial.name}*"):
-            leftover.unlink()
-        root = artifact_root or str(path.parent / "artifacts")
-        store = SqlAlchemyStore(f"{_SCHEME}{partial}", root)  # type: ignore[no-untyped-call]
-        store.engine.dispose()  # the last connection takes the write-ahead log into the file
-        partial.rename(path)
+        with new_file(path) as partial:
+            root = artifact_root or str(path.parent / "artifacts")
+            store = SqlAlchemyStore(f"sqlite:///{partial}", root)  # type: ignore[no-untyped-call]
+            store.engine.dispose()  # the last connection moves the write-ahead log into the file
 
 
 def sync_database(path: Path) -> None:
@@ -51,7 +44,7 @@ def sync_database(path: Path) -> None:
 
 
 def tune_connections() -> None:
-    """Have every SQLite connection of this process use WAL, and no sync a transaction: a third of the cost a trial."""
+    """Make the SQLite connections of this process use WAL and not sync each transaction: a third of a trial's cost."""
     if not event.contains(sqlalchemy.Engine, "connect", _tune):
         event.listen(sqlalchemy.Engine, "connect", _tune)
 

@@ -10,7 +10,7 @@ from gradstab.study.space import Value
 from gradstab.tracking.artifact_uploader import FindRun
 from gradstab.tracking.mlflow_store import MlflowStore
 from gradstab.tracking.parent_content import TABLE_NAME, progress_rows, progress_tags, table
-from gradstab.tracking.retry import Retry
+from gradstab.tracking.retry import RetryWhileDriven
 from gradstab.tracking.study_page import StudyPage
 
 PROGRESS_EVERY_S = 3.0
@@ -33,7 +33,7 @@ class StudyProgress:
         order: ShippingOrder,
         rows: Mapping[int, dict[str, Value | None]],
         find_run: FindRun,
-        retry: Retry,
+        retry: RetryWhileDriven,
         *,
         last: bool,
     ) -> None:
@@ -48,7 +48,7 @@ class StudyProgress:
         self._show_table(rows, retry, last=last)
         retry(lambda: self._page.refresh(order, rows, find_run, last=last))
 
-    def _show_counts(self, order: ShippingOrder, retry: Retry, *, last: bool) -> None:
+    def _show_counts(self, order: ShippingOrder, retry: RetryWhileDriven, *, last: bool) -> None:
         stamp, at = self._counts_shown
         if order.updated_ms == stamp or not (last or time.monotonic() - at > PROGRESS_EVERY_S):
             return
@@ -58,7 +58,7 @@ class StudyProgress:
         self._points.update({row.key: (row.step, row.value) for row in rows})
         self._counts_shown = (order.updated_ms, time.monotonic())
 
-    def _show_table(self, rows: Mapping[int, dict[str, Value | None]], retry: Retry, *, last: bool) -> None:
+    def _show_table(self, rows: Mapping[int, dict[str, Value | None]], retry: RetryWhileDriven, *, last: bool) -> None:
         num_rows, at = self._table_shown
         if len(rows) == num_rows or not (last or time.monotonic() - at > TABLE_EVERY_S):
             return

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import Detail
-from gradstab.record.trajectory import LAYER_STATISTICS, FloatArray, Trajectory
+from gradstab.record.trajectory import FloatArray, Trajectory
 from gradstab.responses.library.gradient_ratio import gradient_ratios
 from gradstab.responses.registry import RESPONSES
 from gradstab.stability.judgement import Judgement
+from gradstab.statistics.registry import layer_statistics
 from gradstab.study.space import AnyAxis, SearchSpace, Value
 
 MAX_TIMES = 6
@@ -149,10 +150,10 @@ def profile_layers(depth: int) -> list[int]:
 
 def _every_layer(trajectory: Trajectory) -> Iterator[MetricRow]:
     digits = max(3, len(str(trajectory.depth)))
-    for name in LAYER_STATISTICS:
-        values_PL = trajectory[name]
+    for statistic in layer_statistics():
+        values_PL = trajectory[statistic.name]
         for layer in range(trajectory.depth):
-            key = f"layer_full/{name}/{layer + 1:0{digits}d}"
+            key = f"layer_full/{statistic.name}/{layer + 1:0{digits}d}"
             yield from _rows(key, trajectory.probe_step_P, values_PL[:, layer])
 
 

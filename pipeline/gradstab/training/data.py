@@ -169,13 +169,18 @@ def _numbers(x_ND: NDArray[np.generic], source: str) -> NDArray[np.float64]:
 
 
 def _digits() -> tuple[NDArray[Any], NDArray[Any]]:
-    """scikit-learn's digits from the file it ships: `load_digits` gives the same, but its import takes a second."""
+    """scikit-learn's digits, from the file that `load_digits` reads: importing that function costs a second."""
     package = find_spec("sklearn")
-    assert package is not None
-    assert package.submodule_search_locations is not None
-    path = Path(package.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
-    table = np.loadtxt(path, delimiter=",")
-    return table[:, :-1], table[:, -1].astype(np.int64)
+    places = [] if package is None else package.submodule_search_locations or []
+    for place in places:
+        path = Path(place) / "datasets" / "data" / "digits.csv.gz"
+        if path.is_file():
+            table = np.loadtxt(path, delimiter=",")
+            return table[:, :-1], table[:, -1].astype(np.int64)
+    from sklearn.datasets import load_digits  # a version that keeps its file elsewhere
+
+    x_ND, y_N = load_digits(return_X_y=True)
+    return x_ND, y_N
 
 
 def _teacher(spec: Teacher, study_seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

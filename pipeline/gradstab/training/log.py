@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradstab.record.trajectory import STATISTICS, FloatArray, Trajectory
+from gradstab.record.trajectory import FloatArray, Trajectory
+from gradstab.statistics.registry import STATISTICS
 from gradstab.study.recipe import Recipe, probe_steps
 from gradstab.training.probes import LayerValues
 
@@ -33,7 +34,7 @@ class StackLog:
         members = len(recipes)
         self._series = {
             s.name: torch.full((*lengths[s.axes], members), torch.nan, dtype=torch.float64, device=device)
-            for s in STATISTICS
+            for s in STATISTICS.values()
         }
         self._noted: list[Tensor] = []
         self._num_steps = 0  # written so far
@@ -58,10 +59,10 @@ class StackLog:
         if self._probe_steps[probe] == self._recipes[0].steps:
             self._stop(self._recipes[0].steps, torch.isfinite(loss_n))
 
-    def update_ratio(self, probe: int, ratio_Ln: Tensor) -> None:
-        """Write the update ratio of the training step at a probe time."""
+    def update(self, probe: int, layers: LayerValues) -> None:
+        """Write what was measured of the optimizer step at a probe time."""
         self._catch_up()
-        self._write_layers(probe, {"log10_update_ratio": ratio_Ln})
+        self._write_layers(probe, layers)
 
     def finish(self, finite_n: Tensor) -> None:
         """Note which members ended with finite parameters."""
@@ -90,7 +91,7 @@ class StackLog:
                 steps=recipe.steps,
                 reference_loss=reference_loss,
                 probe_step_P=np.array(self._probe_steps, dtype=np.int64),
-                series={s.name: _own(series[s.name], member, recipe.depth, s.dtype) for s in STATISTICS},
+                series={s.name: _own(series[s.name], member, recipe.depth, s.dtype) for s in STATISTICS.values()},
                 nonfinite_step=None if stopped_N[member] == _RUNNING else stopped_N[member],
             )
             for member, recipe in enumerate(self._recipes)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradstab.errors import UsageError
+from gradstab.statistics.layers import log10_magnitude
 from gradstab.training.norms import exact_norms
-from gradstab.training.probes import log10_magnitude
 
 Loss = Callable[[Any, Any], Tensor]
 

@@ -2,7 +2,7 @@
 
 delta is carried with a power-of-two exponent per member and layer, because it underflows float32 in deep sigmoid
 nets; the rescaling is exact. Sums of squares in float32 are safe then, and logarithms and exponents are float64.
-Definitions: gradstab.record.trajectory.STATISTICS. Shapes: L layer, n member, B sample, U unit (padded to whole vector
+Definitions: gradstab.statistics.layers. Shapes: L layer, n member, B sample, U unit (padded to whole vector
 registers; padded units and rows are zero and are never counted).
 """
 
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gradstab.statistics.layers import ProbedLayers, ProbeStatistic
+from gradstab.statistics.registry import probe_statistics
 from gradstab.study.pack_key import padded
 from gradstab.training.activations import Nonlinearity
 from gradstab.training.layout import LARGEST_EXPONENT, power_of_two
@@ -25,11 +27,6 @@ _DELTA_LOW, _DELTA_HIGH = 2.0**-30, 2.0**30  # delta is rescaled where its large
 
 
 LayerValues = dict[str, Tensor]  # statistic name to (L, n), float64; NaN where a member has no such layer
-
-
-def log10_magnitude(value: Tensor) -> Tensor:
-    """log10 in float64; -inf for an exact zero, +inf for what overflowed, be it inf or NaN."""
-    return torch.log10(torch.nan_to_num(value.double(), nan=torch.inf, posinf=torch.inf))
 
 
 class Reading:
@@ -71,6 +68,9 @@ class Reading:
         self._saturated_LnU = like.new_zeros((*shape, units))
         self._a_norm_LnB = like.new_zeros((*shape, num_rows))
         self._unit_sum_LnU = like.new_zeros((*shape, units))
+        self._own: dict[str, Tensor] = {}
+        self._of_activations = [one for one in probe_statistics() if one.of_activations is not None]
+        self._of_gradients = [one for one in probe_statistics() if one.of_gradients is not None]
         inverse_nB = like.new_empty(counts[0], num_rows)
         self._layers = [
             _LayerSums(
@@ -102,6 +102,8 @@ class Reading:
         torch.linalg.vector_norm(a_nBU, dim=2, out=sums.a_norm)
         torch.reciprocal(sums.a_norm, out=sums.inverse_norm).nan_to_num_(nan=torch.nan, posinf=0.0)
         torch.bmm(sums.inverse_norm[:, None, :], a_nBU, out=sums.unit_sum)
+        for statistic in self._of_activations:
+            self._keep(statistic, layer, a_nBU)
 
     def gradients(self, layer: int, delta_nBU: Tensor, scratch_nBU: Tensor) -> None:
         """Bring delta of a layer (of the mean loss) into range, in place, and read it; layers come from the last on."""
@@ -113,27 +115,41 @@ class Reading:
             _rescale(delta_nBU, sums.delta_max, sums.exponent)
         torch.linalg.vector_norm(delta_nBU.flatten(1), dim=1, out=sums.delta_norm)
         torch.sum(torch.ne(delta_nBU, 0, out=scratch_nBU), 1, out=sums.delta_nonzero)
+        for statistic in self._of_gradients:
+            self._keep(statistic, layer, delta_nBU[:, : self.num_rows])
 
     def values(self, a_lnBU: Sequence[Tensor], weight_norm_Ln: Tensor, bias_norm_Ln: Tensor) -> LayerValues:
         """Every statistic, given all activations and the gradients' norms before the powers of two were put back."""
-        width, num_rows = self._width, self.num_rows
-        entries = width * num_rows
-        shift_Ln = self.exponent_Ln * _LOG10_2
-        nonzero_Ln = self._delta_nonzero_LnU.sum(2, dtype=torch.float64)
+        width = self._width
         mean_square_Ln, cosine_Ln = self._moments(a_lnBU)
-        per_sample = math.log10(num_rows)  # delta is of the mean loss: num_rows times it is the per-sample gradient
-        found = {
-            "log10_delta_norm": log10_magnitude(self._delta_norm_Ln) + shift_Ln + per_sample / 2,
-            "log10_delta_max": log10_magnitude(self._delta_max_Ln) + shift_Ln + per_sample,
-            "delta_zero_fraction": (entries - nonzero_Ln) / entries,
-            "log10_weight_grad_norm": log10_magnitude(weight_norm_Ln) + shift_Ln,
-            "log10_bias_grad_norm": log10_magnitude(bias_norm_Ln) + shift_Ln,
-            "dead_fraction": self._a_max_LnU[..., :width].eq(0).to(self._a_max_LnU.dtype).sum(2).double() / width,
-            "saturated_fraction": self._saturated_LnU[..., :width].sum(2, dtype=torch.float64) / entries,
-            "log10_activation_ms": log10_magnitude(mean_square_Ln),
-            "activation_cosine": cosine_Ln,
+        probed = ProbedLayers(
+            num_rows=self.num_rows,
+            width=width,
+            shift_Ln=self.exponent_Ln * _LOG10_2,
+            delta_norm_Ln=self._delta_norm_Ln,
+            delta_max_Ln=self._delta_max_Ln,
+            delta_nonzero_Ln=self._delta_nonzero_LnU.sum(2, dtype=torch.float64),
+            weight_norm_Ln=weight_norm_Ln,
+            bias_norm_Ln=bias_norm_Ln,
+            a_max_LnU=self._a_max_LnU[..., :width],
+            saturated_LnU=self._saturated_LnU[..., :width],
+            mean_square_Ln=mean_square_Ln,
+            cosine_Ln=cosine_Ln,
+            own=self._own,
+        )
+        return {
+            statistic.name: torch.where(self._present_Ln, statistic.read(probed).double(), torch.nan)
+            for statistic in probe_statistics()
         }
-        return {name: torch.where(self._present_Ln, value_Ln, torch.nan) for name, value_Ln in found.items()}
+
+    def _keep(self, statistic: ProbeStatistic, layer: int, values_nBU: Tensor) -> None:
+        """Take a statistic's own sum at a layer; members that have no such layer keep zeros."""
+        take = statistic.of_activations or statistic.of_gradients
+        assert take is not None
+        found = take(values_nBU[..., : self._width])
+        if statistic.name not in self._own:
+            self._own[statistic.name] = found.new_zeros((*self._present_Ln.shape, *found.shape[1:]))
+        self._own[statistic.name][layer, : len(found)] = found
 
     def _moments(self, a_lnBU: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """(mean square, mean cosine over pairs of samples) of the activations, (L, n) each.

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradstab.record.trajectory import Trajectory
+from gradstab.statistics.layers import UpdatedLayers
+from gradstab.statistics.registry import update_statistics
 from gradstab.study.pack_key import pack_key, stack_key
 from gradstab.study.recipe import Recipe, probe_steps, reads_accuracy
 from gradstab.training.clipping import Clipping
@@ -25,7 +27,7 @@ from gradstab.training.log import StackLog
 from gradstab.training.network import Network
 from gradstab.training.norms import total_norms
 from gradstab.training.optimizers import OPTIMIZERS
-from gradstab.training.probes import LayerValues, log10_magnitude
+from gradstab.training.probes import LayerValues
 
 CPU = torch.device("cpu")
 _COMPACT_EVERY = 8  # steps between two checks for members that stopped
@@ -142,10 +144,10 @@ class _Run:
         if probe is None:
             self.optimizer.update(network.value, network.grad, factor_n)
         else:
-            weight_norm_Ln, update_norm_Ln = self.optimizer.measured_update(
-                network.value, network.grad, factor_n, network.num_layers
+            updated = UpdatedLayers(
+                *self.optimizer.measured_update(network.value, network.grad, factor_n, network.num_layers)
             )
-            self.log.update_ratio(probe, log10_magnitude(update_norm_Ln) - log10_magnitude(weight_norm_Ln))
+            self.log.update(probe, {statistic.name: statistic.read(updated) for statistic in update_statistics()})
 
     def probe_fixed_rows(self, probe: int) -> None:
         """Read loss, accuracy and layer statistics on the probe rows."""

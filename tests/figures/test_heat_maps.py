@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradstab.record.trajectory import STATISTICS
-from gradstab.report.heat_maps import Canvas, heat_maps, trial_folder, write_heat_maps
-from tests.fakes import make_mixed_records, make_record
+from gradstab.figures.heat_maps import Canvas, heat_maps, trial_folder, write_heat_maps
+from gradstab.statistics.registry import STATISTICS
+from tests.fakes import make_mixed_records, make_record, without_later_statistics
 
 
 def test_every_kind_of_trial_can_be_drawn_and_its_arrays_are_whole(tmp_path: Path) -> None:
@@ -21,8 +21,8 @@ def test_every_kind_of_trial_can_be_drawn_and_its_arrays_are_whole(tmp_path: Pat
         assert folder == trial_folder(tmp_path, record.number)
         assert sorted(path.suffix for path in folder.iterdir()) == [".npz", ".png", ".png", ".png"]
         with np.load(folder / f"trial-{record.number:06d}.npz") as arrays:
-            assert set(arrays.files) == {"probe_step", *(statistic.name for statistic in STATISTICS)}
-            for statistic in STATISTICS:
+            assert set(arrays.files) == {"probe_step", *(statistic.name for statistic in STATISTICS.values())}
+            for statistic in STATISTICS.values():
                 np.testing.assert_array_equal(arrays[statistic.name], record.trajectory[statistic.name])
 
 
@@ -45,6 +45,14 @@ def test_where_more_units_are_dead_than_saturated_the_dead_are_shown() -> None:
     shown = {each.name: each for each in heat_maps(record.trajectory)}["saturated_or_dead"]
     assert shown.title == "dead units"
     assert (shown.value_PL == 0.5).all()
+
+
+def test_a_statistic_that_was_not_recorded_has_no_picture(tmp_path: Path) -> None:
+    record = without_later_statistics(make_record(0))
+    folder = write_heat_maps(record, tmp_path, Canvas())
+    assert sorted(path.name for path in folder.iterdir()) == ["grad_norm.png", "trial-000000.npz"]
+    with np.load(folder / "trial-000000.npz") as arrays:
+        assert set(arrays.files) == {"probe_step", "loss", "grad_norm", "log10_delta_norm"}
 
 
 def test_heat_maps_that_are_there_are_left_alone_and_a_failure_leaves_nothing(

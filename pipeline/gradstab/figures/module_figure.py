@@ -1,4 +1,4 @@
-"""The depth profile of a person's own module. Draws, and computes nothing."""
+"""The depth profile of a user's own module. Draws only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from gradstab.display.colours import AREAS, FIRST
 from gradstab.record.trajectory import FloatArray
 
 _MOST_NAMES = 24
@@ -23,8 +24,8 @@ def module_figure(
     axes = figure.subplots()
     place_L = np.arange(1, len(layers) + 1)
     relative_L = log10_delta_norm_L - log10_delta_norm_L[-1]
-    axes.axhspan(-ratio_band, ratio_band, color="#E4F4EC", zorder=0, label="|R| within one decade: stable")
-    axes.plot(place_L, relative_L, "o-", color="#0072B2", markersize=4, linewidth=1.4, label="this module")
+    axes.axhspan(-ratio_band, ratio_band, color=AREAS["stable"], zorder=0, label=f"|R| < {ratio_band:g}: stable")
+    axes.plot(place_L, relative_L, "o-", color=FIRST, markersize=4, linewidth=1.4, label="this module")
     every = -(-len(layers) // _MOST_NAMES)
     axes.set_xticks(place_L[::every], list(layers)[::every], rotation=60, ha="right", fontsize=7)
     axes.set_xlabel("hidden layer, from the inputs to the readout")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradstab.report.contours import boundaries, contour
+from gradstab.figures.contours import boundaries, contour
 from gradstab.stability.estimator import fit_estimator
 from gradstab.stability.phase_diagram import phase_diagram, plane
 from tests import problems

@@ -1,0 +1,138 @@
+"""The phase diagram as a figure: probabilities as colours, with trials, boundaries and theory on them. Draws only.
+
+Axes: N measured trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from gradstab.display.colours import areas, marks
+from gradstab.figures.axis_scales import AXIS_NAMES, curve_values, numeric_axis, show_axis, value_at
+from gradstab.figures.panels import Panel
+from gradstab.figures.scaffold import (
+    BOUNDARY,
+    BOUNDARY_LIMIT,
+    PANEL_TITLE,
+    SAFE_CORE,
+    THEORY,
+    TRAINABLE_DEPTH,
+    TRAINABLE_DEPTH_LABEL,
+    draw_curves,
+    draw_trials,
+    panel_grid,
+)
+from gradstab.regression.coordinates import Array
+from gradstab.stability.phase_diagram import LEVELS
+from gradstab.study.space import Point
+
+_FINE = np.linspace(0, 1, 81)  # unit coordinates of the vertices that colours are interpolated between
+_BOUNDARY_LABEL, _LIMIT_LABEL = "boundary (median over seeds)", "its 5 % and 95 %"
+_SAFE_LABEL = "safe core (p_next > .95)"
+
+
+@dataclass(frozen=True)
+class PhasePicture:
+    """Everything on one figure.
+
+    Attributes:
+        panels: row by row.
+        columns: panels in a row.
+        label_N: what each measured trial is, by the names of `marks`.
+        points: the measured trials.
+        theory: what the legend calls the predicted edges.
+    """
+
+    title: str
+    panels: Sequence[Panel]
+    columns: int
+    label_N: Sequence[str]
+    points: Sequence[Point]
+    theory: str
+
+
+def phase_figure(picture: PhasePicture, ax: Axes | None = None) -> Figure:
+    """The figure, in the values of its axes, or the user's axes with the one panel.
+
+    Raises:
+        UsageError: several panels do not fit into `ax`.
+    """
+    grid = panel_grid(len(picture.panels), picture.columns, ax)
+    for axes, panel in zip(grid.panels, picture.panels, strict=True):
+        _draw(axes, panel, picture)
+    cells = picture.panels[0].cells
+    legend = [
+        *(mark.replace("_", " ") for mark in marks()),
+        *(f"mostly {area}" for area in areas()),
+        *(_BOUNDARY_LABEL, _LIMIT_LABEL, _SAFE_LABEL, picture.theory, TRAINABLE_DEPTH_LABEL),
+    ]
+    return grid.finish(picture.title, AXIS_NAMES.get(cells.x, cells.x), AXIS_NAMES.get(cells.y, cells.y), legend)
+
+
+def _draw(axes: Axes, panel: Panel, picture: PhasePicture) -> None:
+    cells = panel.cells
+    value_X, value_Y = (value_at(numeric_axis(cells.coordinates, name), _FINE) for name in (cells.x, cells.y))
+    axes.pcolormesh(value_X, value_Y, _area_colours(panel), shading="gouraud", zorder=0, rasterized=True)
+    for name in _drawn_areas(panel):
+        axes.fill_between([], [], [], color=areas()[name], label=f"mostly {name}")
+    styles = {
+        **{("region", level): (BOUNDARY_LIMIT, _LIMIT_LABEL) for level in LEVELS},
+        ("region", LEVELS[1]): (BOUNDARY, _BOUNDARY_LABEL),
+    }
+    for boundary in panel.boundaries:
+        safe = (SAFE_CORE, _SAFE_LABEL) if boundary.kind == "safe core" else None
+        look = styles.get((boundary.kind, boundary.level), safe)
+        if look is not None:
+            draw_curves(axes, _values(panel, boundary.curves), *look)
+    draw_curves(axes, _values(panel, panel.theory), THEORY, picture.theory, halo=True)
+    draw_curves(axes, _values(panel, panel.trainable), TRAINABLE_DEPTH, TRAINABLE_DEPTH_LABEL, halo=True)
+    here = [picture.points[index] for index in panel.trial_K]
+    place_K2 = np.array([(point[cells.x], point[cells.y]) for point in here], dtype=float).reshape(-1, 2)
+    label_K = np.array([picture.label_N[index] for index in panel.trial_K], dtype=object)
+    size = 13 if len(here) < 600 else 6 if len(here) < 2500 else 2.5
+    draw_trials(axes, place_K2[:, 0], place_K2[:, 1], label_K, size)
+    show_axis(axes, "x", numeric_axis(cells.coordinates, cells.x))
+    show_axis(axes, "y", numeric_axis(cells.coordinates, cells.y))
+    axes.set_title(panel.title, fontsize=PANEL_TITLE, parse_math=False)
+
+
+def _values(panel: Panel, curves: Sequence[Array]) -> list[Array]:
+    return [curve_values(panel.cells, curve) for curve in curves]
+
+
+def _drawn_areas(panel: Panel) -> list[str]:
+    """The areas that a legend must explain."""
+    found = panel.diagram.probabilities
+    diverges = bool((found.p_diverged > 0.5).any())
+    return [name for name in areas() if name in {"stable", *found.sides} or (name == "diverged" and diverges)]
+
+
+def _area_colours(panel: Panel) -> NDArray[np.float64]:
+    """The colours of the areas mixed by their probabilities, on a grid fine enough for colours without stripes."""
+    cells, found = panel.cells, panel.diagram.probabilities
+    diverged = np.minimum(found.p_diverged, 1 - found.p_region)
+    shares = {"stable": found.p_region, "diverged": diverged}
+    rest = np.maximum(0, 1 - found.p_region - diverged)
+    for name, side in found.sides.items():  # as a verdict is given: by the gradients first
+        shares[name] = np.minimum(rest, side)
+        rest = rest - shares[name]
+    mixed = np.zeros((len(_FINE), len(_FINE), 3))
+    weight = np.full((len(_FINE), len(_FINE), 1), 1e-12)
+    for name, share in shares.items():
+        fine = _fine_field(cells.unit_X, cells.unit_Y, cells.picture(share))[:, :, None]
+        mixed += fine * np.array(to_rgb(areas()[name]))
+        weight += fine
+    return np.asarray(np.clip(mixed / weight, 0, 1))
+
+
+def _fine_field(x_X: Array, y_Y: Array, field_YX: Array) -> Array:
+    """A field on lattice lines, linear between them, on the fine grid over the whole axes."""
+    along_x = np.stack([np.interp(_FINE, x_X, row) for row in field_YX])
+    return np.stack([np.interp(_FINE, y_Y, column) for column in along_x.T], axis=1)

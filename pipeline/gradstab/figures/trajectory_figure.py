@@ -1,0 +1,86 @@
+"""One training as a figure: its loss over the steps, and layer by step what the probes read.
+
+Axes: S optimizer step, P probe time, L hidden layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from gradstab.display.colours import FIRST
+from gradstab.errors import UsageError
+from gradstab.figures.axis_scales import set_round_ticks
+from gradstab.figures.heat_maps import HeatMap, draw_layers, heat_maps
+from gradstab.figures.scaffold import PANEL_TITLE, panel_grid
+from gradstab.record.trajectory import Trajectory
+from gradstab.statistics.registry import STATISTICS
+
+_COLUMNS = 2
+
+
+def trajectory_figure(
+    trajectory: Trajectory, statistics: Sequence[str] = (), title: str = "", ax: Axes | None = None
+) -> Figure:
+    """The named statistics, one panel each, over optimizer steps; per layer where they are read per layer.
+
+    Args:
+        statistics: names of the registry of statistics; by default the loss, the gradient norm, the activation scale
+            and the saturated or dead units.
+        ax: the user's axes, for one statistic.
+
+    Raises:
+        UsageError: no such statistic, or several for one `ax`.
+    """
+    unknown = [name for name in statistics if name not in STATISTICS]
+    if unknown:
+        raise UsageError(f"a statistic must be one of {', '.join(STATISTICS)}, got {', '.join(unknown)}")
+    if ax is not None and len(statistics) != 1:
+        raise UsageError(f"ax takes one statistic, got {len(statistics)}: name one of {', '.join(STATISTICS)}")
+    drawn: list[HeatMap | str] = [_layer_map(trajectory, name) for name in statistics]
+    if not drawn:
+        drawn = ["loss" if trajectory.steps else "probe_loss", *heat_maps(trajectory)]
+    grid = panel_grid(len(drawn), _COLUMNS, ax, panel=(4.0, 2.9), margin=(0.4, 0.5), shared=False)
+    for axes, each in zip(grid.panels, drawn, strict=True):
+        if isinstance(each, HeatMap):
+            mesh = draw_layers(axes, each, trajectory.probe_step_P)
+            grid.figure.colorbar(mesh, ax=axes, label=each.unit)
+            axes.set_title(each.title, fontsize=PANEL_TITLE)
+        else:
+            _draw_series(axes, trajectory, each)
+    if grid.is_own:
+        grid.figure.suptitle(title)
+    return grid.figure
+
+
+def _layer_map(trajectory: Trajectory, name: str) -> HeatMap | str:
+    """A heat map of a statistic that is read per layer, else its name."""
+    statistic = STATISTICS[name]
+    if statistic.axes != "PL":
+        return name
+    return HeatMap(name, name.replace("_", " "), statistic.unit, trajectory[name])
+
+
+def _draw_series(axes: Axes, trajectory: Trajectory, name: str) -> None:
+    statistic = STATISTICS[name]
+    value = trajectory[name]
+    step = np.arange(trajectory.steps) if statistic.axes == "S" else trajectory.probe_step_P
+    finite = value[np.isfinite(value)]
+    axes.plot(step, value, color=FIRST, linewidth=1.2, marker="." if len(value) < 20 else None, label=name)
+    if name in ("loss", "probe_loss"):
+        axes.axhline(
+            trajectory.reference_loss, color="black", linewidth=0.8, linestyle=":", label="entropy of the labels"
+        )
+    if finite.size and finite.min() > 0 and math.log10(finite.max() / finite.min()) > 1:
+        axes.set_yscale("log")
+        set_round_ticks(axes.yaxis, is_log=True, is_whole=False)
+        axes.yaxis.set_minor_locator(NullLocator())
+    set_round_ticks(axes.xaxis, is_log=False, is_whole=True)
+    axes.set_title(name.replace("_", " "), fontsize=PANEL_TITLE)
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel(statistic.unit)

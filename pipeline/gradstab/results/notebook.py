@@ -1,0 +1,36 @@
+"""What a notebook shows for a study's results: the question, the verdicts, and what can be asked next. Fits nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gradstab.display.colours import VERDICT_COLOURS
+from gradstab.display.criterion import bands_text
+from gradstab.display.numbers import name_text, percent_text
+from gradstab.display.templates import render
+
+if TYPE_CHECKING:
+    from gradstab.results.results import Results
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_NO_COLOUR = "#777777"
+
+
+def results_html(results: Results) -> str:
+    """The results in a few lines of HTML."""
+    verdicts = results.verdicts()
+    total = verdicts.total()
+    colours: dict[str, str] = {str(name): colour for name, colour in VERDICT_COLOURS.items()}
+    return render(
+        _TEMPLATES,
+        "results.html",
+        study=results.study,
+        num_trials=total,
+        stable=bands_text(results.criterion, results.judged_by),
+        verdicts=[
+            (name_text(name), count, percent_text(count / total), colours.get(name, _NO_COLOUR))
+            for name, count in verdicts.most_common()
+        ],
+        corrupt=[path.name for path in results.corrupt_segments],
+    )

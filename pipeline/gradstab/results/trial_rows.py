@@ -1,0 +1,123 @@
+"""The recorded trials of a study, judged: one row each, read from the segments.
+
+Axes: L hidden layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradstab.record.segments import Record
+from gradstab.responses.registry import RESPONSES
+from gradstab.stability.judgement import Judgement, judge
+from gradstab.study.criterion import Criterion
+from gradstab.study.space import Value
+
+FAILED = "failed"  # the verdict of a trial whose machine failed
+
+
+@dataclass(frozen=True)
+class MeasuredTrial:
+    """What a training that took place showed.
+
+    Attributes:
+        accuracy: at the last probe; NaN where it was not read.
+        log10_delta_norm_L: gradient norm at initialisation, decades.
+    """
+
+    judgement: Judgement
+    accuracy: float
+    log10_delta_norm_L: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One recorded trial; its trajectory stays on disk.
+
+    Attributes:
+        segment: the file that holds the trajectory.
+        init_scale: absolute, also where the study gives a relative one; from the record.
+        seconds: from start to end of its training.
+        retry_of: number of the failed trial that this one repeats.
+        failure: why the machine failed; None for a measured trial.
+        measured: None where the machine failed.
+    """
+
+    number: int
+    segment: Path
+    point: dict[str, Value]
+    init_scale: Value | None
+    seed: int
+    attempts: int
+    device: str
+    seconds: float
+    retry_of: int | None
+    failure: str | None
+    measured: MeasuredTrial | None
+
+    @property
+    def verdict(self) -> str:
+        """One of the seven verdicts, or `failed`."""
+        return FAILED if self.measured is None else self.measured.judgement.verdict
+
+    def columns(self) -> dict[str, Value | None]:
+        """The row of the table of trials, by column."""
+        found: dict[str, Value | None] = {**self.point, "init_scale": self.init_scale}
+        found |= {"seed": self.seed, "attempts": self.attempts, "device": self.device, "seconds": self.seconds}
+        if self.retry_of is not None:
+            found["retry_of"] = self.retry_of
+        if self.measured is None:
+            return {**found, "verdict": self.verdict, "failure": self.failure}
+        judgement = self.measured.judgement
+        return {
+            **found,
+            **{RESPONSES[letter].name: value for letter, value in judgement.responses.items()},
+            "gradient_rate": judgement.rate,
+            "margin": judgement.margin,
+            "phase": judgement.phase,
+            "outcome": judgement.outcome,
+            "verdict": judgement.verdict,
+            "gradient_flag": judgement.flag,
+            "tail_loss": judgement.tail_loss,
+            "accuracy": self.measured.accuracy,
+        }
+
+
+def trial_row(record: Record, segment: Path, criterion: Criterion) -> TrialRow:
+    """A record judged by a criterion."""
+    return TrialRow(
+        number=record.number,
+        segment=segment,
+        point=dict(record.point),
+        init_scale=record.recipe["init_scale"],
+        seed=record.seed,
+        attempts=record.attempts,
+        device=record.device,
+        seconds=(record.finished_ms - record.started_ms) / 1000,
+        retry_of=record.retry_of,
+        failure=None if record.failure is None else str(record.failure),
+        measured=_measured(record, criterion),
+    )
+
+
+def measured_trials(rows: list[TrialRow]) -> Iterator[tuple[TrialRow, MeasuredTrial]]:
+    """The rows of trials whose machine did not fail."""
+    for row in rows:
+        if row.measured is not None:
+            yield row, row.measured
+
+
+def _measured(record: Record, criterion: Criterion) -> MeasuredTrial | None:
+    if record.trajectory is None:
+        return None
+    judgement = judge(record.trajectory, criterion)
+    return MeasuredTrial(
+        judgement=judgement,
+        accuracy=float(record.trajectory["accuracy"][-1]),
+        log10_delta_norm_L=record.trajectory["log10_delta_norm"][0].astype(np.float32),
+    )
