@@ -235,7 +235,8 @@ class Results:
     def labels(self, *responses: str) -> list[str]:
         """What each measured trial is: its verdict under several responses, its side of the band under one."""
         if len(responses) > 1:
-            return [row.verdict for row, _ in measured_trials(self.rows)]
+            verdicts = {row.number: row.verdict for row in self.rows}
+            return [verdicts[number] for number in self.measured.numbers]
         band = next(band for band in self.measured.bands if band.name == responses[0])
         return [_side(band, value) for value in self.measured.responses[band.name].tolist()]
 
