@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradstab.figures.contours import boundaries, contour
+from gradstab.figures.panels import panel_plane
 from gradstab.stability.estimator import fit_estimator
-from gradstab.stability.phase_diagram import phase_diagram, plane
+from gradstab.stability.phase_diagram import phase_diagram
 from tests import problems
 
 X = (np.arange(40) + 0.5) / 40
@@ -66,7 +67,7 @@ def test_boundaries_of_a_diagram_lie_where_the_probabilities_say():
     unit_ND = problem.coordinates.sobol(8, 0)
     responses = problem.measure(unit_ND, np.random.default_rng(0))
     estimator = fit_estimator(problem.space, problem.coordinates.points(unit_ND), responses, problem.bands)
-    cells = plane(problem.coordinates, "init_scale", "learning_rate", {}, 60, 60)
+    cells = panel_plane(problem.coordinates, "init_scale", "learning_rate", {}, 60)
     found = {(one.kind, one.level): one for one in boundaries(phase_diagram(estimator, cells))}
     kinds = {kind for kind, _ in found}
     assert kinds == {"region", "vanishing", "exploding", "safe core"}

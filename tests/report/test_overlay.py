@@ -91,7 +91,7 @@ def test_the_command_compares_and_refuses(tmp_path):
     told = CliRunner().invoke(cli, ["report", "one", "other", "--results", root])
     assert "one alone has depth, activation" in str(told.exception)
     told = CliRunner().invoke(cli, ["report", "one", "untrained", "--results", root])
-    assert "judged by the same responses" in str(told.exception)
+    assert "compared by the same responses" in str(told.exception)
     told = CliRunner().invoke(cli, ["report", "one", "untrained", "--results", root, "--criterion", "responses=R"])
     assert told.exit_code == 0, told.output
     assert "gradstab report one untrained --criterion responses=R<" in Path(told.output.strip()).read_text()

@@ -12,11 +12,12 @@ from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.figure import Figure
 
 from gradstab.errors import UsageError
+from gradstab.figures.trajectory_figure import trajectory_figure
 from gradstab.record.segments import write_segment
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
 from gradstab.study.space import Choice, LogInteger, LogReal, Value
-from tests.fakes import make_record
+from tests.fakes import make_record, without_later_statistics
 from tests.report.planted import plant
 
 
@@ -162,6 +163,15 @@ def test_a_trajectory_is_drawn_over_its_steps_and_layers(results):
 def test_no_such_trial_or_statistic_is_one_sentence(results, number, statistics, axes, words):
     with pytest.raises(UsageError, match=words):
         results.plot_trajectory(number, *statistics, ax=Figure().subplots() if axes else None)
+
+
+def test_a_trial_recorded_before_a_statistic_existed_is_drawn_without_it():
+    record = without_later_statistics(make_record(0))
+    assert record.trajectory is not None
+    figure = trajectory_figure(record.trajectory)
+    assert {axes.get_title() for axes in figure.axes if axes.get_title()} == {"loss", "gradient norm"}
+    with pytest.raises(UsageError, match="by a version that did not measure accuracy: name one of loss, "):
+        trajectory_figure(record.trajectory, ["accuracy"])
 
 
 def test_a_failed_trial_has_no_trajectory_to_draw(tmp_path):

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Coordinates
 from gradstab.regression.kernel import HyperParameters
 from gradstab.regression.surrogate import Posterior
 from gradstab.stability.estimator import beyond, fit_estimator
-from gradstab.stability.phase_diagram import cloud, nearest_pairs, phase_diagram, plane
+from gradstab.stability.phase_diagram import cloud, nearest_pairs, phase_diagram
 from gradstab.study.response_band import ResponseBand
 from gradstab.study.space import Choice, Integer, LogInteger, LogReal, SearchSpace
 from tests import problems
@@ -67,34 +66,6 @@ def test_every_point_is_linked_to_its_nearest(count: int, num_axes: int):
             key=lambda other: float(np.linalg.norm(numeric_KD[other] - numeric_KD[index])),
         )
         assert {(index, other) for other in others[: max(4, 4 * num_axes)]} <= linked
-
-
-def test_a_plane_holds_the_other_axes_and_is_laid_out_row_by_row():
-    cells = plane(MIXED, "depth", "init_scale", {"activation": "relu"}, num_x=5, num_y=3)
-    points = MIXED.points(cells.unit_MD)
-    assert {point["activation"] for point in points} == {"relu"}
-    depths = cells.picture(np.array([float(point["depth"]) for point in points]))
-    scales = cells.picture(np.array([float(point["init_scale"]) for point in points]))
-    assert depths.shape == (3, 5)
-    assert (np.diff(depths, axis=1) > 0).all()
-    assert (np.diff(depths, axis=0) == 0).all()
-    np.testing.assert_allclose(scales[:, 0], [0.5 * 16 ** (1 / 6), 2.0, 0.5 * 16 ** (5 / 6)])
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "held", "sentence"),
-    [
-        ("depth", "activation", {"init_scale": 1.0}, "two of the numeric axes init_scale, depth, got 'activation'"),
-        ("depth", "width", {}, "got 'width'"),
-        ("depth", "depth", {"activation": "relu"}, "must hold init_scale, activation"),
-        ("depth", "init_scale", {}, "must hold activation, got nothing"),
-        ("depth", "init_scale", {"activation": "relu", "depth": 3}, "must hold activation, got activation, depth"),
-        ("depth", "init_scale", {"activation": "gelu"}, "activation must be one of"),
-    ],
-)
-def test_planes_that_cannot_be(x, y, held, sentence):
-    with pytest.raises(UsageError, match=sentence):
-        plane(MIXED, x, y, held)
 
 
 def test_a_diagram_says_what_the_estimator_says_and_its_volumes_are_means():

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from gradstab.errors import UsageError
+from gradstab.figures.panels import panel_plane
 from gradstab.stability.estimator import Estimator, fit_estimator
-from gradstab.stability.phase_diagram import PhaseDiagram, cloud, phase_diagram, plane
+from gradstab.stability.phase_diagram import PhaseDiagram, cloud, phase_diagram
 from gradstab.stability.region import Regions, find_regions
 from tests import problems
 from tests.problems import Problem
@@ -119,7 +120,7 @@ def test_what_cannot_be_asked_is_said():
     estimator = fit_estimator(
         problem.space, problem.coordinates.points(unit_ND), problem.median(unit_ND), problem.bands
     )
-    flat = phase_diagram(estimator, plane(problem.coordinates, "init_scale", "learning_rate", {}, 8, 8))
+    flat = phase_diagram(estimator, panel_plane(problem.coordinates, "init_scale", "learning_rate", {}, 8))
     with pytest.raises(UsageError, match="the whole space, got one of a plane"):
         find_regions(estimator, flat)
     for level in (0.0, 1.0, math.nan):

@@ -35,11 +35,17 @@ def trajectory_figure(
         ax: the user's axes, for one statistic.
 
     Raises:
-        UsageError: no such statistic, or several for one `ax`.
+        UsageError: there is no such statistic, the trial was recorded without it, or several are given for one `ax`.
     """
     unknown = [name for name in statistics if name not in STATISTICS]
     if unknown:
         raise UsageError(f"a statistic must be one of {', '.join(STATISTICS)}, got {', '.join(unknown)}")
+    missing = [name for name in statistics if name not in trajectory]
+    if missing:
+        raise UsageError(
+            f"this trial was recorded by a version that did not measure {', '.join(missing)}: "
+            f"name one of {', '.join(trajectory.series)}"
+        )
     if ax is not None and len(statistics) != 1:
         raise UsageError(f"ax takes one statistic, got {len(statistics)}: name one of {', '.join(STATISTICS)}")
     drawn: list[HeatMap | str] = [_layer_map(trajectory, name) for name in statistics]

@@ -130,7 +130,7 @@ def read_segment(path: Path) -> list[Record]:
 
 
 def segment_numbers(path: Path) -> list[int]:
-    """The numbers of the trials in a segment, from its head alone; none if it cannot be read."""
+    """The numbers of the trials in a segment, from its head alone; none if it cannot be read and is set aside later."""
     try:
         # the file is opened here, because numpy does not close a file that it cannot read
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:

@@ -1,1 +1,1 @@
-"""Reading a study back: tables and summaries for people."""
+"""The report of a study: its page, its pictures with captions, and what `gradstab region` says at a point."""

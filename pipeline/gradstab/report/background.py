@@ -24,12 +24,12 @@ from gradstab.system.child_process import ParentPipe
 POLITENESS = 10
 REST = 9.0  # seconds of rest for each CPU second of work
 SHORTEST_REST_S = 5.0
-LONGEST_DRAWING_S = 30.0  # what is missing then is drawn on demand
-MAPS_AT_ONCE = 10  # of a study that runs; at its end all that are missing
+LONGEST_DRAWING_S = 30.0  # maps that are missing then are drawn when the user asks for them
+MAPS_AT_ONCE = 10  # while a study runs; at its end all missing maps are drawn
 
 
 def remake(folder: StudyFolder, most_maps: int | None) -> None:
-    """Report, and missing heat maps of the trials nearest the boundary."""
+    """Make the report, and the missing heat maps of the trials nearest the boundary."""
     from gradstab.report.report import make_report
 
     results = Results(folder)
@@ -38,7 +38,7 @@ def remake(folder: StudyFolder, most_maps: int | None) -> None:
 
 
 def draw_nearest(results: Results, count: int, most: int | None = None) -> None:
-    """Heat maps of the `count` trials nearest the boundary, at most `most` new ones."""
+    """Draw the missing heat maps of the `count` trials nearest the boundary, at most `most` of them."""
     from gradstab.figures.heat_maps import trial_folder
 
     margins = {row.number: trial.judgement.margin for row, trial in measured_trials(results.rows)}
@@ -48,7 +48,7 @@ def draw_nearest(results: Results, count: int, most: int | None = None) -> None:
 
 
 def draw_trials(results: Results, numbers: list[int], patience: float = math.inf) -> None:
-    """Heat maps of some trials; each segment is read once. None is begun after `patience` seconds."""
+    """Draw the heat maps of some trials; each segment is read once. No map is begun after `patience` seconds."""
     from gradstab.figures.heat_maps import Canvas, write_heat_maps
 
     wanted, canvas, end = set(numbers), Canvas(), time.monotonic() + patience
@@ -60,7 +60,7 @@ def draw_trials(results: Results, numbers: list[int], patience: float = math.inf
 
 
 def loop(folder: StudyFolder, driver: ParentPipe) -> None:
-    """Make the report whenever there are new trials and enough rest was had, and once more at the end."""
+    """Make the report after each rest that found new trials, and once more at the end."""
     made, rest = 0, SHORTEST_REST_S
     while True:
         driver.wait(rest)
@@ -79,7 +79,7 @@ def loop(folder: StudyFolder, driver: ParentPipe) -> None:
 
 
 def main() -> int:
-    """The process."""
+    """Run the process until its driver ends."""
     parser = argparse.ArgumentParser(description="remakes a study's report while it runs")
     parser.add_argument("--folder", type=Path, required=True)
     folder = StudyFolder(parser.parse_args().folder)

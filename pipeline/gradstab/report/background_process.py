@@ -32,13 +32,13 @@ class ReportProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def notify(self, done: int, new: int) -> None:
-        """How many trials are on record now, and how many of them this run added."""
+        """Take note of how many trials are on record, and how many of them this run added."""
         self._worth = new > 0 and done >= self._fewest
         if self._process is None and self._worth and time.monotonic() - self._began > START_AFTER_S:
             self._process = self._start()
 
     def close(self, stop: Callable[[], bool], say: Callable[[str], None]) -> None:
-        """Have the last report made and wait for it, unless told to stop or it takes too long."""
+        """Have the last report made and wait for it, unless the user stops or it takes too long."""
         if not self._worth or stop():
             self.abandon()
             return

@@ -39,8 +39,8 @@ class AgainstTheory:
     """Where measured R and mean-field theory differ.
 
     Attributes:
-        volume: fraction of the search space that one puts into |R| < R0 and the other does not.
-        uncertain: fraction of the space that is expected to be on the wrong side for want of trials.
+        volume: fraction of the search space where one has |R| < R0 and the other does not.
+        uncertain: fraction of the space that is expected on the wrong side because there are too few trials.
         edges: errors of the edges along the init scale; None where none can be compared.
         depth: how many depth scales deep networks train; None where none can be compared.
     """

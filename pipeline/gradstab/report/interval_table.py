@@ -1,4 +1,4 @@
-"""The region as a table: the stable interval of one axis for values of all others, and theory's beside it.
+"""The region as a table: the stable interval of one axis for values of all others, beside that of theory.
 
 Axes: Q rows, T steps of a line.
 """
@@ -73,7 +73,7 @@ def interval_table(results: Results, layout: PanelLayout) -> list[IntervalRow]:
 
 
 def edge_errors(rows: list[IntervalRow]) -> EdgeErrors | None:
-    """How far measured edges of R's band lie from predicted ones; None where there is nothing to compare."""
+    """How far the measured edges of R's band lie from the predicted ones; None where no edge has both."""
     errors = []
     for row in rows:
         if row.theory is None or len(row.ratio.region) != 1:
@@ -101,14 +101,14 @@ def _held(results: Results, layout: PanelLayout, axis: str) -> list[dict[str, Va
         kept = {layout.y, *(name for choice in layout.choices for name in choice)}
         fixed = {**layout.held, **({layout.cut[0]: layout.cut[1][1]} if layout.cut else {})}
         levels = {name: values if name in kept else [fixed[name]] for name, values in levels.items() if name in axes}
-    # choices vary slowest, so that what belongs together stands together
+    # choices vary slowest, so that rows of one activation stand together
     order = sorted(levels, key=lambda name: not axes[name].is_choice)
     rows = [dict(zip(order, values, strict=True)) for values in itertools.product(*(levels[name] for name in order))]
     return _without_repeats(rows)
 
 
 def _without_repeats(rows: list[dict[str, Value]]) -> list[dict[str, Value]]:
-    """Rows that differ only in an axis that has no effect there stand once."""
+    """Of rows that differ only in an axis without effect there, the first."""
     seen: dict[tuple[object, ...], dict[str, Value]] = {}
     for row in rows:
         effective = tuple(None if idle(name, row) else (type(value), value) for name, value in row.items())

@@ -1,4 +1,4 @@
-"""Two studies side by side: their regions on one picture, what differs between them, and by how much."""
+"""The page that compares two studies: their regions on one picture, and how much they differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The region at a point in words and as data: what `gradstab region` says."""
+"""The region at a point in words and as data, for `gradstab region`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _of_axis(name: str, axis: AnyAxis, text: str) -> Value:
         return axis.parse(text)
     except ValueError as error:
         if axis.is_choice:
-            return text  # refused with what was searched, as any value outside it is
+            return text  # it is refused later, with the choices that were searched
         raise UsageError(f"{name} {error}") from None
 
 
@@ -52,7 +52,7 @@ def _of_recipe(fixed: object, text: str) -> Value:
 
 
 def point_data(results: Results, found: RegionAt) -> dict[str, Any]:
-    """What a script reads of a point."""
+    """The region at a point for scripts."""
     rows = {row.number: row.columns() for row in results.rows}
     numbers = results.measured.numbers
     return {
@@ -67,7 +67,7 @@ def point_data(results: Results, found: RegionAt) -> dict[str, Any]:
 
 
 def headline(results: Results, found: RegionAt) -> str:
-    """Which study, criterion and point is spoken of."""
+    """The study, the criterion and the point in two lines."""
     judged = bands_text(results.criterion, results.judged_by)
     return (
         f"{results.study.name}, {len(results.measured.numbers)} trials, stable is {judged}\n"
@@ -97,21 +97,21 @@ def _line_cells(line: Line) -> list[object]:
 
 
 def point_sentences(found: RegionAt) -> list[str]:
-    """What the point itself is like, and how far the nearest cliff is."""
+    """How likely the point is stable, and how far the nearest cliff is."""
     open_axes = {name: value for name, value in found.point.items() if name not in found.at}
-    place = f"At {point_text(open_axes)}, the surest place left open" if open_axes else "There"
+    place = f"At {point_text(open_axes)}, the safest place that is left open" if open_axes else "There"
     told = [
-        f"{place}, one new training is stable with probability {found.p_next:.2f}; the median over seeds is with "
-        f"probability {found.p_region:.2f}."
+        f"{place}, one new training is stable with probability {found.p_next:.2f}; the median over seeds is stable "
+        f"with probability {found.p_region:.2f}."
     ]
     if open_axes and found.p_next <= SAFE:
         told.append("No setting of the open axes is safe for one new training (p_next > .95).")
     elif open_axes:
         told.append(f"{percent_text(found.safe_share)} of what is left open is safe for one new training.")
     if found.p_region < 0.5:
-        told.append("That is beyond the cliff: the median training is not stable there.")
+        told.append("This point lies beyond the cliff: the median training is not stable there.")
     elif found.cliff is None:
-        told.append("No cliff is in sight from there within what was searched.")
+        told.append("No cliff was found within what was searched.")
     else:
         changed = {name: value for name, value in found.cliff.point.items() if value != found.point[name]}
         told.append(

@@ -1,4 +1,4 @@
-"""How deep networks train, measured in the depth scales xi_c of mean-field theory, which says about six."""
+"""How deep networks train, in depth scales xi_c of mean-field theory, which predicts about six."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DepthScales:
 
 
 def depth_scales(results: Results, layout: PanelLayout) -> DepthScales | None:
-    """How many depth scales deep the median network trains; None without both axes, T, or a line to compare on."""
+    """How many depth scales deep the median network trains; None where T or an axis is missing, or no line compares."""
     coordinates = results.every_estimator.coordinates
     if "T" not in results.measured.responses or not judges_depth(results.every_estimator):
         return None
@@ -55,7 +55,7 @@ def depth_scales(results: Results, layout: PanelLayout) -> DepthScales | None:
 
 
 def _starts(coordinates: Coordinates, layout: PanelLayout) -> Iterator[Array]:
-    """Where lines along depth begin: each combination of choices at init scales all over the search."""
+    """Where lines along depth begin: each combination of choices, at init scales spread over the search."""
     scale = next(name for name in SCALES if name in coordinates.names)
     numeric = not coordinates.space.axes[scale].is_choice
     for choice in layout.choices:

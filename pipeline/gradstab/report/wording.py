@@ -136,7 +136,7 @@ def theory_sentence(findings: Findings) -> str:
     theory = findings.theory
     text = (
         f"Mean-field theory of R, which was fitted to nothing here, and the measured R disagree about "
-        f"{percent_text(theory.volume)} of the space (of which want of trials explains about "
+        f"{percent_text(theory.volume)} of the space (of which too few trials explain about "
         f"{percent_text(theory.uncertain)})"
     )
     if theory.edges is None:

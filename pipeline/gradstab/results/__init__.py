@@ -1,1 +1,1 @@
-"""A study's results as a table, as a region, and judged by another criterion."""
+"""A study's results as a table, as regions and figures, and judged by another criterion."""

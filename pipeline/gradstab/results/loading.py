@@ -56,7 +56,7 @@ def local_results(study: str | Path, *, criterion: Criterion | None = None, resu
 
 
 def is_uri(study: str | Path) -> bool:
-    """Whether a link or a tracking URI was given rather than a name or a path."""
+    """Whether the user gave a link or a tracking URI, and not a name or a path."""
     return "://" in str(study)
 
 

@@ -32,7 +32,7 @@ def rejudged(base: Criterion, changes: Sequence[str]) -> Criterion:
         name, equals, text = change.partition("=")
         if not equals or name not in fields:
             raise UsageError(
-                f"--criterion must be one of {', '.join(fields)} with =VALUE, got {change!r}; "
+                f"--criterion must be FIELD=VALUE with a FIELD of {', '.join(fields)}, got {change!r}; "
                 "for example --criterion ratio_band=0.5 or --criterion responses=R,T"
             )
         fields[name] = tuple(part.strip() for part in text.split(",")) if name == "responses" else text

@@ -5,7 +5,6 @@ Axes: M cells, D axes of the space, E pairs of neighbours, X and Y steps of a pl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.stability.estimator import Estimator, Probabilities
 from gradstab.study.space import Value
@@ -100,30 +98,6 @@ class Plane:
     def picture(self, field_M: Array) -> Array:
         """A field over the cells as an image, shape (Y, X)."""
         return field_M.reshape(len(self.unit_Y), len(self.unit_X))
-
-
-def plane(
-    coordinates: Coordinates, x: str, y: str, held: Mapping[str, Value], num_x: int = 64, num_y: int = 64
-) -> Plane:
-    """The plane through a space over two of its axes.
-
-    Raises:
-        UsageError: x and y are not two different numeric axes, or `held` does not give exactly the others.
-    """
-    axes = coordinates.space.axes
-    for name in (x, y):
-        if name not in axes or axes[name].is_choice:
-            numeric = [name for name, axis in axes.items() if not axis.is_choice]
-            raise UsageError(f"a plane needs two numeric axes ({', '.join(numeric)}), got {name!r}")
-    others = [name for name in axes if name not in (x, y)]
-    if x == y or set(held) != set(others):
-        wanted, given = (", ".join(names) or "nothing" for names in (others, held))
-        raise UsageError(f"a plane over {x} and {y} needs fixed values of {wanted}, got {given}")
-    unit_X, unit_Y = ((np.arange(count) + 0.5) / count for count in (num_x, num_y))
-    unit_MD = np.tile(coordinates.with_axis(np.zeros(coordinates.num_axes), held), (num_x * num_y, 1))
-    unit_MD[:, coordinates.names.index(x)] = np.tile(unit_X, num_y)
-    unit_MD[:, coordinates.names.index(y)] = np.repeat(unit_Y, num_x)
-    return Plane(coordinates, x, y, dict(held), unit_X, unit_Y, unit_MD)
 
 
 @dataclass(frozen=True)
