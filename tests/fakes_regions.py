@@ -10,12 +10,13 @@ import numpy as np
 
 from gradstab.execution.serial_executor import SerialExecutor
 from gradstab.loop.packing import CostModel
-from gradstab.loop.ports import Slot
+from gradstab.loop.ports import Slot, Work
 from gradstab.loop.runner import Limits, Runner
 from gradstab.loop.trial import Trial
 from gradstab.record.trajectory import Trajectory
+from gradstab.responses.library.training_response import TRAINING_RESPONSE_RANGE, TRAINING_RESPONSE_UNIT
 from gradstab.search.searcher import OptunaSearcher
-from gradstab.study.criterion import TRAINING_RESPONSE_RANGE, TRAINING_RESPONSE_UNIT, Criterion
+from gradstab.study.criterion import Criterion
 from gradstab.study.study import Study
 from gradstab.system.storage_url import parse_storage
 from tests.fakes import REFERENCE_LOSS, make_trajectory
@@ -86,6 +87,11 @@ def _trajectory(trial: Trial, median: dict[str, float], noise: float) -> Traject
 
 
 def open_study(study: Study, folder: Path, problem: Problem) -> tuple[Runner, OptunaSearcher]:
+    """The real loop on a planted problem."""
+    return open_loop(study, folder, RegionWork(problem))
+
+
+def open_loop(study: Study, folder: Path, work: Work) -> tuple[Runner, OptunaSearcher]:
     """The real loop on a journal in the folder, in process; its searcher is to be closed."""
     searcher = OptunaSearcher(
         parse_storage(f"journal:{folder}/optuna.journal"),
@@ -101,7 +107,7 @@ def open_study(study: Study, folder: Path, problem: Problem) -> tuple[Runner, Op
         study,
         folder,
         searcher,
-        SerialExecutor(RegionWork(problem)),
+        SerialExecutor(work),
         NoTracker(),
         limits=Limits(pack_bytes=2**30),
         costs={"cpu": CostModel()},

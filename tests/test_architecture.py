@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "pipeline" / "gradstab"
 # A room imports from lower floors only; rooms of one floor never import each other.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "__init__"}),
-    frozenset({"system", "cli"}),
+    frozenset({"responses", "system", "cli"}),
     frozenset({"activations"}),
     frozenset({"statistics", "study", "__main__"}),
     frozenset({"display", "record", "regression"}),
@@ -39,6 +39,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "record": frozenset({"numpy", "pydantic"}),
     "regression": frozenset({"numpy", "scipy", "threadpoolctl"}),
     "report": frozenset({"numpy"}),
+    "responses": frozenset({"numpy"}),
     "results": frozenset({"numpy", "pandas", "platformdirs", "pydantic"}),
     "sampling": frozenset({"numpy", "scipy"}),
     "search": frozenset({"numpy", "optuna", "psycopg", "scipy", "sqlalchemy"}),
@@ -51,7 +52,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
 }
 HEAVY = frozenset({"torch", "ray", "optuna", "mlflow", "pandas", "matplotlib", "sklearn"})
 # who may ask mean-field theory: its unit of init scale, and what draws it beside measurements
-ASKS_THEORY = frozenset({"commands", "figures", "loop", "report", "results", "session", "stability", "training"})
+ASKS_THEORY = frozenset({"commands", "figures", "loop", "report", "session", "training"})
 MOST_THINGS = 25  # in the package's folder: a stranger must be able to say what each is
 MOST_LINES = 370
 

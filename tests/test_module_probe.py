@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from gradstab import probe
 from gradstab.errors import UsageError
-from gradstab.stability.judgement import gradient_ratio, layer_rate, phase_of
+from gradstab.responses.library.gradient_ratio import gradient_ratio
+from gradstab.stability.judgement import layer_rate, phase_of
 from gradstab.study.data_spec import Digits
 from gradstab.study.recipe import Recipe
 from gradstab.training.data import Dataset, load_dataset

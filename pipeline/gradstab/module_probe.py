@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradstab.stability.judgement import gradient_ratio, layer_rate, phase_of
+from gradstab.responses.library.gradient_ratio import gradient_ratio
+from gradstab.stability.judgement import layer_rate, phase_of
 from gradstab.study.criterion import Criterion, Phase
 
 if TYPE_CHECKING:

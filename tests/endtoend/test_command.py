@@ -327,6 +327,8 @@ def test_results_in_python(place, monkeypatch):
 
     results = load_results(place.folder)
     assert list(results.trials.index) == list(range(6))
-    assert {"depth", "init_scale", "R", "T", "margin", "verdict", "phase", "outcome"} <= set(results.trials.columns)
+    assert {"depth", "init_scale", "gradient_ratio", "margin", "verdict", "phase", "outcome"} <= set(
+        results.trials.columns
+    )
     trajectory = results.trajectory(3)
     assert trajectory["log10_delta_norm"].shape == (2, results.trials.loc[3, "depth"])

@@ -14,7 +14,8 @@ import numpy as np
 from gradstab.commands.terminal import print_rows
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
-from gradstab.stability.intervals import IntervalInput, StableInterval, stable_intervals
+from gradstab.stability.intervals import StableInterval, stable_intervals
+from gradstab.study.space import SearchSpace
 from gradstab.theory.forecast import scale_forecast
 from tests.science.crossings import Crossing, crossings
 from tests.science.trainable_depth import depth_of_half
@@ -75,13 +76,12 @@ def trained_interval(results: Results, depths: tuple[int, int], clipping: tuple[
     kept = trials[(trials["depth"] >= depths[0]) & (trials["depth"] <= depths[1])]
     clipped = kept["clip"].astype(bool)
     chosen = kept[~clipped if name == "none" else clipped & kept["clip_threshold"].between(low, high)]
-    # one group whatever the depths: stable_intervals would split them
+    # init scale alone, so that the table has one row whatever the depths
     (interval,) = stable_intervals(
-        [
-            IntervalInput(depths[1], float(scale), "relu", 0.0, -float(response))
-            for scale, response in zip(chosen["init_scale"], chosen["T"], strict=True)
-        ]
-    )
+        SearchSpace({"init_scale": results.study.space.axes["init_scale"]}),
+        [{"init_scale": scale} for scale in chosen["init_scale"].tolist()],
+        (-chosen["T"]).tolist(),
+    ).rows
     return interval
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradstab.record.trajectory import Trajectory
-from gradstab.stability.judgement import nonfinite_step
+from gradstab.responses.library.training_response import nonfinite_step
 from gradstab.study.data_spec import Digits
 from gradstab.study.recipe import Recipe
 from gradstab.study.space import Value

@@ -10,7 +10,8 @@ import math
 import numpy as np
 import pytest
 
-from gradstab.stability.judgement import gradient_ratio, judge
+from gradstab.responses.library.gradient_ratio import gradient_ratio
+from gradstab.stability.judgement import judge
 from gradstab.study.criterion import Criterion
 from gradstab.study.recipe import Recipe
 from gradstab.training.trainer import train

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,30 +12,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradstab.stability.intervals import IntervalInput, StableInterval, stable_intervals
+from gradstab.stability.intervals import IntervalTable, StableInterval, stable_intervals
+from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, LogReal, Point, Real, SearchSpace
 from gradstab.theory.critical_scales import band_edges, predicted_ratios
 
+SCALE = LogReal(0.01, 1e6)
 
-def rows_of(
-    scales: list[float], stable: list[bool], *, depth: int = 10, activation: str = "tanh", bias_scale: float = 0.05
-) -> list[IntervalInput]:
-    return [
-        IntervalInput(depth, scale, activation, bias_scale, 0.5 if is_stable else -0.5)
-        for scale, is_stable in zip(scales, stable, strict=True)
-    ]
+
+def table_of(space: dict[str, AnyAxis], points: Sequence[Point], stable: list[bool]) -> IntervalTable:
+    return stable_intervals(SearchSpace(space), points, [0.5 if is_stable else -0.5 for is_stable in stable])
 
 
 def approx(*numbers: float | None, rel: float = 1e-9) -> Any:
     return pytest.approx(numbers, rel=rel)
 
 
-def only(rows: list[IntervalInput]) -> StableInterval:
-    (interval,) = stable_intervals(rows)
+def only(scales: list[float], stable: list[bool]) -> StableInterval:
+    (interval,) = table_of({"init_scale": SCALE}, [{"init_scale": scale} for scale in scales], stable).rows
     return interval
 
 
 def test_edges_lie_midway_between_the_outermost_stable_trial_and_the_next():
-    interval = only(rows_of([1.0, 2.0, 4.0, 8.0, 16.0], [False, True, True, True, False]))
+    interval = only([1.0, 2.0, 4.0, 8.0, 16.0], [False, True, True, True, False])
     assert interval.lower == pytest.approx(math.sqrt(2))
     assert interval.upper == pytest.approx(math.sqrt(128))
     assert (interval.num_trials, interval.num_stable, interval.num_inside, interval.num_misclassified) == (5, 3, 3, 0)
@@ -51,14 +50,14 @@ def test_edges_lie_midway_between_the_outermost_stable_trial_and_the_next():
     ],
 )
 def test_an_interval_that_reaches_the_searched_range_is_open(stable, lower_open, upper_open):
-    interval = only(rows_of([1.0, 2.0, 4.0], stable))
+    interval = only([1.0, 2.0, 4.0], stable)
     assert interval.found
     assert (interval.lower is None, interval.upper is None) == (lower_open, upper_open)
 
 
 @pytest.mark.parametrize("scales", [[1.0], [1.0, 2.0, 4.0]])
 def test_no_stable_trial_no_interval(scales):
-    interval = only(rows_of(scales, [False] * len(scales)))
+    interval = only(scales, [False] * len(scales))
     assert not interval.found
     assert (interval.lower, interval.upper, interval.num_inside, interval.fraction_stable) == (None, None, 0, None)
     assert interval.num_misclassified == 0
@@ -67,14 +66,14 @@ def test_no_stable_trial_no_interval(scales):
 def test_a_stray_trial_does_not_move_an_edge():
     scales = [float(2**k) for k in range(10)]
     stable = [False, True, True, True, True, False, False, False, True, False]
-    interval = only(rows_of(scales, stable))
+    interval = only(scales, stable)
     assert interval.lower == pytest.approx(2**0.5)
     assert interval.upper == pytest.approx(2**4.5)
     assert (interval.num_stable, interval.num_stable_inside, interval.num_misclassified) == (5, 4, 1)
 
 
 def test_a_hole_does_not_split_the_interval():
-    interval = only(rows_of([float(2**k) for k in range(7)], [False, True, True, False, True, True, False]))
+    interval = only([float(2**k) for k in range(7)], [False, True, True, False, True, True, False])
     assert (interval.lower, interval.upper) == approx(2**0.5, 2**5.5)
     assert interval.fraction_stable == pytest.approx(4 / 5)
     assert interval.num_misclassified == 1
@@ -83,14 +82,15 @@ def test_a_hole_does_not_split_the_interval():
 def test_replicates_of_one_scale_stay_on_one_side():
     scales = [1.0] * 3 + [2.0] * 3 + [4.0] * 3
     stable = [False, False, True, True, True, False, False, False, False]
-    interval = only(rows_of(scales, stable))
+    interval = only(scales, stable)
     assert (interval.lower, interval.upper) == approx(2**0.5, 2**1.5)
     assert (interval.num_inside, interval.num_stable_inside, interval.num_misclassified) == (3, 2, 2)
 
 
 def test_a_margin_that_is_zero_or_nan_is_not_stable():
     for margin in (0.0, math.nan, -math.inf):
-        assert not only([IntervalInput(10, 1.0, "tanh", 0.0, margin)]).found
+        table = stable_intervals(SearchSpace({"init_scale": SCALE}), [{"init_scale": 1.0}], [margin])
+        assert not table.rows[0].found
 
 
 def misclassified(stable: list[bool], first: int, end: int) -> int:
@@ -99,9 +99,9 @@ def misclassified(stable: list[bool], first: int, end: int) -> int:
 
 @given(stable=st.lists(st.booleans(), min_size=1, max_size=14), seed=st.randoms())
 def test_no_interval_makes_fewer_mistakes_and_order_does_not_matter(stable, seed):
-    rows = rows_of([1.2**k for k in range(len(stable))], stable)
-    seed.shuffle(rows)
-    interval = only(rows)
+    trials = list(enumerate(stable))
+    seed.shuffle(trials)
+    interval = only([1.2**k for k, _ in trials], [is_stable for _, is_stable in trials])
     least = min(
         misclassified(stable, *ends) for ends in itertools.combinations_with_replacement(range(len(stable) + 1), 2)
     )
@@ -120,17 +120,13 @@ def planted_interval(activation: str, depth: int, noise: float, seed: int) -> St
     low, high = math.log((planted.lower or 0) / 2), math.log((planted.upper or 0) * 2)
     scales = np.exp(rng.uniform(low, high, 400))
     ratios = predicted_ratios(activation, scales, 0.0, depth) + noise * rng.standard_normal(400)
-    margins = 1 - np.abs(ratios)
-    return only(
-        [IntervalInput(depth, float(s), activation, 0.0, float(m)) for s, m in zip(scales, margins, strict=True)]
-    )
+    return only(scales.tolist(), (np.abs(ratios) < 1).tolist())
 
 
 @pytest.mark.parametrize(("activation", "depth"), [("relu", 10), ("tanh", 20), ("sigmoid", 10)])
 def test_planted_edges_are_found(activation: str, depth: int):
     planted = band_edges(activation, 0.0, depth)
     clean = planted_interval(activation, depth, 0.0, seed=1)
-    assert clean.theory == planted
     assert clean.num_misclassified == 0
     assert (clean.lower, clean.upper) == approx(planted.lower, planted.upper, rel=0.025)
 
@@ -143,29 +139,82 @@ def test_planted_edges_are_found(activation: str, depth: int):
 
 
 def test_few_depths_stand_alone_and_many_are_put_into_four_bands():
-    few = [row for depth in (2, 4, 8, 16, 32) for row in rows_of([1.0], [True], depth=depth)]
-    assert [(i.depth_low, i.depth_high) for i in stable_intervals(few)] == [(d, d) for d in (2, 4, 8, 16, 32)]
-    many = [row for depth in range(2, 33) for row in rows_of([1.0], [True], depth=depth)]
-    bands = stable_intervals(many)
-    assert [(i.depth_low, i.depth_high) for i in bands] == [(2, 3), (4, 7), (8, 15), (16, 32)]
-    assert sum(i.num_trials for i in bands) == 31
-    assert [i.theory_depth for i in bands] == [3, 6, 12, 24]
+    space: dict[str, AnyAxis] = {"depth": LogInteger(2, 32), "init_scale": SCALE}
+
+    def bands(depths: list[int]) -> IntervalTable:
+        return table_of(space, [{"depth": depth, "init_scale": 1.0} for depth in depths], [True] * len(depths))
+
+    few = bands([32, 2, 4, 8, 16])
+    assert [(i.depth_low, i.depth_high) for i in few.rows] == [(d, d) for d in (2, 4, 8, 16, 32)]
+    many = bands(list(range(2, 33)))
+    assert [(i.depth_low, i.depth_high) for i in many.rows] == [(2, 3), (4, 7), (8, 15), (16, 32)]
+    assert sum(i.num_trials for i in many.rows) == 31
+    assert [i.typical["depth"] for i in many.rows] == [3, 6, 12, 24]
+    assert (many.axis, many.by_depth, many.merged) == ("init_scale", True, ())
 
 
-def test_activations_are_apart_and_in_the_recipes_order():
-    rows = [
-        *rows_of([1.0, 2.0], [True, False], activation="tanh"),
-        *rows_of([1.0, 2.0], [False, True], activation="relu", depth=5),
-        *rows_of([1.0, 2.0], [True, True], activation="relu", depth=3),
+def test_every_choice_has_rows_of_its_own_in_the_order_of_the_space():
+    space: dict[str, AnyAxis] = {
+        "activation": Choice(("relu", "tanh")), "init_scale": SCALE, "clip": Choice((True, False)),
+    }  # fmt: skip
+    trials: list[tuple[str, float, bool, bool]] = [
+        ("tanh", 1.0, True, True),
+        ("relu", 1.0, False, False),
+        ("relu", 2.0, False, True),
+        ("relu", 1.0, True, True),
     ]
-    found = [(i.activation, i.depth_low, i.num_stable) for i in stable_intervals(rows)]
-    assert found == [("relu", 3, 2), ("relu", 5, 1), ("tanh", 10, 1)]
+    points: list[Point] = [{"activation": name, "init_scale": scale, "clip": clip} for name, scale, clip, _ in trials]
+    table = table_of(space, points, [is_stable for *_, is_stable in trials])
+    assert table.choices == ("activation", "clip")
+    found = [(*i.choices.values(), i.num_stable, i.num_trials) for i in table.rows]
+    assert found == [("relu", True, 1, 1), ("relu", False, 1, 2), ("tanh", True, 1, 1)]
 
 
-def test_theory_is_that_of_the_band_asked_for():
-    (interval,) = stable_intervals(rows_of([1.0], [True], depth=20, bias_scale=0.1), ratio_band=2.0)
-    assert interval.theory == band_edges("tanh", 0.1, 20, 2.0)
+@pytest.mark.parametrize(
+    ("space", "axis"),
+    [
+        ({"learning_rate": LogReal(1e-3, 1)}, "learning_rate"),
+        ({"depth": LogInteger(2, 32), "learning_rate": LogReal(1e-3, 1)}, "learning_rate"),
+        ({"learning_rate": LogReal(1e-3, 1), "relative_init_scale": LogReal(0.5, 2)}, "relative_init_scale"),
+        ({"depth": Integer(2, 32), "clip": Choice((True, False))}, "depth"),
+        ({"init_scale": Choice((0.5, 1.0, 2.0)), "learning_rate": LogReal(1e-3, 1)}, "init_scale"),
+        ({"clip": Choice((True, False))}, None),
+    ],
+    ids=["learning rate alone", "beside depth", "beside a scale", "depth alone", "scale from a list", "no number"],
+)
+def test_the_table_is_about_the_studys_own_axis(space: dict[str, AnyAxis], axis: str | None):
+    points = [{name: each.from_unit(unit) for name, each in space.items()} for unit in (0.1, 0.5, 0.9)]
+    table = table_of(space, points, [False, True, False])
+    assert table.axis == axis
+    assert sum(row.num_trials for row in table.rows) == 3
+    assert sum(row.num_misclassified for row in table.rows) == 0, "an unstable trial is no misfit of another axis"
+
+
+def test_the_ends_lie_midway_on_the_axis_as_it_is_searched():
+    values, stable = [0.0, 1.0, 2.0, 4.0], [False, True, True, False]
+    (even,) = table_of({"bias_scale": Real(0, 4)}, [{"bias_scale": value} for value in values], stable).rows
+    assert (even.lower, even.upper) == approx(0.5, 3.0)
+    (log,) = table_of({"learning_rate": LogReal(1, 8)}, [{"learning_rate": 2.0**k} for k in range(4)], stable).rows
+    assert (log.lower, log.upper) == approx(2**0.5, 2**2.5)
+
+
+def test_an_axis_without_effect_has_no_interval_there():
+    space: dict[str, AnyAxis] = {"clip": Choice((False, True)), "clip_threshold": LogReal(0.1, 10)}
+    points = [{"clip": clip, "clip_threshold": value} for clip in (False, True) for value in (0.1, 1.0, 10.0)]
+    off, on = table_of(space, points, [True, False, True, True, True, False]).rows
+    assert (off.applies, off.found, off.num_stable, off.num_misclassified) == (False, False, 2, 0)
+    assert (on.applies, on.found, on.lower) == (True, True, None)
+
+
+def test_choices_beyond_the_room_of_a_table_are_merged_and_named():
+    space: dict[str, AnyAxis] = {
+        "init_scale": SCALE, "width": Choice(tuple(range(16, 56))), "activation": Choice(("relu", "tanh")),
+        "momentum": Real(0, 0.9),
+    }  # fmt: skip
+    table = table_of(space, [{"init_scale": 1.0, "width": 20, "activation": "tanh", "momentum": 0.5}], [True])
+    assert table.choices == ("width",)
+    assert table.merged == ("activation", "momentum")
 
 
 def test_no_trials_no_intervals():
-    assert stable_intervals([]) == []
+    assert table_of({"init_scale": SCALE}, [], []).rows == ()

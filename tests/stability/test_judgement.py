@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gradstab.record.trajectory import Trajectory
-from gradstab.stability.judgement import gradient_ratio, gradient_ratios, judge, layer_rate, phase_of, verdict_of
+from gradstab.responses.library.gradient_ratio import gradient_ratio, gradient_ratios
+from gradstab.stability.judgement import judge, layer_rate, phase_of, verdict_of
 from gradstab.statistics.registry import STATISTICS
 from gradstab.study.criterion import VERDICTS, Criterion
 
@@ -90,7 +91,7 @@ criteria = st.builds(
 )
 def test_the_worst_ratio_is_the_one_farthest_from_zero_along_training(later, worst):
     judged = judge(trajectory([1.0], [0.5, 0.0], later_log_norms=later), Criterion(responses=("R_worst",)))
-    assert judged.worst_ratio == pytest.approx(worst)
+    assert judged.responses["R_worst"] == pytest.approx(worst)
     assert judged.margin == pytest.approx(1 - abs(worst))
 
 
@@ -110,7 +111,7 @@ def test_every_trajectory_gets_one_phase_outcome_verdict_and_a_finite_margin(tra
     assert judged.verdict in VERDICTS
     assert (judged.outcome == "not_run") == (trajectory.steps == 0)
     assert -37 <= judged.gradient_ratio <= 37
-    assert abs(judged.gradient_ratio) <= abs(judged.worst_ratio) <= 37
+    assert abs(judged.gradient_ratio) <= abs(judged.responses["R_worst"] or 0.0) <= 37
     assert math.isfinite(judged.margin)
     if trajectory.steps == 0:
         assert judged.training_response is None
@@ -135,7 +136,7 @@ def test_margin_is_positive_exactly_when_all_responses_are_in_band(trajectory, c
     inside = {
         "R": abs(judged.gradient_ratio) < criterion.ratio_band,
         "T": judged.outcome == "trained",
-        "R_worst": abs(judged.worst_ratio) < criterion.ratio_band,
+        "R_worst": abs(judged.responses["R_worst"] or 0.0) < criterion.ratio_band,
     }
     assert (judged.margin > 0) == all(inside[name] for name in criterion.responses_for(trajectory.steps))
     if abs(judged.gradient_ratio) != criterion.ratio_band:
@@ -336,10 +337,16 @@ def test_margin_of_an_untrained_network_is_that_of_the_ratio(ratio, band):
 
 
 @given(criterion=criteria)
-def test_an_untrained_network_is_judged_by_its_ratio_alone(criterion):
-    assert criterion.responses_for(0) == ("R",)
-    assert set(criterion.responses_for(1)) == set(criterion.responses or ("R", "T"))
+def test_an_untrained_network_is_judged_by_what_needs_no_training(criterion):
+    named = criterion.responses or ("R", "T")
+    assert criterion.responses_for(0) == (tuple(dict.fromkeys(name for name in named if name != "T")) or ("R",))
+    assert set(criterion.responses_for(1)) == set(named)
     assert len(criterion.responses_for(1)) == len(set(criterion.responses_for(1)))
+
+
+def test_a_response_may_be_named_by_its_letter_or_its_readable_name():
+    named = Criterion.model_validate({"responses": ["gradient_ratio", "T", "worst_gradient_ratio"]})
+    assert named == Criterion(responses=("R", "T", "R_worst"))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from gradstab.record.segments import Record, write_segment
 from gradstab.record.shipping_order import ShippingOrder, save_order
 from gradstab.study.criterion import Criterion
 from gradstab.tracking.mlflow_client import prepare_environment
+from tests.tracking.orders import study_over
 
 MakeFolder = Callable[..., Path]
 
@@ -47,7 +48,7 @@ def make_folder(tmp_path: Path, empty_database: Path) -> MakeFolder:
             "artifact_root": str(tmp_path / "artifacts"),
             "question": "Where do gradients survive?",
             "study_file": "study.py",
-            "resolved": {"recipe": {"width": 64}, "seed": 7, "budget": {"trials": 12}},
+            "resolved": study_over(seed=7, budget={"trials": 12}).dump(),
             "versions": {"torch": "2.13"},
             "git_commit": "abc1234",
             "criterion": Criterion(),

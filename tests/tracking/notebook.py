@@ -13,7 +13,7 @@ from mlflow.store.entities.paged_list import PagedList
 
 from gradstab.record.shipping_order import load_order
 from gradstab.system.child_process import ParentPipe
-from gradstab.tracking.shipper import Shipper
+from gradstab.tracking.segment_shipper import SegmentShipper
 from gradstab.tracking.shipping_files import load_state
 
 
@@ -33,7 +33,7 @@ class Held:
 def ship(folder: Path, patience: float = 4.0) -> int:
     driver = ParentPipe()
     driver.finish(patience)
-    return Shipper(folder, driver).run()
+    return SegmentShipper(folder, driver).run()
 
 
 def client_of(folder: Path) -> MlflowClient:

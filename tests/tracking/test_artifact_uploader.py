@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from gradstab.figures.heat_maps import Canvas, write_heat_maps
-from gradstab.record.shipping_order import ShippingOrder, load_order
+from gradstab.record.shipping_order import load_order
 from gradstab.stability.judgement import judge
 from gradstab.study.criterion import Criterion
 from gradstab.tracking.artifact_uploader import phase_diagram_name, region_rows
@@ -18,6 +18,7 @@ from gradstab.tracking.child_policy import gets_run
 from tests.fakes import make_mixed_records, make_record
 from tests.tracking.conftest import MakeFolder
 from tests.tracking.notebook import client_of, parent_of, runs_of, ship, trials_of
+from tests.tracking.orders import order_of
 
 REGION = {
     "num_trials": 120,
@@ -105,12 +106,7 @@ def test_heat_maps_of_a_run_that_a_person_deleted_hold_up_nothing(make_folder: M
     ],
 )
 def test_which_trials_get_a_run(beyond: str, decades_per_layer: float, expected: set[int]) -> None:
-    job = ShippingOrder.model_validate(
-        {
-            "study": "s", "study_id": "id", "uri": "sqlite:////none", "study_file": "s.py", "versions": {},
-            "resolved": {}, "criterion": Criterion(), "budget": 100, "updated_ms": 0, "child_runs": 2, "child_runs_after": beyond,
-        }
-    )  # fmt: skip
+    job = order_of(child_runs=2, child_runs_after=beyond)
     found = set()
     for number in range(30):
         record = make_record(number, point={"depth": 8, "steps": 0}, decades_per_layer=decades_per_layer)

@@ -7,19 +7,24 @@ from typing import Any
 import pytest
 
 from gradstab.record.segments import Record
+from gradstab.record.shipping_order import ShippingOrder
+from gradstab.responses.registry import RESPONSES
 from gradstab.stability.judgement import judge
 from gradstab.study.criterion import Criterion
+from gradstab.study.space import Value
 from gradstab.tracking.experiment_note import boundary_trials, experiment_note, parent_note
+from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.run_content import table_row
 from gradstab.tracking.saved_views import views
 from gradstab.tracking.trial_note import trial_note
 from tests.fakes import REFERENCE_LOSS, make_mixed_records, make_record
-from tests.tracking.test_saved_views import SPACES, job_of
+from tests.tracking.orders import order_of
+from tests.tracking.test_saved_views import NAMINGS, SPACES
 
 
 def note_of(record: Record) -> str:
     judgement = None if record.trajectory is None else judge(record.trajectory, Criterion())
-    return trial_note(record, judgement, job_of({})).partition("\n")[0]
+    return trial_note(record, judgement, order_of()).partition("\n")[0]
 
 
 POINT: dict[str, Any] = {"depth": 9, "init_scale": 2.0}
@@ -41,9 +46,14 @@ POINT: dict[str, Any] = {"depth": 9, "init_scale": 2.0}
             "the loss ended at 2.3 nats (2.3 is guessing): learned nothing.",
         ),
         (
+            make_record(0, point=POINT, decades_per_layer=0.3, final_loss=0.2),
+            "**trained_off_phase** (trained although gradients vanish or explode at the start): the gradient at layer 1 "
+            "is 2.4 decades above layer 9 at initialisation; the loss ended at 0.202 nats (2.3 is guessing): trained.",
+        ),
+        (
             make_record(0, point={**POINT, "clip": True}, nonfinite_step=41),
             "**diverged**: the gradient is the same at layer 1 and layer 9 at initialisation; "
-            "the training left the finite numbers at step 41 of 100; clipping acted on 100 % of steps.",
+            "the training became non-finite at step 41 of 100; clipping acted on 100 % of steps.",
         ),
         (
             make_record(0, point={**POINT, "steps": 0}, decades_per_layer=0.3),
@@ -69,19 +79,69 @@ def test_every_kind_of_trial_has_a_note() -> None:
         assert "inf" not in note_of(record).replace("infer", "")
 
 
+def rows_of(order: ShippingOrder, count: int, names: MetricNames) -> list[dict[str, Value | None]]:
+    """Table rows of a Sobol-like walk through the order's space; every third trial is stable."""
+    space, rows = order.declaration.space, []
+    for number in range(count):
+        units = {name: (0.5 + number * 0.618 * (place + 1)) % 1 for place, name in enumerate(space.names())}
+        slope = 0.0 if number % 3 == 0 else 0.5
+        record = make_record(number, point=space.point_from_unit(units), decades_per_layer=slope)
+        assert record.trajectory is not None
+        rows.append(table_row(record, judge(record.trajectory, order.criterion), names))
+    return rows
+
+
+@pytest.mark.parametrize("names", NAMINGS, ids=["readable", "0.1.0"])
+@pytest.mark.parametrize("responses", [None, ("R",), ("R_worst",), ("T",)], ids=str)
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("count", [0, 3, 400])
-def test_notes_of_a_study_fit_into_a_tag(name: str, count: int) -> None:
-    job = job_of(SPACES[name])
-    rows = []
-    for number in range(count):
-        record = make_record(number, point={"depth": 2 + number % 31, "init_scale": 0.5 + 0.01 * number})
-        assert record.trajectory is not None
-        rows.append(table_row(record, judge(record.trajectory, Criterion())))
-    known = views(job)
-    assert len(experiment_note(job, "123", "f" * 32, known, rows)) <= 5000
+def test_notes_of_a_study_answer_and_fit_into_a_tag(
+    name: str, responses: tuple[str, ...] | None, count: int, names: MetricNames
+) -> None:
+    order = order_of(SPACES[name], study_fields={"criterion": {"responses": responses}})
+    rows, known = rows_of(order, count, names), views(order, names)
+    note = experiment_note(order, names, "123", "f" * 32, known, rows)
+    assert len(note) <= 5000
+    assert ("**Answer so far**" in note) == (count > 0)
+    for letter in order.criterion.responses_for(1):
+        assert RESPONSES[letter].sentence(order.criterion) in note, "the note was cut before its criterion"
+        assert f"{names(RESPONSES[letter].name)} is " in note
     nearest = [(row, "a" * 32) for row in boundary_trials(rows, 20)]
-    assert len(parent_note(job, "123", known, nearest, True)) <= 5000
+    text = parent_note(order, names, "123", known, nearest, True)
+    assert len(text) <= 5000
+    assert text.count("/runs/") == min(count, 20) or name == "everything", "every trial near the boundary has a link"
+
+
+def test_a_study_of_a_learning_rate_alone_is_answered_in_learning_rates() -> None:
+    space = {"learning_rate": {"type": "log_real", "low": 1e-3, "high": 1.0}}
+    order = order_of(space)
+    rows = []
+    for number, (rate, loss) in enumerate([(0.001, 2.3), (0.01, 0.2), (0.1, 0.2), (1.0, 2.3)]):
+        record = make_record(number, point={"learning_rate": rate}, final_loss=loss)
+        assert record.trajectory is not None
+        rows.append(table_row(record, judge(record.trajectory, Criterion()), MetricNames()))
+    note = experiment_note(order, MetricNames(), "1", "f" * 32, [], rows)
+    assert "2 of 4 trials are stable" in note
+    assert "| stable learning_rate | stable inside | trials |" in note
+    assert "| 0.00316 to 0.316 | 2/2 | 4 |" in note
+    assert "init_scale" not in note.partition("**Recipe.**")[0].replace("log10_init_scale", "")
+
+
+def test_a_choice_has_rows_of_its_own() -> None:
+    space = {
+        "init_scale": {"type": "log_real", "low": 1.0, "high": 4.0}, "clip": {"type": "choice", "choices": [False, True]},
+    }  # fmt: skip
+    order = order_of(space)
+    rows = []
+    for number, (scale, clip) in enumerate([(1.0, False), (2.0, False), (1.0, True), (2.0, True)]):
+        exploding = scale == 2.0 and not clip
+        point: dict[str, Value] = {"init_scale": scale, "clip": clip}
+        record = make_record(number, point=point, decades_per_layer=0.5 if exploding else 0.0)
+        assert record.trajectory is not None
+        rows.append(table_row(record, judge(record.trajectory, Criterion()), MetricNames()))
+    note = experiment_note(order, MetricNames(), "1", "f" * 32, [], rows)
+    assert "| clip | stable init_scale | stable inside | trials |" in note
+    assert "| false | open to 1.41 | 1/1 | 2 |\n| true | open to open | 2/2 | 2 |" in note
 
 
 def test_the_answer_is_that_of_the_report_once_there_is_one() -> None:
@@ -92,8 +152,8 @@ def test_the_answer_is_that_of_the_report_once_there_is_one() -> None:
         "regions": {"R and T": {"volume_words": "31 % (29 % to 33 %)"}},
         "intervals": [{"axis": "init_scale", "words": words}] * 40,
     }
-    job = job_of(SPACES["scale and depth"])
-    note = experiment_note(job, "1", "f" * 32, views(job), [], region, certified=True)
+    order, names = order_of(SPACES["scale and depth"]), MetricNames()
+    note = experiment_note(order, names, "1", "f" * 32, views(order, names), [], region, certified=True)
     assert "after 240 trials" in note
     assert "31 % (29 % to 33 %)" in note
     assert ", certified." in note
@@ -101,9 +161,13 @@ def test_the_answer_is_that_of_the_report_once_there_is_one() -> None:
     assert len(note) <= 5000
     assert note.startswith("**Unfold"), "what a folded note shows must say that there is more"
     region["regions"] = {"R": {"volume_words": "31 %"}}
-    ratio_alone = experiment_note(job, "1", "f" * 32, views(job), [], region)
+    ratio_alone = experiment_note(order, names, "1", "f" * 32, views(order, names), [], region)
     assert "not certified" in ratio_alone
     assert "| activation tanh, depth 24&emsp; | 1.01 to 1.4 | 0.98 to 1.5 | 0.9 to 2 |" in ratio_alone
+    words |= {"theory": "", "where": ""}
+    without_theory = experiment_note(order, names, "1", "f" * 32, views(order, names), [], region)
+    assert "| safe init_scale&emsp; | stable init_scale&emsp; |\n" in without_theory
+    assert "\n| 1.01 to 1.4&emsp; | 0.98 to 1.5 |\n" in without_theory
 
 
 def test_the_trials_nearest_the_boundary_come_first() -> None:

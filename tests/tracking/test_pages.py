@@ -201,7 +201,7 @@ def test_the_table_has_the_columns_that_matter(
     page: Page, base: str, folder: Path, keep: Callable[[str], None]
 ) -> None:
     page.goto(study_link(base, folder).replace("compareRunsMode=CHART&", ""))
-    for column in ("depth", "init_scale", "activation", "clip", "verdict", "R", "rate", "tail_loss"):
+    for column in ("depth", "init_scale", "activation", "verdict", "gradient_ratio", "gradient_rate", "tail_loss"):
         expect(page.get_by_role("columnheader", name=column, exact=True).first).to_be_visible()
     keep("table")
 

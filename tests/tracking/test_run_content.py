@@ -11,22 +11,20 @@ import pytest
 
 from gradstab.activations.registry import LIBRARY
 from gradstab.record.segments import Record
-from gradstab.record.shipping_order import ShippingOrder
 from gradstab.stability.judgement import judge
 from gradstab.statistics.registry import layer_statistics
 from gradstab.study.criterion import Criterion
-from gradstab.study.space import Value
-from gradstab.tracking.run_content import RunContent, profile_layers, run_content, run_name, table_row
+from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, LogReal, Point, SearchSpace, Value
+from gradstab.tracking.metric_names import MetricNames
+from gradstab.tracking.run_content import RunContent, run_content, run_name, table_row
+from gradstab.tracking.trial_metrics import profile_layers
 from tests.fakes import make_mixed_records, make_record, without_later_statistics
+from tests.tracking.orders import order_of
 
 
-def content_of(record: Record, **job: Any) -> RunContent:
-    given = {
-        "study": "s", "study_id": "id", "uri": "sqlite:////none", "study_file": "s.py", "resolved": {}, "versions": {},
-        "criterion": Criterion(), "budget": 1000, "updated_ms": 0,
-    }  # fmt: skip
+def content_of(record: Record, **order: Any) -> RunContent:
     judgement = None if record.trajectory is None else judge(record.trajectory, Criterion())
-    return run_content(record, judgement, ShippingOrder.model_validate({**given, **job}))
+    return run_content(record, judgement, order_of(**order), MetricNames())
 
 
 SHAPES: list[dict[str, Any]] = [
@@ -121,10 +119,29 @@ def test_a_statistic_that_was_not_recorded_is_absent() -> None:
     }
 
 
-def test_names_put_what_tells_trials_apart_first() -> None:
-    record = make_record(42, point={"depth": 32, "init_scale": 1.25, "activation": "tanh"})
-    assert run_name(record, "stable", budget=1000) == "0042 L32 s1.25 tanh stable"
-    assert run_name(record, "stable", budget=20_000).startswith("00042 ")
+REAL = LogReal(0.001, 10)
+
+
+@pytest.mark.parametrize(
+    ("space", "point", "name"),
+    [
+        (
+            {"activation": Choice(("relu", "tanh")), "init_scale": REAL, "depth": LogInteger(2, 64)},
+            {"activation": "tanh", "init_scale": 1.25, "depth": 32},
+            "0042 L32 s1.25 tanh stable",
+        ),
+        ({"learning_rate": REAL}, {"learning_rate": 0.0312345}, "0042 lr0.0312 stable"),
+        (
+            {"depth": LogInteger(2, 64), "relative_init_scale": REAL, "clip": Choice((False, True))},
+            {"depth": 4, "relative_init_scale": 1.5, "clip": False},
+            "0042 L4 rel1.5 no-clip stable",
+        ),
+        ({"clip": Choice((False, True)), "probe_every": Integer(1, 9)}, {"clip": True, "probe_every": 3}, "0042 clip pe3 stable"),
+    ],
+)  # fmt: skip
+def test_names_put_the_studys_own_axes_first(space: dict[str, AnyAxis], point: Point, name: str) -> None:
+    assert run_name(42, point, SearchSpace(space), "stable", budget=1000) == name
+    assert run_name(42, point, SearchSpace(space), "stable", budget=20_000).startswith("00042 ")
 
 
 @pytest.mark.parametrize("activation", LIBRARY)
@@ -149,6 +166,8 @@ def test_a_failure_of_the_machine_is_a_failed_run_without_metrics() -> None:
 
 def test_table_rows_hold_nothing_that_json_cannot() -> None:
     for record in make_mixed_records(6):
-        row = table_row(record, None if record.trajectory is None else judge(record.trajectory, Criterion()))
+        row = table_row(
+            record, None if record.trajectory is None else judge(record.trajectory, Criterion()), MetricNames()
+        )
         assert row["trial"] == record.number
         assert all(not isinstance(value, float) or math.isfinite(value) for value in row.values())

@@ -8,13 +8,17 @@ from typing import Any
 import pytest
 
 from gradstab.activations.registry import LIBRARY
-from gradstab.record.shipping_order import ShippingOrder
+from gradstab.responses.registry import RESPONSES
 from gradstab.stability.judgement import judge
-from gradstab.study.criterion import Criterion
 from gradstab.tracking.links import MAP_ID
+from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.run_content import run_content
-from gradstab.tracking.saved_views import TAG_PREFIX, view_tags, views
+from gradstab.tracking.saved_views import view_tags, views
+from gradstab.tracking.view_state import TAG_PREFIX
 from tests.fakes import make_record
+from tests.tracking.orders import order_of
+
+NAMINGS = [MetricNames(readable=True), MetricNames(readable=False)]
 
 SPACES: dict[str, dict[str, Any]] = {
     "scale and depth": {
@@ -39,6 +43,7 @@ SPACES: dict[str, dict[str, Any]] = {
         "batch_size": {"type": "integer", "low": 16, "high": 128},
     },
     "many activations": {"activation": {"type": "choice", "choices": list(LIBRARY)}},
+    "one numeric axis": {"learning_rate": {"type": "log_real", "low": 1e-3, "high": 1.0}},
 }
 POINTS: dict[str, dict[str, Any]] = {
     "scale and depth": {"depth": 12, "init_scale": 1.5},
@@ -48,35 +53,24 @@ POINTS: dict[str, dict[str, Any]] = {
         "clip": True, "clip_threshold": 0.7, "learning_rate": 0.01, "momentum": 0.8, "batch_size": 32,
     },
     "many activations": {"activation": "elu"},
+    "one numeric axis": {"learning_rate": 0.03},
 }  # fmt: skip
 
 
-def job_of(space: dict[str, Any]) -> ShippingOrder:
-    return ShippingOrder.model_validate(
-        {
-            "study": "s",
-            "study_id": "id",
-            "uri": "sqlite:////none",
-            "study_file": "s.py",
-            "versions": {},
-            "resolved": {"space": space, "recipe": {"steps": 100}},
-            "criterion": Criterion(),
-            "budget": 100,
-            "updated_ms": 0,
-        }
-    )
-
-
+@pytest.mark.parametrize("names", NAMINGS, ids=["readable", "0.1.0"])
+@pytest.mark.parametrize("responses", [None, ("R",), ("R_worst",), ("T",)], ids=str)
 @pytest.mark.parametrize("name", SPACES)
-def test_columns_and_cards_name_keys_that_a_run_holds(name: str) -> None:
-    job = job_of(SPACES[name])
+def test_columns_and_cards_name_keys_that_a_run_holds(
+    name: str, responses: tuple[str, ...] | None, names: MetricNames
+) -> None:
+    order = order_of(SPACES[name], study_fields={"criterion": {"responses": responses}})
     record = make_record(3, point=POINTS[name])
     assert record.trajectory is not None
-    content = run_content(record, judge(record.trajectory, Criterion()), job)
+    content = run_content(record, judge(record.trajectory, order.criterion), order, names)
     metrics = {row.key for row in content.metrics}
     held = {f"metrics.`{key}`" for key in metrics} | {f"params.`{key}`" for key in content.params}
-    held |= {f"tags.`{key}`" for key in content.tags} | {"tags.`mlflow.runName`", "metrics.`clip_fraction`"}
-    for view in views(job):
+    held |= {f"tags.`{key}`" for key in content.tags} | {"tags.`mlflow.runName`"}
+    for view in views(order, names):
         assert set(view.state["selectedColumns"]) | {view.state["orderByKey"]} <= held, view.name
         for card in view.state["compareRunCharts"]:
             keys = {card[axis]["key"] for axis in ("xaxis", "yaxis", "zaxis") if axis in card}
@@ -85,9 +79,11 @@ def test_columns_and_cards_name_keys_that_a_run_holds(name: str) -> None:
             assert set(card.get("selectedParams", ())) <= set(content.params)
 
 
+@pytest.mark.parametrize("names", NAMINGS, ids=["readable", "0.1.0"])
 @pytest.mark.parametrize("name", SPACES)
-def test_a_view_fits_into_a_tag_and_the_list_shows_them_in_order(name: str) -> None:
-    tags = view_tags(job_of(SPACES[name]))
+def test_a_view_fits_into_a_tag_and_the_list_shows_them_in_order(name: str, names: MetricNames) -> None:
+    every = {"criterion": {"responses": list(RESPONSES)}}
+    tags = view_tags(order_of(SPACES[name], study_fields=every), names)
     assert f"{TAG_PREFIX}{MAP_ID}" in tags
     held = {key: json.loads(value) for key, value in tags.items()}
     assert max(map(len, tags.values())) <= 5000, "MLflow takes no longer tag of an experiment"
@@ -103,10 +99,31 @@ def test_a_view_fits_into_a_tag_and_the_list_shows_them_in_order(name: str) -> N
         }
 
 
-@pytest.mark.parametrize("name", SPACES)
-def test_contours_are_drawn_of_one_activation_only(name: str) -> None:
-    mixed = any(axis["type"] == "choice" and len(axis["choices"]) <= 6 for axis in SPACES[name].values())
-    for view in views(job_of(SPACES[name])):
-        kinds = {card["type"] for card in view.state["compareRunCharts"]}
-        if mixed and "params." not in view.state["searchFilter"]:
-            assert "CONTOUR" not in kinds, view.name
+@pytest.mark.parametrize(
+    ("name", "maps_with_contours"),
+    [
+        ("scale and depth", {"gradstab-map"}),
+        ("clipping", {"gradstab-map-false", "gradstab-map-true"}),
+        ("everything", {f"gradstab-map-{name}" for name in ("tanh", "relu", "sigmoid", "gelu", "selu", "erf")}),
+        ("many activations", set()),
+        ("one numeric axis", set()),
+    ],
+)
+def test_contours_are_drawn_of_one_choice_only(name: str, maps_with_contours: set[str]) -> None:
+    found = {
+        view.id
+        for view in views(order_of(SPACES[name]), MetricNames())
+        if "CONTOUR" in {card["type"] for card in view.state["compareRunCharts"]}
+    }
+    assert found == maps_with_contours
+
+
+def test_a_map_of_one_numeric_axis_is_drawn_over_that_axis() -> None:
+    overview = views(order_of(SPACES["one numeric axis"]), MetricNames())[0]
+    cards = [card for card in overview.state["compareRunCharts"] if card["type"] == "SCATTER"]
+    axes = [(card["xaxis"]["key"], card["yaxis"]["key"]) for card in cards]
+    assert axes == [
+        ("log10_learning_rate", "margin"),
+        ("log10_learning_rate", "gradient_ratio"),
+        ("log10_learning_rate", "training_response"),
+    ]

@@ -13,7 +13,7 @@ from gradstab.record.segments import segment_paths, write_segment
 from gradstab.record.shipping_order import load_order, save_order
 from gradstab.statistics.registry import layer_statistics
 from gradstab.system.child_process import ParentPipe
-from gradstab.tracking.shipper import EXIT_WAITING, Shipper
+from gradstab.tracking.segment_shipper import EXIT_WAITING, SegmentShipper
 from gradstab.tracking.shipping_files import CURSOR_NAME, WaitingCounter, load_cursor, load_state
 from tests.fakes import make_mixed_records, make_record
 from tests.tracking.conftest import MakeFolder
@@ -43,7 +43,7 @@ def test_every_trial_becomes_one_run_under_the_study(make_folder: MakeFolder, tm
     table = table_of(folder, tmp_path)
     assert table["trial"] == list(range(12))
     assert table["verdict"] == verdicts * 2
-    assert table["activation"] == ["tanh"] * 12
+    assert table["depth"] == [8] * 12
 
 
 def test_the_parent_run_carries_study_progress_and_segments(make_folder: MakeFolder) -> None:
@@ -65,7 +65,7 @@ def test_the_parent_run_carries_study_progress_and_segments(make_folder: MakeFol
 
 def test_moments_with_nothing_new_add_no_points(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_folder([make_mixed_records(12)])
-    monkeypatch.setattr("gradstab.tracking.shipper.PROGRESS_EVERY_S", 0.0)
+    monkeypatch.setattr("gradstab.tracking.study_progress.PROGRESS_EVERY_S", 0.0)
 
     class Moments(ParentPipe):
         """A driver that writes down three moments: nothing new, one trial less in flight, one more done."""
@@ -82,7 +82,7 @@ def test_moments_with_nothing_new_add_no_points(make_folder: MakeFolder, monkeyp
             if not self.news:
                 self.finish(4.0)
 
-    assert Shipper(folder, Moments()).run() == 0
+    assert SegmentShipper(folder, Moments()).run() == 0
     client, run_id = client_of(folder), parent_of(folder).info.run_id
     points = {
         name: [(row.step, row.value) for row in client.get_metric_history(run_id, f"trials/{name}")]
@@ -201,7 +201,7 @@ def test_of_two_runs_of_the_study_itself_the_known_one_stays(make_folder: MakeFo
 
 
 def test_the_segment_at_hand_is_the_last_when_the_driver_dies(make_folder: MakeFolder) -> None:
-    class Orphaned(Shipper):
+    class Orphaned(SegmentShipper):
         def _ship_segment(self, destination: Any, path: Path) -> None:
             super()._ship_segment(destination, path)
             self._driver.hang_up()

@@ -15,7 +15,7 @@ import pytest
 from gradstab.record.segments import segment_paths, write_segment
 from gradstab.record.shipping_order import load_order
 from gradstab.system.failpoints import VARIABLE
-from gradstab.tracking.shipper import EXIT_WAITING
+from gradstab.tracking.segment_shipper import EXIT_WAITING
 from gradstab.tracking.shipper_process import ShipperProcess
 from gradstab.tracking.shipping_files import ShipperState, load_cursor, load_state, save_state
 from tests.fakes import make_mixed_records

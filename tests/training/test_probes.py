@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gradstab.activations.registry import LIBRARY
-from gradstab.stability.judgement import gradient_ratio, layer_rate
+from gradstab.responses.library.gradient_ratio import gradient_ratio
+from gradstab.stability.judgement import layer_rate
 from gradstab.statistics.layers import ProbeStatistic, log10_magnitude
 from gradstab.statistics.registry import STATISTICS
 from gradstab.study.recipe import Recipe

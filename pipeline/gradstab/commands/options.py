@@ -14,5 +14,5 @@ criterion_option = click.option(
     "--criterion",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Judge by another criterion: ratio_band=0.5, target_fraction=0.3, responses=R,T (R, T, R_worst).",
+    help="Judge by another criterion: ratio_band=0.5, target_fraction=0.3, responses=R,T (or R_worst).",
 )

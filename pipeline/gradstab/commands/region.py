@@ -1,4 +1,4 @@
-"""`gradstab region`: the stable interval at a point of a study's space."""
+"""`gradstab region`: where a study is stable, at a point of its space or along its axes."""
 
 from __future__ import annotations
 

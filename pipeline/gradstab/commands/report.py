@@ -1,4 +1,4 @@
-"""`gradstab report`: the region of a study as a page, remade from its segments; or that of two studies compared."""
+"""`gradstab report`: the region of a study as a page, made again from its segments; or two studies compared."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def report(studies: tuple[str, ...], criterion: tuple[str, ...], to: str | None,
 
     With OTHER, the page compares the regions of both.
 
-    One page with its pictures, region.json and the table of trials. Nothing is trained and Optuna is not touched:
-    `--criterion` judges what was measured anew, in a report of its own beside that of the study.
+    One page with its pictures, region.json and the table of trials. Nothing is trained and Optuna is not touched.
+    With `--criterion` the recorded trials are judged by other limits, in a report beside that of the study.
     """
     from pathlib import Path
 
@@ -30,7 +30,7 @@ def report(studies: tuple[str, ...], criterion: tuple[str, ...], to: str | None,
     from gradstab.results.results import Results
 
     if len(studies) > 2:
-        raise UsageError(f"a report must be of one study or of two, got {len(studies)}")
+        raise UsageError(f"a report shows one study or compares two, but got {len(studies)}")
     folders = [find_begun(study, results)[0] for study in studies]
     first, *others = (Results(folder, rejudged(folder.study().criterion, criterion)) for folder in folders)
     folder = Path(to) if to is not None else None

@@ -1,4 +1,4 @@
-"""`gradstab run`: a study brought to its budget."""
+"""`gradstab run`: trains a study until its budget is used."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def run(
 
     Run it again and it continues.
 
-    Ctrl-C lets trials in flight finish; a second Ctrl-C exits at once. SIGTERM lets them finish within
-    GRADSTAB_DRAIN_SECONDS (30), for machines that are taken away. All leave a study that continues.
+    After Ctrl-C, trials in flight finish; a second Ctrl-C exits at once. After SIGTERM, they have
+    GRADSTAB_DRAIN_SECONDS (30) to finish. In every case the study can continue later.
 
     \b
-    Exit codes: 0 done, also when MLflow is behind; 1 failed; 2 wrong usage or study;
-    3 finished, but some trials failed; 4 stopped with results safe, storage unreachable or disk full;
+    Exit codes: 0 done, even if MLflow is behind; 1 failed; 2 wrong usage or study;
+    3 finished, but some trials failed; 4 storage unreachable or disk full, results are safe;
     130 after Ctrl-C or SIGTERM.
     """
     from gradstab.commands.lookup import find_settings, find_study, results_flag

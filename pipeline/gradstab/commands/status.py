@@ -1,4 +1,4 @@
-"""What `status` and the end of a `run` tell of a study."""
+"""`gradstab status`: how far a study has come. The end of `gradstab run` prints its answers with the same functions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from gradstab.commands.options import format_option, results_option
 
 if TYPE_CHECKING:
     from gradstab.commands.terminal import Format
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from gradstab.commands.interval_rows import interval_data, interval_rows, title_of
 from gradstab.commands.lookup import results_flag
-from gradstab.commands.terminal import Format, interval_rows, print_json, print_pairs, print_rows, say
+from gradstab.commands.terminal import Format, print_json, print_pairs, print_rows, say
 from gradstab.commands.ui import waiting_trials
 from gradstab.errors import GradstabError
 from gradstab.loop.slot_board import read_board
@@ -28,12 +28,12 @@ from gradstab.record.certificate import Certificate, read_certificate
 from gradstab.record.segments import segment_paths
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
+from gradstab.study.criterion import MEANING_OF_VERDICT
 from gradstab.study.settings import Settings
 from gradstab.system.storage_url import JournalFile, without_password
 
 WATCH_SECONDS = 2.0
-
-
+MEANINGS: dict[str, str] = {**MEANING_OF_VERDICT, "failed": "the machine failed, not the training"}
 _HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
@@ -64,7 +64,7 @@ def status(study: str, results: str | None, watch: bool, output: Format) -> None
 
 
 class _Frame(io.StringIO):
-    """One look at a study, collected while the last one still stands: written over it at once, it does not flicker."""
+    """The text of one look at a study. It replaces the last one in one go, so that the screen does not flicker."""
 
     def isatty(self) -> bool:
         return True
@@ -75,7 +75,7 @@ class _Frame(io.StringIO):
 
 
 def print_status(folder: StudyFolder, settings: Settings, output: Format) -> None:
-    """How far a study has come, who drives it, and what waits."""
+    """Print how far a study has come, which process drives it, and what waits for MLflow."""
     results = Results(folder)
     verdicts = results.verdicts()
     found: dict[str, Any] = {
@@ -99,10 +99,10 @@ def print_status(folder: StudyFolder, settings: Settings, output: Format) -> Non
 
 
 def print_certificate(certificate: Certificate | None, error: float) -> None:
-    """Whether a study's `stop` is reached, and how each condition stands."""
+    """Print whether a study's `stop` is reached, and how each condition stands."""
     asked = f"stop at {100 * error:.2g} % misclassified"
     if certificate is None:
-        click.echo(f"{asked}: not certified, no trial was looked at yet")
+        click.echo(f"{asked}: not certified, no trial was checked yet")
         return
     state = "certified" if certificate.certified else "not certified"
     rows = [[one.name, "holds" if one.holds else "MISSING", one.sentence] for one in certificate.conditions]
@@ -110,24 +110,27 @@ def print_certificate(certificate: Certificate | None, error: float) -> None:
 
 
 def write_report_if_stale(results: Results) -> Path | None:
-    """The page of the study's report; None where it could not be written, which fails no run and is said."""
+    """Write the study's report if it is out of date; return its page.
+
+    None if it could not be written: the user is told, and the run does not fail.
+    """
     from gradstab.report.report import make_report, page_of
 
     page = page_of(results.folder.path)
     newest = max((path.stat().st_mtime for path in segment_paths(results.folder.path)), default=0.0)
     if page.exists() and page.stat().st_mtime > newest:
-        return page  # the background has made it of the same trials
+        return page  # the report process made it of the same trials
     try:
         return make_report(results)
     except Exception as error:
         reason = str(error) if isinstance(error, GradstabError) else f"{type(error).__name__}: {error}"
-        say(f"all results are safe, but the report was not written: {reason}")
-        say(f"for another attempt: gradstab report {results.study.name}")
+        say(f"the report was not written ({reason}); all results are safe")
+        say(f"to try again: gradstab report {results.study.name}")
         return None
 
 
 def print_slots(folder: StudyFolder) -> None:
-    """Slots of the driver that lives, by node and kind; nothing where none does."""
+    """Print the slots of the study's driver by node and kind; nothing if no driver runs."""
     board = read_board(folder.path)
     if board is None:
         return
@@ -150,7 +153,7 @@ def print_slots(folder: StudyFolder) -> None:
 
 
 def print_run(results: Results, settings: Settings, waiting: int, output: Format, page: Path | None = None) -> None:
-    """Verdicts, stable intervals, where the results and the report's page are, and how to browse them."""
+    """Print verdicts, stable intervals, where results and report are, and how to browse them."""
     verdicts = results.verdicts()
     intervals = results.stable_intervals()
     if output == "json":
@@ -158,7 +161,7 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
             {
                 "study": results.study.name,
                 "verdicts": dict(verdicts),
-                "stable_intervals": [asdict(interval) for interval in intervals],
+                "stable_intervals": interval_data(results.study, results.criterion, intervals),
                 "folder": str(results.folder.path),
                 "report": None if page is None else str(page),
                 "waiting": waiting,
@@ -166,10 +169,12 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
         )
         return
     total = sum(verdicts.values())
-    rows = [[name, count, f"{100 * count / total:.0f} %"] for name, count in verdicts.most_common()]
-    print_rows(f"{results.study.name}: {total} trials", ["verdict", "trials", "share"], rows)
+    rows = [
+        [name, count, f"{100 * count / total:.0f} %", MEANINGS.get(name, "")] for name, count in verdicts.most_common()
+    ]
+    print_rows(f"{results.study.name}: {total} trials", ["verdict", "trials", "share", "meaning"], rows)
     click.echo()
-    print_rows("stable init_scale, from measured trials", *interval_rows(intervals))
+    print_rows(title_of(intervals), *interval_rows(results.study, results.criterion, intervals))
     click.echo()
     print_pairs(
         {
@@ -182,7 +187,7 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
 
 
 def _browse(results: Results, settings: Settings) -> str:
-    """A link where a server runs, else the command that starts one."""
+    """A link if MLflow runs on a server, else the command that starts one."""
     from gradstab.tracking.links import browser_base, study_link
 
     base = browser_base(settings.tracking.value)
@@ -192,7 +197,7 @@ def _browse(results: Results, settings: Settings) -> str:
 
 
 def _optuna_dashboard(settings: Settings) -> dict[str, str]:
-    """The command that opens the study's storage in optuna-dashboard, where that is installed."""
+    """The command that opens the study's storage in optuna-dashboard, if that is installed."""
     if find_spec("optuna_dashboard") is None:
         return {}
     storage = settings.storage.value
@@ -200,7 +205,7 @@ def _optuna_dashboard(settings: Settings) -> dict[str, str]:
 
 
 def failures_text(results: Results) -> list[str]:
-    """One sentence for each reason why machines failed."""
+    """One sentence for each reason for which trials failed."""
     lines = []
     for reason, numbers in results.failures().items():
         shown = ", ".join(map(str, numbers[:5])) + (" ..." if len(numbers) > 5 else "")

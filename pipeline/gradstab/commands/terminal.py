@@ -13,9 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gradstab.display.numbers import cell_text, count_range_text, duration_text, edges_text
+from gradstab.display.numbers import cell_text, duration_text
 from gradstab.loop.runner import Progress
-from gradstab.stability.intervals import StableInterval
 
 Format = Literal["table", "json"]
 PLAIN_SECONDS = 5.0  # between two progress lines where the terminal cannot redraw one
@@ -51,23 +50,6 @@ def print_pairs(pairs: Mapping[str, object]) -> None:
     width = max(map(len, pairs), default=0)
     for name, value in pairs.items():
         sys.stdout.write(f"{name:{width}}  {cell_text(value)}\n")
-
-
-def interval_rows(intervals: Sequence[StableInterval]) -> tuple[list[str], list[list[object]]]:
-    """Columns and rows of the table of stable init-scale intervals; theory is that of R alone."""
-    columns = ["activation", "depth", "stable init_scale", "stable inside", "misfits", "trials", "theory for |R| < R0"]
-    return columns, [
-        [
-            interval.activation,
-            count_range_text(interval.depth_low, interval.depth_high),
-            edges_text(interval.lower, interval.upper) if interval.found else "none found",
-            f"{interval.num_stable_inside}/{interval.num_inside}" if interval.found else "",
-            interval.num_misclassified,
-            interval.num_trials,
-            f"{edges_text(interval.theory.lower, interval.theory.upper, '-')} (L={interval.theory_depth})",
-        ]
-        for interval in intervals
-    ]
 
 
 class ProgressLine:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gradstab.responses.registry import RESPONSES
 from gradstab.study.criterion import Criterion
 
 
 def band_text(criterion: Criterion, response: str) -> str:
     """The band of a response as a formula."""
-    if response == "T":
-        return f"T < 0 (tail loss below {criterion.target_fraction:g} of the label entropy)"
-    return f"|{response}| < {criterion.ratio_band:g} decade{'s' if criterion.ratio_band != 1 else ''}"
+    return RESPONSES[response].formula(criterion)
 
 
 def bands_text(criterion: Criterion, responses: Iterable[str]) -> str:

@@ -61,7 +61,7 @@ class LinePicture:
     """Everything on one figure, one panel for each combination of choices.
 
     Attributes:
-        label_N: what each measured trial is, by the names of MARKS.
+        label_N: what each measured trial is, by the names of `marks`.
         points: the measured trials.
         theory: what the legend calls the predicted edges.
     """

@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from gradstab.display.colours import AREAS, MARKS
+from gradstab.display.colours import areas, marks
 from gradstab.figures.axis_scales import AXIS_NAMES, curve_values, numeric_axis, show_axis, value_at
 from gradstab.figures.panels import Panel
 from gradstab.figures.scaffold import (
@@ -45,7 +45,7 @@ class PhasePicture:
     Attributes:
         panels: row by row.
         columns: panels in a row.
-        label_N: what each measured trial is, by the names of MARKS.
+        label_N: what each measured trial is, by the names of `marks`.
         points: the measured trials.
         theory: what the legend calls the predicted edges.
     """
@@ -69,8 +69,8 @@ def phase_figure(picture: PhasePicture, ax: Axes | None = None) -> Figure:
         _draw(axes, panel, picture)
     cells = picture.panels[0].cells
     legend = [
-        *(mark.replace("_", " ") for mark in MARKS),
-        *(f"mostly {area}" for area in AREAS),
+        *(mark.replace("_", " ") for mark in marks()),
+        *(f"mostly {area}" for area in areas()),
         *(_BOUNDARY_LABEL, _LIMIT_LABEL, _SAFE_LABEL, picture.theory, TRAINABLE_DEPTH_LABEL),
     ]
     return grid.finish(picture.title, AXIS_NAMES.get(cells.x, cells.x), AXIS_NAMES.get(cells.y, cells.y), legend)
@@ -81,7 +81,7 @@ def _draw(axes: Axes, panel: Panel, picture: PhasePicture) -> None:
     value_X, value_Y = (value_at(numeric_axis(cells.coordinates, name), _FINE) for name in (cells.x, cells.y))
     axes.pcolormesh(value_X, value_Y, _area_colours(panel), shading="gouraud", zorder=0, rasterized=True)
     for name in _drawn_areas(panel):
-        axes.fill_between([], [], [], color=AREAS[name], label=f"mostly {name}")
+        axes.fill_between([], [], [], color=areas()[name], label=f"mostly {name}")
     styles = {
         **{("region", level): (BOUNDARY_LIMIT, _LIMIT_LABEL) for level in LEVELS},
         ("region", LEVELS[1]): (BOUNDARY, _BOUNDARY_LABEL),
@@ -111,7 +111,7 @@ def _drawn_areas(panel: Panel) -> list[str]:
     """The areas that a legend must explain."""
     found = panel.diagram.probabilities
     diverges = bool((found.p_diverged > 0.5).any())
-    return [name for name in AREAS if name in {"stable", *found.sides} or (name == "diverged" and diverges)]
+    return [name for name in areas() if name in {"stable", *found.sides} or (name == "diverged" and diverges)]
 
 
 def _area_colours(panel: Panel) -> NDArray[np.float64]:
@@ -127,7 +127,7 @@ def _area_colours(panel: Panel) -> NDArray[np.float64]:
     weight = np.full((len(_FINE), len(_FINE), 1), 1e-12)
     for name, share in shares.items():
         fine = _fine_field(cells.unit_X, cells.unit_Y, cells.picture(share))[:, :, None]
-        mixed += fine * np.array(to_rgb(AREAS[name]))
+        mixed += fine * np.array(to_rgb(areas()[name]))
         weight += fine
     return np.asarray(np.clip(mixed / weight, 0, 1))
 

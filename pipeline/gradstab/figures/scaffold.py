@@ -123,7 +123,7 @@ def draw_curves(axes: Axes, curves: Iterable[Array], style: Mapping[str, Any], l
 
 def draw_trials(axes: Axes, x_K: Array, y_K: Array, label_K: NDArray[np.object_], size: float) -> None:
     """Draw one mark for each trial, by its verdict or its side of the band."""
-    for name, (colour, marker) in colours.MARKS.items():
+    for name, (colour, marker) in colours.marks().items():
         here_K = label_K == name
         if here_K.any():
             axes.scatter(

@@ -6,6 +6,7 @@ or trials in flight change. The shipper only reads it.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from gradstab.errors import GradstabError
 from gradstab.study.criterion import Criterion
+from gradstab.study.study import Study
 from gradstab.study.versions import FIRST_VERSION, Was, under_current_names
 from gradstab.system.durable import replace_file
 
@@ -71,6 +73,15 @@ class ShippingOrder(BaseModel):
     in_flight: tuple[int, ...] = ()
     settings: dict[str, str] = {}
     updated_ms: int
+
+    @cached_property
+    def declaration(self) -> Study:
+        """The study as it was declared.
+
+        Raises:
+            StudyError: `resolved` is no complete study.
+        """
+        return Study.model_validate(self.resolved)
 
     @model_validator(mode="before")
     @classmethod

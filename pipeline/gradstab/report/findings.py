@@ -10,6 +10,7 @@ from gradstab.figures.layout import PanelLayout
 from gradstab.regression.health import Health, check_health
 from gradstab.report.interval_table import EdgeErrors, IntervalRow, edge_errors, interval_table
 from gradstab.report.trainable_depth import DepthScales, depth_scales
+from gradstab.responses.registry import default_letters
 from gradstab.results.results import Results
 from gradstab.stability.contributions import Contribution
 from gradstab.stability.phase_diagram import Cloud
@@ -83,7 +84,7 @@ def study_findings(results: Results) -> Findings:
     """
     measured = results.measured
     names = tuple(band.name for band in measured.bands)
-    both = ("R", "T") if "T" in names else ("R",)
+    both = default_letters(trained=results.study.least_steps > 0)
     wanted = dict.fromkeys([results.judged_by, *((name,) for name in names), both])
     judged = tuple(Judged(responses, results.regions(*responses)) for responses in wanted)
     layout = results.layout

@@ -11,13 +11,13 @@ from gradstab.record.certificate import Certificate
 from gradstab.regression.coordinates import idle
 from gradstab.report.findings import Findings
 from gradstab.report.wording import (
-    RESPONSES,
     edge_ranges_text,
     predicted_text,
     reach_text,
     spans_text,
     volume_text,
 )
+from gradstab.responses.registry import RESPONSES
 from gradstab.results.results import Results
 
 _MOST_PIECES = 12
@@ -134,7 +134,7 @@ def health_table(findings: Findings) -> PageTable:
         pooled = "-" if each.pooled_noise is None else f"{each.pooled_noise:.2g} (df {each.degrees_of_freedom})"
         rows.append(
             [
-                RESPONSES[each.response],
+                RESPONSES[each.response].title,
                 f"{each.fitted_noise:.2g}",
                 pooled,
                 _AGREES[each.noise_agrees],

@@ -128,6 +128,9 @@ def nearest_rows(results: Results, found: RegionAt) -> tuple[list[str], list[lis
     cells: list[list[object]] = []
     for index, distance in found.nearest:
         row = rows[results.measured.numbers[index]]
-        values = [*(value_text(row[name]) for name in axes), *(row[name] for name in responses)]
+        values = [
+            *(value_text(row[name]) for name in axes),
+            *(results.measured.responses[name][index] for name in responses),
+        ]
         cells.append([results.measured.numbers[index], percent_text(distance), *values, row["verdict"]])
     return ["trial", "distance", *(name_text(name) for name in axes), *responses, "verdict"], cells

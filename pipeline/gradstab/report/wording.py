@@ -22,11 +22,6 @@ from gradstab.stability.region import Extent, Region, Volume
 from gradstab.stability.spans import Span
 from gradstab.theory.forecast import TRAINABLE_DEPTH_SCALES
 
-RESPONSES = {
-    "R": "R, the gradient ratio at initialisation",
-    "T": "T, the training response",
-    "R_worst": "R_worst, the worst gradient ratio along training",
-}
 NOT_CHECKED = "not certified: the stop condition of the study was not checked yet."
 OTHER_CRITERION = "not certified: a certificate counts for the study's own criterion, and this report has another."
 

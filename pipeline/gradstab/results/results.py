@@ -16,10 +16,11 @@ from gradstab.errors import UsageError
 from gradstab.record.segments import CorruptSegmentError, read_segment, segment_paths
 from gradstab.record.study_folder import StudyFolder
 from gradstab.record.trajectory import Trajectory
+from gradstab.responses.registry import default_letters
 from gradstab.results.trial_rows import FAILED, TrialRow, measured_trials, trial_row
-from gradstab.stability.intervals import StableInterval, stable_intervals
-from gradstab.study.criterion import Criterion, Response
-from gradstab.study.response_band import ResponseBand, response_bands
+from gradstab.stability.intervals import IntervalTable, stable_intervals
+from gradstab.study.criterion import Criterion
+from gradstab.study.response_band import ResponseBand, band_of
 from gradstab.study.space import Value
 from gradstab.study.study import Study
 
@@ -42,7 +43,7 @@ class MeasuredTrials:
 
     Attributes:
         points: one value per axis of the space, by trial.
-        responses: values by name of the response, shape (N,) each.
+        responses: values by letter of the response, shape (N,) each.
         bands: the bands of those responses.
     """
 
@@ -98,36 +99,45 @@ class Results:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial, indexed by number: axes, init_scale (absolute), R, T, margin, phase, outcome, verdict ..."""
-        import pandas as pd
+        """One row a trial, indexed by number: axes, init_scale (absolute), gradient_ratio, margin, verdict and more.
 
-        frame = pd.DataFrame([{"number": row.number, **row.columns()} for row in self.rows])
-        return frame.set_index("number") if len(frame) else frame
+        A response may also be named by its letter: `trials["R"]` is `trials["gradient_ratio"]`.
+        """
+        from gradstab.results.trial_table import trial_table
+
+        return trial_table([{"number": row.number, **row.columns()} for row in self.rows])
 
     @property
-    def judged_by(self) -> tuple[Response, ...]:
-        """The responses that the criterion counts."""
+    def judged_by(self) -> tuple[str, ...]:
+        """Letters of the responses that the criterion counts."""
         return self.criterion.responses_for(self.study.least_steps)
 
     @cached_property
     def measured(self) -> MeasuredTrials:
         """Points and responses of the judged trials: R, T of a trained study, and whatever else the criterion counts.
 
+        A trial that has no value of one of these responses is left out.
+
         Raises:
             UsageError: no trial was judged yet.
         """
-        measured = list(measured_trials(self.rows))
-        if not measured:
-            raise UsageError(f"the study {self.study.name!r} must have a measured trial, got none yet: gradstab run it")
-        drawn: tuple[Response, ...] = ("R", "T") if self.study.least_steps else ("R",)
-        every = self.criterion.model_copy(update={"responses": tuple(dict.fromkeys((*drawn, *self.judged_by)))})
-        bands = response_bands(every, self.study.least_steps)
-        responses = [{str(name): value for name, value in each.judgement.responses.items()} for _, each in measured]
+        letters = dict.fromkeys((*default_letters(trained=self.study.least_steps > 0), *self.judged_by))
+        values: dict[str, list[float]] = {letter: [] for letter in letters}
+        rows = []
+        for row, trial in measured_trials(self.rows):
+            found = {name: trial.judgement.responses[name] for name in letters}
+            known = {name: value for name, value in found.items() if value is not None}
+            if len(known) == len(letters):
+                rows.append(row)
+                for name, value in known.items():
+                    values[name].append(value)
+        if not rows:
+            raise UsageError(f"the study {self.study.name!r} has no measured trial yet: gradstab run it")
         return MeasuredTrials(
-            numbers=tuple(row.number for row, _ in measured),
-            points=tuple(row.point for row, _ in measured),
-            responses={band.name: np.array([each[band.name] for each in responses], dtype=float) for band in bands},
-            bands=bands,
+            numbers=tuple(row.number for row in rows),
+            points=tuple(row.point for row in rows),
+            responses={name: np.array(given) for name, given in values.items()},
+            bands=tuple(band_of(letter, self.criterion) for letter in letters),
         )
 
     @cached_property
@@ -225,7 +235,8 @@ class Results:
     def labels(self, *responses: str) -> list[str]:
         """What each measured trial is: its verdict under several responses, its side of the band under one."""
         if len(responses) > 1:
-            return [row.verdict for row, _ in measured_trials(self.rows)]
+            verdicts = {row.number: row.verdict for row in self.rows}
+            return [verdicts[number] for number in self.measured.numbers]
         band = next(band for band in self.measured.bands if band.name == responses[0])
         return [_side(band, value) for value in self.measured.responses[band.name].tolist()]
 
@@ -260,10 +271,10 @@ class Results:
                 raise UsageError(f"trial {number} has no trajectory, because its machine failed: {row.failure}")
         raise UsageError(f"trial must be one of the {len(self.rows)} recorded ones, got {number}")
 
-    def stable_intervals(self) -> list[StableInterval]:
-        """The stable init-scale interval of each depth band and activation, with its n and theory's beside it."""
-        inputs = [trial.interval_input for _, trial in measured_trials(self.rows)]
-        return stable_intervals(inputs, self.criterion.ratio_band)
+    def stable_intervals(self) -> IntervalTable:
+        """The stable intervals of the study's main axis, one row for each combination of choices and band of depths."""
+        judged = [(row.point, trial.judgement.margin) for row, trial in measured_trials(self.rows)]
+        return stable_intervals(self.study.space, [point for point, _ in judged], [margin for _, margin in judged])
 
     def _diagram_and_regions(self, responses: tuple[str, ...]) -> tuple[PhaseDiagram, Regions]:
         if responses not in self._diagrams:

@@ -13,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstab.record.segments import Record
-from gradstab.stability.intervals import IntervalInput
+from gradstab.responses.registry import RESPONSES
 from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.criterion import Criterion
-from gradstab.study.origin import FROM_RECORD
-from gradstab.study.recipe import Recipe
 from gradstab.study.space import Value
 
 FAILED = "failed"  # the verdict of a trial whose machine failed
@@ -34,7 +32,6 @@ class MeasuredTrial:
 
     judgement: Judgement
     accuracy: float
-    interval_input: IntervalInput
     log10_delta_norm_L: NDArray[np.float32]
 
 
@@ -79,13 +76,13 @@ class TrialRow:
         judgement = self.measured.judgement
         return {
             **found,
-            **{str(name): value for name, value in judgement.responses.items()},
-            "rate": judgement.rate,
+            **{RESPONSES[letter].name: value for letter, value in judgement.responses.items()},
+            "gradient_rate": judgement.rate,
             "margin": judgement.margin,
             "phase": judgement.phase,
             "outcome": judgement.outcome,
             "verdict": judgement.verdict,
-            "flag": judgement.flag,
+            "gradient_flag": judgement.flag,
             "tail_loss": judgement.tail_loss,
             "accuracy": self.measured.accuracy,
         }
@@ -119,18 +116,8 @@ def _measured(record: Record, criterion: Criterion) -> MeasuredTrial | None:
     if record.trajectory is None:
         return None
     judgement = judge(record.trajectory, criterion)
-    # the record holds the absolute init scale, which needs no theory
-    trained = {name: record.recipe[name] for name in ("depth", "init_scale", "activation", "bias_scale")}
-    recipe = Recipe.model_validate(trained, context=FROM_RECORD)
     return MeasuredTrial(
         judgement=judgement,
         accuracy=float(record.trajectory["accuracy"][-1]),
-        interval_input=IntervalInput(
-            depth=recipe.depth,
-            init_scale=recipe.init_scale,
-            activation=recipe.activation,
-            bias_scale=recipe.bias_scale,
-            margin=judgement.margin,
-        ),
         log10_delta_norm_L=record.trajectory["log10_delta_norm"][0].astype(np.float32),
     )

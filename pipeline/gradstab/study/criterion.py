@@ -1,53 +1,54 @@
-"""The criterion of a study: which responses make a trial stable, and the verdicts that can follow."""
+"""The criterion of a study: which responses make a trial stable, and the verdicts that a trial can get."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from gradstab.responses.library.gradient_ratio import RATIO_LIMIT
+from gradstab.responses.registry import RESPONSES, default_letters, letter_of
 
 Phase = Literal["vanishing", "stable", "exploding"]
 
-
 Outcome = Literal["not_run", "diverged", "trained", "partial", "untrained"]
-
 
 Verdict = Literal["stable", "vanishing", "exploding", "diverged", "untrainable", "partial", "trained_off_phase"]
 
-
-VERDICTS: tuple[Verdict, ...] = (
-    "stable",
-    "vanishing",
-    "exploding",
-    "diverged",
-    "untrainable",
-    "partial",
-    "trained_off_phase",
-)
-
-
-Response = Literal["R", "T", "R_worst"]
+MEANING_OF_VERDICT: dict[str, str] = {
+    "stable": "gradients keep their size at the start, and the network learned (if it was trained)",
+    "vanishing": "gradients vanish at the start, and the network did not train",
+    "exploding": "gradients explode at the start, and the network did not train",
+    "diverged": "the training became non-finite, or its loss ended ten times too high",
+    "untrainable": "gradients keep their size at the start, but the network learned nothing",
+    "partial": "gradients keep their size at the start, but the network learned only a part",
+    "trained_off_phase": "trained although gradients vanish or explode at the start",
+}
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
-RATIO_LIMIT = 37.0  # decades to which R is clamped: about the range of float32
+def _known_letter(name: str) -> str:
+    """The letter of a response that a study names by its letter or its readable name."""
+    letter = letter_of(name)
+    if letter is None:
+        raise ValueError(f"a response must be one of {', '.join(RESPONSES)}, got {name!r}")
+    return letter
 
 
-TRAINING_RESPONSE_RANGE = (-3.0, 2.0)
-
-
-TRAINING_RESPONSE_UNIT = 0.3
+ResponseLetter = Annotated[str, AfterValidator(_known_letter)]
 
 
 class Criterion(BaseModel):
-    """Which responses make a trial stable, and the bands they must lie in.
+    """Which responses make a trial stable, and the bands in which they must lie.
 
-    ``responses`` is None for the default: R alone for a study that trains nothing, R and T for one that trains.
-    R is that of initialisation, R_worst the one farthest from 0 along training, T how far training came.
+    ``responses`` is None for the default: R alone for a study that trains nothing, R and T for one that trains. A
+    response may be named by its letter or its readable name: R or gradient_ratio, T or training_response, R_worst or
+    worst_gradient_ratio.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    responses: Annotated[tuple[Response, ...], Field(min_length=1)] | None = None
+    responses: Annotated[tuple[ResponseLetter, ...], Field(min_length=1)] | None = None
     ratio_band: Annotated[
         float, Field(ge=0.001, lt=RATIO_LIMIT, description="R0 in decades: stable is -R0 <= R <= R0")
     ] = 1.0
@@ -55,8 +56,12 @@ class Criterion(BaseModel):
         float, Field(gt=0, lt=0.95, description="trained is a tail loss below this fraction of the label entropy")
     ] = 0.5
 
-    def responses_for(self, steps: int) -> tuple[Response, ...]:
-        """The responses that count for a training of `steps` steps: R alone where nothing is trained."""
-        if steps == 0:
-            return ("R",)
-        return tuple(dict.fromkeys(self.responses or ("R", "T")))
+    def responses_for(self, steps: int) -> tuple[str, ...]:
+        """Letters of the responses that count for a training of `steps` steps.
+
+        Without training, those that need it do not count; if no other is left, R counts.
+        """
+        trained = steps > 0
+        named = self.responses or default_letters(trained=trained)
+        counted = (letter for letter in named if trained or not RESPONSES[letter].needs_training)
+        return tuple(dict.fromkeys(counted)) or default_letters(trained=trained)

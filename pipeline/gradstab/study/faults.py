@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from gradstab.errors import GradstabError
+from gradstab.responses.registry import RESPONSES
 from gradstab.study.recipe import Recipe, conditions
 from gradstab.study.space import AnyAxis, SearchSpace
 from gradstab.system.storage_url import without_password, without_passwords
@@ -165,8 +166,9 @@ def _scale_faults(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
 def _criterion_faults(space: SearchSpace, recipe: Recipe, criterion: Any) -> Iterator[str]:
     steps = space.axes.get("steps")
     least = recipe.steps if steps is None else min(_numbers(steps))
-    if least == 0 and criterion.responses is not None and "T" in criterion.responses:
-        yield "criterion.responses must not hold T where steps is 0: nothing is trained; use [R]"
+    for letter in criterion.responses or ():
+        if least == 0 and RESPONSES[letter].needs_training:
+            yield f"criterion.responses must not hold {letter} where steps is 0: nothing is trained; use [R]"
 
 
 def _numbers(axis: AnyAxis) -> Iterable[float]:

@@ -1,4 +1,4 @@
-"""A response and the interval it must lie in."""
+"""The interval in which a response must lie, as regression and regions use it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradstab.errors import UsageError
-from gradstab.study.criterion import TRAINING_RESPONSE_RANGE, TRAINING_RESPONSE_UNIT, Criterion
+from gradstab.responses.registry import RESPONSES
+from gradstab.study.criterion import Criterion
 
 
 @dataclass(frozen=True)
 class ResponseBand:
-    """The open interval (low, high) that a finite signed response must lie in; either end may be infinite.
+    """The open interval (low, high) in which a finite signed response must lie; either end may be infinite.
 
     Attributes:
-        name: the response.
-        unit: the change that counts as one; makes responses comparable.
-        low_side, high_side: what lies below and above the band, in a word; "" where that end is infinite.
+        name: letter of the response.
+        unit: the change that counts as one; it makes responses comparable.
+        low_side, high_side: what lies below and above the band, in one word; "" where that end is infinite.
         diverged_from: above it the response stands for a training that became non-finite; None if it never does.
 
     Raises:
-        UsageError: the interval is empty or unbounded, or the unit not positive.
+        UsageError: the interval is empty, or neither end is finite, or the unit is not positive.
     """
 
     name: str
@@ -54,18 +55,20 @@ class ResponseBand:
 
 
 def response_bands(criterion: Criterion, steps: int) -> tuple[ResponseBand, ...]:
-    """The bands of SCIENCE section 4 that count for trainings of `steps` steps."""
-    ratio = criterion.ratio_band
-    known = {
-        "R": ResponseBand("R", -ratio, ratio, ratio, "vanishing", "exploding"),
-        "R_worst": ResponseBand("R_worst", -ratio, ratio, ratio, "vanishing", "exploding"),
-        "T": ResponseBand(
-            "T",
-            -math.inf,
-            0.0,
-            TRAINING_RESPONSE_UNIT,
-            high_side="untrained",
-            diverged_from=TRAINING_RESPONSE_RANGE[1],
-        ),
-    }
-    return tuple(known[name] for name in criterion.responses_for(steps))
+    """The bands that count for trainings of `steps` steps."""
+    return tuple(band_of(letter, criterion) for letter in criterion.responses_for(steps))
+
+
+def band_of(letter: str, criterion: Criterion) -> ResponseBand:
+    """The band of a response under a criterion."""
+    response = RESPONSES[letter]
+    low, high = response.band(criterion)
+    return ResponseBand(
+        name=letter,
+        low=low,
+        high=high,
+        unit=response.unit(criterion),
+        low_side=response.low_side,
+        high_side=response.high_side,
+        diverged_from=response.diverged_from,
+    )

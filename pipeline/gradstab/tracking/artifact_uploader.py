@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from gradstab.record.certificate import FILE_NAME as CERTIFICATE
 from gradstab.record.certificate import read_certificate
 from gradstab.tracking.mlflow_store import MlflowStore, RefusedError
-from gradstab.tracking.run_content import MetricRow
 from gradstab.tracking.saved_views import PHASE_DIAGRAM
+from gradstab.tracking.trial_metrics import MetricRow
 from gradstab.tracking.trial_note import MAPS_TAG, where_arrays_are
 
 REPORT = "report"

@@ -1,4 +1,4 @@
-"""Which trials get a run of their own in MLflow; every trial is in the study's table, in Optuna and in the segments."""
+"""Which trials get a run of their own in MLflow. Every trial is in the study's table, in Optuna and in the segments."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ NEAR_BOUNDARY = 0.25  # of a band
 SAMPLE_EVERY = 10
 
 
-def gets_run(job: ShippingOrder, number: int, judgement: Judgement | None) -> bool:
+def gets_run(order: ShippingOrder, number: int, judgement: Judgement | None) -> bool:
     """Whether trial `number` gets a run: always below `child_runs`, and from there on as `child_runs_after` says."""
-    if number < job.child_runs or job.child_runs_after == "all":
+    if number < order.child_runs or order.child_runs_after == "all":
         return True
-    if job.child_runs_after == "sample":
+    if order.child_runs_after == "sample":
         return number % SAMPLE_EVERY == 0
-    return job.child_runs_after == "boundary" and judgement is not None and abs(judgement.margin) <= NEAR_BOUNDARY
+    return order.child_runs_after == "boundary" and judgement is not None and abs(judgement.margin) <= NEAR_BOUNDARY

@@ -1,4 +1,4 @@
-"""The notes of a study in MLflow, Markdown, as pure functions: of its experiment, and of its own run."""
+"""The notes of a study in MLflow, as pure functions that give Markdown: of its experiment, and of its own run."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ from typing import Any
 
 from gradstab.display.numbers import count_range_text, edges_text, setting_text
 from gradstab.record.shipping_order import ShippingOrder
-from gradstab.stability.intervals import IntervalInput, stable_intervals
-from gradstab.study.space import Value
+from gradstab.responses.registry import RESPONSES
+from gradstab.stability.intervals import IntervalTable, StableInterval, stable_intervals
+from gradstab.study.space import Choice, Value
 from gradstab.tracking.links import run_fragment, view_fragment
-from gradstab.tracking.saved_views import View
+from gradstab.tracking.metric_names import MetricNames
+from gradstab.tracking.view_state import View
 
 MAX_NOTE = 4900  # MLflow takes 5000 characters
 _MOST_INTERVALS = 24
+_MOST_AXES = 5
 _FAILED = "failed"
 _ALL = "all that was searched"  # too wide for a cell
 _GAP = "&emsp;"  # the UI draws no space between the columns of a table
 _COLOURS = (
     "green stable, blue vanishing, vermilion exploding, black diverged, pink untrainable, orange partial, "
-    "light blue trained although its gradients are outside the band"
+    "light blue trained although gradients vanish or explode at the start"
 )
 
 Row = Mapping[str, Value | None]
 
 
 def experiment_note(
-    job: ShippingOrder,
+    order: ShippingOrder,
+    names: MetricNames,
     experiment_id: str,
     parent_run_id: str,
     views: Sequence[View],
@@ -37,31 +41,31 @@ def experiment_note(
 ) -> str:
     """Question, answer so far, links to the views, how to read them, and what was set and varied."""
     measured = [row for row in rows if row["verdict"] != _FAILED]
-    stable = sum(1 for row in measured if row["verdict"] == "stable")
+    stable = sum(1 for row in measured if _number(row["margin"]) > 0)
     # folded, the UI shows the first line alone, and nothing says what is below
     head = f"**Unfold (arrow at the right) for the answer.** {stable} of {len(measured)} trials are stable"
-    head += f" ({len(measured)} of {job.budget} done)." if len(measured) < job.budget else "."
-    head += f" **{job.question or job.study}**"
+    head += f" ({len(measured)} of {order.budget} done)." if len(measured) < order.budget else "."
+    head += f" **{order.question or order.study}**"
     links = " · ".join(f"[{view.name}]({view_fragment(experiment_id, view.id)})" for view in views)
     study = f"[the study's own run]({run_fragment(experiment_id, parent_run_id)})"
     parts = [
         head,
         f"**Look at**: {links} · {study}: phase diagram, counts over time, all trials, report",
-        _measured_answer(job, measured) if region is None else _region_answer(region, certified=certified),
+        _measured_answer(order, measured) if region is None else _region_answer(region, certified=certified),
         f"**How to read.** A run is one training of one network; its colour is the verdict: {_COLOURS}. "
-        "R is the gradient ratio in decades: log10 of the gradient norm at layer 1 over that at the last layer, before "
-        "training; tail_loss is the final loss, the mean of the last 20 steps, and - after a divergence. Charts draw "
-        "the runs that are loaded (100 at a time; *Load more* at the end of the list); the phase diagram is drawn from "
-        "all. Depth profiles have the layer on x, training curves the optimizer step.",
-        f"**Axes.** {_axes(job)}",
-        f"**Recipe.** {_recipe(job)}",
-        f"**Criterion.** {_criterion(job)}",
+        f"{_meanings(order, names)} Charts draw the runs that are loaded (100 at a time; *Load more* at the end of the "
+        "list); the phase diagram is drawn from all. Depth profiles have the layer on x, training curves the optimizer "
+        "step.",
+        f"**Axes.** {_axes(order)}",
+        f"**Recipe.** {_recipe(order)}",
+        f"**Criterion.** {_criterion(order)}",
     ]
     return _within("\n\n".join(part for part in parts if part))
 
 
 def parent_note(
-    job: ShippingOrder,
+    order: ShippingOrder,
+    names: MetricNames,
     experiment_id: str,
     views: Sequence[View],
     boundary: Sequence[tuple[Row, str | None]],
@@ -69,29 +73,27 @@ def parent_note(
 ) -> str:
     """What the study's own run holds, and the trials nearest the boundary, each a link."""
     links = " · ".join(f"[{view.name}]({view_fragment(experiment_id, view.id)})" for view in views)
+    columns = ["margin", *(names(RESPONSES[letter].name) for letter in _counted(order))]
+    columns += [*order.declaration.space.names()[:_MOST_AXES], "verdict"]
     lines = [
-        f"**{job.question or job.study}**",
+        f"**{order.question or order.study}**",
         "",
         links,
         "",
         f"Artifacts: all trials `trials.json`, nearest the boundary `boundary.json`, running now `in_flight.json`, "
-        f"the study `study/{job.study_file}`, raw results `segments/`"
+        f"the study `study/{order.study_file}`, raw results `segments/`"
         + (", phase diagram `images/`, report `report/index.html`." if files else "."),
         "",
-        f'The same table in Python: `load_results("{job.study}").trials`.',
+        f'The same table in Python: `load_results("{order.study}").trials`.',
         "",
         "**Trials nearest the boundary** (margin: signed distance in units of the band; above 0 is stable)",
         "",
-        "| trial | margin | R | depth | init scale | activation | verdict |",
-        "|---|---|---|---|---|---|---|",
+        f"| {' | '.join(('trial', *columns))} |",
+        "|---" * (len(columns) + 1) + "|",
     ]
     for row, run_id in boundary:
-        name = f"[{row['trial']}]({run_fragment(experiment_id, run_id)})" if run_id else str(row["trial"])
-        cells = [
-            name,
-            *(_cell(row.get(key)) for key in ("margin", "R", "depth", "init_scale", "activation", "verdict")),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        trial = f"[{row['trial']}]({run_fragment(experiment_id, run_id)})" if run_id else str(row["trial"])
+        lines.append(f"| {' | '.join([trial, *(_cell(row.get(name)) for name in columns)])} |")
     return _within("\n".join(lines))
 
 
@@ -102,88 +104,111 @@ def boundary_trials(rows: Iterable[Row], most: int) -> list[Row]:
 
 
 def _region_answer(region: Mapping[str, Any], *, certified: bool) -> str:
-    """Volume and safe intervals as the last report found them; the words are those of `gradstab region`."""
+    """Volume and safe intervals as the last report found them, in the words of `gradstab region`."""
     name, main = next(iter(region["regions"].items()))
-    said = (
+    text = (
         f"**Answer after {region['num_trials']} trials.** The region takes {main['volume_words']} of the search space "
         "(90 % interval), "
         f"{'certified' if certified else 'not certified'}. *Safe*: one new training is stable with p > .95; *stable*: "
         "the median over seeds is."
     )
-    keys = {"where": "at", "safe": "safe {}", "region": "stable {}"}
+    keys = {"where": "at"} if any(row["words"]["where"] for row in region["intervals"]) else {}
+    keys |= {"safe": "safe {}", "region": "stable {}"}
     if name != "R":  # else the same as stable
         keys["gradients"] = "gradients alone"
-        said += " *Gradients alone*: those of the untrained network are in their band, whether it then trains or not."
-    keys["theory"] = "theory for R"
+        text += " *Gradients alone*: those of the untrained network are in their band, whether it then trains or not."
+    if any(row["words"].get("theory") for row in region["intervals"]):
+        keys["theory"] = "theory for R"
     lines = []
     for axis in dict.fromkeys(row["axis"] for row in region["intervals"]):
         lines.append(f"| {' | '.join(title.format(axis) + _GAP for title in keys.values())} |")
         lines.append("|---" * len(keys) + "|")
         for row in [row for row in region["intervals"] if row["axis"] == axis][:_MOST_INTERVALS]:
-            where, *cells = (row["words"].get(key, "").replace(_ALL, "all") for key in keys)
-            lines.append(f"| {' | '.join([where + _GAP, *cells])} |")
+            first, *cells = (row["words"].get(key, "").replace(_ALL, "all") for key in keys)
+            lines.append(f"| {' | '.join([first + _GAP, *cells])} |")
         lines.append("")
-    return said + "\n\n" + "\n".join(lines) + "\n&nbsp;"
+    return text + "\n\n" + "\n".join(lines) + "\n&nbsp;"
 
 
-def _measured_answer(job: ShippingOrder, measured: Sequence[Row]) -> str:
+def _measured_answer(order: ShippingOrder, measured: Sequence[Row]) -> str:
     """Stable intervals read off measured trials, until there is a report."""
-    inputs = [
-        IntervalInput(
-            depth=int(_number(row["depth"])),
-            init_scale=_number(row["init_scale"]),
-            activation=str(row["activation"]),
-            bias_scale=_number(row["bias_scale"]),
-            margin=_number(row["margin"]),
-        )
-        for row in measured
-    ]
-    if not inputs:
+    if not measured:
         return "No trial yet."
+    space = order.declaration.space
+    points = [{name: value for name in space.names() if (value := row[name]) is not None} for row in measured]
+    table = stable_intervals(space, points, [_number(row["margin"]) for row in measured])
+    columns = [*table.choices, *(["hidden layers"] if table.by_depth else [])]
+    columns += [f"stable {table.axis}", "stable inside"] if table.axis else ["stable"]
     lines = [
-        "**Answer so far**",
+        "**Answer so far**" + (f", over all values of {', '.join(table.merged)}" if table.merged else ""),
         "",
-        "| activation | hidden layers | stable init_scale | stable inside | trials |",
-        "|---|---|---|---|---|",
+        f"| {' | '.join((*columns, 'trials'))} |",
+        "|---" * (len(columns) + 1) + "|",
     ]
-    for interval in stable_intervals(inputs, job.criterion.ratio_band):
-        depth = count_range_text(interval.depth_low, interval.depth_high)
-        span = edges_text(interval.lower, interval.upper) if interval.found else "none found"
-        inside = f"{interval.num_stable_inside}/{interval.num_inside}" if interval.found else ""
-        lines.append(f"| {interval.activation} | {depth} | {span} | {inside} | {interval.num_trials} |")
+    lines += [f"| {' | '.join(_interval_cells(table, each))} |" for each in table.rows[:_MOST_INTERVALS]]
     return "\n".join(lines)
 
 
-def _axes(job: ShippingOrder) -> str:
-    said = []
-    for name, axis in job.resolved.get("space", {}).items():
-        if axis["type"] == "choice":
-            said.append(f"{name}: {', '.join(setting_text(choice) for choice in axis['choices'])}")
+def _interval_cells(table: IntervalTable, interval: StableInterval) -> list[str]:
+    cells = [setting_text(value) for value in interval.choices.values()]
+    if table.by_depth:
+        cells.append(count_range_text(interval.depth_low or 0, interval.depth_high or 0))
+    if table.axis is None:
+        cells.append(str(interval.num_stable))
+    else:
+        inside = f"{interval.num_stable_inside}/{interval.num_inside}" if interval.found else ""
+        cells += [_ends(interval), inside]
+    return [*cells, str(interval.num_trials)]
+
+
+def _ends(interval: StableInterval) -> str:
+    if not interval.applies:
+        return "no effect"
+    if not interval.found:
+        return "none found"
+    return edges_text(interval.lower, interval.upper)
+
+
+def _meanings(order: ShippingOrder, names: MetricNames) -> str:
+    """What the columns of numbers mean: of the responses that count, then of the final loss."""
+    text = []
+    for letter in _counted(order):
+        name = names(RESPONSES[letter].name)
+        text.append(f"{name} is {'' if name == letter else f'{letter}, '}{RESPONSES[letter].meaning}")
+    if order.declaration.recipe.steps or "steps" in order.declaration.space.names():
+        text.append("tail_loss is the final loss, the mean of the last 20 steps, and - after a divergence")
+    return f"{'; '.join(text)}."
+
+
+def _axes(order: ShippingOrder) -> str:
+    text = []
+    for name, axis in order.declaration.space.items():
+        if isinstance(axis, Choice):
+            text.append(f"{name}: {', '.join(setting_text(choice) for choice in axis.choices)}")
         else:
-            scale = " (log)" if axis["type"].startswith("log") else ""
-            said.append(f"{name}: {setting_text(axis['low'])} to {setting_text(axis['high'])}{scale}")
-    return "; ".join(said)
+            scale = " (log)" if axis.is_log else ""
+            text.append(f"{name}: {setting_text(axis.low)} to {setting_text(axis.high)}{scale}")
+    return "; ".join(text)
 
 
-def _recipe(job: ShippingOrder) -> str:
-    space = job.resolved.get("space", {})
-    fixed = {name: value for name, value in job.resolved.get("recipe", {}).items() if name not in space}
-    if not fixed.get("clip") and "clip" not in space:
+def _recipe(order: ShippingOrder) -> str:
+    study = order.declaration
+    fixed = study.dump()["recipe"]  # without what an axis sets
+    if not study.recipe.clip and "clip" not in study.space.names():
         fixed = {name: value for name, value in fixed.items() if not name.startswith("clip_")}
-    data = job.resolved.get("data", {}).get("type")
-    said = [f"{name} {setting_text(value)}" for name, value in fixed.items() if value is not None]
-    return ", ".join([*said, *([f"data {data}"] if data else [])])
+    text = [f"{name} {setting_text(value)}" for name, value in fixed.items() if value is not None]
+    return ", ".join([*text, f"data {study.data.type}"])
 
 
-def _criterion(job: ShippingOrder) -> str:
-    steps = job.resolved.get("recipe", {}).get("steps", 1)
-    responses = job.criterion.responses_for(1 if "steps" in job.resolved.get("space", {}) else steps)
-    said = {
-        "R": f"|R| is at most {setting_text(job.criterion.ratio_band)} decades",
-        "T": "the loss of the last 20 steps is below "
-        f"{setting_text(job.criterion.target_fraction)} times the labels' entropy",
-    }
-    return f"Stable means: {', and '.join(said[name] for name in responses)}."
+def _criterion(order: ShippingOrder) -> str:
+    sentences = [RESPONSES[letter].sentence(order.criterion) for letter in _counted(order)]
+    return f"Stable means: {', and '.join(sentences)}."
+
+
+def _counted(order: ShippingOrder) -> tuple[str, ...]:
+    """Letters of the responses that count in at least some trials of the study."""
+    steps = order.declaration.recipe.steps
+    return order.criterion.responses_for(1 if "steps" in order.declaration.space.names() else steps)
 
 
 def _cell(value: Value | None) -> str:

@@ -1,4 +1,4 @@
-"""Every key that MLflow holds of a study, with unit and meaning; `docs/keys.md` is written from it.
+"""Every key that MLflow holds of a study, with unit and meaning. `docs/keys.md` is written from it:
 
 ``python -m gradstab.tracking.keys > docs/keys.md``
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gradstab.responses.registry import RESPONSES
 from gradstab.statistics.registry import layer_statistics
-from gradstab.study.criterion import VERDICTS
+from gradstab.study.criterion import MEANING_OF_VERDICT, VERDICTS
 from gradstab.study.recipe import Recipe
+from gradstab.tracking.metric_names import MetricNames, old_names
 
 
 @dataclass(frozen=True)
@@ -22,16 +24,24 @@ class Key:
     meaning: str
 
 
-TRIAL_METRICS: tuple[Key, ...] = (
-    Key("R", "decades", "gradient ratio before training: log10 of the gradient norm at layer 1 over the last layer's"),
-    Key("R_end", "decades", "the same at the last probe that measured it"),
-    Key("rate", "1 a layer", "slope of ln of the gradient norm toward the input, over the last half of the layers"),
-    Key("rate_all", "1 a layer", "the same over all layers"),
-    Key("rate_r2", "1", "r squared of the line behind rate_all"),
-    Key("T", "decades", "log10 of tail loss over target loss; below 0 the network trained"),
+def trial_metrics() -> tuple[Key, ...]:
+    """The metrics of a trial, one number each; the responses first."""
+    return (
+        *(Key(each.name, each.unit_name, f"{each.letter}, {each.meaning}") for each in RESPONSES.values()),
+        *_OTHER_METRICS,
+    )
+
+
+_OTHER_METRICS: tuple[Key, ...] = (
+    Key("gradient_ratio_end", "decades", "R at the last probe that measured it"),
+    Key(
+        "gradient_rate", "1 a layer", "slope of ln of the gradient norm toward the input, over the last half of layers"
+    ),
+    Key("gradient_rate_all", "1 a layer", "the same over all layers"),
+    Key("gradient_rate_r2", "1", "r squared of the line behind gradient_rate_all"),
     Key("margin", "bands", "signed distance to the nearest edge of the bands; above 0 is stable"),
     Key("edge_distance", "bands", "its absolute value: small at the cliff edge"),
-    Key("stable", "0 or 1", "whether the verdict is stable"),
+    Key("stable", "0 or 1", "1 where the verdict is stable"),
     Key("tail_loss", "nats", "final loss: mean of the last 20 steps; absent after a divergence"),
     Key("loss_init", "nats", "loss of the probed batch before training"),
     Key("loss_end", "nats", "the same at the end"),
@@ -54,7 +64,7 @@ TRIAL_SERIES: tuple[Key, ...] = (
     Key("series/accuracy", "1", "accuracy on 512 training rows"),
     Key("series/log10_grad_norm", "decades", "log10 of the norm of the whole gradient, before clipping"),
     Key("series/clip_factor", "1", "norm after clipping over norm before; with clipping on"),
-    Key("series/R", "decades", "gradient ratio"),
+    Key("series/gradient_ratio", "decades", "gradient ratio R"),
 )
 TRIAL_PROFILES: tuple[Key, ...] = (
     Key("profile_init/log10_grad_norm", "decades", "log10 gradient norm at each layer before training"),
@@ -67,10 +77,10 @@ TRIAL_TAGS: tuple[Key, ...] = (
     Key("study", "", "name of the study"),
     Key("study_id", "", "identifies the study whatever its name"),
     Key("trial", "", "number of the trial, the same in Optuna and in the segments"),
-    Key("verdict", "", f"{', '.join(VERDICTS)}, or failed where the machine failed"),
+    Key("verdict", "", f"{', '.join(VERDICTS)}, or failed where the machine failed; see below"),
     Key("phase", "", "vanishing, stable or exploding: of the gradients before training"),
     Key("outcome", "", "not_run, diverged, trained, partial or untrained"),
-    Key("flag", "", "underflow or overflow where R is a clamp at 37 decades"),
+    Key("gradient_flag", "", "underflow or overflow where R is cut off at 37 decades"),
     Key("failure", "", "why the machine failed"),
     Key("device", "", "what the trial was trained on"),
     Key("heat_maps", "", "`true` where the run holds heat maps and arrays"),
@@ -86,14 +96,18 @@ STUDY_METRICS: tuple[Key, ...] = (
     Key("region/volume_high", "1", "upper end of its 90 % interval"),
     Key("region/certified", "0 or 1", "whether the stop condition holds"),
 )
-SEARCHES = (
-    ("exploding ReLU networks", "params.activation = 'relu' and metrics.R > 1"),
-    ("all that exploded", "tags.verdict = 'exploding'"),
-    ("trials at the cliff edge", "metrics.edge_distance < 0.1 and tags.kind = 'trial'"),
-    ("one trial", "tags.trial = '42'"),
-    ("saved by clipping", "params.clip = 'true' and metrics.clip_fraction > 0.5 and tags.verdict = 'stable'"),
-    ("the study's own run", "tags.kind = 'study'"),
-)
+
+
+def searches(names: MetricNames) -> tuple[tuple[str, str], ...]:
+    """What people search for, and the search, for a study whose metrics have these names."""
+    return (
+        ("exploding ReLU networks", f"params.activation = 'relu' and metrics.{names('gradient_ratio')} > 1"),
+        ("all that exploded", "tags.verdict = 'exploding'"),
+        ("trials at the cliff edge", "metrics.edge_distance < 0.1 and tags.kind = 'trial'"),
+        ("one trial", "tags.trial = '42'"),
+        ("saved by clipping", "params.clip = 'true' and metrics.clip_fraction > 0.5 and tags.verdict = 'stable'"),
+        ("the study's own run", "tags.kind = 'study'"),
+    )
 
 
 def page() -> str:
@@ -110,11 +124,11 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "| wanted | search |"
     yield "|---|---|"
-    for wanted, search in SEARCHES:
+    for wanted, search in searches(MetricNames()):
         yield f"| {wanted} | `{search}` |"
     yield ""
     yield "Params and tags are text, in quotes; metrics are numbers. MLflow's search knows `and`, not `or`."
-    yield from _table("Metrics of a trial: one number each", TRIAL_METRICS)
+    yield from _table("Metrics of a trial: one number each", trial_metrics())
     yield ""
     yield "Every other numeric axis is there too: `log10_<axis>` where it is logarithmic, `<axis>` where it is not."
     yield from _table("Series of a trial: up to 6 points, x is the optimizer step", TRIAL_SERIES)
@@ -126,17 +140,45 @@ def _lines() -> Iterator[str]:
         + "."
     )
     yield from _table("Tags of a trial", TRIAL_TAGS)
+    yield ""
+    yield "## Verdicts"
+    yield ""
+    yield "| verdict | meaning |"
+    yield "|---|---|"
+    for verdict, meaning in MEANING_OF_VERDICT.items():
+        yield f"| `{verdict}` | {meaning} |"
     yield from _table("Metrics of the study's own run, x is the number of trials", STUDY_METRICS)
+    yield from _old_names()
     yield ""
     yield "## Params of a trial"
     yield ""
-    yield "The axes of the study, and the settings that had a say in the trial; numbers have 4 digits."
+    yield "The axes of the study, and the settings that have an effect on the trial; numbers have 4 digits."
     yield ""
     yield "| param | meaning |"
     yield "|---|---|"
     for name, field in Recipe.model_fields.items():
         yield f"| `{name}` | {field.description} |"
     yield "| `seed` | seed of the trial |"
+
+
+def _old_names() -> Iterator[str]:
+    yield ""
+    yield "## Names in studies that version 0.1.0 began"
+    yield ""
+    yield (
+        "A study keeps the names it began with. An experiment with the tag `metric_names` has the names of this page; "
+        "one without it has these instead:"
+    )
+    yield ""
+    yield "| this page | version 0.1.0 |"
+    yield "|---|---|"
+    for name, old in old_names().items():
+        yield f"| `{name}` | `{old}` |"
+    yield ""
+    yield (
+        "Formulas, figures, study files and Optuna's attributes (`gs.R`, `gs.T`, `gs.R_worst`) have the letters in "
+        'every study, and `load_results(...).trials["R"]` works too.'
+    )
 
 
 def _table(title: str, keys: tuple[Key, ...]) -> Iterator[str]:

@@ -21,9 +21,11 @@ from PIL import Image
 
 from gradstab.system.failpoints import failpoint
 from gradstab.system.storage_url import SqliteFile, Tracking
+from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.mlflow_client import all_pages, open_client
-from gradstab.tracking.run_content import MetricRow, RunContent
+from gradstab.tracking.run_content import RunContent
 from gradstab.tracking.sqlite_database import make_database, sync_database
+from gradstab.tracking.trial_metrics import MetricRow
 
 MAX_METRICS = 1000  # in one request of log_batch, which also takes at most 100 params and 100 tags
 MAX_PARAMS = 100
@@ -69,7 +71,7 @@ class MlflowStore:
                 break
         location = None if artifact_root is None else (Path(artifact_root).resolve() / free).as_uri()
         # without this kind, the UI shows its view for language models
-        tags = {"study_id": study_id, "mlflow.experimentKind": "custom_model_development"}
+        tags = {"study_id": study_id, "mlflow.experimentKind": "custom_model_development", **MetricNames().tags()}
         return self._client.get_experiment(self._client.create_experiment(free, location, tags))
 
     def parent(self, experiment_id: str, name: str, tags: Mapping[str, str], known: str) -> Run:

@@ -1,4 +1,4 @@
-"""What the study's own run shows: settings, progress and the table of all trials, as pure functions."""
+"""What the study's own run shows, as pure functions: its settings, its progress and the table of all trials."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from gradstab.display.numbers import numbers_text, setting_text
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.study.space import Value
-from gradstab.tracking.run_content import MetricRow
+from gradstab.tracking.metric_names import MetricNames
+from gradstab.tracking.trial_metrics import MetricRow
 
 TABLE_NAME = "trials.json"
 TABLES = (TABLE_NAME, "boundary.json", "in_flight.json")
@@ -18,50 +19,51 @@ _MAX_PARAM = 1000
 _MAX_TAG = 4000
 
 
-def parent_params(job: ShippingOrder) -> dict[str, str]:
-    """The settings of the study that never change, flat: ``study.recipe.width``."""
-    fixed = {name: value for name, value in job.resolved.items() if name not in _MUTABLE}
+def parent_params(order: ShippingOrder) -> dict[str, str]:
+    """The settings of the study that never change, one param each: ``study.recipe.width``."""
+    fixed = {name: value for name, value in order.resolved.items() if name not in _MUTABLE}
     return {f"study.{name}"[:250]: value[:_MAX_PARAM] for name, value in _flat(fixed)}
 
 
-def parent_tags(job: ShippingOrder) -> dict[str, str]:
-    """What identifies the study and says with which code it runs."""
+def parent_tags(order: ShippingOrder, names: MetricNames) -> dict[str, str]:
+    """What identifies the study, how its metrics are named, and with which code it runs."""
     tags = {
         "kind": "study",
-        "study": job.study,
-        "study_id": job.study_id,
-        "fingerprint": job.fingerprint,
-        "began_in": job.began_in,
-        "question": job.question,
-        "budget": str(job.budget),
-        "ratio_band": setting_text(job.criterion.ratio_band),
-        "git_commit": job.git_commit or "unknown",
-        **{f"version.{name}": version for name, version in job.versions.items()},
-        **{f"setting.{name}": value for name, value in job.settings.items()},
-        "mlflow.source.name": f"gradstab run {job.study}",
+        "study": order.study,
+        "study_id": order.study_id,
+        "fingerprint": order.fingerprint,
+        "began_in": order.began_in,
+        "question": order.question,
+        **names.tags(),
+        "budget": str(order.budget),
+        "ratio_band": setting_text(order.criterion.ratio_band),
+        "git_commit": order.git_commit or "unknown",
+        **{f"version.{name}": version for name, version in order.versions.items()},
+        **{f"setting.{name}": value for name, value in order.settings.items()},
+        "mlflow.source.name": f"gradstab run {order.study}",
         "mlflow.source.type": "LOCAL",
-        **({"mlflow.source.git.commit": job.git_commit} if job.git_commit else {}),
+        **({"mlflow.source.git.commit": order.git_commit} if order.git_commit else {}),
         # makes the UI preview the artifacts as tables
         "mlflow.loggedArtifacts": json.dumps([{"path": name, "type": "table"} for name in TABLES]),
     }
     return {name: value[:_MAX_TAG] for name, value in tags.items() if value}
 
 
-def progress_rows(job: ShippingOrder) -> list[MetricRow]:
-    """One metric a count, over the number of trials done."""
-    step = max(job.counts.values(), default=0)
-    counts = {**job.counts, "in_flight": len(job.in_flight)}
+def progress_rows(order: ShippingOrder) -> list[MetricRow]:
+    """One metric for each count, over the number of trials done."""
+    step = max(order.counts.values(), default=0)
+    counts = {**order.counts, "in_flight": len(order.in_flight)}
     return [MetricRow(f"trials/{name}", float(count), step) for name, count in sorted(counts.items())]
 
 
-def progress_tags(job: ShippingOrder) -> dict[str, str]:
-    """Trials in flight, as ranges."""
-    return {"in_flight": (numbers_text(job.in_flight) or "none")[:_MAX_TAG], "budget": str(job.budget)}
+def progress_tags(order: ShippingOrder) -> dict[str, str]:
+    """The budget, and the numbers of the trials in flight as ranges."""
+    return {"in_flight": (numbers_text(order.in_flight) or "none")[:_MAX_TAG], "budget": str(order.budget)}
 
 
-def in_flight_table(job: ShippingOrder) -> dict[str, Any]:
+def in_flight_table(order: ShippingOrder) -> dict[str, Any]:
     """The numbers of the trials that are running now."""
-    return {"columns": ["trial"], "data": [[number] for number in sorted(job.in_flight)]}
+    return {"columns": ["trial"], "data": [[number] for number in sorted(order.in_flight)]}
 
 
 def table(rows: Iterable[Mapping[str, Value | None]]) -> dict[str, Any]:

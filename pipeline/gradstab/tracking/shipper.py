@@ -1,11 +1,10 @@
-"""The shipper: sends segments to MLflow, moves a cursor, deletes nothing. A process of its own.
+"""The shipper's process: sends the segments of one results folder to MLflow until its driver ends.
 
-``python -m gradstab.tracking.shipper --folder F``. It may lag, die and be started again at any moment: every trial
-is found or created by its number, filled with recorded time stamps, and the cursor moves only when a whole segment
-is there. Standard input is the driver's end: ``finish SECONDS`` means ship what waits and exit, giving up after that
-long without progress; the end of input alone means the driver died, and the segment at hand is the last.
+``python -m gradstab.tracking.shipper --folder F``. It may lag, die and be started again at any moment. Standard input
+is a pipe from the driver: the line ``finish SECONDS`` means to ship what is left and exit, and to give up after that
+long without progress. If the pipe ends without that line, the driver died, and the segment at hand is the last.
 
-Exit codes: 0 nothing waits, 4 something waits and is safe in the folder.
+Exit codes: 0 everything is shipped, 4 something is not yet in MLflow and is safe in the folder.
 """
 
 from __future__ import annotations
@@ -15,302 +14,24 @@ import fcntl
 import math
 import os
 import sys
-import time
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from gradstab.errors import GradstabError
-from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_numbers, segment_paths
-from gradstab.record.shipping_order import FILE_NAME, load_order
-from gradstab.stability.judgement import Judgement, judge
-from gradstab.study.space import Value
 from gradstab.system.child_process import ParentPipe
 from gradstab.system.retry import Retry
-from gradstab.system.storage_url import parse_tracking
-from gradstab.tracking.child_policy import gets_run
-from gradstab.tracking.mlflow_client import UNREACHABLE, prepare_environment
-from gradstab.tracking.mlflow_store import Child, MlflowStore, RefusedError
-from gradstab.tracking.parent_content import (
-    TABLE_NAME,
-    parent_params,
-    parent_tags,
-    progress_rows,
-    progress_tags,
-    table,
+from gradstab.tracking.mlflow_client import prepare_environment
+from gradstab.tracking.segment_shipper import EXIT_WAITING, POLL_S, SegmentShipper
+from gradstab.tracking.shipping_files import LOCK_NAME
+
+POLITENESS = (
+    2  # niceness; beside two slots on two cores it takes half a core at most (measured), which trials can spare
 )
-from gradstab.tracking.retry import GaveUpError, RetryWhileDriven, short_reason
-from gradstab.tracking.run_content import RunContent, run_content, table_row
-from gradstab.tracking.shipping_files import (
-    LOCK_NAME,
-    Cursor,
-    ShipperState,
-    load_cursor,
-    save_cursor,
-    save_state,
-)
-from gradstab.tracking.study_page import StudyPage
-
-EXIT_WAITING = 4
-POLL_S = 0.2
-PROGRESS_EVERY_S = 3.0
-TABLE_EVERY_S = 30.0
-HEARTBEAT_S = 1.0
-MOST_REFUSALS = 3
-REFUSAL_PAUSE_S = 2.0
-POLITENESS = 2  # beside two slots on two cores: half a core at most (measured), about what their trials need
-
-Row = dict[str, Value | None]
-
-
-@dataclass
-class _Destination:
-    """Where the study is in MLflow, and what it holds already."""
-
-    store: MlflowStore
-    experiment_id: str
-    parent_run_id: str
-    cursor: Cursor
-    children: dict[int, Child]
-    page: StudyPage
-
-
-class Shipper:
-    """Ships one results folder until its driver ends. Not safe for two at once: see `locked`."""
-
-    def __init__(self, folder: Path, driver: ParentPipe) -> None:
-        self._folder = folder
-        self._driver = driver
-        self._job = load_order(folder)
-        self._job_mtime = 0
-        self._state = ShipperState()
-        self._retry = RetryWhileDriven(driver, UNREACHABLE, self._report)
-        self._rows: dict[int, Row] = {}
-        self._doubtful: set[int] = set()
-        self._unreadable: set[str] = set()
-        self._progress_logged = (0, 0.0)  # job's time stamp, monotonic time
-        self._points: dict[str, tuple[int, float]] = {}  # the last of each curve of progress
-        self._table_logged = (0, time.monotonic())  # rows, monotonic time
-        self._beat = 0.0
-        self._refusals = 0
-
-    def run(self) -> int:
-        """Ship until the driver ends; the exit code."""
-        destination: _Destination | None = None
-        try:
-            while True:
-                last_round = self._driver.closing  # before looking, so that what was there at the end is shipped
-                try:
-                    destination = destination or self._open()
-                    self._ship_pending(destination)
-                    self._show(destination, last=last_round)
-                except RefusedError as error:
-                    self._refused(error)
-                    destination = None
-                    continue
-                if last_round:
-                    break
-                self._driver.wait(POLL_S)
-        except GaveUpError:
-            return EXIT_WAITING
-        unshipped = {path.name for path in segment_paths(self._folder)} - destination.cursor.shipped
-        return EXIT_WAITING if unshipped else 0
-
-    def _open(self) -> _Destination:
-        """Find or create experiment and parent run, and learn what they hold."""
-        job, retry = self._job, self._retry
-        tracking = parse_tracking(job.uri)
-        store = retry(lambda: MlflowStore(tracking, job.artifact_root))
-        experiment = retry(lambda: store.experiment(job.study, job.study_id, job.artifact_root))
-        experiment_id = str(experiment.experiment_id)
-        held = load_cursor(self._folder, job.uri)
-        parent = retry(lambda: store.parent(experiment_id, job.study, parent_tags(job), held.parent_run_id))
-        parent_id = str(parent.info.run_id)
-        cursor = held if held.parent_run_id == parent_id else Cursor(store=held.store, parent_run_id=parent_id)
-        children: dict[int, Child] = {}
-        if self._pending(cursor):
-            children = retry(lambda: store.children(experiment_id))
-            strays = [child.run_id for child in children.values() if child.parent_run_id != parent_id]
-            retry(lambda: store.reparent(strays, parent_id))
-        page = StudyPage(store, experiment_id, parent_id, experiment.tags, self._folder)
-        retry(lambda: self._describe(store, parent_id))
-        retry(lambda: page.open(job))
-        save_cursor(self._folder, cursor)
-        self._load_rows(cursor)
-        self._save_state(
-            experiment_name=experiment.name, experiment_id=experiment_id, parent_run_id=parent_id, last_error=None
-        )
-        return _Destination(store, experiment_id, parent_id, cursor, children, page)
-
-    def _describe(self, store: MlflowStore, parent_id: str) -> None:
-        job = self._job
-        store.describe(parent_id, parent_params(job), parent_tags(job))
-        store.set_status(parent_id, "RUNNING", None)
-        store.log_json(parent_id, job.resolved, "resolved.json")
-        study_file = self._folder / job.study_file
-        if study_file.is_file():
-            store.log_file(parent_id, study_file, "study")
-
-    def _load_rows(self, cursor: Cursor) -> None:
-        """The table's rows of what is shipped already; of two records of a number the first counts."""
-        self._rows = {}
-        for path in segment_paths(self._folder):
-            if path.name in cursor.shipped:
-                for record in self._read(path):
-                    self._rows.setdefault(record.number, self._judged(record)[1])
-
-    def _pending(self, cursor: Cursor) -> list[Path]:
-        done = cursor.shipped | self._unreadable
-        return [path for path in segment_paths(self._folder) if path.name not in done]
-
-    def _ship_pending(self, destination: _Destination) -> None:
-        for path in self._pending(destination.cursor):
-            if self._driver.gone and self._driver.patience is None:
-                return
-            self._ship_segment(destination, path)
-
-    def _ship_segment(self, destination: _Destination, path: Path) -> None:
-        """All trials of a segment, the segment as an artifact, then the cursor."""
-        rows: dict[int, Row] = {}
-        for record in self._read(path):
-            if record.number in self._rows:
-                continue
-            judgement, row, content = self._judged(record)
-            rows[record.number] = row
-            if gets_run(self._job, record.number, judgement):
-                self._ship_trial(destination, content)
-            self._heartbeat()
-        if path.name in self._unreadable:
-            return
-        store, parent_id, cursor = destination.store, destination.parent_run_id, destination.cursor
-        self._retry(lambda: store.log_file(parent_id, path, "segments"))
-        self._settle_doubts(destination)
-        store.sync()
-        moved = cursor.model_copy(update={"shipped": cursor.shipped | {path.name}})
-        save_cursor(self._folder, moved)
-        destination.cursor = moved
-        self._rows |= rows
-        self._refusals = 0
-        self._save_state()
-
-    def _ship_trial(self, destination: _Destination, content: RunContent) -> None:
-        """Find or create the trial's run, fill it, end it."""
-        store, child = destination.store, destination.children.get(content.number)
-        if child is not None and child.complete:
-            return
-        run_id = self._create(destination, content) if child is None else child.run_id
-        try:
-            self._retry(lambda: store.fill_child(run_id, content))
-        except RefusedError:
-            # what it holds contradicts the record (an older version's rounding): the record is right
-            self._retry(lambda: store.delete_run(run_id))
-            run_id = self._create(destination, content)
-            self._retry(lambda: store.fill_child(run_id, content))
-        destination.children[content.number] = Child(run_id, destination.parent_run_id, complete=True)
-
-    def _run_of(self, destination: _Destination, number: int, *, make: bool) -> str | None:
-        """The run of a trial, looked up where this shipper did not make it; None if it has none and shall get none."""
-        children, store = destination.children, destination.store
-        if number not in children:
-            children.update(self._retry(lambda: store.children(destination.experiment_id, number)))
-        if number not in children and make:
-            paths = [path for path in segment_paths(self._folder) if number in segment_numbers(path)]
-            for record in self._read(paths[0]) if paths else []:
-                if record.number == number:
-                    self._ship_trial(destination, self._judged(record)[2])
-        return children[number].run_id if number in children else None
-
-    def _create(self, destination: _Destination, content: RunContent) -> str:
-        """A new run. After a call that failed, the run may exist all the same: look before the next."""
-        store, experiment_id, number = destination.store, destination.experiment_id, content.number
-        attempts = 0
-
-        def create() -> str:
-            nonlocal attempts
-            attempts += 1
-            if attempts > 1:
-                self._doubtful.add(number)
-                found = store.children(experiment_id, number).get(number)
-                if found is not None:
-                    return found.run_id
-            return store.create_child(experiment_id, destination.parent_run_id, content)
-
-        return self._retry(create)
-
-    def _settle_doubts(self, destination: _Destination) -> None:
-        """Delete second runs of trials whose creation had to be repeated."""
-        store, experiment_id, doubtful = destination.store, destination.experiment_id, sorted(self._doubtful)
-        self._retry(lambda: [store.children(experiment_id, number) for number in doubtful])
-
-    def _show(self, destination: _Destination, *, last: bool) -> None:
-        """Progress and the table on the parent run, now and then; at the end also its status."""
-        self._reload_job()
-        job, store, parent_id, now = self._job, destination.store, destination.parent_run_id, time.monotonic()
-        stamp, at = self._progress_logged
-        if job.updated_ms != stamp and (last or now - at > PROGRESS_EVERY_S):
-            rows, tags = progress_rows(job), progress_tags(job)
-            # a moment later with nothing new would be a second point on the same place
-            rows = [row for row in rows if self._points.get(row.key) != (row.step, row.value)]
-            self._retry(lambda: store.log_progress(parent_id, rows, job.updated_ms, tags))
-            self._points.update({row.key: (row.step, row.value) for row in rows})
-            self._progress_logged = (job.updated_ms, now)
-        num_rows, at = self._table_logged
-        if len(self._rows) != num_rows and (last or now - at > TABLE_EVERY_S):
-            content = table(self._rows.values())
-            self._retry(lambda: store.log_json(parent_id, content, TABLE_NAME))
-            self._table_logged = (len(self._rows), now)
-        self._retry(lambda: destination.page.refresh(job, self._rows, partial(self._run_of, destination), last=last))
-        if last:
-            self._settle_doubts(destination)
-            status = "FINISHED" if len(self._rows) >= job.budget else "KILLED"  # stopped before its budget
-            self._retry(lambda: store.set_status(parent_id, status, time.time_ns() // 1_000_000))
-
-    def _judged(self, record: Record) -> tuple[Judgement | None, Row, RunContent]:
-        judgement = None if record.trajectory is None else judge(record.trajectory, self._job.criterion)
-        return judgement, table_row(record, judgement), run_content(record, judgement, self._job)
-
-    def _read(self, path: Path) -> list[Record]:
-        """A segment's records; none if it was set aside meanwhile, or is damaged (the driver deals with those)."""
-        try:
-            return read_segment(path)
-        except (FileNotFoundError, CorruptSegmentError) as error:
-            self._unreadable.add(path.name)
-            self._report(short_reason(error))
-            return []
-
-    def _reload_job(self) -> None:
-        mtime = (self._folder / FILE_NAME).stat().st_mtime_ns
-        if mtime != self._job_mtime:
-            self._job_mtime = mtime
-            self._job = load_order(self._folder)
-
-    def _refused(self, error: RefusedError) -> None:
-        """MLflow refused what concerns the whole study, such as a run that a person deleted: begin anew, unhurried."""
-        self._refusals += 1
-        self._report(short_reason(error))
-        if self._driver.closing and self._refusals >= MOST_REFUSALS:
-            raise GaveUpError(short_reason(error)) from error
-        self._driver.wait(REFUSAL_PAUSE_S)
-
-    def _report(self, error: str | None) -> None:
-        if error is not None and error != self._state.last_error:
-            print(error, file=sys.stderr, flush=True)
-        self._save_state(last_error=error)
-
-    def _heartbeat(self) -> None:
-        if time.monotonic() - self._beat > HEARTBEAT_S:
-            self._save_state()
-
-    def _save_state(self, **changes: str | None) -> None:
-        self._beat = time.monotonic()
-        self._state = self._state.model_copy(update={"shipped": len(self._rows), **changes})
-        save_state(self._folder, self._state)
 
 
 def locked(folder: Path, driver: ParentPipe) -> bool:
-    """Wait for the folder's shipper lock, held until this process ends; False if the driver ended first.
+    """Wait for the folder's shipper lock and hold it until this process ends; False if the driver ended first.
 
-    The shipper of a driver that was killed may still be at its last segment.
+    The shipper of a driver that was killed may still be busy with its last segment.
     """
     descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
     retry = Retry(
@@ -325,7 +46,7 @@ def locked(folder: Path, driver: ParentPipe) -> bool:
 
 
 def main() -> int:
-    """The process."""
+    """Run the process."""
     parser = argparse.ArgumentParser(description="ships a results folder to MLflow")
     parser.add_argument("--folder", type=Path, required=True)
     folder = parser.parse_args().folder
@@ -336,7 +57,7 @@ def main() -> int:
     try:
         if not locked(folder, driver):
             return EXIT_WAITING
-        return Shipper(folder, driver).run()
+        return SegmentShipper(folder, driver).run()
     except GradstabError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -1,4 +1,4 @@
-"""What a trial's page says in plain words, as pure functions: what happened, and how to get at its arrays."""
+"""The note of a trial in MLflow, as pure functions: what happened in plain words, and how to read its arrays."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ import numpy as np
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.record.trajectory import Trajectory
-from gradstab.stability.judgement import Judgement, nonfinite_step
+from gradstab.responses.library.training_response import nonfinite_step
+from gradstab.stability.judgement import Judgement
+from gradstab.study.criterion import MEANING_OF_VERDICT
 
 MAPS_TAG = "heat_maps"  # "true" on a run that holds heat maps
 
 
-def trial_note(record: Record, judgement: Judgement | None, job: ShippingOrder) -> str:
+def trial_note(record: Record, judgement: Judgement | None, order: ShippingOrder) -> str:
     """The note of a trial's run, Markdown: a paragraph on what happened, then where its arrays are."""
     if judgement is None or record.trajectory is None:
         return f"**failed**: the machine failed, not the training: {record.failure}. No measurement."
-    happened = "; ".join(_happened(record, record.trajectory, judgement))
-    return f"**{judgement.verdict}**: {happened}.\n\n{where_arrays_are(job.study, record.number)}"
+    happened = "; ".join(_events(record, record.trajectory, judgement))
+    meaning = f" ({MEANING_OF_VERDICT[judgement.verdict]})" if judgement.verdict == "trained_off_phase" else ""
+    return f"**{judgement.verdict}**{meaning}: {happened}.\n\n{where_arrays_are(order.study, record.number)}"
 
 
 def where_arrays_are(study: str, number: int, run_id: str | None = None) -> str:
-    """How to get at a trial's arrays; `run_id` is given once its heat maps and arrays are on its run."""
+    """How to read a trial's arrays; give `run_id` once its heat maps and arrays are on its run."""
     if run_id is None:
         return (
             f"Heat maps of this trial: `gradstab ui {study} --trial {number}` puts them here. Its arrays:\n\n"
@@ -42,7 +45,7 @@ def where_arrays_are(study: str, number: int, run_id: str | None = None) -> str:
     )
 
 
-def _happened(record: Record, trajectory: Trajectory, judgement: Judgement) -> Iterator[str]:
+def _events(record: Record, trajectory: Trajectory, judgement: Judgement) -> Iterator[str]:
     yield _gradients(trajectory.depth, judgement)
     if trajectory.steps:
         yield _training(trajectory, judgement)
@@ -75,7 +78,7 @@ def _gradients(depth: int, judgement: Judgement) -> str:
 def _training(trajectory: Trajectory, judgement: Judgement) -> str:
     step = nonfinite_step(trajectory)
     if step is not None:
-        return f"the training left the finite numbers at step {step} of {trajectory.steps}"
+        return f"the training became non-finite at step {step} of {trajectory.steps}"
     tail, chance = judgement.tail_loss, trajectory.reference_loss
     loss = "the loss" if tail is None else f"the loss ended at {tail:.3g} nats ({chance:.3g} is guessing)"
     meaning = {
