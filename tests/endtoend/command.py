@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,13 +76,23 @@ class Place:
         return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
     def await_segment(self, process: subprocess.Popen[str]) -> None:
-        """Until a running study has something on record."""
+        """Until a running study has put something more on record than there is now."""
+        before = len(segment_paths(self.folder))
+        self._await(process, lambda: len(segment_paths(self.folder)) > before, "a trial must be recorded")
+
+    def await_journal(self, process: subprocess.Popen[str]) -> None:
+        """Until a running study has written something more to Optuna's journal."""
+        journal = self.folder / "optuna.journal"
+        before = journal.stat().st_size
+        self._await(process, lambda: journal.stat().st_size != before, "a trial must be asked for")
+
+    def _await(self, process: subprocess.Popen[str], condition: Callable[[], bool], wanted: str) -> None:
         deadline = time.monotonic() + PATIENCE
-        while not list(self.folder.glob("segment-*")):
+        while not condition():
             if process.poll() is not None or time.monotonic() > deadline:
                 os.killpg(process.pid, signal.SIGKILL)
-                raise AssertionError(f"a trial must be recorded, but: {process.communicate()[1]}")
-            time.sleep(0.05)
+                raise AssertionError(f"{wanted}, but: {process.communicate()[1]}")
+            time.sleep(0.02)
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "GRADSTAB_"))}

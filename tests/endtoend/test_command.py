@@ -12,7 +12,9 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
+from click.testing import CliRunner
 
+from gradstab.cli import VERBS, cli
 from tests.endtoend.command import PATIENCE, Place, assert_exactly_once, finished, values_of
 from tests.tracking.lossy_proxy import free_port
 
@@ -31,10 +33,18 @@ def assert_one_clear_sentence(stderr: str, *parts: str) -> None:
         assert part in stderr, stderr
 
 
-@pytest.mark.parametrize("verb", ["check", "run", "status", "list", "ui", "sync"])
-def test_help_of_every_verb(place, verb):
-    done = place.run(verb, "--help")
+def test_help_names_every_verb_and_says_what_it_does(place):
+    done = place.run("--help")
     assert done.returncode == 0
+    listed = done.stdout.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == list(VERBS)
+    assert all(len(line.split()) > 3 for line in listed), done.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_every_verb(verb):
+    done = CliRunner().invoke(cli, [verb, "--help"], prog_name="gradstab")
+    assert done.exit_code == 0, done.output
     assert done.stdout.startswith(f"Usage: gradstab {verb}")
 
 
