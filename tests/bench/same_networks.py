@@ -11,7 +11,7 @@ rounding is smaller.
 - Loss and gradient norm of step 0 are compared for every network.
 - Those of later steps are compared as long as the twins have stayed within a tenth of each other.
 - After that nothing of a single step says anything, and what is compared is how the training ends: it diverges where
-  all twins do, stays finite where all twins do, and its last loss then lies where theirs lie.
+  all twins do, stays finite where all twins do, and its last loss is then of the size of theirs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NUM_TWINS = 4
 _TWIN = 1e-5  # relative change of every initial weight of a twin
 _FLOOR = 1e-5  # relative; where nothing grows, sums of some thousand float32 numbers still differ by this
 _GROWN = 0.1  # relative difference of twins beyond which single steps say nothing
-_WIDER = 2.0  # widths of the twins' last losses beyond them in which ours may lie: 1 in thousands lies outside
+_ENDS = 0.5  # decades beyond the twins' last losses in which ours may lie; .15 were seen in a network that explodes
 
 
 class NetworksDifferError(AssertionError):
@@ -123,9 +123,8 @@ def _compare_ends(ours: Trajectory, theirs: Sequence[BareTraining], name: str) -
     if not last:
         _require(not math.isfinite(mine) or mine > _HUGE, f"{name}: every twin diverges, ours ends at {mine:.4g}")
     elif len(last) == len(theirs):
-        room = _WIDER * (max(last) - min(last)) + _FLOOR
         said = f"{name}: ours ends at a loss of {mine:.4g}, the twins at 10^{min(last):.3f} to 10^{max(last):.3f}"
-        _require(math.isfinite(mine) and min(last) - room <= math.log10(mine) <= max(last) + room, said)
+        _require(math.isfinite(mine) and min(last) - _ENDS <= math.log10(mine) <= max(last) + _ENDS, said)
 
 
 _HUGE = 1e18  # whose square float32 cannot hold: the bare loop's norms end there, ours do not
