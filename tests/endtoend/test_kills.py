@@ -25,7 +25,7 @@ NUM_RANDOM = 4
 def undisturbed(tmp_path_factory, empty_database) -> Place:
     place = Place(tmp_path_factory.mktemp("undisturbed")).with_database(empty_database)
     place.write_study(trials=TRIALS)
-    done = place.run("run", "study", "--engine", "serial")
+    done = place.call("run", "study", *SERIAL)
     assert done.returncode == 0, done.stderr
     return place
 
@@ -55,7 +55,7 @@ def test_ten_kills_lose_and_double_nothing(tmp_path, undisturbed, empty_database
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL, "it must not have ended before"
-    last = place.run("run", "study", *SERIAL)
+    last = place.call("run", "study", *SERIAL)
     assert last.returncode == 0, last.stderr
     assert_exactly_once(place, TRIALS)
     assert values_of(place.records()) == values_of(undisturbed.records())
@@ -69,11 +69,11 @@ def test_a_results_folder_that_is_gone_comes_back_from_mlflow(tmp_path, undistur
     place = Place(tmp_path).with_database(empty_database)
     place.write_study(trials=TRIALS)
     storage = {"OPTUNA_STORAGE": f"journal:{tmp_path}/elsewhere/optuna.journal"} if kept == "journal" else {}
-    assert place.run("run", "study", "--engine", "serial", "--trials", "24", **storage).returncode == 0
-    killed = place.run("run", "study", "--engine", "serial", GRADSTAB_KILL_AT="tell:20", **storage)
+    assert place.call("run", "study", *SERIAL, "--trials", "24", **storage).returncode == 0
+    killed = place.run("run", "study", *SERIAL, GRADSTAB_KILL_AT="tell:20", **storage)
     assert killed.returncode == -signal.SIGKILL
     shutil.rmtree(place.folder)
-    done = place.run("run", "study", "--engine", "serial", **storage)
+    done = place.call("run", "study", *SERIAL, **storage)
     assert done.returncode == 0, done.stderr
     assert "the results folder was gone" in done.stderr
     assert len(place.mlflow_runs("study")) == 1
