@@ -29,9 +29,10 @@ from tests.loop.test_runner import NoTracker
 
 PATIENCE = 150.0  # seconds, for what a busy machine takes its time with; nothing waits for it where all is well
 
-# nothing is shipped there, which on a busy machine takes longer than what a test is about; a database that cannot be,
-# for a server that does not answer is asked first, by a process that imports MLflow
-AWAY = {"MLFLOW_TRACKING_URI": "sqlite:////proc/nowhere/mlflow.db"}
+# nothing is shipped there, which on a busy machine takes longer than what a test is about
+AWAY = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+# a study of many trials whose own run alone is shipped
+NO_CHILDREN = "tracking: {children: 0, beyond: none, heat_maps: 0}\n"
 # what MLflow's client is told by setting the environment; here so that it is taken back
 UNTOUCHED = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",

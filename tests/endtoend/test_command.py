@@ -15,10 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from gradstab.cli import VERBS, cli
-from tests.endtoend.command import AWAY, PATIENCE, Place, assert_exactly_once, finished, values_of
+from tests.endtoend.command import AWAY, NO_CHILDREN, PATIENCE, Place, assert_exactly_once, finished, values_of
 from tests.tracking.lossy_proxy import free_port
-
-NO_SERVER = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
 
 
 @pytest.fixture
@@ -163,7 +161,7 @@ def test_what_may_change_between_runs(place):
 
 
 def test_two_runs_at_once_the_second_says_who_holds_it(place):
-    place.write_study(trials=40_000)  # more than it comes to before it is killed
+    place.write_study(trials=40_000, more=NO_CHILDREN)  # more than it comes to before it is killed
     first = place.start("run", "study", "--engine", "serial")
     try:
         place.await_segment(first)
@@ -178,8 +176,8 @@ def test_two_runs_at_once_the_second_says_who_holds_it(place):
 
 
 def test_ctrl_c_lets_trials_in_flight_finish_and_the_study_continues(place):
-    place.write_study(trials=1000)
-    process = place.start("run", "study", "--engine", "serial", **AWAY)
+    place.write_study(trials=1000, more=NO_CHILDREN)
+    process = place.start("run", "study", "--engine", "serial")
     place.await_segment(process)
     process.send_signal(signal.SIGINT)
     _, stderr = finished(process)
@@ -189,14 +187,14 @@ def test_ctrl_c_lets_trials_in_flight_finish_and_the_study_continues(place):
     assert 0 < recorded < 1000
     assert {trial.state.name for trial in place.optuna_trials()[:recorded]} == {"COMPLETE"}
     total = recorded + 5
-    done = place.call_unshipped("run", "study", "--engine", "serial", "--trials", str(total), **AWAY)
+    done = place.call_unshipped("run", "study", "--engine", "serial", "--trials", str(total))
     assert done.returncode == 0, done.stderr
     assert f"{recorded} of {total} done" in done.stderr
 
 
 def test_a_second_ctrl_c_exits_at_once_and_the_study_continues(place):
-    place.write_study(trials=1000, steps=300)
-    process = place.start("run", "study", "--engine", "serial", **AWAY)
+    place.write_study(trials=1000, steps=300, more=NO_CHILDREN)
+    process = place.start("run", "study", "--engine", "serial")
     place.await_segment(process)
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
@@ -208,7 +206,7 @@ def test_a_second_ctrl_c_exits_at_once_and_the_study_continues(place):
     assert stderr.endswith("stopped\n"), "it drained after the second Ctrl-C"
     assert "Traceback" not in stderr
     total = len(place.records()) + 3
-    done = place.call_unshipped("run", "study", "--engine", "serial", "--trials", str(total), **AWAY)
+    done = place.call_unshipped("run", "study", "--engine", "serial", "--trials", str(total))
     assert done.returncode == 0, done.stderr
     assert sorted(record.number for record in place.records()) == list(range(len(place.records())))
 
@@ -259,10 +257,10 @@ def test_ui_serves_the_right_store_prints_the_link_and_leaves_no_server(place, a
 
 def test_an_unreachable_mlflow_loses_nothing_and_sync_ships_later(place):
     place.write_study(trials=8)
-    done = place.call("run", "study", "--engine", "serial", **NO_SERVER)
+    done = place.call("run", "study", "--engine", "serial", **AWAY)
     assert done.returncode == 0, done.stderr
     assert_one_clear_sentence(done.stderr, "8 trials wait: gradstab sync study")
-    still = place.call("sync", "study", **NO_SERVER)
+    still = place.call("sync", "study", **AWAY)
     assert still.returncode == 4
     assert_one_clear_sentence(still.stderr, "8 trials were not sent", "http://127.0.0.1:9")
     later = place.call("sync", "study")
@@ -298,8 +296,7 @@ def test_mnist_without_a_network_is_one_sentence_and_fails_no_trial(place, engin
     place.write_study(trials=4, more="data: {type: mnist}\n")
     # a proxy that is not there stands for the missing network
     closed = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    run = place.call_unshipped if engine == "serial" else place.run
-    done = run("run", "study", "--engine", engine, SCIKIT_LEARN_DATA=str(place.root / "cache"), **closed, **AWAY)
+    done = place.run("run", "study", "--engine", engine, SCIKIT_LEARN_DATA=str(place.root / "cache"), **closed)
     assert done.returncode == 2, done.stderr
     assert_one_clear_sentence(done.stderr, "MNIST", "digits")
     assert place.records() == []

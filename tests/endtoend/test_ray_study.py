@@ -21,7 +21,7 @@ from gradstab.study.space import Choice, LogInteger, LogReal
 from gradstab.study.study import Study
 from gradstab.system.storage_url import parse_storage, parse_tracking
 from gradstab.training.work import TrainingWork
-from tests.endtoend.command import AWAY, PATIENCE, Place, assert_exactly_once, finished, values_of
+from tests.endtoend.command import NO_CHILDREN, PATIENCE, Place, assert_exactly_once, finished, values_of
 from tests.fakes_work import PoisonousWork, StarvingWork
 
 pytestmark = pytest.mark.xdist_group("ray")  # one Ray at a time: two would share two cores
@@ -129,8 +129,8 @@ def test_a_pack_beyond_memory_is_split_and_a_trial_beyond_it_fails_as_that(tmp_p
 def test_ctrl_c_in_the_terminal_drains_ray_too(tmp_path, empty_database):
     """A terminal sends SIGINT to the whole process group: workers must not die of it before their pack is done."""
     place = Place(tmp_path).with_database(empty_database)
-    place.write_study(trials=1000, steps=60)
-    process = place.start("run", "study", **AWAY)
+    place.write_study(trials=1000, steps=60, more=NO_CHILDREN)
+    process = place.start("run", "study")
     place.await_segment(process)
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = finished(process)
