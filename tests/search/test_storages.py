@@ -11,6 +11,7 @@ import pytest
 from gradstab.errors import StorageError, UsageError
 from gradstab.loop.ports import TrialValue
 from gradstab.search.searcher import OptunaSearcher
+from gradstab.search.storages import open_storage
 from gradstab.study.sampler_spec import SobolSpec
 from gradstab.study.space import LogReal, Real, SearchSpace, Value
 from gradstab.system.storage_url import parse_storage, without_password
@@ -62,7 +63,7 @@ def test_the_lock_of_a_killed_writer_is_gone_before_the_first_write(tmp_path: Pa
     make_searcher(f"journal:{path}").ask(1)
     lock = tmp_path / "journal.log.lock"
     lock.symlink_to(path)
-    opened = open_storage(f"journal:{path}", "study")
+    opened = open_storage(parse_storage(f"journal:{path}"), "study")
     assert not lock.is_symlink()
     opened.close()
     assert [p.number for p in make_searcher(f"journal:{path}").ask(1)] == [1]
