@@ -79,7 +79,9 @@ def test_other_networks_are_told(bare, changes):
             compare(trajectory, one, twins, str(changes))
 
 
-def test_a_training_that_ends_elsewhere_is_told_where_steps_cannot_be_compared(bare):
+def test_a_training_that_ends_elsewhere_is_told_where_steps_cannot_be_compared(
+    bare: list[tuple[BareTraining, list[BareTraining]]],
+) -> None:
     """Single steps of a wild network are beyond comparison; whether it diverges is not."""
     one, _ = bare[0]
 
