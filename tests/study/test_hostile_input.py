@@ -6,6 +6,7 @@ import ast
 import sys
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_an_env_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
 
 UNPICKLES = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 # calls that unpickle or run what they read, unless they are told not to
-READS = {
+READS: dict[str, dict[str, bool] | None] = {
     "numpy.load": {"allow_pickle": False},
     "torch.load": {"weights_only": True},
     "pandas.read_pickle": None,
@@ -99,7 +100,8 @@ def unsafe_reads(source: str) -> set[str]:
             head, dot, rest = function.partition(".")
             called = names.get(head, head) + dot + rest
             told = {each.arg: getattr(each.value, "value", ...) for each in node.keywords}
-            if called in READS and (READS[called] is None or not READS[called].items() <= told.items()):
+            safe = READS.get(called, {})
+            if safe is None or not safe.items() <= told.items():
                 found.add(called)
             if (
                 called in ("importlib.import_module", "__import__")
@@ -147,13 +149,14 @@ class Bomb:
 def test_a_segment_with_a_pickle_in_it_is_corrupt_and_runs_nothing(tmp_path: Path) -> None:
     path = write_segment(tmp_path, 0, make_mixed_records(2))
     fuse = tmp_path / "fuse"
-    with np.load(path, allow_pickle=False) as held:
-        names = list(held)
-        for name in names:
-            np.savez(path, allow_pickle=True, **{**held, name: np.array(Bomb(fuse), dtype=object)})
-            with pytest.raises(CorruptSegmentError):
-                read_segment(path)
-            assert not fuse.exists(), name
+    with np.load(path, allow_pickle=False) as file:
+        held = dict(file)
+    for name in held:
+        content: dict[str, Any] = {**held, name: np.array(Bomb(fuse), dtype=object)}
+        np.savez(path, allow_pickle=True, **content)
+        with pytest.raises(CorruptSegmentError):
+            read_segment(path)
+        assert not fuse.exists(), name
 
 
 HOSTILE_ACTIVATIONS = ("os:system", "subprocess:run", "builtins:exec", "antigravity:fly", "mine_to_import:phi")
