@@ -129,9 +129,7 @@ class ExecutorContract:
         assert result.failure == Failure(FailureKind.OUT_OF_MEMORY, "out of 3 GiB")
 
     def test_waiting_for_nothing_returns_at_once(self, executor: Executor) -> None:
-        begin = time.monotonic()
-        assert executor.wait(60.0) == []
-        assert time.monotonic() - begin < 30
+        assert executor.wait(3600.0) == [], "one that sleeps its hour meets the test's own time limit"
 
 
 class TestSerialExecutor(ExecutorContract):

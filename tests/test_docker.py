@@ -26,6 +26,8 @@ COMPOSE = ["compose.yaml", "compose.secured.yaml"]
 SECRET = re.compile("PASSWORD|TOKEN|SECRET", re.IGNORECASE)
 NO_SECRET = {"RAY_AUTH_MODE", "MLFLOW_TRACKING_USERNAME"}
 ENDS_BY_ITSELF = {"databases"}
+# a tag of two numbers is another Python a month later, one of a word alone another system too
+EXACT_PYTHON = re.compile(r"python:\d+\.\d+\.\d+-slim-[a-z]+(@sha256:[0-9a-f]{64})?")
 
 
 class _ComposeLoader(yaml.SafeLoader):
@@ -145,7 +147,7 @@ def test_state_is_in_named_volumes_and_mlflow_env_is_read():
 
 def test_images_are_pinned_run_as_nobody_in_particular_and_keep_packages_below_the_source():
     arguments = dict(rest.partition("=")[::2] for word, rest in instructions() if word == "ARG")
-    assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", arguments["PYTHON_IMAGE"])
+    assert re.fullmatch(EXACT_PYTHON, arguments["PYTHON_IMAGE"])
     assert "latest" not in (DOCKER / "Dockerfile").read_text()
     for name in ("worker", "server"):
         users = [rest for word, rest in stages()[name] if word == "USER"]

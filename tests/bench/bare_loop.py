@@ -54,12 +54,18 @@ def make_network(recipe: Recipe, seed: int, num_features: int, num_classes: int)
 
 
 def train_bare(recipe: Recipe, seed: int, data: Dataset, report: Report | None = None) -> BareTraining:
-    """Train one network; `report` is given the statistics of every layer on every `probe_every`-th step."""
+    """Train the recipe's network; `report` is given the statistics of every layer on every `probe_every`-th step."""
+    network = make_network(recipe, seed, data.shape.num_features, data.num_classes)
+    return train_network(network, recipe, seed, data, report)
+
+
+def train_network(
+    network: nn.Sequential, recipe: Recipe, seed: int, data: Dataset, report: Report | None = None
+) -> BareTraining:
+    """Train a network by the recipe's settings, on the batches of its seed."""
     x, y = torch.from_numpy(data.x_ND), torch.from_numpy(data.y_N)
-    training = BareTraining(make_network(recipe, seed, data.shape.num_features, data.num_classes))
-    network = training.network
-    optimizers = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
-    optimizer = optimizers[recipe.optimizer](network.parameters(), lr=recipe.learning_rate)
+    training = BareTraining(network)
+    optimizer = make_optimizer(network, recipe)
     criterion = nn.CrossEntropyLoss()
     batches = BatchOrder([seed], data.num_rows, recipe.batch_size)
     for step in range(recipe.steps):
@@ -76,6 +82,14 @@ def train_bare(recipe: Recipe, seed: int, data: Dataset, report: Report | None =
         training.norms.append(norm.item())
         optimizer.step()
     return training
+
+
+def make_optimizer(network: nn.Sequential, recipe: Recipe) -> torch.optim.Optimizer:
+    """torch's own."""
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+    assert recipe.optimizer == "sgd", recipe.optimizer
+    return torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
 
 
 def layer_metrics(network: nn.Sequential) -> dict[str, float]:

@@ -21,7 +21,7 @@ from gradstab.training.data import load_dataset
 from gradstab.training.work import TrainingWork
 from tests.bench.bare_loop import train_bare
 from tests.bench.measure import Row
-from tests.bench.same_networks import check_same_networks
+from tests.bench.same_networks import STEPS, check_same_networks
 from tests.bench.sizes import Sizes
 from tests.bench.studies import SECOND, STUDY_T, changed, spread_points, trials_of, true_flops
 from tests.bench.whole_line import Place
@@ -31,6 +31,11 @@ PEAK_GOALS = {64: ">= .6", 128: ">= .6", 256: ">= .8", 512: ">= .8"}
 DEEP_AT_1024 = 4  # hidden layers, as a person would have at that width
 PEAK_SECONDS = 0.3
 SLOT = Slot("cpu-0")
+SAME = {
+    "T": STUDY_T,
+    "T with momentum": changed(STUDY_T, momentum=0.9),
+    "second": SECOND,
+}  # whose networks are compared
 
 
 @dataclass(frozen=True)
@@ -109,10 +114,11 @@ def training(place: Place, sizes: Sizes) -> list[Row]:
     del place
     TrainingWork(STUDY_T.data, STUDY_T.seed).warm_up()  # before anything is allocated; the bare loop has it then too
     rows = []
-    for study in (STUDY_T, SECOND):
-        factor = check_same_networks(study)
-        name = f"same networks, {study.name}: operations by the bare loop's"
-        rows.append(Row("check", name, "x", (factor,), note="20 steps; padding, probes and accuracy included"))
+    for name, study in SAME.items():
+        factor, compared = check_same_networks(study)
+        note = f"{STEPS} steps; padding, probes and accuracy included; compared: {compared['values']} values of steps"
+        note += f", {compared['ends']} trainings by how they end"
+        rows.append(Row("check", f"same networks, {name}: operations by the bare loop's", "x", (factor,), note=note))
     for width, num_bare in sizes.bare_trials.items():
         rows += _at_width(width, num_bare, sizes.training_rounds)
     return rows

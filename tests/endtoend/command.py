@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -9,18 +11,36 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
+import pytest
 from mlflow import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from gradstab.cli import main
 from gradstab.record.segments import Record, read_segment, segment_paths
+from gradstab.session import drive
+from tests.loop.test_runner import NoTracker
 
 PATIENCE = 150.0  # seconds, for what a busy machine takes its time with; nothing waits for it where all is well
+
+# nothing is shipped there, which on a busy machine takes longer than what a test is about
+AWAY = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+# a study of many trials whose own run alone is shipped
+NO_CHILDREN = "tracking: {children: 0, beyond: none, heat_maps: 0}\n"
+# what MLflow's client is told by setting the environment; here so that it is taken back
+UNTOUCHED = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 
 STUDY = """
 name: {name}
@@ -70,18 +90,67 @@ class Place:
         )
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the command as a process of its own: it imports everything anew, which takes five seconds of a core."""
         process = self.start(*arguments, **environment)
         stdout, stderr = finished(process)
         return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
+    def call(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the command in this process, with everything imported: for tests that are not about the process.
+
+        What it sets in this process is taken back: environment, folder, threads of torch and its denormal numbers.
+        """
+        with pytest.MonkeyPatch.context() as patch:
+            return self._call(patch, arguments, environment)
+
+    def call_unshipped(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """As `call`, for tests that are not about MLflow either: no shipper is started, and nothing waits for one."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(drive, "start_tracker", lambda *_: NoTracker())
+            return self._call(patch, arguments, environment)
+
+    def _call(
+        self, patch: pytest.MonkeyPatch, arguments: tuple[str, ...], environment: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        import torch
+
+        if arguments[:1] == ("run",) and "--report" not in arguments:
+            arguments = (*arguments, "--no-report")
+        threads, outputs, code = torch.get_num_threads(), (io.StringIO(), io.StringIO()), 0
+        for name in set(os.environ) - set(self.environment()):
+            patch.delenv(name)
+        for name, value in {**self.environment(), **environment, **UNTOUCHED}.items():
+            patch.setenv(name, value)
+        patch.chdir(self.root)
+        patch.setattr(sys, "argv", ["gradstab", *arguments])
+        try:
+            with contextlib.redirect_stdout(outputs[0]), contextlib.redirect_stderr(outputs[1]):
+                main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        finally:
+            torch.set_flush_denormal(False)
+            torch.set_num_threads(threads)
+        return subprocess.CompletedProcess(arguments, code, outputs[0].getvalue(), outputs[1].getvalue())
+
     def await_segment(self, process: subprocess.Popen[str]) -> None:
-        """Until a running study has something on record."""
+        """Until a running study has put something more on record than there is now."""
+        before = len(segment_paths(self.folder))
+        self._await(process, lambda: len(segment_paths(self.folder)) > before, "a trial must be recorded")
+
+    def await_journal(self, process: subprocess.Popen[str]) -> None:
+        """Until a running study has written something more to Optuna's journal."""
+        journal = self.folder / "optuna.journal"
+        before = journal.stat().st_size
+        self._await(process, lambda: journal.stat().st_size != before, "a trial must be asked for")
+
+    def _await(self, process: subprocess.Popen[str], condition: Callable[[], bool], wanted: str) -> None:
         deadline = time.monotonic() + PATIENCE
-        while not list(self.folder.glob("segment-*")):
+        while not condition():
             if process.poll() is not None or time.monotonic() > deadline:
                 os.killpg(process.pid, signal.SIGKILL)
-                raise AssertionError(f"a trial must be recorded, but: {process.communicate()[1]}")
-            time.sleep(0.05)
+                raise AssertionError(f"{wanted}, but: {process.communicate()[1]}")
+            time.sleep(0.02)
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "GRADSTAB_"))}

@@ -17,13 +17,13 @@ TRIALS = 24
 def place(tmp_path, empty_database) -> Place:
     place = Place(tmp_path).with_database(empty_database)
     place.write_study(trials=TRIALS)
-    done = place.run("run", "study", "--engine", "serial")
+    done = place.call("run", "study", "--engine", "serial")
     assert done.returncode == 0, done.stderr
     return place
 
 
 def findings(place: Place, *flags: str) -> list[tuple[str, str, list[int]]]:
-    done = place.run("doctor", "study", "--format", "json", *flags)
+    done = place.call("doctor", "study", "--format", "json", *flags)
     found = [(f["where"], f["what"], f["numbers"]) for f in json.loads(done.stdout)]
     assert done.returncode == (1 if found else 0), done.stderr
     assert "Traceback" not in done.stderr
@@ -91,7 +91,7 @@ def test_a_damaged_segment_is_set_aside_and_its_trials_are_trained_again(place: 
     lost = next(numbers for _, what, numbers in found if what == "told, but not on record")
     left = findings(place, "--repair")
     assert {what for _, what, _ in left} <= {"told, but not on record", "a run of a trial that is not on record"}
-    done = place.run("run", "study", "--engine", "serial")
+    done = place.call("run", "study", "--engine", "serial")
     assert done.returncode == 0, done.stderr
     assert lost
     assert findings(place) == []
@@ -101,19 +101,19 @@ def test_a_damaged_segment_is_set_aside_and_its_trials_are_trained_again(place: 
 
 @pytest.mark.faults
 def test_remove_shows_asks_and_takes_everything(place: Place) -> None:
-    refused = place.run("remove", "study")  # no terminal, no answer
+    refused = place.call("remove", "study")  # no terminal, no answer
     assert refused.returncode != 0
     assert f"{TRIALS + 1} runs, children included" in refused.stdout
     assert place.folder.exists()
     assert_exactly_once(place, TRIALS)
-    done = place.run("remove", "study", "--yes")
+    done = place.call("remove", "study", "--yes")
     assert done.returncode == 0, done.stderr
     assert not place.folder.exists()
     client = place.mlflow()
     assert [experiment.name for experiment in client.search_experiments()] == ["Default"]
     assert client.search_runs(["1"]) == []
-    assert place.run("status", "study").returncode == 2
-    again = place.run("run", "study", "--engine", "serial", "--trials", "3")
+    assert place.call("status", "study").returncode == 2
+    again = place.call("run", "study", "--engine", "serial", "--trials", "3")
     assert again.returncode == 0, again.stderr
     assert "came back" not in again.stderr
     assert sorted(record.number for record in place.records()) == [0, 1, 2]

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.endtoend.command import Place, finished
+from tests.endtoend.command import NO_CHILDREN, Place, finished
 
 pytestmark = pytest.mark.xdist_group("kills")
 
@@ -14,8 +14,8 @@ pytestmark = pytest.mark.xdist_group("kills")
 @pytest.mark.parametrize("grace", ["20", "1"])
 def test_sigterm_drains_within_its_grace_and_everything_that_ended_is_recorded(tmp_path, empty_database, grace):
     place = Place(tmp_path).with_database(empty_database)
-    place.write_study(trials=4000, steps=60)
-    process = place.start("run", "study", "--engine", "serial", "--no-report", GRADSTAB_DRAIN_SECONDS=grace)
+    place.write_study(trials=1000, steps=60, more=NO_CHILDREN)
+    process = place.start("run", "study", "--engine", "serial", GRADSTAB_DRAIN_SECONDS=grace)
     place.await_segment(process)
     process.send_signal(signal.SIGTERM)
     _, stderr = finished(process)
@@ -23,7 +23,7 @@ def test_sigterm_drains_within_its_grace_and_everything_that_ended_is_recorded(t
     assert f"stopping within {grace} s" in stderr
     assert "Traceback" not in stderr
     recorded = {record.number for record in place.records()}
-    assert 0 < len(recorded) < 4000
+    assert 0 < len(recorded) < 1000
     told = {trial.number for trial in place.optuna_trials() if trial.state.is_finished()}
     assert told <= recorded
     if grace == "20":
@@ -34,7 +34,7 @@ def test_sigterm_drains_within_its_grace_and_everything_that_ended_is_recorded(t
 def test_a_grace_that_is_no_time_is_refused(tmp_path, grace):
     place = Place(tmp_path)
     place.write_study()
-    done = place.run("run", "study", "--engine", "serial", GRADSTAB_DRAIN_SECONDS=grace)
+    done = place.call("run", "study", "--engine", "serial", GRADSTAB_DRAIN_SECONDS=grace)
     assert done.returncode == 2
     assert "GRADSTAB_DRAIN_SECONDS must be a number of seconds above 0" in done.stderr
     assert not place.folder.exists()

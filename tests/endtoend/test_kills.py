@@ -9,12 +9,15 @@ import time
 
 import pytest
 
+from gradstab.tracking.shipping_files import LOG_NAME
 from tests.endtoend.command import Place, assert_exactly_once, values_of
 
 pytestmark = pytest.mark.xdist_group("kills")  # the undisturbed run is made once
 
 TRIALS = 60
-PLANTED = ("ask:3", "record:1", "tell:2", "tell:4", "create_run:4", "log_batch:6")
+SERIAL = ("--engine", "serial")
+DRIVER_KILLED_AT = ("ask:3", "record:1", "tell:2", "tell:4")
+SHIPPER_KILLED_AT = ("create_run:4", "log_batch:4")  # a run ships five trials and what waits: the sixth may never come
 NUM_RANDOM = 4
 
 
@@ -22,7 +25,7 @@ NUM_RANDOM = 4
 def undisturbed(tmp_path_factory, empty_database) -> Place:
     place = Place(tmp_path_factory.mktemp("undisturbed")).with_database(empty_database)
     place.write_study(trials=TRIALS)
-    done = place.run("run", "study", "--engine", "serial")
+    done = place.call("run", "study", *SERIAL)
     assert done.returncode == 0, done.stderr
     return place
 
@@ -35,22 +38,24 @@ def test_ten_kills_lose_and_double_nothing(tmp_path, undisturbed, empty_database
     place = Place(tmp_path).with_database(empty_database)
     place.write_study(trials=TRIALS)
     generator = random.Random(20261123)
-    ended_by: list[int] = []
-    for planted in PLANTED:
-        # the budget grows, so that every kill meets a study with work left
-        total = TRIALS * (len(ended_by) + 1) // (len(PLANTED) + NUM_RANDOM + 1)
-        done = place.run("run", "study", "--engine", "serial", "--trials", str(total), GRADSTAB_KILL_AT=planted)
-        ended_by.append(done.returncode)
-    for _ in range(NUM_RANDOM):
-        total = TRIALS * (len(ended_by) + 1) // (len(PLANTED) + NUM_RANDOM + 1)
-        process = place.start("run", "study", "--engine", "serial", "--trials", str(total))
-        time.sleep(generator.uniform(0.5, 4.0))
+    kills = len(DRIVER_KILLED_AT) + len(SHIPPER_KILLED_AT) + NUM_RANDOM
+    # the budget grows, so that every kill meets a study with work left
+    budgets = iter(range(TRIALS // (kills + 1), TRIALS, TRIALS // (kills + 1)))
+    for planted in DRIVER_KILLED_AT:
+        done = place.run("run", "study", *SERIAL, "--trials", str(next(budgets)), GRADSTAB_KILL_AT=planted)
+        assert done.returncode == -signal.SIGKILL, (planted, done.stderr)
+    for planted in SHIPPER_KILLED_AT:  # the driver starts it again, and again, and goes on
+        done = place.run("run", "study", *SERIAL, "--trials", str(next(budgets)), GRADSTAB_KILL_AT=planted)
+        assert done.returncode == 0, (planted, done.stderr)
+        assert f"killed at {planted.partition(':')[0]}" in (place.folder / LOG_NAME).read_text()
+    for wait in [place.await_journal, place.await_segment] * (NUM_RANDOM // 2):
+        process = place.start("run", "study", *SERIAL, "--trials", str(next(budgets)))
+        wait(process)
+        time.sleep(generator.uniform(0.0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        ended_by.append(process.returncode)
-    # ask, record and tell are passed by the driver; create_run and log_batch by the shipper, which is started again
-    assert ended_by[:4] == [-signal.SIGKILL] * 4
-    last = place.run("run", "study", "--engine", "serial")
+        assert process.returncode == -signal.SIGKILL, "it must not have ended before"
+    last = place.call("run", "study", *SERIAL)
     assert last.returncode == 0, last.stderr
     assert_exactly_once(place, TRIALS)
     assert values_of(place.records()) == values_of(undisturbed.records())
@@ -64,11 +69,11 @@ def test_a_results_folder_that_is_gone_comes_back_from_mlflow(tmp_path, undistur
     place = Place(tmp_path).with_database(empty_database)
     place.write_study(trials=TRIALS)
     storage = {"OPTUNA_STORAGE": f"journal:{tmp_path}/elsewhere/optuna.journal"} if kept == "journal" else {}
-    assert place.run("run", "study", "--engine", "serial", "--trials", "24", **storage).returncode == 0
-    killed = place.run("run", "study", "--engine", "serial", GRADSTAB_KILL_AT="tell:20", **storage)
+    assert place.call("run", "study", *SERIAL, "--trials", "24", **storage).returncode == 0
+    killed = place.run("run", "study", *SERIAL, GRADSTAB_KILL_AT="tell:20", **storage)
     assert killed.returncode == -signal.SIGKILL
     shutil.rmtree(place.folder)
-    done = place.run("run", "study", "--engine", "serial", **storage)
+    done = place.call("run", "study", *SERIAL, **storage)
     assert done.returncode == 0, done.stderr
     assert "the results folder was gone" in done.stderr
     assert len(place.mlflow_runs("study")) == 1

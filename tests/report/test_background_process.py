@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ import pytest
 from gradstab.commands.status import write_report_if_stale
 from gradstab.record.segments import write_segment
 from gradstab.record.study_folder import StudyFolder
+from gradstab.report import background_process
 from gradstab.report.background_process import LOG_NAME, ReportProcess
 from gradstab.results.results import Results
 from gradstab.study.study import Study
@@ -50,6 +54,10 @@ def test_the_last_report_is_made_with_heat_maps_of_the_trials_nearest_the_bounda
     process.notify(40, 40)
     process.close(lambda: False, print)
     assert (folder / LOG_NAME).read_text() == ""
+    check_last_report(folder)
+
+
+def check_last_report(folder: Path) -> None:
     assert (folder / "report" / "index.html").exists()
     assert json.loads((folder / "report" / "region.json").read_text())["num_trials"] == 40
     assert len(list((folder / "heat_maps").glob("trial-*"))) == 2
@@ -84,12 +92,66 @@ def test_no_report_of_few_trials_or_none_that_is_new_or_after_a_stop(
     assert not (folder / "report").exists()
 
 
-def test_it_ends_with_its_driver(folder: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gradstab.report.background", "--folder", str(folder)], stdin=subprocess.PIPE
-    )
-    assert process.stdin is not None
-    time.sleep(1.0)
-    process.stdin.close()
-    assert process.wait(150) == 0
-    assert not (folder / "report").exists()
+# a process without rests, for a driver that is this test
+AT_ONCE = (
+    "from gradstab.report import background; background.SHORTEST_REST_S = background.REST = 0.1; background.main()"
+)
+
+
+def test_it_remakes_the_report_while_the_study_runs_and_makes_no_last_one_for_a_driver_that_died(folder: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", AT_ONCE, "--folder", str(folder)], stdin=subprocess.PIPE)
+    try:
+        page, region = folder / "report" / "index.html", folder / "report" / "region.json"
+        await_that(process, lambda: page.exists() and json.loads(region.read_text())["num_trials"] == 40)
+        write_segment(folder, 1, [make_record(40, point={"depth": 5, "init_scale": 2.0})])
+        await_that(process, lambda: json.loads(region.read_text())["num_trials"] == 41)
+        shutil.rmtree(folder / "report")  # a last report would make it again
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(150) == 0
+        assert not (folder / "report").exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def await_that(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
+    """Until a condition holds, which must come true while the process lives."""
+    deadline = time.monotonic() + 150
+    while True:
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            if condition():
+                return
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+class Clock:
+    """Time that passes when the test says so."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_a_study_that_runs_longer_has_its_report_made_beside_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Started after ten seconds, once there are trials to speak of, and only once."""
+    clock = Clock()
+    monkeypatch.setattr(background_process, "time", clock)
+    process = ReportProcess(folder, 30)
+    log = folder / LOG_NAME  # is there as soon as the process has been started
+    clock.now += 9.9
+    process.notify(40, 40)
+    assert not log.exists(), "a study that ends soon has its report made once, at its end"
+    clock.now += 0.2
+    process.notify(29, 29)
+    assert not log.exists(), "too few trials"
+    process.notify(40, 40)
+    assert log.exists()
+    log.unlink()
+    process.notify(40, 40)
+    process.close(lambda: False, print)
+    assert not log.exists(), "one process a study"
+    check_last_report(folder)

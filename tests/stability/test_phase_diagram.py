@@ -1,4 +1,4 @@
-"""Cells of a whole space and of a plane, and what is believed over them."""
+"""Cells of a whole space, and what is believed over them."""
 
 from __future__ import annotations
 

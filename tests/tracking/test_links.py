@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
+import psutil
+import pytest
+
+from gradstab.commands import ui
+from gradstab.study.settings import ResultsSettings, Setting
 from gradstab.system.storage_url import parse_tracking
 from gradstab.tracking.links import browser_base, run_link, study_link, ui_command, ui_environment, view_link
 from gradstab.tracking.shipping_files import ShipperState, save_state
+from tests.tracking.lossy_proxy import free_port
 
 
 def test_links_open_the_view_for_training() -> None:
@@ -22,12 +29,34 @@ def test_the_link_of_a_study_is_known_once_something_is_shipped(tmp_path: Path) 
     assert study_link("http://h", tmp_path) == view_link("http://h", "12")
 
 
-def test_a_password_does_not_show_in_the_list_of_processes() -> None:
-    uri = "postgresql://me:secret@db/mlflow"
+def test_the_ui_is_served_to_this_machine_alone_from_the_store_that_its_environment_names() -> None:
     command = ui_command(Path("/data/artifacts"), 5001)
     assert command[-2:] == ["--default-artifact-root", "/data/artifacts"]
     assert command[command.index("--host") + 1] == "127.0.0.1"
-    assert ui_environment(parse_tracking(uri))["MLFLOW_BACKEND_STORE_URI"] == uri
+    assert ui_environment(parse_tracking("sqlite:////a.db"))["MLFLOW_BACKEND_STORE_URI"] == "sqlite:////a.db"
+
+
+def test_a_password_does_not_show_in_the_list_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is a real process, looked at in the machine's own list and ended as soon as it is there."""
+    uri = "postgresql://me:secret@127.0.0.1:9/mlflow"
+    settings = ResultsSettings(Setting(tmp_path, "test"), Setting(parse_tracking(uri), "test"), mlflow_env={})
+    shown: list[list[str]] = []
+    held: list[str | None] = []
+
+    def look(_base: str, process: subprocess.Popen[bytes]) -> None:
+        children: list[psutil.Process] = []
+        while not children:  # the server is a child of the process that ends it with its driver
+            assert process.poll() is None
+            children = psutil.Process(process.pid).children(recursive=True)
+        shown.extend(each.cmdline() for each in [psutil.Process(process.pid), *children])
+        held.extend(each.environ().get("MLFLOW_BACKEND_STORE_URI") for each in children)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ui, "_await", look)
+    ui.serve_ui(settings, None, free_port())
+    assert held[0] == uri, "the server must be told its store"
+    assert len(shown) >= 2
+    assert "secret" not in str(shown)
 
 
 def test_browser_is_sent_where_it_finds_the_server(monkeypatch):

@@ -85,7 +85,7 @@ def test_one_request_in_eight_fails(make_folder: MakeFolder, port: int, records:
 
 @pytest.mark.timeout(600)  # two minutes of trouble, then the end of the run and what it left to ship
 def test_training_goes_on_beside_a_server_that_is_slow_failing_and_away_for_a_minute(tmp_path: Path, port: int) -> None:
-    """Prints trials a second in each phase; that there are any shows that training waits for no answer."""
+    """Prints how many trials each phase trains; that there are any shows that training waits for no answer."""
     place = Place(tmp_path, "troubled")
     more = "tracking: {child_runs: 40, child_runs_after: none, heat_maps: 0}\n"
     place.write_study(trials=1_000_000, steps=1000, more=more)
@@ -96,7 +96,7 @@ def test_training_goes_on_beside_a_server_that_is_slow_failing_and_away_for_a_mi
         while not place.folder.exists() or not place.records():
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        rates = {}
+        trained = {}
         for name, seconds, proxy.delay_s, proxy.failing, proxy.refuses in [
             ("healthy", 15, 0.0, 0.0, False),
             ("slow", 20, 2.0, 0.0, False),
@@ -104,13 +104,13 @@ def test_training_goes_on_beside_a_server_that_is_slow_failing_and_away_for_a_mi
             ("away", 60, 0.0, 0.0, True),
             ("healthy again", 15, 0.0, 0.0, False),
         ]:
-            before, begin = len(place.records()), time.monotonic()
+            before = len(place.records())
             time.sleep(seconds)
-            rates[name] = (len(place.records()) - before) / (time.monotonic() - begin)
+            trained[name] = len(place.records()) - before
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=120)
-        print("trials a second:", {name: round(rate, 2) for name, rate in rates.items()})
-        assert min(rates.values()) > 0, rates
+        print("trials in each phase:", trained)
+        assert min(trained.values()) > 0, trained
         assert process.returncode == 130, stderr
         assert "Traceback" not in stderr
         synced = place.run("sync", "troubled", **environment)

@@ -112,9 +112,7 @@ def test_a_server_that_is_away_then_loses_a_reply_gets_every_trial_once(
         uri = f"http://127.0.0.1:{proxy.port}"
         records = make_mixed_records(6)
         folder = make_folder([records], uri=uri, artifact_root=None, budget=6)
-        begin = time.monotonic()
         assert ship(folder, patience=1.0) == EXIT_WAITING
-        assert time.monotonic() - begin < 60
         assert load_state(folder).last_error is not None
         assert not load_cursor(folder, uri).shipped
 

@@ -108,10 +108,6 @@ class Estimator:
             inside_SM &= (warped_SM > warp(band.low)) & (warped_SM < warp(band.high))
         return inside_SM
 
-    def given_pending(self, unit_KD: Array) -> Estimator:
-        """An estimator in which pending trials turned out as expected."""
-        return Estimator(self.coordinates, [surrogate.extended(unit_KD) for surrogate in self.surrogates])
-
     def only(self, *names: str) -> Estimator:
         """An estimator of some of the responses only.
 

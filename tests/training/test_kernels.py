@@ -1,0 +1,35 @@
+"""The contracts of training on kernels that this machine would not choose: those of a processor without AVX-512."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+TESTS = [
+    "tests/training/test_trainer.py::test_packs_of_1_7_and_32_are_bit_equal[37-odd_data]",
+    "tests/training/test_trainer.py::test_a_pack_of_one_is_bit_equal_whatever_the_settings",
+    "tests/training/test_trainer.py::test_a_diverging_member_stops_and_the_others_keep_their_bits",
+    "tests/training/test_work.py::test_results_do_not_depend_on_what_ran_in_the_process_before",
+    "tests/training/test_golden_trajectories.py",
+]
+CHILD = """
+import sys, pytest, torch
+print("kernels:", torch.backends.cpu.get_cpu_capability(), flush=True)
+sys.exit(pytest.main(["-p", "no:cacheprovider", *sys.argv[1:]]))
+"""
+
+
+def test_bits_are_equal_in_any_pack_and_golden_trainings_come_out_on_the_kernels_of_avx2():
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *TESTS],
+        cwd=ROOT, env={**kept, **AVX2}, capture_output=True, text=True, timeout=400, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert re.search("kernels: (AVX2|DEFAULT)", done.stdout), "DEFAULT where the processor has none"
+    assert "failed" not in done.stdout
