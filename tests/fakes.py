@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from gradstab.loop.trial import trial_seed
 from gradstab.record.failure import Failure
 from gradstab.record.segments import Record
+from gradstab.record.statistics.registry import STATISTICS
 from gradstab.record.trajectory import FloatArray, Trajectory
-from gradstab.statistics.registry import STATISTICS
+from gradstab.study.axes import Value
 from gradstab.study.recipe import Recipe, probe_steps
-from gradstab.study.space import Value
 
 REFERENCE_LOSS = float(np.log(10.0))
 EPOCH_MS = 1_700_000_000_000

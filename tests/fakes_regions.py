@@ -14,9 +14,9 @@ from gradstab.loop.ports import Slot, Work
 from gradstab.loop.runner import Limits, Runner
 from gradstab.loop.trial import Trial
 from gradstab.record.trajectory import Trajectory
-from gradstab.responses.library.training_response import TRAINING_RESPONSE_RANGE, TRAINING_RESPONSE_UNIT
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.study.criterion import Criterion
+from gradstab.study.responses.library.training_response import TRAINING_RESPONSE_RANGE, TRAINING_RESPONSE_UNIT
 from gradstab.study.study import Study
 from gradstab.system.storage_url import parse_storage
 from tests.fakes import REFERENCE_LOSS, make_trajectory

@@ -16,8 +16,9 @@ from scipy.interpolate import RegularGridInterpolator
 
 from gradstab.activations.registry import as_function
 from gradstab.regression.coordinates import Array, Coordinates
+from gradstab.study.axes import AnyAxis, Choice, LogInteger, LogReal, Real
 from gradstab.study.response_band import ResponseBand
-from gradstab.study.space import AnyAxis, Choice, LogInteger, LogReal, Real, SearchSpace
+from gradstab.study.space import SearchSpace
 from gradstab.theory.critical_scales import log_lengths
 from gradstab.theory.layer_maps import layer_maps
 

@@ -91,7 +91,7 @@ def log10(value: float) -> float:
 
 
 def layer_statistics(net: Net, x: Tensor, y: Tensor) -> tuple[float, dict[str, list[float]]]:
-    """Loss of the rows, and every layer statistic but the update ratio, as gradstab.statistics defines them.
+    """Loss of the rows, and every layer statistic but the update ratio, as gradstab.record.statistics defines them.
 
     Leaves the gradient of the mean loss in the parameters.
     """

@@ -9,8 +9,8 @@ import numpy as np
 from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.regression.kernel import JITTER, HyperParameters
 from gradstab.regression.surrogate import Surrogate
+from gradstab.study.axes import Choice
 from gradstab.study.recipe import conditions
-from gradstab.study.space import Choice
 
 
 def covariance(coordinates: Coordinates, hyper: HyperParameters, first_D: Array, second_D: Array) -> float:

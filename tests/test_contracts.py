@@ -18,9 +18,10 @@ from gradstab.execution.serial_executor import SerialExecutor
 from gradstab.loop.ports import Executor, PackResult, Proposal, Searcher, TrialValue, Work
 from gradstab.loop.trial import Trial, trial_seed
 from gradstab.record.failure import Failure, FailureKind
+from gradstab.record.statistics.registry import STATISTICS
 from gradstab.search.history import ATTRIBUTE_PREFIX
 from gradstab.search.searcher import OptunaSearcher
-from gradstab.statistics.registry import STATISTICS
+from gradstab.study.axes import Choice, Integer, LogInteger, LogReal, Real
 from gradstab.study.data_spec import DataError
 from gradstab.study.recipe import Recipe
 from gradstab.study.sampler_spec import (
@@ -33,7 +34,7 @@ from gradstab.study.sampler_spec import (
     SobolSpec,
     TpeSpec,
 )
-from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
+from gradstab.study.space import SearchSpace
 from gradstab.system.storage_url import parse_storage
 from tests.fakes_work import PlantedWork, PoisonousWork, RaisingWork, SwitchingWork
 from tests.problems import RATIO

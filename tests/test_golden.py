@@ -10,7 +10,7 @@ import pytest
 from gradstab.record.failure import Failure, FailureKind
 from gradstab.record.segments import read_segment, segment_paths
 from gradstab.record.study_folder import StudyFolder
-from gradstab.study.space import LogInteger, LogReal
+from gradstab.study.axes import LogInteger, LogReal
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -19,12 +19,12 @@ from pydantic import Field
 
 from gradstab import Criterion, load_results
 from gradstab.record.segments import read_segment, segment_paths
+from gradstab.record.statistics.layers import ProbeStatistic
+from gradstab.record.statistics.registry import STATISTICS
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
 from gradstab.session.drive import drive
 from gradstab.session.parts import Listener
-from gradstab.statistics.layers import ProbeStatistic
-from gradstab.statistics.registry import STATISTICS
 from gradstab.study.recipe import Recipe
 from gradstab.study.settings import resolve_settings
 from gradstab.study.study import Study

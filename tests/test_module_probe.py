@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from gradstab import probe
 from gradstab.errors import UsageError
-from gradstab.responses.library.gradient_ratio import gradient_ratio
 from gradstab.stability.judgement import layer_rate, phase_of
 from gradstab.study.data_spec import Digits
 from gradstab.study.recipe import Recipe
+from gradstab.study.responses.library.gradient_ratio import gradient_ratio
 from gradstab.training.data import Dataset, load_dataset
 from gradstab.training.initialisation import hidden_biases, hidden_weights, readout_weights
 from gradstab.training.trainer import train

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from gradstab.module_probe import probe
     from gradstab.results.loading import load_results
     from gradstab.session.drive import run_study
+    from gradstab.study.axes import Choice, Integer, LogInteger, LogReal, Real
     from gradstab.study.criterion import Criterion
-    from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Real
     from gradstab.study.study import Study
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 _HOMES = {
     "Study": "gradstab.study.study",
     "Criterion": "gradstab.study.criterion",
-    **dict.fromkeys(("Choice", "Integer", "LogInteger", "LogReal", "Real"), "gradstab.study.space"),
+    **dict.fromkeys(("Choice", "Integer", "LogInteger", "LogReal", "Real"), "gradstab.study.axes"),
     "run_study": "gradstab.session.drive",
     "load_results": "gradstab.results.loading",
     "probe": "gradstab.module_probe",

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradstab.responses.library.gradient_ratio import gradient_ratio
 from gradstab.stability.judgement import layer_rate, phase_of
 from gradstab.study.criterion import Criterion, Phase
+from gradstab.study.responses.library.gradient_ratio import gradient_ratio
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

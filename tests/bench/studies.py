@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from gradstab.loop.trial import Trial, trial_seed
+from gradstab.study.axes import Choice, Integer, LogReal, Value
 from gradstab.study.pack_key import DataShape
 from gradstab.study.recipe import Recipe
-from gradstab.study.space import Choice, Integer, LogReal, Value
 from gradstab.study.study import Study
 from gradstab.theory.relative_scale import resolved_recipe
 

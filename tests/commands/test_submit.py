@@ -13,9 +13,9 @@ import pytest
 
 from gradstab.commands.submit import pack_parcel, travelling_settings, write_secrets
 from gradstab.execution import job_entry
+from gradstab.study.axes import LogInteger
 from gradstab.study.file import load_study_file
 from gradstab.study.settings import Setting, Settings
-from gradstab.study.space import LogInteger
 from gradstab.study.study import Study
 from gradstab.system import provenance
 from gradstab.system.provenance import git_commit

@@ -16,8 +16,8 @@ from gradstab.loop.calibration import store_cost_models
 from gradstab.loop.packing import CostModel
 from gradstab.record.failure import FailureKind
 from gradstab.session.drive import drive
+from gradstab.study.axes import Choice, LogInteger, LogReal
 from gradstab.study.settings import Setting, Settings
-from gradstab.study.space import Choice, LogInteger, LogReal
 from gradstab.study.study import Study
 from gradstab.system.storage_url import parse_storage, parse_tracking
 from gradstab.training.work import TrainingWork

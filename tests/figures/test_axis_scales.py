@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from gradstab.figures.axis_scales import NumericAxis, show_axis, value_at
-from gradstab.study.space import Integer, LogInteger, LogReal, Real
+from gradstab.study.axes import Integer, LogInteger, LogReal, Real
 
 AXES: list[NumericAxis] = [
     Real(-1.0, 3.0), Real(0.0, 1e-6), LogReal(0.5, 8.0), LogReal(2.1, 2.9), LogReal(1e-9, 10.0), Integer(1, 5),

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gradstab.figures.heat_maps import Canvas, heat_maps, trial_folder, write_heat_maps
-from gradstab.statistics.registry import STATISTICS
+from gradstab.record.statistics.registry import STATISTICS
 from tests.fakes import make_mixed_records, make_record, without_later_statistics
 
 

@@ -9,7 +9,8 @@ from gradstab.errors import UsageError
 from gradstab.figures.layout import PanelLayout
 from gradstab.figures.panels import panel_plane, trials_near
 from gradstab.regression.coordinates import Coordinates
-from gradstab.study.space import Choice, Integer, LogReal, SearchSpace
+from gradstab.study.axes import Choice, Integer, LogReal
+from gradstab.study.space import SearchSpace
 
 MIXED = Coordinates(
     SearchSpace.model_validate(

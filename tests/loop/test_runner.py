@@ -15,7 +15,7 @@ from gradstab.loop.ports import Slot, Work
 from gradstab.loop.runner import Limits, Progress, Runner
 from gradstab.record.segments import Record, read_segment, segment_paths
 from gradstab.search.searcher import OptunaSearcher
-from gradstab.study.space import Choice, LogInteger, LogReal
+from gradstab.study.axes import Choice, LogInteger, LogReal
 from gradstab.study.study import Study
 from gradstab.system.storage_url import parse_storage
 from tests.fakes_work import NarrowWork, PlantedWork, RaisingWork

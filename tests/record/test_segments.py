@@ -21,8 +21,8 @@ from gradstab.record.segments import (
     segment_paths,
     write_segment,
 )
-from gradstab.statistics.layers import ProbeStatistic
-from gradstab.statistics.registry import STATISTICS
+from gradstab.record.statistics.layers import ProbeStatistic
+from gradstab.record.statistics.registry import STATISTICS
 from tests.fakes import make_mixed_records, make_record
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Coordinates
-from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, LogReal, Point, Real, SearchSpace
+from gradstab.study.axes import AnyAxis, Choice, Integer, LogInteger, LogReal, Real
+from gradstab.study.space import Point, SearchSpace
 
 AXES: dict[str, AnyAxis] = {
     "init_scale": LogReal(0.5, 20.0),

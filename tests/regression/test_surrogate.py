@@ -17,7 +17,8 @@ from gradstab.regression.factor import Factor, lower_factor
 from gradstab.regression.fitting import MOST_ACTIVE, fit_surrogate, space_filling
 from gradstab.regression.kernel import JITTER, HyperParameters, MarginalLikelihood
 from gradstab.regression.surrogate import Surrogate
-from gradstab.study.space import Choice, LogInteger, LogReal, SearchSpace
+from gradstab.study.axes import Choice, LogInteger, LogReal
+from gradstab.study.space import SearchSpace
 from tests import problems
 from tests import reference_regression as reference
 

@@ -11,7 +11,7 @@ import numpy as np
 from gradstab import Study
 from gradstab.record.segments import write_segment
 from gradstab.record.study_folder import StudyFolder, make_folder
-from gradstab.study.space import Choice, LogInteger, LogReal, Value
+from gradstab.study.axes import Choice, LogInteger, LogReal, Value
 from tests.fakes import REFERENCE_LOSS, make_record
 
 LAST_TRAINABLE = 12.0  # layers, of tanh half as many

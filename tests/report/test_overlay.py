@@ -17,7 +17,8 @@ from gradstab.report.overlay import make_comparison
 from gradstab.results.results import Results
 from gradstab.stability.comparison import common_space, volume_difference, within
 from gradstab.stability.region import Volume
-from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, LogReal, Real, SearchSpace
+from gradstab.study.axes import AnyAxis, Choice, Integer, LogInteger, LogReal, Real
+from gradstab.study.space import SearchSpace
 from tests.report.planted import plant, true_volume
 
 NARROWER: dict[str, AnyAxis] = {

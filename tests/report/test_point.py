@@ -13,7 +13,7 @@ from gradstab.cli import cli
 from gradstab.errors import UsageError
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
-from gradstab.study.space import Choice, LogInteger, LogReal
+from gradstab.study.axes import Choice, LogInteger, LogReal
 from tests.report.planted import LAST_TRAINABLE, plant
 
 

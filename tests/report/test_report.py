@@ -28,8 +28,8 @@ from gradstab.report.pictures import Picture
 from gradstab.report.report import make_report
 from gradstab.results.rejudge import rejudged
 from gradstab.results.results import Results
+from gradstab.study.axes import Choice, LogInteger, LogReal, Value
 from gradstab.study.criterion import Criterion
-from gradstab.study.space import Choice, LogInteger, LogReal, Value
 from gradstab.theory.forecast import scale_forecast
 from tests.fakes import make_mixed_records, make_record
 from tests.report.planted import LAST_TRAINABLE, plant, true_volume

@@ -16,7 +16,7 @@ from gradstab.figures.trajectory_figure import trajectory_figure
 from gradstab.record.segments import write_segment
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
-from gradstab.study.space import Choice, LogInteger, LogReal, Value
+from gradstab.study.axes import Choice, LogInteger, LogReal, Value
 from tests.fakes import make_record, without_later_statistics
 from tests.report.planted import plant
 

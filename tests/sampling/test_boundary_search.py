@@ -16,8 +16,9 @@ from gradstab.sampling.acquisition import acquisition, straddle
 from gradstab.sampling.boundary_search import BoundarySearch
 from gradstab.sampling.region_model import RegionModel, ToldTrials, identities
 from gradstab.sampling.start_up import num_start_up, start_up_points
+from gradstab.study.axes import AnyAxis, Choice, Integer, LogInteger, LogReal
 from gradstab.study.response_band import ResponseBand
-from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, LogReal, SearchSpace
+from gradstab.study.space import SearchSpace
 from tests import problems
 
 BANDS = (problems.RATIO,)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradstab.record.trajectory import Trajectory
-from gradstab.responses.library.training_response import nonfinite_step
+from gradstab.study.axes import Value
 from gradstab.study.data_spec import Digits
 from gradstab.study.recipe import Recipe
-from gradstab.study.space import Value
+from gradstab.study.responses.library.training_response import nonfinite_step
 from gradstab.training.data import load_dataset
 from gradstab.training.trainer import train
 from tests.science.claims import Claim

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from gradstab.regression.coordinates import Coordinates
 from gradstab.regression.fitting import fit_surrogate
+from gradstab.study.axes import LogReal
 from gradstab.study.response_band import ResponseBand
-from gradstab.study.space import LogReal, SearchSpace
+from gradstab.study.space import SearchSpace
 
 Array = NDArray[np.float64]
 

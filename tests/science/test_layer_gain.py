@@ -10,10 +10,10 @@ import math
 import numpy as np
 import pytest
 
-from gradstab.responses.library.gradient_ratio import gradient_ratio
 from gradstab.stability.judgement import judge
 from gradstab.study.criterion import Criterion
 from gradstab.study.recipe import Recipe
+from gradstab.study.responses.library.gradient_ratio import gradient_ratio
 from gradstab.training.trainer import train
 from tests.science.layer_gain import admissible_rows, gain_data, measured_gain
 

@@ -15,8 +15,9 @@ from optuna.trial import TrialState, create_trial
 
 from gradstab.search.boundary_sampler import BoundarySampler
 from gradstab.search.samplers import distributions_of
+from gradstab.study.axes import Choice, LogInteger, LogReal
 from gradstab.study.response_band import ResponseBand
-from gradstab.study.space import Choice, LogInteger, LogReal, SearchSpace
+from gradstab.study.space import SearchSpace
 from tests.problems import RATIO
 
 SPACE = SearchSpace(

@@ -14,8 +14,9 @@ from scipy import stats
 
 from gradstab.errors import UsageError
 from gradstab.search.designs import Design, design_of
+from gradstab.study.axes import Choice, Integer, LogInteger, LogReal, Real
 from gradstab.study.sampler_spec import AnySampler, GridSpec, RandomSpec, SobolSpec, TpeSpec
-from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
+from gradstab.study.space import SearchSpace
 
 SPACE = SearchSpace(
     {"depth": LogInteger(2, 50), "init_scale": LogReal(0.5, 4.0), "clip": Choice((False, True)), "lr": Real(-1.0, 1.0)}

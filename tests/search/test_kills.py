@@ -15,8 +15,9 @@ from gradstab.loop.ports import TrialValue
 from gradstab.search.history import ATTRIBUTE_PREFIX
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.search.storages import open_storage
+from gradstab.study.axes import Choice, LogReal
 from gradstab.study.sampler_spec import AnySampler, BoundarySpec, SobolSpec, TpeSpec
-from gradstab.study.space import Choice, LogReal, SearchSpace
+from gradstab.study.space import SearchSpace
 from gradstab.system.storage_url import parse_storage
 from tests.problems import RATIO
 

@@ -16,8 +16,9 @@ from gradstab.errors import StorageError, StudyHeldError
 from gradstab.loop.ports import Proposal, TrialValue
 from gradstab.search.postgresql import SupersededError, take_over
 from gradstab.search.searcher import OptunaSearcher
+from gradstab.study.axes import LogReal, Real
 from gradstab.study.sampler_spec import AnySampler, SobolSpec, TpeSpec
-from gradstab.study.space import LogReal, Real, SearchSpace
+from gradstab.study.space import SearchSpace
 from gradstab.system.storage_url import parse_storage
 from tests.search.storages import Server, postgresql_server
 

@@ -12,8 +12,9 @@ from gradstab.errors import StorageError, UsageError
 from gradstab.loop.ports import TrialValue
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.search.storages import open_storage
+from gradstab.study.axes import LogReal, Real, Value
 from gradstab.study.sampler_spec import SobolSpec
-from gradstab.study.space import LogReal, Real, SearchSpace, Value
+from gradstab.study.space import SearchSpace
 from gradstab.system.storage_url import parse_storage, without_password
 
 SPACE = SearchSpace({"init_scale": LogReal(0.5, 4.0), "momentum": Real(0.0, 0.9)})

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradstab.stability.intervals import IntervalTable, StableInterval, stable_intervals
-from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, LogReal, Point, Real, SearchSpace
+from gradstab.study.axes import AnyAxis, Choice, Integer, LogInteger, LogReal, Real
+from gradstab.study.space import Point, SearchSpace
 from gradstab.theory.critical_scales import band_edges, predicted_ratios
 
 SCALE = LogReal(0.01, 1e6)

@@ -13,11 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from gradstab.record.statistics.registry import STATISTICS
 from gradstab.record.trajectory import Trajectory
-from gradstab.responses.library.gradient_ratio import gradient_ratio, gradient_ratios
 from gradstab.stability.judgement import judge, layer_rate, phase_of, verdict_of
-from gradstab.statistics.registry import STATISTICS
 from gradstab.study.criterion import VERDICTS, Criterion
+from gradstab.study.responses.library.gradient_ratio import gradient_ratio, gradient_ratios
 
 NAN, INF = math.nan, math.inf
 LN10 = math.log(10)

@@ -14,8 +14,9 @@ from gradstab.regression.kernel import HyperParameters
 from gradstab.regression.surrogate import Posterior
 from gradstab.stability.estimator import beyond, fit_estimator
 from gradstab.stability.phase_diagram import cloud, nearest_pairs, phase_diagram
+from gradstab.study.axes import Choice, Integer, LogInteger, LogReal
 from gradstab.study.response_band import ResponseBand
-from gradstab.study.space import Choice, Integer, LogInteger, LogReal, SearchSpace
+from gradstab.study.space import SearchSpace
 from tests import problems
 
 MIXED = Coordinates(

@@ -17,8 +17,9 @@ from gradstab.stability.phase_diagram import cloud, phase_diagram
 from gradstab.stability.region import find_regions
 from gradstab.stability.region_at import region_at
 from gradstab.stability.spans import lines
+from gradstab.study.axes import Choice, LogInteger, LogReal
 from gradstab.study.recipe import Recipe
-from gradstab.study.space import Choice, LogInteger, LogReal, SearchSpace
+from gradstab.study.space import SearchSpace
 from gradstab.theory.critical_scales import predicted_ratio
 from gradstab.theory.ratio_field import predicted_field
 from tests.problems import RATIO, Problem, disc, half_plane, ridge, two_islands

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradstab import Choice, Integer, LogInteger, LogReal, Real
-from gradstab.study.space import AnyAxis
+from gradstab.study.axes import AnyAxis
 
 AXES = (
     Real(-1, 2),

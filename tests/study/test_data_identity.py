@@ -10,8 +10,8 @@ import pytest
 
 from gradstab.errors import UsageError
 from gradstab.record.study_folder import StudyFolder
+from gradstab.study.axes import LogInteger
 from gradstab.study.data_spec import DataError, Npz
-from gradstab.study.space import LogInteger
 from gradstab.study.study import Study, differences
 
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gradstab.errors import GradstabError, StudyError, UsageError
+from gradstab.study.axes import LogInteger
 from gradstab.study.file import find_study_file, load_study_file
-from gradstab.study.space import LogInteger
 from gradstab.study.study import Study
 
 YAML = """

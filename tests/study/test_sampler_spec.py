@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from gradstab.study.axes import Choice, LogReal, Real
 from gradstab.study.sampler_spec import (
     AnySampler,
     BoundarySpec,
@@ -16,7 +17,7 @@ from gradstab.study.sampler_spec import (
     SobolSpec,
     TpeSpec,
 )
-from gradstab.study.space import Choice, LogReal, Real, SearchSpace
+from gradstab.study.space import SearchSpace
 
 SPACE = SearchSpace({"init_scale": LogReal(0.5, 4.0), "activation": Choice(("relu", "tanh")), "momentum": Real(0, 0.9)})
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from gradstab.errors import UsageError
+from gradstab.study.axes import LogInteger
 from gradstab.study.file import load_study_file
 from gradstab.study.settings import read_env_file, resolve_results_settings, resolve_settings
-from gradstab.study.space import LogInteger
 from gradstab.study.study import Study
 from gradstab.system.storage_url import parse_storage, parse_tracking, same_database, without_password
 

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from gradstab.activations.registry import LIBRARY
 from gradstab.errors import GradstabError, StudyError
+from gradstab.study.axes import Choice, Integer, LogInteger, LogReal, Real
 from gradstab.study.pack_key import pack_key
 from gradstab.study.recipe import Recipe, structural_fields
-from gradstab.study.space import Choice, Integer, LogInteger, LogReal, Real, SearchSpace
+from gradstab.study.space import SearchSpace
 from gradstab.study.study import Study, differences
 from gradstab.theory.relative_scale import resolved_recipe
 

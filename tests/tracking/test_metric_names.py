@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gradstab.record.segments import write_segment
-from gradstab.responses.registry import RESPONSES
+from gradstab.study.responses.registry import RESPONSES
 from gradstab.tracking.keys import searches
 from gradstab.tracking.metric_names import TAG, MetricNames, names_of, old_names
 from gradstab.tracking.shipping_files import load_state

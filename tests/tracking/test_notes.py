@@ -8,10 +8,10 @@ import pytest
 
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import ShippingOrder
-from gradstab.responses.registry import RESPONSES
 from gradstab.stability.judgement import judge
+from gradstab.study.axes import Value
 from gradstab.study.criterion import Criterion
-from gradstab.study.space import Value
+from gradstab.study.responses.registry import RESPONSES
 from gradstab.tracking.experiment_note import boundary_trials, experiment_note, parent_note
 from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.run_content import table_row

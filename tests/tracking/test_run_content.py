@@ -11,10 +11,11 @@ import pytest
 
 from gradstab.activations.registry import LIBRARY
 from gradstab.record.segments import Record
+from gradstab.record.statistics.registry import layer_statistics
 from gradstab.stability.judgement import judge
-from gradstab.statistics.registry import layer_statistics
+from gradstab.study.axes import AnyAxis, Choice, Integer, LogInteger, LogReal, Value
 from gradstab.study.criterion import Criterion
-from gradstab.study.space import AnyAxis, Choice, Integer, LogInteger, LogReal, Point, SearchSpace, Value
+from gradstab.study.space import Point, SearchSpace
 from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.run_content import RunContent, run_content, run_name, table_row
 from gradstab.tracking.trial_metrics import profile_layers

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gradstab.activations.registry import LIBRARY
-from gradstab.responses.registry import RESPONSES
 from gradstab.stability.judgement import judge
+from gradstab.study.responses.registry import RESPONSES
 from gradstab.tracking.links import MAP_ID
 from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.run_content import run_content

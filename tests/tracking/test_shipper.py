@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 
 from gradstab.record.segments import segment_paths, write_segment
 from gradstab.record.shipping_order import load_order, save_order
-from gradstab.statistics.registry import layer_statistics
+from gradstab.record.statistics.registry import layer_statistics
 from gradstab.system.child_process import ParentPipe
 from gradstab.tracking.segment_shipper import EXIT_WAITING, SegmentShipper
 from gradstab.tracking.shipping_files import CURSOR_NAME, WaitingCounter, load_cursor, load_state

@@ -10,7 +10,7 @@ from torch.nn import functional
 from gradstab.activations import registry
 from gradstab.activations.by_autograd import by_autograd
 from gradstab.activations.registry import LIBRARY, add_imported, find_activation
-from gradstab.statistics.registry import STATISTICS
+from gradstab.record.statistics.registry import STATISTICS
 from gradstab.study.recipe import Recipe
 from gradstab.training.trainer import train
 from tests.reference import PHI

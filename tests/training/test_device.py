@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gradstab.statistics.registry import STATISTICS
+from gradstab.record.statistics.registry import STATISTICS
 from gradstab.study.recipe import Recipe
 from gradstab.training.trainer import train
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from gradstab.activations.registry import LIBRARY
-from gradstab.responses.library.gradient_ratio import gradient_ratio
+from gradstab.record.statistics.layers import ProbeStatistic, log10_magnitude
+from gradstab.record.statistics.registry import STATISTICS
 from gradstab.stability.judgement import layer_rate
-from gradstab.statistics.layers import ProbeStatistic, log10_magnitude
-from gradstab.statistics.registry import STATISTICS
 from gradstab.study.recipe import Recipe
+from gradstab.study.responses.library.gradient_ratio import gradient_ratio
 from gradstab.training.trainer import train
 from tests.reference import train_one
 

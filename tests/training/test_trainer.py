@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradstab.activations.registry import LIBRARY
+from gradstab.record.statistics.registry import STATISTICS
 from gradstab.record.trajectory import Trajectory
-from gradstab.statistics.registry import STATISTICS
 from gradstab.study.data_spec import DataError
 from gradstab.study.recipe import Recipe, probe_steps
 from gradstab.training.layout import FlatLayout, Section

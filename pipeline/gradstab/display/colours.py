@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from gradstab.responses.registry import RESPONSES
 from gradstab.study.criterion import Verdict
+from gradstab.study.responses.registry import RESPONSES
 
 # Okabe and Ito's colours, which the colour-blind can tell apart
 VERDICT_COLOURS: dict[Verdict, str] = {

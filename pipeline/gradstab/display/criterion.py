@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gradstab.responses.registry import RESPONSES
 from gradstab.study.criterion import Criterion
+from gradstab.study.responses.registry import RESPONSES
 
 
 def band_text(criterion: Criterion, response: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from gradstab.study.space import Value
+from gradstab.study.axes import Value
 
 _ROUNDING = 1e-9  # lengths below it are rounding errors of a fixed point at 0
 WHOLE_SEARCH = "all that was searched"

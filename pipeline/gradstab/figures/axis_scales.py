@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.stability.phase_diagram import Plane
-from gradstab.study.space import Integer, LogInteger, LogReal, Real
+from gradstab.study.axes import Integer, LogInteger, LogReal, Real
 
 NumericAxis = Real | LogReal | Integer | LogInteger
 

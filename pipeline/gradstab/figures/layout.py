@@ -17,7 +17,7 @@ from gradstab.errors import UsageError
 from gradstab.regression.coordinates import idle
 from gradstab.stability.contributions import Contribution
 from gradstab.stability.phase_diagram import Cloud, PhaseDiagram
-from gradstab.study.space import AnyAxis, Choice, Value
+from gradstab.study.axes import AnyAxis, Choice, Value
 
 SCALES = ("init_scale", "relative_init_scale")
 MOST_COMBINATIONS, MOST_LINES = 9, 24

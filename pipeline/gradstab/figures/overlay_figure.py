@@ -20,7 +20,7 @@ from gradstab.regression.coordinates import Coordinates
 from gradstab.stability.comparison import within
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.phase_diagram import LEVELS
-from gradstab.study.space import Value
+from gradstab.study.axes import Value
 
 _CELLS = 72
 

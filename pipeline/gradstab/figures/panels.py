@@ -14,7 +14,8 @@ from gradstab.figures.theory_curves import TheoryCurves, judges_depth
 from gradstab.regression.coordinates import Array, Coordinates, idle
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.phase_diagram import PhaseDiagram, Plane, phase_diagram
-from gradstab.study.space import Point, Value
+from gradstab.study.axes import Value
+from gradstab.study.space import Point
 
 _CELLS, _CELLS_OF_MANY = 56, 40
 _MANY_TRIALS = 1500

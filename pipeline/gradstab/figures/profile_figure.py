@@ -16,8 +16,8 @@ from gradstab.display.colours import AREAS, MARKS
 from gradstab.figures.scaffold import PANEL_TITLE, panel_grid
 from gradstab.record.trajectory import FloatArray
 from gradstab.regression.coordinates import Array
-from gradstab.responses.library.gradient_ratio import RATIO_LIMIT
 from gradstab.study.criterion import VERDICTS, Verdict
+from gradstab.study.responses.library.gradient_ratio import RATIO_LIMIT
 
 _POSITIONS = 41
 _QUANTILES = (0.1, 0.5, 0.9)

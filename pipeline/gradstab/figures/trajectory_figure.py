@@ -18,8 +18,8 @@ from gradstab.errors import UsageError
 from gradstab.figures.axis_scales import set_round_ticks
 from gradstab.figures.heat_maps import HeatMap, draw_layers, heat_maps
 from gradstab.figures.scaffold import PANEL_TITLE, panel_grid
+from gradstab.record.statistics.registry import STATISTICS
 from gradstab.record.trajectory import Trajectory
-from gradstab.statistics.registry import STATISTICS
 
 _COLUMNS = 2
 

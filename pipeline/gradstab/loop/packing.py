@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gradstab.activations.registry import is_dear, keeps_z
-from gradstab.statistics.registry import stored_bytes
+from gradstab.record.statistics.registry import stored_bytes
 from gradstab.study.pack_key import DataShape, pack_key, padded, stack_key
 from gradstab.study.recipe import NUM_ACCURACY_ROWS, Recipe, probe_steps, reads_accuracy
 

@@ -15,7 +15,7 @@ from gradstab.loop.trial import Trial
 from gradstab.record.certificate import Certificate
 from gradstab.record.failure import Failure
 from gradstab.record.trajectory import Trajectory
-from gradstab.study.space import Value
+from gradstab.study.axes import Value
 
 Kind = Literal["cpu", "cuda"]
 KINDS: tuple[Kind, ...] = ("cpu", "cuda")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gradstab.loop.ports import Proposal, Searcher, SearchState
 from gradstab.record.segments import CorruptSegmentError, read_segment, segment_numbers, segment_paths
-from gradstab.study.space import Value
+from gradstab.study.axes import Value
 
 
 def restore_lost_trials(folder: Path, searcher: Searcher) -> SearchState:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from gradstab.study.axes import Value
 from gradstab.study.recipe import Recipe
-from gradstab.study.space import Value
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 
 from gradstab.errors import GradstabError, StorageError
 from gradstab.record.failure import Failure
+from gradstab.record.statistics.registry import STATISTICS
 from gradstab.record.trajectory import FloatArray, Trajectory
-from gradstab.statistics.registry import STATISTICS
-from gradstab.study.space import Value
+from gradstab.study.axes import Value
 from gradstab.system.durable import sync_folder
 
 SCHEMA_VERSION = 1

@@ -1,4 +1,4 @@
-"""What one training leaves behind: raw numbers over steps and layers. gradstab.statistics names and defines them.
+"""What one training leaves behind: raw numbers over steps and layers, named and defined in `record.statistics`.
 
 Array names carry their axes as a suffix: S optimizer step, P probe time, L hidden layer (index 0 is the layer
 next to the input).
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gradstab.statistics.registry import STATISTICS
+from gradstab.record.statistics.registry import STATISTICS
 
 FloatArray = NDArray[np.floating]
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from gradstab.errors import UsageError
+from gradstab.study.axes import AnyAxis, Choice, Value
 from gradstab.study.recipe import conditions
-from gradstab.study.space import AnyAxis, Choice, Point, SearchSpace, Value
+from gradstab.study.space import Point, SearchSpace
 
 Array = NDArray[np.float64]
 

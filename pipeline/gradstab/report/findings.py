@@ -10,11 +10,11 @@ from gradstab.figures.layout import PanelLayout
 from gradstab.regression.health import Health, check_health
 from gradstab.report.interval_table import EdgeErrors, IntervalRow, edge_errors, interval_table
 from gradstab.report.trainable_depth import DepthScales, depth_scales
-from gradstab.responses.registry import default_letters
 from gradstab.results.results import Results
 from gradstab.stability.contributions import Contribution
 from gradstab.stability.phase_diagram import Cloud
 from gradstab.stability.region import Regions
+from gradstab.study.responses.registry import default_letters
 from gradstab.theory.ratio_field import predicted_field
 from gradstab.theory.relative_scale import resolved_recipe
 

@@ -15,7 +15,7 @@ from gradstab.figures.layout import SCALES, PanelLayout
 from gradstab.regression.coordinates import Array, idle
 from gradstab.results.results import Results
 from gradstab.stability.spans import STEPS, Line, lines
-from gradstab.study.space import Value
+from gradstab.study.axes import Value
 from gradstab.theory.ratio_field import predicted_field
 from gradstab.theory.relative_scale import resolved_recipe
 

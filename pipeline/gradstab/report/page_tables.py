@@ -17,8 +17,8 @@ from gradstab.report.wording import (
     spans_text,
     volume_text,
 )
-from gradstab.responses.registry import RESPONSES
 from gradstab.results.results import Results
+from gradstab.study.responses.registry import RESPONSES
 
 _MOST_PIECES = 12
 _AGREES = {True: "yes", False: "NO", None: "no replicates"}

@@ -15,7 +15,7 @@ from gradstab.results.results import Results
 from gradstab.stability.region import SAFE
 from gradstab.stability.region_at import RegionAt
 from gradstab.stability.spans import Line
-from gradstab.study.space import AnyAxis, Value, means
+from gradstab.study.axes import AnyAxis, Value, means
 
 
 def point_values(results: Results, places: Sequence[str]) -> dict[str, Value]:

@@ -11,7 +11,7 @@ from gradstab.figures.layout import SCALES, PanelLayout
 from gradstab.figures.theory_curves import judges_depth
 from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.results.results import Results
-from gradstab.study.space import Integer, LogInteger
+from gradstab.study.axes import Integer, LogInteger
 from gradstab.theory.depth_scale_field import trainable_depths
 from gradstab.theory.forecast import TRAINABLE_DEPTH_SCALES
 from gradstab.theory.relative_scale import resolved_recipe

@@ -15,7 +15,7 @@ from gradstab.figures.profile_figure import TrialProfile, profile_figure, profil
 from gradstab.figures.theory_curves import TheoryCurves
 from gradstab.figures.trajectory_figure import trajectory_figure
 from gradstab.results.trial_rows import measured_trials
-from gradstab.study.space import Value
+from gradstab.study.axes import Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,12 +16,12 @@ from gradstab.errors import UsageError
 from gradstab.record.segments import CorruptSegmentError, read_segment, segment_paths
 from gradstab.record.study_folder import StudyFolder
 from gradstab.record.trajectory import Trajectory
-from gradstab.responses.registry import default_letters
 from gradstab.results.trial_rows import FAILED, TrialRow, measured_trials, trial_row
 from gradstab.stability.intervals import IntervalTable, stable_intervals
+from gradstab.study.axes import Value
 from gradstab.study.criterion import Criterion
 from gradstab.study.response_band import ResponseBand, band_of
-from gradstab.study.space import Value
+from gradstab.study.responses.registry import default_letters
 from gradstab.study.study import Study
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstab.record.segments import Record
-from gradstab.responses.registry import RESPONSES
 from gradstab.stability.judgement import Judgement, judge
+from gradstab.study.axes import Value
 from gradstab.study.criterion import Criterion
-from gradstab.study.space import Value
+from gradstab.study.responses.registry import RESPONSES
 
 FAILED = "failed"  # the verdict of a trial whose machine failed
 

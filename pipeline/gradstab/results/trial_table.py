@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from gradstab.responses.registry import RESPONSES
+from gradstab.study.responses.registry import RESPONSES
 
 # letters of other columns, as older notebooks have them
 _OTHER_ALIASES = {"rate": "gradient_rate", "flag": "gradient_flag"}

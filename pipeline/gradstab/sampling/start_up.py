@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradstab.regression.coordinates import Array, Coordinates
-from gradstab.study.space import Choice
+from gradstab.study.axes import Choice
 
 _EACH_CHOICE = 8  # a choice with fewer trials would be judged by the other choices' trials
 _FEWEST, _AN_AXIS = 4, 4  # with half as many, one run in fifteen missed an island of the region for fifty trials

@@ -21,7 +21,8 @@ from gradstab.sampling.region_model import RegionModel
 from gradstab.search.designs import RandomDesign, derived_seed
 from gradstab.search.history import ATTRIBUTE_PREFIX, History
 from gradstab.stability.certificate import REPLICATED_POINTS, TRAININGS_A_POINT, Audit, NoiseCheck, certify
-from gradstab.study.space import SearchSpace, Value
+from gradstab.study.axes import Value
+from gradstab.study.space import SearchSpace
 
 SHARE = 0.1  # share of trials that are audits until the model claims to be good enough
 _AUDIT, _FORECAST = ATTRIBUTE_PREFIX + "audit", ATTRIBUTE_PREFIX + "p_region"

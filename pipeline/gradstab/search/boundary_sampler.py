@@ -15,8 +15,9 @@ from gradstab.sampling.boundary_search import BoundarySearch
 from gradstab.sampling.region_model import RegionModel
 from gradstab.search.history import History
 from gradstab.search.samplers import distributions_of
+from gradstab.study.axes import Value
 from gradstab.study.response_band import ResponseBand
-from gradstab.study.space import SearchSpace, Value
+from gradstab.study.space import SearchSpace
 from gradstab.system.failpoints import failpoint
 
 

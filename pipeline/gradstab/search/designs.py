@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from gradstab.errors import UsageError
+from gradstab.study.axes import Value
 from gradstab.study.sampler_spec import AnySampler, GridSpec, RandomSpec, SobolSpec
-from gradstab.study.space import SearchSpace, Value
+from gradstab.study.space import SearchSpace
 
 _SOBOL_BLOCK = 1024  # a power of two, so that every block of the sequence is balanced
 

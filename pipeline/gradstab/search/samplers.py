@@ -16,8 +16,9 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gradstab.search.designs import Design, derived_seed
+from gradstab.study.axes import AnyAxis, Value
 from gradstab.study.sampler_spec import AnySampler, CmaEsSpec, GpSpec
-from gradstab.study.space import AnyAxis, SearchSpace, Value
+from gradstab.study.space import SearchSpace
 from gradstab.system.failpoints import failpoint
 
 _DISTRIBUTIONS: dict[str, type[BaseDistribution]] = {

@@ -28,9 +28,10 @@ from gradstab.search.history import ATTRIBUTE_PREFIX, History
 from gradstab.search.retry_while_away import PATIENCE_SECONDS, RetryWhileAway
 from gradstab.search.samplers import AdaptiveSampler, DesignSampler, distributions_of, suggested_value
 from gradstab.search.storages import open_storage, storage_errors
+from gradstab.study.axes import Value
 from gradstab.study.response_band import ResponseBand
 from gradstab.study.sampler_spec import AnySampler, BoundarySpec
-from gradstab.study.space import SearchSpace, Value
+from gradstab.study.space import SearchSpace
 from gradstab.system.failpoints import failpoint
 from gradstab.system.storage_url import Storage
 

@@ -15,7 +15,8 @@ from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.phase_diagram import Cloud, PhaseDiagram, phase_diagram
 from gradstab.stability.region import Volume, find_regions
-from gradstab.study.space import AnyAxis, Choice, SearchSpace
+from gradstab.study.axes import AnyAxis, Choice
+from gradstab.study.space import SearchSpace
 
 _LOG2_CELLS = 12
 

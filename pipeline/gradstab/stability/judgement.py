@@ -13,10 +13,10 @@ import numpy as np
 
 from gradstab.errors import UsageError
 from gradstab.record.trajectory import FloatArray, Trajectory
-from gradstab.responses.library.gradient_ratio import Flag, gradient_ratio
-from gradstab.responses.library.training_response import tail_loss, training_response
-from gradstab.responses.registry import RESPONSES
 from gradstab.study.criterion import Criterion, Outcome, Phase, Verdict
+from gradstab.study.responses.library.gradient_ratio import Flag, gradient_ratio
+from gradstab.study.responses.library.training_response import tail_loss, training_response
+from gradstab.study.responses.registry import RESPONSES
 
 DIVERGENCE_FACTOR = 10.0
 UNTRAINED_FRACTION = 0.95

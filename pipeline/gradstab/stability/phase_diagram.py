@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.stability.estimator import Estimator, Probabilities
-from gradstab.study.space import Value
+from gradstab.study.axes import Value
 
 _LEAST_NEIGHBOURS = 4
 _NEIGHBOURS_AN_AXIS = 4

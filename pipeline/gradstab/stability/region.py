@@ -20,7 +20,7 @@ from gradstab.regression.coordinates import Array
 from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.phase_diagram import Cloud, PhaseDiagram, nearest_pairs
-from gradstab.study.space import Value
+from gradstab.study.axes import Value
 
 SAFE = 0.95  # p_next of the safe core
 _INTERVAL = (0.05, 0.95)

@@ -18,7 +18,8 @@ from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.region import SAFE
 from gradstab.stability.spans import Line, lines
-from gradstab.study.space import AnyAxis, Choice, Point, SearchSpace, Value
+from gradstab.study.axes import AnyAxis, Choice, Value
+from gradstab.study.space import Point, SearchSpace
 
 _NEAREST = 5
 _LOG2_CELLS = 10

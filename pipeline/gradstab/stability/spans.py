@@ -16,7 +16,8 @@ from gradstab.regression.coordinates import Array
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.phase_diagram import LEVELS
 from gradstab.stability.region import SAFE
-from gradstab.study.space import Point, Value
+from gradstab.study.axes import Value
+from gradstab.study.space import Point
 
 STEPS = 129
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from gradstab.responses.library.gradient_ratio import RATIO_LIMIT
-from gradstab.responses.registry import RESPONSES, default_letters, letter_of
+from gradstab.study.responses.library.gradient_ratio import RATIO_LIMIT
+from gradstab.study.responses.registry import RESPONSES, default_letters, letter_of
 
 Phase = Literal["vanishing", "stable", "exploding"]
 

@@ -9,9 +9,10 @@ from typing import Any, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from gradstab.errors import GradstabError
-from gradstab.responses.registry import RESPONSES
+from gradstab.study.axes import AnyAxis
 from gradstab.study.recipe import Recipe, conditions
-from gradstab.study.space import AnyAxis, SearchSpace
+from gradstab.study.responses.registry import RESPONSES
+from gradstab.study.space import SearchSpace
 from gradstab.system.storage_url import without_password, without_passwords
 
 _TAGS = ("real", "log_real", "integer", "log_integer", "choice")

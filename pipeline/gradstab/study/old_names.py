@@ -19,7 +19,7 @@ from pathlib import Path
 OLD_MODULES = {
     "pipeline": ("gradstab",),
     "pipeline.errors": ("gradstab.errors",),
-    "pipeline.space": ("gradstab.study.space",),
+    "pipeline.space": ("gradstab.study.space", "gradstab.study.axes"),
     "pipeline.recipe": ("gradstab.study.recipe",),
     "pipeline.data_spec": ("gradstab.study.data_spec", "gradstab.study.pack_key"),
     "pipeline.sampler_spec": ("gradstab.study.sampler_spec",),

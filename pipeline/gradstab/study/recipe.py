@@ -8,8 +8,9 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from gradstab.study.axes import Value
 from gradstab.study.origin import FROM_RECORD, check_activation
-from gradstab.study.space import Point, Value
+from gradstab.study.space import Point
 from gradstab.study.versions import Since
 
 InitDistribution = Literal["normal", "truncated_normal", "uniform", "orthogonal"]

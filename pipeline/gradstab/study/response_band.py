@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradstab.errors import UsageError
-from gradstab.responses.registry import RESPONSES
 from gradstab.study.criterion import Criterion
+from gradstab.study.responses.registry import RESPONSES
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gradstab.study.space import Choice, SearchSpace
+from gradstab.study.axes import Choice
+from gradstab.study.space import SearchSpace
 
 BATCH = 16  # trials that an adaptive sampler proposes at a time; it learns between batches
 MAX_GRID_POINTS = 1_000_000  # the shuffled order of a grid is held in memory

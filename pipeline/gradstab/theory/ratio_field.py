@@ -12,8 +12,8 @@ import numpy as np
 
 from gradstab.activations.registry import as_function, is_known
 from gradstab.regression.coordinates import Array
-from gradstab.responses.library.gradient_ratio import RATIO_LIMIT
 from gradstab.study.recipe import Recipe
+from gradstab.study.responses.library.gradient_ratio import RATIO_LIMIT
 from gradstab.theory.critical_scales import log_lengths
 from gradstab.theory.layer_maps import layer_maps
 

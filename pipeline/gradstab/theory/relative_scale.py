@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from gradstab.activations.registry import is_known
 from gradstab.errors import GradstabError, StudyError
+from gradstab.study.axes import Value
 from gradstab.study.recipe import Recipe
-from gradstab.study.space import Value
 from gradstab.study.study import Study
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from gradstab.display.numbers import count_range_text, edges_text, setting_text
 from gradstab.record.shipping_order import ShippingOrder
-from gradstab.responses.registry import RESPONSES
 from gradstab.stability.intervals import IntervalTable, StableInterval, stable_intervals
-from gradstab.study.space import Choice, Value
+from gradstab.study.axes import Choice, Value
+from gradstab.study.responses.registry import RESPONSES
 from gradstab.tracking.links import run_fragment, view_fragment
 from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.view_state import View

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gradstab.responses.registry import RESPONSES
-from gradstab.statistics.registry import layer_statistics
+from gradstab.record.statistics.registry import layer_statistics
 from gradstab.study.criterion import MEANING_OF_VERDICT, VERDICTS
 from gradstab.study.recipe import Recipe
+from gradstab.study.responses.registry import RESPONSES
 from gradstab.tracking.metric_names import MetricNames, old_names
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gradstab.responses.registry import RESPONSES
+from gradstab.study.responses.registry import RESPONSES
 
 TAG = "metric_names"
 _VALUE = "readable"

@@ -8,7 +8,7 @@ from typing import Any
 
 from gradstab.display.numbers import numbers_text, setting_text
 from gradstab.record.shipping_order import ShippingOrder
-from gradstab.study.space import Value
+from gradstab.study.axes import Value
 from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.trial_metrics import MetricRow
 

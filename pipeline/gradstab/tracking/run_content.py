@@ -12,9 +12,10 @@ from gradstab.display.colours import VERDICT_COLOURS
 from gradstab.display.numbers import setting_text
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import ShippingOrder
-from gradstab.responses.registry import RESPONSES
 from gradstab.stability.judgement import Judgement
-from gradstab.study.space import Point, SearchSpace, Value
+from gradstab.study.axes import Value
+from gradstab.study.responses.registry import RESPONSES
+from gradstab.study.space import Point, SearchSpace
 from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.trial_metrics import MetricRow, rounded, trial_metrics
 from gradstab.tracking.trial_note import trial_note

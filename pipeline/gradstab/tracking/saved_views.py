@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 from gradstab.display.numbers import setting_text
 from gradstab.record.shipping_order import ShippingOrder
-from gradstab.responses.registry import RESPONSES
-from gradstab.study.space import SearchSpace, Value
+from gradstab.study.axes import Value
+from gradstab.study.responses.registry import RESPONSES
+from gradstab.study.space import SearchSpace
 from gradstab.study.study import Study
 from gradstab.tracking.links import MAP_ID
 from gradstab.tracking.metric_names import MetricNames

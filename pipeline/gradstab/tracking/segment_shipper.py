@@ -15,7 +15,7 @@ from pathlib import Path
 from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_numbers, segment_paths
 from gradstab.record.shipping_order import FILE_NAME, load_order
 from gradstab.stability.judgement import Judgement, judge
-from gradstab.study.space import Value
+from gradstab.study.axes import Value
 from gradstab.system.child_process import ParentPipe
 from gradstab.system.storage_url import parse_tracking
 from gradstab.tracking.child_policy import gets_run

@@ -12,7 +12,7 @@ from pathlib import Path
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from gradstab.record.shipping_order import ShippingOrder
-from gradstab.study.space import Value
+from gradstab.study.axes import Value
 from gradstab.tracking.artifact_uploader import ArtifactUploader, FindRun
 from gradstab.tracking.experiment_note import boundary_trials, experiment_note, parent_note
 from gradstab.tracking.metric_names import MetricNames

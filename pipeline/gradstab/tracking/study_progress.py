@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from gradstab.record.shipping_order import ShippingOrder
-from gradstab.study.space import Value
+from gradstab.study.axes import Value
 from gradstab.tracking.artifact_uploader import FindRun
 from gradstab.tracking.mlflow_store import MlflowStore
 from gradstab.tracking.parent_content import TABLE_NAME, progress_rows, progress_tags, table

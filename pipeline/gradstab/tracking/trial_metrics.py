@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import Detail
+from gradstab.record.statistics.registry import layer_statistics
 from gradstab.record.trajectory import FloatArray, Trajectory
-from gradstab.responses.library.gradient_ratio import gradient_ratios
-from gradstab.responses.registry import RESPONSES
 from gradstab.stability.judgement import Judgement
-from gradstab.statistics.registry import layer_statistics
-from gradstab.study.space import AnyAxis, SearchSpace, Value
+from gradstab.study.axes import AnyAxis, Value
+from gradstab.study.responses.library.gradient_ratio import gradient_ratios
+from gradstab.study.responses.registry import RESPONSES
+from gradstab.study.space import SearchSpace
 
 MAX_TIMES = 6
 MAX_LAYERS = 11

@@ -10,9 +10,9 @@ import numpy as np
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.record.trajectory import Trajectory
-from gradstab.responses.library.training_response import nonfinite_step
 from gradstab.stability.judgement import Judgement
 from gradstab.study.criterion import MEANING_OF_VERDICT
+from gradstab.study.responses.library.training_response import nonfinite_step
 
 MAPS_TAG = "heat_maps"  # "true" on a run that holds heat maps
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gradstab.record.statistics.registry import STATISTICS
 from gradstab.record.trajectory import FloatArray, Trajectory
-from gradstab.statistics.registry import STATISTICS
 from gradstab.study.recipe import Recipe, probe_steps
 from gradstab.training.probes import LayerValues
 

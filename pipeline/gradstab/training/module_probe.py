@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradstab.errors import UsageError
-from gradstab.statistics.layers import log10_magnitude
+from gradstab.record.statistics.layers import log10_magnitude
 from gradstab.training.norms import exact_norms
 
 Loss = Callable[[Any, Any], Tensor]

@@ -2,7 +2,7 @@
 
 delta is carried with a power-of-two exponent per member and layer, because it underflows float32 in deep sigmoid
 nets; the rescaling is exact. Sums of squares in float32 are safe then, and logarithms and exponents are float64.
-Definitions: gradstab.statistics.layers. Shapes: L layer, n member, B sample, U unit (padded to whole vector
+Definitions: gradstab.record.statistics.layers. Shapes: L layer, n member, B sample, U unit (padded to whole vector
 registers; padded units and rows are zero and are never counted).
 """
 
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from gradstab.activations.activation import Passes
-from gradstab.statistics.layers import ProbedLayers, ProbeStatistic
-from gradstab.statistics.registry import probe_statistics
+from gradstab.record.statistics.layers import ProbedLayers, ProbeStatistic
+from gradstab.record.statistics.registry import probe_statistics
 from gradstab.study.pack_key import padded
 from gradstab.training.layout import LARGEST_EXPONENT, power_of_two
 from gradstab.training.norms import SAFE_HIGH, SAFE_LOW, exact_norms

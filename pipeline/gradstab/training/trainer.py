@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradstab.record.statistics.layers import UpdatedLayers
+from gradstab.record.statistics.registry import update_statistics
 from gradstab.record.trajectory import Trajectory
-from gradstab.statistics.layers import UpdatedLayers
-from gradstab.statistics.registry import update_statistics
 from gradstab.study.pack_key import pack_key, stack_key
 from gradstab.study.recipe import Recipe, probe_steps, reads_accuracy
 from gradstab.training.clipping import Clipping

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gradstab.statistics.statistic import Axes, Statistic
+from gradstab.record.statistics.statistic import Axes, Statistic
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -24,8 +24,6 @@ from gradstab.record.shipping_order import ShippingOrder, save_order
 from gradstab.record.study_folder import StudyFolder
 from gradstab.record.trajectory import Trajectory
 from gradstab.report.report import make_report
-from gradstab.responses.registry import RESPONSES, default_letters
-from gradstab.responses.response import Response
 from gradstab.results.rejudge import rejudged
 from gradstab.results.results import Results
 from gradstab.results.trial_rows import measured_trials
@@ -33,6 +31,8 @@ from gradstab.search.history import History
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.stability.judgement import judge
 from gradstab.study.criterion import Criterion
+from gradstab.study.responses.registry import RESPONSES, default_letters
+from gradstab.study.responses.response import Response
 from gradstab.study.study import Study
 from gradstab.tracking import keys
 from gradstab.tracking.metric_names import MetricNames

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from gradstab.responses.response import Limits, Response, Training
+from gradstab.study.responses.response import Limits, Response, Training
 
 TAIL_STEPS = 20
 TRAINING_RESPONSE_RANGE = (-3.0, 2.0)

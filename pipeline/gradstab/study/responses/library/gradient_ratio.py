@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from gradstab.responses.response import FloatArray, Limits, Response, Training
+from gradstab.study.responses.response import FloatArray, Limits, Response, Training
 
 RATIO_LIMIT = 37.0  # decades to which R is clamped: about the range of float32
 

@@ -6,8 +6,8 @@ that does not have one reads as NaN there.
 
 from __future__ import annotations
 
-from gradstab.statistics.layers import LAYER_STATISTICS, ProbeStatistic, UpdateStatistic
-from gradstab.statistics.statistic import Statistic
+from gradstab.record.statistics.layers import LAYER_STATISTICS, ProbeStatistic, UpdateStatistic
+from gradstab.record.statistics.statistic import Statistic
 
 _WHOLE_NETWORK: tuple[Statistic, ...] = (
     Statistic("loss", "S", "nats", "mean softmax cross-entropy of the step's training batch", "float64", required=True),

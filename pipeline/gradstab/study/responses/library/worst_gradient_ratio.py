@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gradstab.responses.library.gradient_ratio import decades, gradient_ratio, ratio_band
-from gradstab.responses.response import Limits, Response, Training
+from gradstab.study.responses.library.gradient_ratio import decades, gradient_ratio, ratio_band
+from gradstab.study.responses.response import Limits, Response, Training
 
 
 def worst_gradient_ratio(training: Training, limits: Limits | None = None) -> float:

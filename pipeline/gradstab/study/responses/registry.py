@@ -5,8 +5,8 @@ from __future__ import annotations
 import pkgutil
 from importlib import import_module
 
-from gradstab.responses import library
-from gradstab.responses.response import Response
+from gradstab.study.responses import library
+from gradstab.study.responses.response import Response
 
 RESPONSES: dict[str, Response] = {
     response.letter: response
