@@ -165,7 +165,7 @@ def test_a_python_study_may_import_what_lies_beside_it_and_print(tmp_path, capsy
     for folder, high in (("one", 4), ("two", 8)):
         (tmp_path / folder).mkdir()
         axes = (
-            f"from gradstab.study.space import LogInteger\nSPACE = {{'depth': LogInteger(2, {high})}}\nprint('said')\n"
+            f"from gradstab import LogInteger\nSPACE = {{'depth': LogInteger(2, {high})}}\nprint('said')\n"
         )
         write(tmp_path / folder, axes, "axes.py")
         study = load_study_file(write(tmp_path / folder, text, "study.py"))
