@@ -1,4 +1,4 @@
-# Two commands on a fresh machine with Python 3.11+ and make: `make demo` and `make test`.
+# Two commands work on a fresh machine with Python 3.11+ and make: `make demo` and `make test`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ KUBERAY_STAMP := $(VENV)/.installed-kuberay
 TEST_WORKERS ?= 2
 
 .PHONY: help demo test test-cluster science faults soak fuzz bench bench-regions test-containers test-kuberay audit lint format clean
-help:  ## list what there is
+help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(STAMP)  ## run the quickstart study on all cores and print its stability table
@@ -18,49 +18,49 @@ demo: $(STAMP)  ## run the quickstart study on all cores and print its stability
 test: $(STAMP)  ## run all tests
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
-test-cluster: $(STAMP)  ## the quickstart study on three raylets, one killed and one added; an exact audit (minutes)
+test-cluster: $(STAMP)  ## run the quickstart study on three Ray nodes, kill one, add one, check every record (minutes)
 	$(BIN)/python -m tests.cluster
 
-science: $(STAMP)  ## measure every claim of theory that trials can show, as one table (SCIENCE=--help; minutes)
+science: $(STAMP)  ## measure every claim of theory that trials can test, print one table (SCIENCE=--help; minutes)
 	$(BIN)/python -m tests.science $(SCIENCE)
 
-faults: $(STAMP)  ## whole studies under failing servers, disks and machines (minutes)
+faults: $(STAMP)  ## run whole studies while servers, disks and machines fail (minutes)
 	$(BIN)/python -m pytest -m faults --timeout 900 tests
 
-soak: $(STAMP)  ## a study under MINUTES of random faults, then an exact audit (SEED repeats the schedule)
+soak: $(STAMP)  ## run a study under random faults for MINUTES, check every record (SEED repeats the faults)
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
-fuzz: $(STAMP)  ## N hostile study files and settings (SEED repeats a run)
+fuzz: $(STAMP)  ## load N hostile study files and settings (SEED repeats a run)
 	$(BIN)/python -m tests.fuzz --count $(or $(N),20000) $(if $(SEED),--seed $(SEED))
 
-bench: $(BENCH_STAMP)  ## the peer, a bare loop and gradstab side by side (BENCH=--help: sections and sizes)
+bench: $(BENCH_STAMP)  ## compare Ray Tune, a bare loop and gradstab (BENCH=--help: sections and sizes)
 	$(BIN)/python -m tests.bench $(BENCH)
 
-bench-regions: $(STAMP)  ## planted regions: samplers against each other, and claims against the truth (20 CPU-minutes)
+bench-regions: $(STAMP)  ## compare samplers on planted regions, and claims with the truth (20 CPU-minutes)
 	$(BIN)/python -m tests.bench.regions $(BENCH)
 
-test-containers: $(STAMP)  ## the compose stack for real: studies, faults, the secured variant (needs Docker; minutes)
+test-containers: $(STAMP)  ## run the compose stack: studies, faults, the secured variant (needs Docker; minutes)
 	$(BIN)/python -m tests.containers $(CONTAINERS)
 
-test-kuberay: $(KUBERAY_STAMP)  ## the Kubernetes manifest's pods against Kubernetes' published schemas
+test-kuberay: $(KUBERAY_STAMP)  ## check the pods of the Kubernetes manifest against Kubernetes' published schemas
 	$(BIN)/python -m tests.kuberay_pods
 
-audit: $(AUDIT_STAMP)  ## look every pinned package up in the database of known vulnerabilities
+audit: $(AUDIT_STAMP)  ## look up every pinned package in the database of known vulnerabilities
 	$(BIN)/python -m tests.audit_dependencies
 
-lint: $(STAMP)  ## ruff and strict mypy
+lint: $(STAMP)  ## run ruff and strict mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(STAMP)  ## let ruff format the code
+format: $(STAMP)  ## format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:  ## remove the virtual environment, caches and demo results
+clean:  ## delete the virtual environment, caches and the folder results
 	rm -rf $(VENV) results .pytest_cache .mypy_cache .ruff_cache *.egg-info
 
-# pip under the constraints file: other versions than the pinned torch would fetch gigabytes for GPUs
+# pip obeys the constraints file, because another version of torch would fetch gigabytes for GPUs
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gradstab needs Python 3.11 or newer, got %d.%d: make PYTHON=python3.11" % sys.version_info[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

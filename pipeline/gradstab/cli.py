@@ -14,17 +14,17 @@ from gradstab.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STORAGE, EXIT_US
 
 # verb: the module in gradstab.commands, the function in it, and its line in `gradstab --help`
 VERBS = {
-    "check": ("check", "check", "Check STUDY and estimate what it will take, without running it."),
+    "check": ("check", "check", "Check STUDY and estimate its time, memory and disk use."),
     "run": ("run", "run", "Train the trials of STUDY until its budget is used."),
-    "status": ("status", "status", "Show how far STUDY has come, and what its slots do."),
+    "status": ("status", "status", "Show the progress of STUDY, and what its slots do."),
     "list": ("list_studies", "list_studies", "List the studies in the results folder."),
     "ui": ("ui", "ui", "Open the MLflow UI at STUDY, or at one of its trials."),
-    "sync": ("sync", "sync", "Send results of STUDY to MLflow that it does not have yet."),
+    "sync": ("sync", "sync", "Send to MLflow the results of STUDY that it does not have yet."),
     "submit": ("submit", "submit", "Run STUDY as a job of a Ray cluster."),
     "theory": ("theory", "theory", "Predict where gradients of wide networks vanish and explode."),
     "report": ("report", "report", "Write the report of STUDY, or compare two studies."),
-    "region": ("region", "region", "Show where STUDY is stable, at a point or over an axis."),
-    "doctor": ("doctor", "doctor", "Compare the record, Optuna and MLflow of STUDY; repair them."),
+    "region": ("region", "region", "Show where STUDY is stable, at a point or along an axis."),
+    "doctor": ("doctor", "doctor", "Compare the record, Optuna and MLflow of STUDY, and repair them."),
     "remove": ("remove", "remove", "Remove STUDY from the results folder, Optuna and MLflow."),
 }
 _DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}

@@ -29,11 +29,17 @@ PARENT_ROWS = 200
 
 @click.command()
 @click.argument("study")
-@click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Replace a field, as recipe.width=256.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Replace a field of the study, for example recipe.width=256.",
+)
 @results_option
 @format_option
 def check(study: str, overrides: tuple[str, ...], results: str | None, output: Format) -> None:
-    """Check STUDY and estimate what it will take, without running it."""
+    """Check STUDY and estimate its time, memory and disk use."""
     from gradstab.commands.lookup import find_study
     from gradstab.commands.terminal import print_json, print_pairs
     from gradstab.display.numbers import duration_text, size_text

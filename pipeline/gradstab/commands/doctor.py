@@ -42,11 +42,11 @@ from gradstab.system.storage_url import JournalFile
 @results_option
 @format_option
 def doctor(study: str, mend: bool, results: str | None, output: Format) -> None:
-    """Compare the record, Optuna and MLflow of STUDY; repair them.
+    """Compare the record, Optuna and MLflow of STUDY, and repair them.
 
-    Without --repair nothing is changed.
+    The record (the files in the study's results folder) is taken as the truth. Without --repair nothing is changed.
 
-    Exit code 1 where something differs (with --repair: where something still does).
+    The exit code is 1 if something differs (with --repair: if something still differs afterwards).
     """
     from gradstab.commands.lookup import find_begun
     from gradstab.commands.terminal import print_json, print_rows, say

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def list_studies(results: str | None, output: Format) -> None:
     """List the studies in the results folder.
 
-    With their progress and their size on disk.
+    Each line shows the progress and the size on disk.
     """
     from gradstab.commands.terminal import print_json, print_rows, say
     from gradstab.display.numbers import size_text

@@ -5,14 +5,19 @@ from __future__ import annotations
 import click
 
 results_option = click.option(
-    "--results", metavar="DIR", help="Folder of all results (else GRADSTAB_RESULTS, else a folder of your account)."
+    "--results", metavar="DIR", help="Folder of all results. Default: GRADSTAB_RESULTS, else a folder of your account."
 )
 format_option = click.option(
-    "--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Form of data."
+    "--format",
+    "output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Format of the output.",
 )
 criterion_option = click.option(
     "--criterion",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Judge by another criterion: ratio_band=0.5, target_fraction=0.3, responses=R,T (or R_worst).",
+    help="Re-evaluate by another criterion: ratio_band=0.5, target_fraction=0.3, responses=R,T (or R_worst).",
 )

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("study")
-@click.option("--at", "places", multiple=True, metavar="AXIS=VALUE", help="A value of an axis, as depth=50.")
+@click.option(
+    "--at", "places", multiple=True, metavar="AXIS=VALUE", help="Fix an axis at a value, for example depth=50."
+)
 @criterion_option
 @results_option
 @format_option
 def region(
     study: str, places: tuple[str, ...], criterion: tuple[str, ...], results: str | None, output: Format
 ) -> None:
-    """Show where STUDY is stable, at a point or over an axis.
+    """Show where STUDY is stable, at a point or along an axis.
 
     Prints the safe interval of each axis that --at leaves open, the nearest cliff and the nearest trials.
     """

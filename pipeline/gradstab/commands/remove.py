@@ -20,12 +20,12 @@ from gradstab.system.storage_url import Postgresql, Storage
 
 @click.command()
 @click.argument("study")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
 @results_option
 def remove(study: str, yes: bool, results: str | None) -> None:
     """Remove STUDY from the results folder, Optuna and MLflow.
 
-    Its runs in MLflow go with their children.
+    All its runs in MLflow are removed, with their child runs.
     """
     from gradstab.commands.lookup import find_begun
     from gradstab.commands.terminal import print_rows, say

@@ -10,14 +10,15 @@ from gradstab.commands.options import criterion_option, results_option
 @click.command()
 @click.argument("studies", nargs=-1, required=True, metavar="STUDY [OTHER]")
 @criterion_option
-@click.option("--to", metavar="DIR", help="Folder of the report (else in the study's folder).")
+@click.option("--to", metavar="DIR", help="Folder of the report. Default: inside the study's folder.")
 @results_option
 def report(studies: tuple[str, ...], criterion: tuple[str, ...], to: str | None, results: str | None) -> None:
     """Write the report of STUDY, or compare two studies.
 
     With OTHER, the page compares the regions of both.
 
-    One page with its pictures, region.json and the table of trials. Nothing is trained and Optuna is not touched.
+    The report is one page with its pictures, region.json and the table of trials. Nothing is trained, and Optuna is
+    not touched.
     With `--criterion` the recorded trials are judged by other limits, in a report beside that of the study.
     """
     from pathlib import Path

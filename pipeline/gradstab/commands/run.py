@@ -18,14 +18,36 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("study")
-@click.option("--trials", type=click.IntRange(min=1), help="Total of trials to reach (not: how many more).")
-@click.option("--engine", type=click.Choice(["ray", "serial"]), default="ray", show_default=True, help="What trains.")
-@click.option("--address", help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT (else RAY_ADDRESS, else none).")
-@click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Replace a field, as recipe.width=256.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of the study.")
-@click.option("--name", help="Run under this name: a study of its own.")
-@click.option("--retry-failed", is_flag=True, help="Try failed trials again, under new numbers, beyond the budget.")
-@click.option("--force", is_flag=True, help="Take over from another driver (PostgreSQL): it stops at its next write.")
+@click.option("--trials", type=click.IntRange(min=1), help="Number of trials in total, not how many more.")
+@click.option(
+    "--engine",
+    type=click.Choice(["ray", "serial"]),
+    default="ray",
+    show_default=True,
+    help="Where training runs: on Ray, or one pack after another in this process.",
+)
+@click.option(
+    "--address", help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT. Default: RAY_ADDRESS, else Ray on this machine."
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Replace a field of the study, for example recipe.width=256.",
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Random seed of the study.")
+@click.option("--name", help="Run it as a separate study with this name.")
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Try failed trials again, with new numbers. They do not count towards the budget.",
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Take over from another process that runs this study (PostgreSQL only). It stops at its next write.",
+)
 @click.option("--report/--no-report", default=True, show_default=True, help="Write the study's report at the end.")
 @results_option
 @format_option
@@ -45,7 +67,7 @@ def run(
 ) -> None:
     """Train the trials of STUDY until its budget is used.
 
-    Run it again and it continues.
+    Run it again to resume the study.
 
     After Ctrl-C, trials in flight finish; a second Ctrl-C exits at once. After SIGTERM, they have
     GRADSTAB_DRAIN_SECONDS (30) to finish. In every case the study can continue later.

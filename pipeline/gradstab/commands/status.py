@@ -40,10 +40,10 @@ _HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 @click.command()
 @click.argument("study")
 @results_option
-@click.option("--watch", is_flag=True, help="Show it again every two seconds until the study's driver ends.")
+@click.option("--watch", is_flag=True, help="Update every two seconds until the run of the study ends.")
 @format_option
 def status(study: str, results: str | None, watch: bool, output: Format) -> None:
-    """Show how far STUDY has come, and what its slots do."""
+    """Show the progress of STUDY, and what its slots do."""
     from gradstab.commands.lookup import find_begun
 
     in_place = watch and sys.stdout.isatty()

@@ -37,15 +37,21 @@ _SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "USERNAME", "KEY")
 
 @click.command()
 @click.argument("study")
-@click.option("--address", help="The cluster: http://HEAD:8265 (else RAY_API_SERVER_ADDRESS, else RAY_ADDRESS).")
-@click.option("--follow", is_flag=True, help="Show the job's log until it ends, and exit as the study does.")
-@click.option("--stop", is_flag=True, help="Let trials in flight finish, then stop the job.")
-@click.option("--trials", type=click.IntRange(min=1), help="Total of trials to reach (not: how many more).")
-@click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Replace a field, as recipe.width=256.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of the study.")
-@click.option("--name", help="Run under this name: a study of its own.")
-@click.option("--results", metavar="DIR", help="Folder of all results, on the cluster (else as set there).")
-@click.option("--python", default="python", show_default=True, help="Interpreter on the cluster's head.")
+@click.option("--address", help="The cluster: http://HEAD:8265. Default: RAY_API_SERVER_ADDRESS, else RAY_ADDRESS.")
+@click.option("--follow", is_flag=True, help="Show the job's log until it ends, then exit with the code of the study.")
+@click.option("--stop", is_flag=True, help="Stop the job after its trials in flight have finished.")
+@click.option("--trials", type=click.IntRange(min=1), help="Number of trials in total, not how many more.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Replace a field of the study, for example recipe.width=256.",
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Random seed of the study.")
+@click.option("--name", help="Run it as a separate study with this name.")
+@click.option("--results", metavar="DIR", help="Folder of all results, on the cluster. Default: as set there.")
+@click.option("--python", default="python", show_default=True, help="Python interpreter on the cluster's head.")
 def submit(
     study: str,
     address: str | None,
@@ -60,14 +66,15 @@ def submit(
 ) -> None:
     """Run STUDY as a job of a Ray cluster.
 
-    This machine may be switched off meanwhile.
+    You can switch off this machine while the job runs.
 
-    The study's file, data beside it, this package and the settings of MLflow and Optuna travel; names and values of
-    credentials are not shown. Submitted again while it runs, it is not started twice; --follow then follows it.
-    Ctrl-C while following leaves the job running.
+    These are sent to the cluster: the study file, the data beside it, this package, and the settings of MLflow and
+    Optuna. Credentials are sent too, but neither their names nor their values are shown. A study that is submitted
+    again while it runs is not started twice; with --follow you see its log. Ctrl-C during --follow leaves the job
+    running.
 
     \b
-    Exit codes: with --follow those of `gradstab run`; else 0 submitted, or running already; 1 the cluster refused;
+    Exit codes: with --follow those of `gradstab run`; else 0 submitted or running already; 1 the cluster refused;
     2 wrong usage or study.
     """
     from gradstab.commands.lookup import find_settings, find_study

@@ -14,7 +14,7 @@ from gradstab.errors import EXIT_STORAGE
 @click.argument("study")
 @results_option
 def sync(study: str, results: str | None) -> None:
-    """Send results of STUDY to MLflow that it does not have yet."""
+    """Send to MLflow the results of STUDY that it does not have yet."""
     from gradstab.commands.lookup import find_begun
     from gradstab.commands.terminal import ProgressLine, say
     from gradstab.session.parts import Listener

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from gradstab.theory.forecast import Forecast, ScaleForecast
 
 _HEADERS = (
-    "R             log10 of the gradient norm at the first hidden layer over that at the last; safe means |R| < 1",
-    "gain a layer  the factor by which a layer multiplies the gradient norm on its way to the input, on average",
-    "settles at q  the mean square of pre-activations in very deep layers; gain there is the gain of such a layer",
-    "depth scale   the layers in which two inputs become more alike by a factor e; networks train to about 6 of them",
+    "R               log10 of the gradient norm at the first hidden layer over that at the last; safe means |R| < 1",
+    "gain per layer  the factor by which a layer multiplies the gradient norm on its way to the input, on average",
+    "settles at q    the mean square of pre-activations in very deep layers; gain there is the gain of such a layer",
+    "depth scale     layers in which two inputs become alike by a factor e; networks up to about 6 times as deep train",
 )
 
 
@@ -30,8 +30,16 @@ _HEADERS = (
     metavar="NAME|MODULE:FUNCTION",
     help="One of gradstab's, or any elementwise torch function, as in torch.nn.functional:mish.",
 )
-@click.option("--bias-scale", type=click.FloatRange(0, 1000), default=0.0, show_default=True, help="sigma_b.")
-@click.option("--depth", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Hidden layers L.")
+@click.option(
+    "--bias-scale",
+    type=click.FloatRange(0, 1000),
+    default=0.0,
+    show_default=True,
+    help="Standard deviation of the biases, sigma_b.",
+)
+@click.option(
+    "--depth", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Number of hidden layers, L."
+)
 @click.option("--init-scale", type=click.FloatRange(1e-6, 1e6), help="One more sigma_w to describe.")
 @format_option
 def theory(activation: str, bias_scale: float, depth: int, init_scale: float | None, output: Format) -> None:
@@ -58,7 +66,7 @@ def theory(activation: str, bias_scale: float, depth: int, init_scale: float | N
     click.echo()
     print_rows(
         f"{found.activation}, bias scale {bias_scale:g}, hidden layers {depth}, inputs of mean square 1",
-        ["init scale", "", "R", "gain a layer", "settles at q", "gain there", "depth scale xi_c", "trains to about"],
+        ["init scale", "", "R", "gain per layer", "settles at q", "gain there", "depth scale xi_c", "trains to about"],
         [_row(found, scale, init_scale) for scale in found.scales],
     )
     click.echo()
@@ -107,7 +115,7 @@ def _print_fixed_points(scale: ScaleForecast) -> None:
     ]
     print_rows(
         f"fixed lengths at init scale {scale.init_scale:g}",
-        ["q", "", "chi_1", "gain a layer", "chi_parallel", "layers in which squared gradients change by e"],
+        ["q", "", "chi_1", "gain per layer", "chi_parallel", "layers in which squared gradients change by e"],
         rows,
     )
 

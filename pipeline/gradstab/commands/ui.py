@@ -25,9 +25,15 @@ SHIPPING_SECONDS = 60.0
 
 @click.command()
 @click.argument("study", required=False)
-@click.option("--port", type=click.IntRange(1024, 65535), default=5000, show_default=True, help="First port to try.")
 @click.option(
-    "--trial", "trials", type=click.IntRange(min=0), multiple=True, help="Put this trial's heat maps on its page."
+    "--port",
+    type=click.IntRange(1024, 65535),
+    default=5000,
+    show_default=True,
+    help="Port of the server; if it is taken, the next free one.",
+)
+@click.option(
+    "--trial", "trials", type=click.IntRange(min=0), multiple=True, help="Add the heat maps of this trial to its page."
 )
 @results_option
 def ui(study: str | None, port: int, trials: tuple[int, ...], results: str | None) -> None:
