@@ -164,9 +164,7 @@ def test_a_python_study_may_import_what_lies_beside_it_and_print(tmp_path, capsy
     text = "from axes import SPACE\nfrom gradstab import Study\nSTUDY = Study(name='s', question='q', space=SPACE, budget={'trials': 1})\n"
     for folder, high in (("one", 4), ("two", 8)):
         (tmp_path / folder).mkdir()
-        axes = (
-            f"from gradstab import LogInteger\nSPACE = {{'depth': LogInteger(2, {high})}}\nprint('said')\n"
-        )
+        axes = f"from gradstab import LogInteger\nSPACE = {{'depth': LogInteger(2, {high})}}\nprint('said')\n"
         write(tmp_path / folder, axes, "axes.py")
         study = load_study_file(write(tmp_path / folder, text, "study.py"))
         assert study.space.axes["depth"] == LogInteger(2, high), "another study's module of the same name"

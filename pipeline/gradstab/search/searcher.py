@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from gradstab.errors import StorageError, UsageError
+from gradstab.errors import StorageError
 from gradstab.loop.ports import Proposal, SearchState, TrialValue
 from gradstab.record.certificate import Certificate
 from gradstab.sampling.region_model import RegionModel
@@ -25,6 +24,7 @@ from gradstab.search.audits import Attributes, Auditor
 from gradstab.search.boundary_sampler import BoundarySampler
 from gradstab.search.designs import derived_seed, design_of
 from gradstab.search.history import ATTRIBUTE_PREFIX, History
+from gradstab.search.optuna_study import open_study, require_same_study
 from gradstab.search.retry_while_away import PATIENCE_SECONDS, RetryWhileAway
 from gradstab.search.samplers import AdaptiveSampler, DesignSampler, distributions_of, suggested_value
 from gradstab.search.storages import open_storage, storage_errors
@@ -35,9 +35,6 @@ from gradstab.study.space import SearchSpace
 from gradstab.system.failpoints import failpoint
 from gradstab.system.storage_url import Storage
 
-FINGERPRINT_ATTRIBUTE = "gs.fingerprint"
-BEGAN_IN_ATTRIBUTE = "gs.began_in"  # the version under which the fingerprint was made
-METRIC_NAME = "margin"
 _MAX_REASON = 500
 _RETRY = ATTRIBUTE_PREFIX + "retry_of"
 
@@ -102,9 +99,9 @@ class OptunaSearcher:
         self.close = opened.close
         self._created, self._batched_tells = opened.created, opened.batched_tells
         with storage_errors(self._place):
-            self._study = self._created_or_loaded(sampler)
+            self._study = open_study(self._storage, study_name, sampler)
             self._study_id = self._storage.get_study_id_from_name(study_name)
-            self._require_same_study(fingerprints or {}, began_in)
+            require_same_study(self._study, storage, fingerprints or {}, began_in)
 
     def _sampler(self, spec: AnySampler, bands: Sequence[ResponseBand], study_seed: int) -> BaseSampler:
         if self._design is not None:
@@ -112,29 +109,6 @@ class OptunaSearcher:
         if isinstance(spec, BoundarySpec):
             return BoundarySampler(self._space, bands, seed=derived_seed(study_seed, "boundary sampler"))
         return AdaptiveSampler(spec, self._distributions, study_seed)
-
-    def _created_or_loaded(self, sampler: BaseSampler) -> optuna.Study:
-        # not load_if_exists, which writes a record into a journal at every opening
-        if self._name in optuna.get_all_study_names(self._storage):
-            return optuna.load_study(study_name=self._name, storage=self._storage, sampler=sampler)
-        study = optuna.create_study(storage=self._storage, study_name=self._name, sampler=sampler, direction="maximize")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names([METRIC_NAME])  # what plots and optuna-dashboard call the value
-        return study
-
-    def _require_same_study(self, fingerprints: Mapping[str, str], began_in: str | None) -> None:
-        """Refuse a different study of the same name: storage may be shared with other users."""
-        known = self._study.user_attrs.get(FINGERPRINT_ATTRIBUTE)
-        if known is None and fingerprints:
-            version = began_in or list(fingerprints)[-1]
-            self._study.set_user_attr(FINGERPRINT_ATTRIBUTE, fingerprints[version])
-            self._study.set_user_attr(BEGAN_IN_ATTRIBUTE, version)
-        elif fingerprints and known not in fingerprints.values():
-            raise UsageError(
-                f"{self._place} holds another study of the name {self._name!r}: its space, recipe or seed differ. "
-                "Give this study another --name, or use another storage"
-            )
 
     def state(self) -> SearchState:
         """The trials that storage holds now. Trials created without all their parameters get the missing ones first."""
