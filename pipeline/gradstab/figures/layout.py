@@ -14,10 +14,10 @@ import numpy as np
 
 from gradstab.display.numbers import named_value_text
 from gradstab.errors import UsageError
-from gradstab.regression.coordinates import idle
 from gradstab.stability.contributions import Contribution
 from gradstab.stability.phase_diagram import Cloud, PhaseDiagram
 from gradstab.study.axes import AnyAxis, Choice, Value
+from gradstab.study.recipe import idle
 
 SCALES = ("init_scale", "relative_init_scale")
 MOST_COMBINATIONS, MOST_LINES = 9, 24

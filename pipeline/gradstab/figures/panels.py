@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from gradstab.figures.contours import Boundary, boundaries
 from gradstab.figures.layout import SCALES, PanelLayout
 from gradstab.figures.theory_curves import TheoryCurves, judges_depth
-from gradstab.regression.coordinates import Array, Coordinates, idle
+from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.phase_diagram import PhaseDiagram, Plane, phase_diagram
 from gradstab.study.axes import Value
+from gradstab.study.recipe import idle
 from gradstab.study.space import Point
 
 _CELLS, _CELLS_OF_MANY = 56, 40

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from gradstab.errors import UsageError
 from gradstab.study.axes import AnyAxis, Choice, Value
@@ -21,15 +20,6 @@ from gradstab.study.recipe import conditions
 from gradstab.study.space import Point, SearchSpace
 
 Array = NDArray[np.float64]
-
-
-def idle(name: str, held: Mapping[str, Value]) -> bool:
-    """Whether an axis has no effect at these values, as a clip threshold without clipping."""
-    condition = conditions().get(name)
-    if condition is None:
-        return False
-    parent, values = condition
-    return parent in held and held[parent] not in values
 
 
 class Coordinates:
@@ -122,6 +112,8 @@ class Coordinates:
 
     def sobol(self, log2_count: int, seed: int) -> Array:
         """2^log2_count scrambled Sobol points, shape (N, D); not snapped."""
+        from scipy.stats import qmc  # here, because its import takes a second, and `gradstab status` needs none of it
+
         return qmc.Sobol(max(1, self.num_axes), scramble=True, rng=np.random.default_rng(seed)).random_base2(log2_count)
 
     def with_axis(self, unit_D: Array, values: Mapping[str, Value]) -> Array:

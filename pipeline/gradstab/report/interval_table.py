@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradstab.figures.layout import SCALES, PanelLayout
-from gradstab.regression.coordinates import Array, idle
+from gradstab.regression.coordinates import Array
 from gradstab.results.results import Results
 from gradstab.stability.spans import STEPS, Line, lines
 from gradstab.study.axes import Value
+from gradstab.study.recipe import idle
 from gradstab.theory.ratio_field import predicted_field
 from gradstab.theory.relative_scale import resolved_recipe
 

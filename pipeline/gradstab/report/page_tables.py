@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from gradstab.display.criterion import band_text
 from gradstab.display.numbers import name_text, percent_text, value_text
 from gradstab.record.certificate import Certificate
-from gradstab.regression.coordinates import idle
 from gradstab.report.findings import Findings
 from gradstab.report.wording import (
     edge_ranges_text,
@@ -18,6 +17,7 @@ from gradstab.report.wording import (
     volume_text,
 )
 from gradstab.results.results import Results
+from gradstab.study.recipe import idle
 from gradstab.study.responses.registry import RESPONSES
 
 _MOST_PIECES = 12

@@ -9,13 +9,13 @@ from typing import Any
 from gradstab.display.criterion import bands_text
 from gradstab.display.numbers import name_text, percent_text, point_text, value_text
 from gradstab.errors import UsageError
-from gradstab.regression.coordinates import idle
 from gradstab.report.wording import edge_ranges_text, spans_text
 from gradstab.results.results import Results
 from gradstab.stability.region import SAFE
 from gradstab.stability.region_at import RegionAt
 from gradstab.stability.spans import Line
 from gradstab.study.axes import AnyAxis, Value, means
+from gradstab.study.recipe import idle
 
 
 def point_values(results: Results, places: Sequence[str]) -> dict[str, Value]:

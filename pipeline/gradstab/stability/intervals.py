@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradstab.regression.coordinates import idle
 from gradstab.study.axes import AnyAxis, Choice, Value
+from gradstab.study.recipe import idle
 from gradstab.study.space import Point, SearchSpace
 
 SCALES = ("init_scale", "relative_init_scale")  # what a table is about where a study varies it

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradstab.errors import UsageError
-from gradstab.regression.coordinates import Array, Coordinates, idle
+from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.region import SAFE
 from gradstab.stability.spans import Line, lines
 from gradstab.study.axes import AnyAxis, Choice, Value
+from gradstab.study.recipe import idle
 from gradstab.study.space import Point, SearchSpace
 
 _NEAREST = 5

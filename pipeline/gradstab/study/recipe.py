@@ -138,3 +138,12 @@ def probe_steps(recipe: Recipe) -> list[int]:
 def reads_accuracy(recipe: Recipe, step: int) -> bool:
     """Whether accuracy is read at a probe time: at the start, at the end, and as often between as the recipe says."""
     return recipe.accuracy_every is None or step % recipe.accuracy_every == 0 or step == recipe.steps
+
+
+def idle(name: str, held: Mapping[str, Value]) -> bool:
+    """Whether an axis has no effect at these values, as a clip threshold without clipping."""
+    condition = conditions().get(name)
+    if condition is None:
+        return False
+    parent, values = condition
+    return parent in held and held[parent] not in values
