@@ -280,7 +280,7 @@ def test_an_unreachable_mlflow_loses_nothing_and_sync_ships_later(place):
         (["run", "study", "--set", "recipe.width=lots"], 2, ["recipe.width", "'lots'"]),
         (["run", "study", "--set", "budget=3"], 2, ["budget"]),
         (["fly"], 2, ["fly"]),
-        (["run", "study", "--results", "/proc/nowhere"], 4, ["/proc/nowhere", "writable"]),
+        (["run", "study", "--results", "/proc/nowhere"], 4, ["/proc/nowhere", "cannot be created"]),
         (["run", "study", "--engine", "serial", "--set", "storage=mysql://x"], 2, ["mysql"]),
     ],
 )
