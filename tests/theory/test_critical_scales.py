@@ -308,21 +308,6 @@ def test_gradients_of_deep_networks_change_direction_at_the_critical_scale(activ
     assert exploding > 1e-3
 
 
-def test_a_critical_scale_is_computed_once():
-    evaluations = 0
-
-    def value(u):
-        nonlocal evaluations
-        evaluations += 1
-        return np.tanh(u)
-
-    counted = ScalarFunction("counted", value, lambda u: 1 / np.cosh(u) ** 2)
-    first, needed = theory.critical_init_scale(counted, 0.05), evaluations
-    assert needed > 0
-    assert theory.critical_init_scale(counted, 0.05) == first
-    assert evaluations == needed, "the second answer must be remembered"
-
-
 def test_no_critical_scale_is_a_sentence():
     flat = ScalarFunction("flat", lambda u: 1e-6 * u, lambda u: np.full_like(u, 1e-6))
     with pytest.raises(GradstabError, match=r"needs an activation with a critical init scale, but flat .* has none"):

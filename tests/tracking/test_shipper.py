@@ -286,7 +286,7 @@ def test_artifacts_lie_under_the_root_and_the_database_uses_a_write_ahead_log(
 
 
 def test_a_trial_costs_six_writes_and_a_dozen_reads_however_many_there_are(make_folder: MakeFolder) -> None:
-    """Statements to the database are counted; what they cost in seconds is measured by `make bench BENCH=shipping`."""
+    """Statements to the database are counted; `make bench` measures what they cost (its row "shipper, CPU a trial")."""
 
     def statements(count: int) -> Counter[str]:
         records = [make_record(number, point={"depth": 64, "clip": True}) for number in range(count)]
