@@ -46,7 +46,7 @@ class Probe:
         return self.series[0].taps
 
     @property
-    def log10_delta_norm_L(self) -> FloatArray:
+    def log10_delta_norm_L(self) -> FloatArray:  # noqa: N802  an array's name carries its axes
         """log10 of the root mean square over samples of the gradient norm at each position of the headline."""
         return self.series[0].log10_delta_norm_L
 
@@ -122,8 +122,8 @@ def probe(
     layer, else the layers of a plain chain, else the outputs or the inputs of the blocks of a residual stream.
 
     Args:
-        module: any `torch.nn.Module`, in the mode in which it is trained. It is copied; module, mode, buffers, gradients
-            and all random generators stay as they were.
+        module: any `torch.nn.Module`, in the mode in which it is trained. It is copied; module, mode, buffers,
+            gradients and all random generators stay as they were.
         inputs: a tuple is positional arguments, a dict keyword arguments of `forward`, anything else one argument.
         targets: what the loss takes beside the outputs; None where it takes nothing.
         loss: of (outputs, targets): one number (a mean, a sum, a weighted mean over samples) or one a sample.

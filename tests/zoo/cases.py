@@ -57,6 +57,11 @@ def tokens() -> tuple[Tensor, Tensor]:
     return torch.randint(0, 11, (B, 5)), torch.randint(0, 11, (B, 5))
 
 
+def tokens_twice() -> tuple[tuple[Tensor, Tensor], Tensor]:
+    inputs, targets = tokens()
+    return (inputs, targets), targets
+
+
 def bert_inputs() -> tuple[dict[str, Tensor], Tensor]:
     mask = torch.tensor([[1, 1, 1, 1, 1 - index % 2] for index in range(B)])
     return {"input_ids": torch.randint(0, 11, (B, 5)), "attention_mask": mask}, torch.randint(0, 4, (B,))
@@ -166,7 +171,7 @@ CASES = [
     Case("siamese", streams.Siamese, lambda: ((torch.randn(B, 6), torch.randn(B, 6)), torch.randint(0, 4, (B,))), *ENTROPY,
          numbered("encoder.blocks.#", 4), "blocks"),
     Case("nanoGPT, tied", transformers.NanoGPT, tokens, *TOKENS, numbered("h.#", 4), "blocks"),
-    Case("nanoGPT, loss inside", transformers.NanoGPT, lambda: (lambda x, y: ((x, y), y))(*tokens()),
+    Case("nanoGPT, loss inside", transformers.NanoGPT, tokens_twice,
          lambda out, y: out.loss, sample_token_loss, numbered("h.#", 4), "blocks"),
     Case("GPT-2, bare weights", lambda: transformers.NanoGPT(conv1d=True), tokens, *TOKENS, numbered("h.#", 4), "blocks"),
     Case("Llama", transformers.Llama, tokens, *TOKENS, numbered("layers.#", 4), "blocks", twin=widened),

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from gradstab import probe
-from tests.zoo.cases import CASES, Case, B
+from tests.zoo.cases import CASES, B, Case
 from tests.zoo.twin import Profile, hooked_profile
 
 
@@ -29,8 +29,10 @@ def truth(case: Case, module: nn.Module, inputs, targets) -> Profile:
     twin = case.twin(module) if case.twin else module
     twin = copy.deepcopy(twin).double()
     given = inputs if isinstance(inputs, tuple | dict) else (inputs,)
-    wide = [part.double() if isinstance(part, torch.Tensor) and part.is_floating_point() else part for part in (
-        given.values() if isinstance(given, dict) else given)]
+    wide = [
+        part.double() if isinstance(part, torch.Tensor) and part.is_floating_point() else part
+        for part in (given.values() if isinstance(given, dict) else given)
+    ]
     arguments = dict(zip(given, wide, strict=True)) if isinstance(given, dict) else tuple(wide)
     with float64_by_default():
         return hooked_profile(

@@ -33,9 +33,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         batch, length, _ = x.shape
-        q, k, v = (
-            part.view(batch, length, HEADS, -1).transpose(1, 2) for part in self.c_attn(x).split(WIDTH, dim=2)
-        )
+        q, k, v = (part.view(batch, length, HEADS, -1).transpose(1, 2) for part in self.c_attn(x).split(WIDTH, dim=2))
         scores = q @ k.transpose(-2, -1) / math.sqrt(k.size(-1))
         if self.causal:
             scores = scores.masked_fill(
@@ -120,8 +118,7 @@ class DecoderLayer(nn.Module):
     def forward(self, hidden: Tensor) -> tuple[Tensor]:
         x = self.input_layernorm(hidden)
         q, k, v = (
-            layer(x).view(*x.shape[:2], HEADS, -1).transpose(1, 2)
-            for layer in (self.q_proj, self.k_proj, self.v_proj)
+            layer(x).view(*x.shape[:2], HEADS, -1).transpose(1, 2) for layer in (self.q_proj, self.k_proj, self.v_proj)
         )
         attended = functional.scaled_dot_product_attention(rotated(q), rotated(k), v, is_causal=True)
         hidden = hidden + self.o_proj(attended.transpose(1, 2).flatten(2))

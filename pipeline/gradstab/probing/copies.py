@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from gradstab.probing.precision import Types
 from gradstab.probing.refusals import one_line, refuse
@@ -27,8 +27,10 @@ def refuse_unready(module: nn.Module) -> None:
     """
     if not isinstance(module, nn.Module):
         refuse(f"module must be a torch.nn.Module, got {type(module).__name__}: pass the object that you train")
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        refuse("the module is compiled to TorchScript, whose parts cannot be watched: probe the Python module instead")
     for name, value in [*module.named_parameters(), *module.named_buffers()]:
-        if isinstance(value, UninitializedTensorMixin):
+        if isinstance(value, UninitializedParameter | UninitializedBuffer):
             refuse(f"{name} is lazy and has no shape yet: call the module once on a batch, then probe it")
     for name, part in module.named_modules():
         if isinstance(part, _NormBase) and not part.training and _untouched(part):
@@ -69,7 +71,7 @@ def private_copy(module: _Kind, types: Types) -> _Kind:
         for name, child in part.named_children():
             if _COMPILED in child._modules:
                 part._modules[name] = bare_module(child)
-    own._apply(lambda tensor: tensor.to(types.get(tensor.dtype, tensor.dtype)))
+    own._apply(lambda tensor: tensor.to(types.get(tensor.dtype, tensor.dtype)))  # type: ignore[no-untyped-call]
     for parameter in own.parameters():
         if parameter.is_floating_point() or parameter.is_complex():
             parameter.requires_grad_(True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,20 @@ class Forward:
         return self.recording.events
 
 
+def refuse_unfit_data(inputs: Tree, targets: Tree) -> None:
+    """Refuse an empty batch, and numbers that are not numbers.
+
+    Raises:
+        UsageError: with what was found.
+    """
+    for name, tree in (("inputs", inputs), ("targets", targets)):
+        for tensor in tensors(tree):
+            if tensor.numel() == 0:
+                refuse(f"{name} must hold at least one sample, got a tensor of shape {tuple(tensor.shape)}")
+            if (tensor.is_floating_point() or tensor.is_complex()) and bool(torch.isnan(tensor).any()):
+                refuse(f"{name} must be numbers, got NaN in a tensor of shape {tuple(tensor.shape)}")
+
+
 def run_forward(own: nn.Module, batch: Batch) -> Forward:
     """Call a private copy and the loss.
 
@@ -71,8 +86,8 @@ def run_forward(own: nn.Module, batch: Batch) -> Forward:
         heads = differentiable(handed)
         if not heads:
             refuse(
-                "the module must have at least one hidden layer that passes a gradient to its outputs, but nothing that "
-                "it returned has one (no weights, torch.no_grad, or detach)"
+                "the module must have at least one hidden layer that passes a gradient to its outputs, but nothing "
+                "that it returned has one (no weights, torch.no_grad, or detach)"
             )
         edges = [edge_of(head) for head in heads]
         with user_code("the loss"):
@@ -96,7 +111,7 @@ def _called(module: nn.Module, given: Tree) -> Any:
     """A tuple is positional arguments; a dict is keywords if forward has all those names."""
     if type(given) is tuple:
         return module(*given)
-    if isinstance(given, dict) and all(isinstance(name, str) for name in given):
+    if isinstance(given, Mapping) and all(isinstance(name, str) for name in given):
         accepted = inspect.signature(module.forward).parameters
         open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in accepted.values())
         if given and (set(given) <= set(accepted) or (open_ended and set(given) & set(accepted))):
@@ -148,8 +163,6 @@ def sgd_step(own: nn.Module, batch: Batch, rate: float) -> None:
         with user_code("the backward pass"):
             gradients = torch.autograd.grad(value, parameters, allow_unused=True)
     with torch.no_grad():
-        for parameter, gradient in zip(parameters, gradients, strict=True):
+        for weight, gradient in zip(parameters, gradients, strict=True):
             if gradient is not None:
-                parameter -= rate * gradient
-
-
+                weight.sub_(rate * gradient)

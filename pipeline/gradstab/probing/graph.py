@@ -128,7 +128,7 @@ def silent_joints(value: Tensor, positions: Iterable[GradientEdge]) -> Silent:
 
     handles = [watch(node) for node in joints]
     try:
-        torch.autograd.grad(value, list(positions), retain_graph=True, allow_unused=True)  # type: ignore[arg-type]
+        torch.autograd.grad(value, list(positions), retain_graph=True, allow_unused=True)
     finally:
         for handle in handles:
             handle.remove()

@@ -42,14 +42,14 @@ def one_number(value: Any, num_samples: int | None) -> Tensor:
     if not isinstance(value, Tensor):
         refuse(f"the loss must return a tensor of one number or of one a sample, got {type(value).__name__}")
     if value.numel() == 1:
-        value = value.reshape(())
+        number: Tensor = value.reshape(())
     elif value.ndim == 1 and num_samples is not None and len(value) == num_samples:
-        value = value.mean()
+        number = value.mean()
     else:
         refuse(f"the loss must return one number or one a sample, got a tensor of shape {tuple(value.shape)}")
-    if not value.requires_grad:
+    if not number.requires_grad:
         refuse("the loss must depend on the module's layers through autograd, but its gradient was cut off")
-    return value
+    return number
 
 
 def weights_of(loss: Loss, outputs: Tree, targets: Tree, value: Tensor, num_samples: int) -> Weights:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gradstab.probing.copies import bare_module, private_copy, refuse_unready
 from gradstab.probing.events import kind_of
-from gradstab.probing.forward import Batch, Forward, run_forward, sgd_step
+from gradstab.probing.forward import Batch, Forward, refuse_unfit_data, run_forward, sgd_step
 from gradstab.probing.gradients import Edges, Reading, read
 from gradstab.probing.losses import Loss, Weights, weights_of
 from gradstab.probing.precision import FLOAT64, OWN, Lifting, Types, lifted
@@ -59,6 +60,7 @@ def measure(
         UsageError: one sentence why it cannot be measured.
     """
     refuse_unready(module)
+    refuse_unfit_data(inputs, targets)
     inner = bare_module(module)
     with measuring_conditions(), np.errstate(all="ignore"):
         try:
@@ -129,18 +131,27 @@ class _Measurement:
             runs_keys = [merged(old, new) for old, new in zip(runs_keys, draw.runs_keys, strict=True)]
             kinds |= {kind: merged(kinds.get(kind, []), new) for kind, new in draw.kinds.items()}
         rows = first.reading.rows
-        levels = {
-            "level": 0.5 * math.log10(rows.num_samples if rows else 1) - math.log10(weights.total),
-            "peak_level": -math.log10(weights.total),
-            "band": self._band,
-        }
+        peak_level = -math.log10(weights.total)
+        level = peak_level + 0.5 * math.log10(rows.num_samples if rows else 1)
         sampled = draws > 1 or not first.reading.exact
 
-        def series(name: str, axis: str, keys: Sequence[Key], whole: Sequence[bool], judged: bool, remark: str) -> Series:
+        def series(
+            name: str, axis: str, keys: Sequence[Key], whole: Sequence[bool], judged: bool, remark: str
+        ) -> Series:
             names = tuple(key[0] for key in keys)
-            readings = (table.norm_NL(keys), table.peak_L(keys))
+            readings = (table.norms(keys), table.peaks(keys))
             return series_of(
-                name, axis, names, *readings, **levels, sampled=sampled, whole=tuple(whole), judged=judged, remark=remark
+                name,
+                axis,
+                names,
+                *readings,
+                level=level,
+                peak_level=peak_level,
+                band=self._band,
+                sampled=sampled,
+                whole=tuple(whole),
+                judged=judged,
+                remark=remark,
             )
 
         return Measured(
@@ -191,10 +202,14 @@ class _Measurement:
             known_mix=first.reading.mix if first else None,
             normalises=_normalises(own),
         )
-        return _Draw(own, forward, drew, runs, members, [[*events] for events in runs_events], kinds, [*positions], reading)
+        return _Draw(
+            own, forward, drew, runs, members, [[*events] for events in runs_events], kinds, [*positions], reading
+        )
 
     def _weights(self, first: _Draw) -> Weights:
         rows = first.reading.rows
+        if not bool(torch.isfinite(first.forward.value)):
+            return Weights(1.0, "the loss is not finite on this batch")
         if rows is None or rows.layout != "each" or rows.axis or first.forward.per_sample:
             return Weights(1.0)
         forward = first.forward
@@ -231,10 +246,11 @@ class _Measurement:
             )
         if self._stepped:
             notes.append(
-                f"nothing has a gradient before the first step: measured after one step of learning rate {_STEP} on a copy"
+                "nothing has a gradient before the first step: measured after one step of gradient descent on a copy "
+                f"(learning rate {_STEP})"
             )
         if draws > 1:
-            notes.append(f"the module draws random numbers: gradients are averaged over {draws} draws, as it is trained")
+            notes.append(f"the module draws random numbers: gradients are averaged over {draws} draws")
         if reading.mix and reading.rows:
             how = "exact" if reading.exact else "an estimate"
             notes.append(

@@ -57,6 +57,11 @@ class Products(TorchFunctionMode):
         name = next((name for name, value in known if name and value.requires_grad), "")
         if len(known) == len(given):
             self._from_weights[id(output)] = (name, output)
-        elif name and output.requires_grad and function in _PRODUCTS and not any(id(tensor) in ids for ids in self.active for tensor in given):
+        elif (
+            name
+            and output.requires_grad
+            and function in _PRODUCTS
+            and not any(id(tensor) in ids for ids in self.active for tensor in given)
+        ):
             edge = edge_of(output)
             self._events.append(Event(name, Tensor, "output", (edge,), tuple(output.shape), layer=True))

@@ -56,6 +56,14 @@ class Series:
     remark: str
 
 
+def relative(log10_L: FloatArray) -> FloatArray:
+    """Decades above the last position; NaN where either is zero or not finite."""
+    above_L: FloatArray = np.full(len(log10_L), np.nan)
+    if np.isfinite(log10_L[-1]):
+        above_L = np.where(np.isfinite(log10_L), log10_L - log10_L[-1], np.nan)
+    return above_L
+
+
 def series_of(
     name: str,
     axis: str,

@@ -17,20 +17,20 @@ Generator = torch.Generator | np.random.Generator | np.random.RandomState | rand
 @contextlib.contextmanager
 def generators_restored() -> Iterator[None]:
     """Leave torch's, NumPy's and Python's global generators as they were."""
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002  what users' modules draw from
+    python, legacy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             yield
     finally:
         random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002
+        np.random.set_state(legacy)
 
 
 def seed_generators(seed: int, own: list[Generator]) -> None:
     """Seed the global generators and those that a module holds."""
     torch.manual_seed(seed)
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
+    np.random.seed(seed)
     for generator in own:
         if isinstance(generator, torch.Generator):
             generator.manual_seed(seed)
@@ -42,7 +42,7 @@ def seed_generators(seed: int, own: list[Generator]) -> None:
 
 def generator_states(own: list[Generator]) -> list[Any]:
     """The states of all generators; equal lists mean that nothing was drawn in between."""
-    states: list[Any] = [torch.get_rng_state().tolist(), random.getstate(), _plain(np.random.get_state())]  # noqa: NPY002
+    states: list[Any] = [torch.get_rng_state().tolist(), random.getstate(), _plain(np.random.get_state())]
     if torch.cuda.is_available():
         states += [state.tolist() for state in torch.cuda.get_rng_state_all()]
     for generator in own:

@@ -58,7 +58,7 @@ def step_by_step(name: str, part: nn.RNNBase, recording: Recording) -> None:
 
 def _separate(given: Tensor, sizes: Any, axis: int) -> list[Tensor]:
     """The steps as tensors of their own that require a gradient."""
-    return [step if step.requires_grad else step.requires_grad_(True) for step in given.split(sizes, axis)]
+    return [step if step.requires_grad else step.requires_grad_(True) for step in torch.split(given, sizes, axis)]
 
 
 def _each_event(steps: list[Tensor], event: Any) -> None:
@@ -69,7 +69,7 @@ def _each_event(steps: list[Tensor], event: Any) -> None:
 def _run(whole: Any, given: Tensor, state: Any, axis: int) -> tuple[Tensor, Any, list[tuple[Tensor, ...]]]:
     """Outputs, last state, and the states of all steps."""
     outputs, states = [], []
-    for step in given.split(1, axis):
+    for step in torch.split(given, 1, axis):
         _, state = whole(step, state)
         members = tuple(tensors(state))
         states.append(members)

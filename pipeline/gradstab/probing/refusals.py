@@ -1,4 +1,4 @@
-"""How the probe refuses: one sentence that says what is wrong and what to do. User code that raises is refused so too."""
+"""How the probe refuses: one sentence that says what is wrong and what to do, also where the user's code raises."""
 
 from __future__ import annotations
 

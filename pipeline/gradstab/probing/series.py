@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
+from gradstab.errors import UsageError
 from gradstab.probing.events import Event, edge_of
-from gradstab.probing.graph import Graph, silent_joints
+from gradstab.probing.graph import Graph, silent_joints, vertex_of
 from gradstab.probing.refusals import refuse
 
 FEWEST = 3  # positions of a stream, and time steps, that make a series
@@ -79,14 +80,26 @@ def choose_runs(events: Sequence[Event], graph: Graph, value: Tensor, taps: Sequ
             return runs
     if run := _calls(events, value):
         return [run]
-    if not layers:
-        refuse(
+    raise _no_series(events, layers, hidden)
+
+
+def _no_series(events: Sequence[Event], layers: Sequence[Event], hidden: Sequence[Event]) -> UsageError:
+    """Why no series can be judged."""
+    short = {event.name.split(" step ")[0] for event in events if event.kind is nn.RNNBase}
+    if short:
+        sentence = (
+            f"{min(short)} must run at least {FEWEST} time steps to have a profile over time: give longer sequences"
+        )
+    elif not layers:
+        sentence = (
             "the module must have at least one hidden layer before its readout, but no layer with a weight matrix "
             "passed a gradient: nothing to compare"
         )
-    if not hidden:
-        refuse(f"the module must have at least one hidden layer before its readout, got only {layers[-1].name}")
-    refuse(_NO_PLACE)
+    elif not hidden:
+        sentence = f"the module must have at least one hidden layer before its readout, got only {layers[-1].name}"
+    else:
+        sentence = _NO_PLACE
+    return UsageError(f"probe: {sentence}")
 
 
 def hidden_layers(events: Sequence[Event], graph: Graph) -> list[Event]:
@@ -141,7 +154,7 @@ def _streams(
     found: list[tuple[bool, int, int, Run]] = []
     for key in keys:
         for kind in dict.fromkeys(map(key, chosen)):
-            run = tuple(event for event in chosen if key(event) == kind)
+            run = _distinct([event for event in chosen if key(event) == kind])
             twins = max(call[id(event)] for event in chosen if event.name == run[0].name) + 1 if key is keys[2] else 1
             span = _span(run, events, place)
             if len(run) < FEWEST or SPAN_OF_MORE * span < len(layers):
@@ -149,7 +162,9 @@ def _streams(
             wide = SPAN * twins * span >= len(layers)
             for joint in (False, True):
                 if all(graph.separating([event.edges if joint else event.edges[:1] for event in run])):
-                    found.append((wide, len(run), len(found), Run(_axis(axis, run), run, (True,) * len(run), joint=joint)))
+                    found.append(
+                        (wide, len(run), len(found), Run(_axis(axis, run), run, (True,) * len(run), joint=joint))
+                    )
                     break
     chosen_runs: list[Run] = []
     for wide, _, _, candidate in sorted(found, key=lambda one: one[:3], reverse=True):
@@ -160,6 +175,11 @@ def _streams(
         if all(last < start or first > end for start, end in taken):
             chosen_runs.append(candidate)
     return chosen_runs
+
+
+def _distinct(events: Sequence[Event]) -> tuple[Event, ...]:
+    """Each tensor once: query, key and value projections take the same one."""
+    return tuple({vertex_of(event.edges[0]): event for event in reversed(events)}.values())[::-1]
 
 
 def _calls_before(events: Sequence[Event]) -> dict[int, int]:

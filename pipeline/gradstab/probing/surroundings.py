@@ -35,7 +35,7 @@ def _plain_checkpoints() -> Iterator[None]:
         return function(*args)
 
     hidden = torch.utils.checkpoint.CheckpointFunction
-    hidden.apply = staticmethod(plain)  # type: ignore[method-assign, assignment]
+    hidden.apply = staticmethod(plain)  # type: ignore[method-assign]
     try:
         yield
     finally:

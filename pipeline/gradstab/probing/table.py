@@ -62,14 +62,14 @@ class Table:
             self._peaks.setdefault(key, []).append(float(reading.peak_P[index]))
         self._draws += 1
 
-    def norm_NL(self, keys: Sequence[Key]) -> FloatArray:
+    def norms(self, keys: Sequence[Key]) -> FloatArray:
         """One row a draw where there are several, else one row a pass; NaN where a position did not run."""
         if self._draws == 1:
             return np.array([self._norms[key][0] for key in keys]).T
         rows = [[_root_mean_square(self._norms[key].get(draw)) for key in keys] for draw in range(self._draws)]
         return np.array(rows)
 
-    def peak_L(self, keys: Sequence[Key]) -> FloatArray:
+    def peaks(self, keys: Sequence[Key]) -> FloatArray:
         """The largest entry of the gradient, averaged over draws."""
         return np.array([float(np.mean(self._peaks[key])) for key in keys])
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradstab.probing.profiles import Series
+from gradstab.probing.profiles import Series, relative
+from gradstab.record.trajectory import FloatArray
 
 _SINGULAR = {
     "layers": "layer", "blocks": "block", "block inputs": "block", "time steps": "step", "calls": "call", "taps": "tap",
@@ -37,6 +38,8 @@ def headline(series: Series) -> str:
     if series.interval is not None:
         ratio += f" (95 %: {series.interval[0]:+.2f} to {series.interval[1]:+.2f})"
     factor = "" if series.rate is None else f"factor {math.exp(series.rate):.3g} a {_SINGULAR.get(series.axis, 'tap')}"
+    if series.flag:
+        ratio += f" ({series.flag})"
     parts = [factor, ratio] if series.axis == "time steps" else [ratio, factor]
     verdict = series.verdict or "no verdict, because the taps pass a part of the gradient"
     return f"{verdict}: {', '.join(part for part in parts if part)}"
@@ -58,7 +61,7 @@ def headroom(series: Series) -> str:
     return sentence
 
 
-def _num_lost(peak_L: np.ndarray[tuple[int, ...], np.dtype[np.float64]], kind: NarrowType) -> int:
+def _num_lost(peak_L: FloatArray, kind: NarrowType) -> int:
     return int(np.sum(peak_L < kind.least) + np.sum(peak_L > kind.largest))
 
 
@@ -81,10 +84,10 @@ def text(
 
 def _table(series: Series) -> list[str]:
     width = max(len("position"), *(len(tap) for tap in series.taps))
-    last = series.log10_delta_norm_L[-1]
+    above_L = relative(series.log10_delta_norm_L)
     rows = [
-        f"  {tap:{width}}  {value:+8.2f}  {value - last:+8.2f}{'' if whole else '  a part of the gradient'}"
-        for tap, value, whole in zip(series.taps, series.log10_delta_norm_L, series.whole, strict=True)
+        f"  {tap:{width}}  {value:+8.2f}  {above:+8.2f}{'' if whole else '  a part of the gradient'}"
+        for tap, value, above, whole in zip(series.taps, series.log10_delta_norm_L, above_L, series.whole, strict=True)
     ]
     if len(rows) > _MOST_ROWS:
         half = _MOST_ROWS // 2
@@ -94,9 +97,10 @@ def _table(series: Series) -> list[str]:
 
 def _kinds(kinds: Sequence[Series]) -> list[str]:
     width = max(len("shown, not judged"), *(len(kind.name) for kind in kinds))
-    rows = [
-        f"  {kind.name:{width}}  {len(kind.taps):5}  {kind.log10_delta_norm_L[0]:+8.2f}  "
-        f"{kind.log10_delta_norm_L[-1]:+8.2f}  {f'{kind.gradient_ratio:+.2f}' if len(kind.taps) > 1 else '':>6}  {kind.remark}"
-        for kind in kinds
-    ]
-    return [f"  {'shown, not judged':{width}}  times  first     last      ratio", *rows]
+    rows = []
+    for kind in kinds:
+        ratio = f"{kind.gradient_ratio:+.2f}" if len(kind.taps) > 1 else ""
+        first, last = kind.log10_delta_norm_L[0], kind.log10_delta_norm_L[-1]
+        numbers = f"{len(kind.taps):5}  {first:+8.2f}  {last:+8.2f}  {ratio:>6}"
+        rows.append(f"  {kind.name:{width}}  {numbers}  {kind.remark}")
+    return [f"  {'shown, not judged':{width}}  times     first      last   ratio", *rows]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gradstab.probing.profiles import Series
+from gradstab.probing.profiles import Series, relative
 from gradstab.probing.wording import BFLOAT16, FLOAT16
 
 _MOST_NAMES = 24
@@ -39,7 +39,7 @@ def _draw_profiles(axes: Axes, series: Sequence[Series], ratio_band: float) -> N
     axes.axhspan(-ratio_band, ratio_band, color="#E4F4EC", zorder=0, label=f"|R| up to {ratio_band:g}: stable")
     for one, colour in zip(series, _COLOURS, strict=False):
         place_L = np.arange(1, len(one.taps) + 1)
-        relative_L = one.log10_delta_norm_L - one.log10_delta_norm_L[-1]
+        relative_L = relative(one.log10_delta_norm_L)
         axes.plot(place_L, relative_L, "o-", color=colour, markersize=4, linewidth=1.4, label=one.name)
         part_L = ~np.array(one.whole)
         if part_L.any():
@@ -57,17 +57,19 @@ def _draw_headroom(axes: Axes, headline: Series, kinds: Sequence[Series]) -> Non
     """Depth goes from 0 to 1, so that kinds with other numbers of layers can be compared."""
     shown = [kind for kind in kinds if len(kind.taps) > 1]
     for index, kind in enumerate(shown):
-        label = "layers inside blocks" if index == 0 else None
-        axes.plot(np.linspace(0, 1, len(kind.taps)), kind.log10_delta_max_L, color="#BBBBBB", linewidth=0.8, label=label)
+        label = "other layers" if index == 0 else None
+        axes.plot(
+            np.linspace(0, 1, len(kind.taps)), kind.log10_delta_max_L, color="#BBBBBB", linewidth=0.8, label=label
+        )
     peak_L = headline.log10_delta_max_L
     axes.plot(np.linspace(0, 1, len(peak_L)), peak_L, "o-", color=_COLOURS[0], markersize=3, label=headline.name)
     drawn = [value for one in (headline, *shown) for value in one.log10_delta_max_L if np.isfinite(value)]
     low, high = (min(drawn), max(drawn)) if drawn else (-1.0, 1.0)
-    for kind, style in ((FLOAT16, "--"), (BFLOAT16, ":")):
-        for edge in (kind.least, kind.largest):
+    for narrow, style in ((FLOAT16, "--"), (BFLOAT16, ":")):
+        for edge in (narrow.least, narrow.largest):
             if low - 4 < edge < high + 4:
                 axes.axhline(edge, color="#7A0019", linestyle=style, linewidth=1)
-                axes.annotate(f"{kind.name} ends", (0.0, edge), fontsize=7, color="#7A0019", va="bottom")
+                axes.annotate(f"{narrow.name} ends", (0.0, edge), fontsize=7, color="#7A0019", va="bottom")
     axes.set_xlabel("first position to last")
     axes.set_ylabel("log10 largest entry of the gradient")
     axes.legend(frameon=False, fontsize=8)
