@@ -95,7 +95,7 @@ class Probe:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a position of every series: series, axis, judged, position, tap, whole, log10 norm and maximum."""
-        from gradstab.report.probe_frame import probe_frame
+        from gradstab.results.probe_frame import probe_frame
 
         return probe_frame([*self.series, *self.kinds])
 
