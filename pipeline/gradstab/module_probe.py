@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradstab.probing.profiles import Series, Verdict
 from gradstab.probing.wording import headline, headroom, text
-from gradstab.stability.judgement import Criterion, Phase
+from gradstab.study.criterion import Criterion, Phase
 
 if TYPE_CHECKING:
     import pandas as pd

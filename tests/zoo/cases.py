@@ -38,7 +38,7 @@ class Case:
     places: tuple[str, ...]
     axis: str
     inputs: bool = False
-    twin: Callable[[nn.Module], nn.Module] | None = None
+    twin: Callable[[Any], Any] | None = None
 
 
 def vectors() -> tuple[Tensor, Tensor]:

@@ -41,7 +41,7 @@ class Block(nn.Module):
         self.linear = linear
         self.activation = nn.Tanh()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return self.activation(self.linear(x))
 
 
@@ -58,7 +58,7 @@ class Bare(nn.Module):
         self.weights = nn.ParameterList([nn.Parameter(layer.weight.detach().clone()) for layer in layers])
         self.biases = nn.ParameterList([nn.Parameter(layer.bias.detach().clone()) for layer in layers])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if index % 4 == 0:
                 x = x @ weight.t() + bias
@@ -83,7 +83,7 @@ class Convolutional(nn.Module):
         self.features.append(nn.AdaptiveAvgPool2d(2))
         self.classifier = nn.Sequential(nn.Linear(16, WIDTH), nn.ReLU(inplace=True), nn.Linear(WIDTH, CLASSES))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return self.classifier(torch.flatten(self.features(x), 1))
 
 
@@ -94,7 +94,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.encoder = nn.ModuleList([nn.Linear(FEATURES, WIDTH), nn.Linear(WIDTH, 5), nn.Linear(5, 4)])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         for layer in self.encoder:
             x = torch.tanh(layer(x))
         for layer in reversed(self.encoder):
@@ -109,14 +109,14 @@ class Checkpointed(nn.Module):
         self.head = nn.Linear(WIDTH, CLASSES)
         self.reentrant = reentrant
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         for block in self.body:
             x = checkpoint(block, x, use_reentrant=self.reentrant)
         return self.head(x)
 
 
 class CheckpointedInSegments(Checkpointed):
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return self.head(checkpoint_sequential(self.body, 2, x, use_reentrant=self.reentrant))
 
 
@@ -128,7 +128,7 @@ class Casting(nn.Module):
         self.layers = nn.ModuleList(linears(5, 1.0))
         self.head = nn.Linear(WIDTH, CLASSES)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         for layer in self.layers:
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 x = layer(x)
@@ -146,7 +146,7 @@ class Locked(nn.Module):
         self.lock = threading.Lock()
         self.generator = torch.Generator()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         with self.lock:
             return self.body(x)
 
@@ -160,7 +160,7 @@ class Keeping(nn.Module):
         self.seen: list[Tensor] = []
         self.last: Tensor | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         self.last = self.body(x)
         self.seen.append(self.last)
         return self.last
@@ -175,7 +175,7 @@ class HalfFrozen(nn.Module):
         self.trained = nn.Sequential(*[Block(layer) for layer in linears(4, 1.0, WIDTH)])
         self.head = nn.Linear(WIDTH, CLASSES)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         with torch.no_grad():
             x = self.backbone(x)
         return self.head(self.trained(x))
@@ -189,7 +189,7 @@ class TwoHeads(nn.Module):
         self.body = nn.Sequential(*[part for layer in linears(3, 1.0) for part in (layer, nn.Tanh())])
         self.policy, self.value = nn.Linear(WIDTH, CLASSES), nn.Linear(WIDTH, 1)
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
+    def forward(self, x):
         x = self.body(x)
         return {"policy": self.policy(x), "value": self.value(x)}
 
@@ -203,7 +203,7 @@ class Noisy(nn.Module):
         self.head = nn.Linear(WIDTH, CLASSES)
         self.generator = torch.Generator().manual_seed(3)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         for layer in self.layers:
             x = torch.tanh(layer(x) + 0.3 * torch.randn(x.shape[0], WIDTH, generator=self.generator))
         return self.head(x)

@@ -14,12 +14,12 @@ class Recurrent(nn.Module):
 
     def __init__(self, kind: type[nn.RNNBase], *, every_step: bool = False, **settings) -> None:
         super().__init__()
-        self.rnn = kind(FEATURES, HIDDEN, **{"batch_first": True, **settings})
+        self.rnn = kind(FEATURES, HIDDEN, **{"batch_first": True, **settings})  # type: ignore[arg-type]
         size = settings.get("proj_size") or HIDDEN
         self.head = nn.Linear(size * (2 if settings.get("bidirectional") else 1), CLASSES)
         self.every_step, self.axis = every_step, int(self.rnn.batch_first)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         outputs, _ = self.rnn(x)
         return self.head(outputs if self.every_step else outputs.select(self.axis, -1))
 
@@ -40,7 +40,7 @@ class Stacked(nn.Module):
         self.lower, self.upper = nn.LSTM(FEATURES, HIDDEN, batch_first=True), nn.GRU(HIDDEN, HIDDEN, batch_first=True)
         self.head = nn.Linear(HIDDEN, CLASSES)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return self.head(self.upper(self.lower(x)[0])[0][:, -1])
 
 
@@ -50,7 +50,7 @@ class Packed(nn.Module):
         self.lstm = nn.LSTM(FEATURES, HIDDEN, batch_first=True)
         self.head = nn.Linear(HIDDEN, CLASSES)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, x, lengths):
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         _, (hidden, _) = self.lstm(packed)
         return self.head(hidden[-1])
@@ -61,11 +61,11 @@ class CellLoop(nn.Module):
 
     def __init__(self, kind: type[nn.RNNCellBase], *, every_step: bool = False) -> None:
         super().__init__()
-        self.cell = kind(FEATURES, HIDDEN)  # type: ignore[call-arg, arg-type]
+        self.cell = kind(FEATURES, HIDDEN)  # type: ignore[call-arg]
         self.head = nn.Linear(HIDDEN, CLASSES)
         self.every_step = every_step
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         state: Tensor | tuple[Tensor, Tensor] = torch.zeros(len(x), HIDDEN)
         if isinstance(self.cell, nn.LSTMCell):
             state = (torch.zeros(len(x), HIDDEN), torch.zeros(len(x), HIDDEN))
@@ -83,7 +83,7 @@ class OwnCell(nn.Module):
         super().__init__()
         self.x2h, self.h2h = nn.Linear(FEATURES, 4 * HIDDEN), nn.Linear(HIDDEN, 4 * HIDDEN)
 
-    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, x, state):
         h, c = state
         i, f, g, o = (self.x2h(x) + self.h2h(h)).chunk(4, 1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
@@ -95,7 +95,7 @@ class OwnCellLoop(nn.Module):
         super().__init__()
         self.cell, self.head = OwnCell(), nn.Linear(HIDDEN, CLASSES)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         state = (torch.zeros(len(x), HIDDEN), torch.zeros(len(x), HIDDEN))
         for step in x.unbind(1):
             state = self.cell(step, state)
@@ -111,7 +111,7 @@ class Seq2Seq(nn.Module):
         self.decoder = nn.LSTM(CLASSES, HIDDEN, batch_first=True)
         self.head = nn.Linear(HIDDEN, CLASSES)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         _, state = self.encoder(x)
         step = torch.zeros(len(x), 1, CLASSES)
         for _ in range(4):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 CLASSES = 4
@@ -25,7 +25,7 @@ class BasicBlock(nn.Module):
         if stride != 1 or inside != outside:
             self.downsample = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), norm_of(norm, outside))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         identity = x if self.downsample is None else self.downsample(x)
         out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
         out += identity
@@ -42,7 +42,7 @@ class ResNet(nn.Module):
         self.layer2 = nn.Sequential(BasicBlock(4, 8, 2, norm), BasicBlock(8, 8, 1, norm))
         self.fc = nn.Linear(8, CLASSES)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         x = self.relu(self.bn1(self.conv1(x)))
         return self.fc(self.layer2(self.layer1(x)).mean((2, 3)))
 
@@ -52,7 +52,7 @@ class DenseLayer(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(inside, 2, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return torch.cat([x, torch.relu(self.conv(x))], 1)
 
 
@@ -65,7 +65,7 @@ class DenseNet(nn.Module):
         self.layers = nn.ModuleList([DenseLayer(2 + 2 * index) for index in range(5)])
         self.head = nn.Linear(12, CLASSES)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         x = self.stem(x)
         for layer in self.layers:
             x = layer(x)
@@ -77,7 +77,7 @@ class SqueezeExcite(nn.Module):
         super().__init__()
         self.down, self.up = nn.Conv2d(channels, 2, 1), nn.Conv2d(2, channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return x * functional.hardsigmoid(self.up(torch.relu(self.down(x.mean((2, 3), keepdim=True)))))
 
 
@@ -89,7 +89,7 @@ class InvertedResidual(nn.Module):
         self.squeeze = SqueezeExcite(8)
         self.project = nn.Sequential(nn.Conv2d(8, channels, 1), nn.BatchNorm2d(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return x + self.project(self.squeeze(self.depthwise(self.expand(x))))
 
 
@@ -100,7 +100,7 @@ class MobileNet(nn.Module):
         self.blocks = nn.Sequential(*[InvertedResidual(4) for _ in range(4)])
         self.head = nn.Sequential(nn.Linear(4, 6), nn.Hardswish(), nn.Dropout(0.0), nn.Linear(6, CLASSES))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return self.head(self.blocks(self.stem(x)).mean((2, 3)))
 
 
@@ -112,7 +112,7 @@ class ConvNextBlock(nn.Module):
         self.up, self.down = nn.Linear(channels, 2 * channels), nn.Linear(2 * channels, channels)
         self.layer_scale = nn.Parameter(torch.full((channels, 1, 1), 1e-6))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
         return x + self.layer_scale * self.down(functional.gelu(self.up(y))).permute(0, 3, 1, 2)
 
@@ -124,7 +124,7 @@ class ConvNext(nn.Module):
         self.blocks = nn.Sequential(*[ConvNextBlock(4) for _ in range(5)])
         self.head = nn.Linear(4, CLASSES)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return self.head(self.blocks(self.stem(x)).mean((2, 3)))
 
 
@@ -143,7 +143,7 @@ class UNet(nn.Module):
             nn.Conv2d(inside, outside, 3, padding=1), nn.ReLU(), nn.Conv2d(outside, outside, 3, padding=1), nn.ReLU()
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         kept = []
         for index, part in enumerate(self.down):
             x = part(functional.max_pool2d(x, 2) if index else x)
@@ -159,7 +159,7 @@ class ReZeroBlock(nn.Module):
         self.linear = nn.Linear(width, width)
         self.gain = nn.Parameter(torch.zeros(1))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return x + self.gain * torch.relu(self.linear(x))
 
 
@@ -170,7 +170,7 @@ class ReZero(nn.Module):
         self.blocks = nn.ModuleList([ReZeroBlock(8) for _ in range(depth)])
         self.head = nn.Linear(8, CLASSES)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         x = self.stem(x)
         for block in self.blocks:
             x = block(x)
@@ -187,7 +187,7 @@ class FlatResidual(nn.Module):
         self.linears = nn.ModuleList([nn.Linear(8, 8) for _ in range(depth)])
         self.head = nn.Linear(8, CLASSES)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         x = self.stem(x)
         for norm, linear in zip(self.norms, self.linears, strict=True):
             x = x + torch.relu(linear(norm(x)))
@@ -203,7 +203,7 @@ class Iterated(nn.Module):
         self.block = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8))
         self.depth = depth
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         x = self.stem(x)
         for _ in range(self.depth):
             x = x + 0.5 * self.block(x)
@@ -217,14 +217,14 @@ class Siamese(nn.Module):
         super().__init__()
         self.encoder = ReZero(4)
 
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+    def forward(self, left, right):
         return self.encoder(left) * self.encoder(right)
 
 
 class StochasticDepth(ReZero):
     """Blocks are left out at random in training."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         x = self.stem(x)
         for block in self.blocks:
             if not self.training or torch.rand(()) > 0.3:

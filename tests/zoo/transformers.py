@@ -20,7 +20,7 @@ class Conv1D(nn.Module):
         self.weight = nn.Parameter(torch.randn(inside, outside) * 0.2)
         self.bias = nn.Parameter(torch.zeros(outside))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight).view(*x.shape[:-1], -1)
 
 
@@ -31,7 +31,7 @@ class Attention(nn.Module):
         self.c_proj = Conv1D(WIDTH, WIDTH) if make else nn.Linear(WIDTH, WIDTH)
         self.causal = causal
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x, mask=None):
         batch, length, _ = x.shape
         q, k, v = (part.view(batch, length, HEADS, -1).transpose(1, 2) for part in self.c_attn(x).split(WIDTH, dim=2))
         scores = q @ k.transpose(-2, -1) / math.sqrt(k.size(-1))
@@ -53,7 +53,7 @@ class Block(nn.Module):
         self.fc = Conv1D(2 * WIDTH, WIDTH) if make else nn.Linear(WIDTH, 2 * WIDTH)
         self.proj = Conv1D(WIDTH, 2 * WIDTH) if make else nn.Linear(2 * WIDTH, WIDTH)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         x = x + self.attn(self.ln_1(x))[0]
         return x + self.proj(functional.gelu(self.fc(self.ln_2(x))))
 
@@ -78,7 +78,7 @@ class NanoGPT(nn.Module):
         if tied:
             self.lm_head.weight = self.wte.weight
 
-    def forward(self, tokens: Tensor, targets: Tensor | None = None) -> Output:
+    def forward(self, tokens, targets=None):
         x = self.drop(self.wte(tokens) + self.wpe(torch.arange(tokens.shape[1])))
         for block in self.h:
             x = block(x)
@@ -94,7 +94,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(WIDTH))
         self.wide = torch.float32
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         wide = x.to(self.wide)
         return self.weight * (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + 1e-6)).to(x.dtype)
 
@@ -115,7 +115,7 @@ class DecoderLayer(nn.Module):
         self.gate_proj, self.up_proj = nn.Linear(WIDTH, 12, bias=False), nn.Linear(WIDTH, 12, bias=False)
         self.down_proj = nn.Linear(12, WIDTH, bias=False)
 
-    def forward(self, hidden: Tensor) -> tuple[Tensor]:
+    def forward(self, hidden):
         x = self.input_layernorm(hidden)
         q, k, v = (
             layer(x).view(*x.shape[:2], HEADS, -1).transpose(1, 2) for layer in (self.q_proj, self.k_proj, self.v_proj)
@@ -134,7 +134,7 @@ class Llama(nn.Module):
         self.norm = RMSNorm()
         self.lm_head = nn.Linear(WIDTH, VOCABULARY, bias=False)
 
-    def forward(self, input_ids: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, input_ids):
         hidden, kept = self.embed_tokens(input_ids), []
         for layer in self.layers:
             kept.append(hidden)
@@ -151,7 +151,7 @@ class BertLayer(nn.Module):
         self.intermediate, self.output = nn.Linear(WIDTH, 12), nn.Linear(12, WIDTH)
         self.norm_1, self.norm_2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
 
-    def forward(self, x: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x, attention_mask):
         attended, weights = self.attention(x, attention_mask)
         x = self.norm_1(x + attended)
         return self.norm_2(x + self.output(functional.gelu(self.intermediate(x)))), weights
@@ -164,7 +164,7 @@ class Bert(nn.Module):
         self.layer = nn.ModuleList([BertLayer() for _ in range(depth)])
         self.pooler, self.classifier = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, CLASSES)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor | list[Tensor]]:
+    def forward(self, input_ids, attention_mask):
         x, kept = self.embeddings(input_ids), []
         for layer in self.layer:
             x, weights = layer(x, attention_mask)
@@ -179,7 +179,7 @@ class EncoderBlock(nn.Module):
         self.self_attention = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
         self.mlp = nn.Sequential(nn.Linear(WIDTH, 12), nn.GELU(), nn.Linear(12, WIDTH))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         y = self.ln_1(x)
         x = x + self.self_attention(y, y, y, need_weights=False)[0]
         return x + self.mlp(self.ln_2(x))
@@ -198,7 +198,7 @@ class ViT(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images):
         x = self.patches(images).flatten(2).transpose(1, 2)
         x = torch.cat([self.token.expand(len(x), -1, -1), x], 1)
         return self.head(self.norm(self.layers(x))[:, 0])
@@ -215,7 +215,7 @@ class DiTBlock(nn.Module):
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, x, condition):
         shift, scale, gate = self.modulation(functional.silu(condition)).chunk(3, -1)
         return x + gate * self.mlp(self.norm(x) * (1 + scale) + shift)
 
@@ -228,7 +228,7 @@ class DiT(nn.Module):
         self.final = nn.Linear(WIDTH, 6)
         nn.init.zeros_(self.final.weight)
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+    def forward(self, x, time):
         condition = self.time(time[:, None])
         x = self.stem(x)
         for block in self.blocks:
@@ -244,7 +244,7 @@ class EncoderOnly(nn.Module):
         self.encoder = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
         self.head = nn.Linear(WIDTH, CLASSES)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return self.head(self.encoder(self.embedding(x)).mean(1))
 
 
@@ -257,6 +257,6 @@ class EncoderDecoder(nn.Module):
         self.transformer = nn.Transformer(WIDTH, HEADS, 3, 4, 12, 0.0)
         self.head = nn.Linear(WIDTH, VOCABULARY)
 
-    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+    def forward(self, source, target):
         mask = nn.Transformer.generate_square_subsequent_mask(len(target))
         return self.head(self.transformer(self.source(source), self.target(target), tgt_mask=mask))

@@ -39,7 +39,8 @@ def probe(
 ) -> None:
     """Measure where the gradients of your own torch module vanish or explode.
 
-    BUILD is a function that returns a torch.nn.Module. MODULE is a file or an import path: my_gpt.py:build, my_gpt:build.
+    BUILD is a function that returns a torch.nn.Module. MODULE is a file or an import path, as
+    my_gpt.py:build or my_gpt:build.
     """
     from gradstab import probe as measure
     from gradstab.commands.terminal import print_json

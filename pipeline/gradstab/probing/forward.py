@@ -51,6 +51,15 @@ class Forward:
     candidates: tuple[Rows, ...]
     per_sample: bool
 
+    def release(self, own: nn.Module) -> None:
+        """Free the graph; neither this nor the copy can be used afterwards."""
+        graph = self.graph
+        for part in own.modules():
+            vars(part).pop("forward", None)  # which holds the recording
+        vars(self.recording).clear()
+        vars(self).clear()
+        graph.dismantle()
+
     @property
     def events(self) -> list[Event]:
         """Every tensor seen, in order."""
@@ -82,7 +91,8 @@ def run_forward(own: nn.Module, batch: Batch) -> Forward:
         with user_code("the module"):
             recording = record(own, lambda module: _called(module, given))
         # copies, so that no output lies on another one's path, and a loss may write in place
-        handed = map_tensors(lambda tensor: tensor.clone() if tensor.requires_grad else tensor, recording.outputs)
+        with user_code("copying what the module returned"):
+            handed = map_tensors(lambda tensor: tensor.clone() if tensor.requires_grad else tensor, recording.outputs)
         heads = differentiable(handed)
         if not heads:
             refuse(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,6 @@ Edges = tuple[GradientEdge, ...]
 FloatArray = NDArray[np.float64]
 
 _SAME = 1e-6  # relative, of norms under other signs where samples do not mix
-_SAME_SINGLE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def read(
 
     rows = candidates[0]
     if known_mix is None:
-        tolerance = _SAME if value.dtype == torch.float64 else _SAME_SINGLE
+        tolerance = _SAME if value.dtype == torch.float64 else math.sqrt(torch.finfo(value.dtype).eps)
         for candidate in candidates[:1] if normalises else candidates:
             readings = (signed(candidate, signs) for signs in telling_signs(candidate.num_samples, generator))
             if all(np.allclose(norms, norm_P, rtol=tolerance, atol=0) for norms in readings):

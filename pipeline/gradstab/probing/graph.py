@@ -46,6 +46,16 @@ class Graph:
         self._down = self._paths_down()
         self._up: dict[frozenset[Vertex], dict[Node, int]] = {}
 
+    def dismantle(self) -> None:
+        """Free the graph from the roots down, once nothing else holds it.
+
+        torch frees a chain of operations that Python has seen recursively, and 50,000 of them overflow the stack.
+        """
+        order = self._order
+        vars(self).clear()
+        while order:
+            order.pop()
+
     def reaches(self, edges: Iterable[GradientEdge]) -> bool:
         """Whether the loss depends on any of the tensors."""
         return any(self._down.get(vertex_of(edge), 0) for edge in edges)

@@ -1,4 +1,4 @@
-"""The whole measurement: a private copy, one recorded pass, the choice of positions, the backward passes, the draws."""
+"""The whole measurement: draws of a module, put together into series, with what a reader must know."""
 
 from __future__ import annotations
 
@@ -9,27 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from gradstab.probing.copies import bare_module, private_copy, refuse_unready
+from gradstab.probing.draws import DRAWS, STEP, Draw, Draws
 from gradstab.probing.events import kind_of
-from gradstab.probing.forward import Batch, Forward, refuse_unfit_data, run_forward, sgd_step
-from gradstab.probing.gradients import Edges, Reading, read
+from gradstab.probing.forward import Batch, Forward, refuse_unfit_data
 from gradstab.probing.losses import Loss, Weights, weights_of
 from gradstab.probing.precision import FLOAT64, OWN, Lifting, Types, lifted
 from gradstab.probing.profiles import Series, series_of
-from gradstab.probing.randomness import generator_states, held_generators, seed_generators
-from gradstab.probing.refusals import UserCodeError, refuse
-from gradstab.probing.samples import MOST_PASSES
-from gradstab.probing.series import Run, choose_runs, readouts
+from gradstab.probing.refusals import UserCodeError
 from gradstab.probing.surroundings import measuring_conditions
-from gradstab.probing.table import Key, Members, Table, keyed, merged
+from gradstab.probing.table import Key, Table, merged
 from gradstab.probing.trees import Tree
 from gradstab.probing.untapped import reasons_of_kinds, refuse_unseen, untapped
-
-DRAWS = 16
-MOST_PASSES_OF_ALL_DRAWS = 64
-_STEP = 0.1  # learning rate of the one step after which a zero readout without weights passes a gradient
 
 
 @dataclass(frozen=True)
@@ -64,206 +56,115 @@ def measure(
     inner = bare_module(module)
     with measuring_conditions(), np.errstate(all="ignore"):
         try:
-            return _Measurement(inner, inputs, targets, loss, taps, ratio_band, FLOAT64).result([])
+            return _measured(inner, _batch(inputs, targets, loss, FLOAT64), taps, ratio_band)
         except UserCodeError:
             pass  # perhaps an operation that has no float64
-        note = "in the module's own precision, since it does not run in float64: the smallest gradients read as zero"
-        return _Measurement(inner, inputs, targets, loss, taps, ratio_band, OWN).result([note])
+        return _measured(inner, _batch(inputs, targets, loss, OWN), taps, ratio_band)
 
 
-@dataclass(frozen=True)
-class _Draw:
-    """One forward pass with its backward passes.
-
-    Attributes:
-        own, forward, drew: the copy, its forward pass, and whether it drew random numbers.
-        runs, members: the series, and how to find their positions in another draw.
-        runs_keys, kinds, positions: keys of the series, of the places inside blocks, and of all that was read.
-        reading: the norms.
-    """
-
-    own: nn.Module
-    forward: Forward
-    drew: bool
-    runs: Sequence[Run]
-    members: Sequence[Members]
-    runs_keys: list[list[Key]]
-    kinds: dict[str, list[Key]]
-    positions: list[Key]
-    reading: Reading
-
-    @property
-    def without_gradient(self) -> bool:
-        """Whether the headline's positions have no gradient at all."""
-        places = [self.positions.index(key) for key in self.runs_keys[0]]
-        return not bool(self.reading.norm_KP[:, places].any())
+def _batch(inputs: Tree, targets: Tree, loss: Loss, types: Types) -> Batch:
+    inputs, targets = lifted((inputs, targets), types)
+    return Batch(inputs, targets, private_copy(loss, types) if isinstance(loss, nn.Module) else loss, types)
 
 
-class _Measurement:
-    """One measurement in given types."""
+def _measured(module: nn.Module, batch: Batch, taps: Sequence[str], band: float) -> Measured:
+    """Measure in the types of the batch."""
+    draws = Draws(module, batch, taps)
+    first, own, forward = draws.take(0, None)
+    while first.without_gradient:
+        draws.make_readouts_pass(own, forward)
+        forward.release(own)
+        first, own, forward = draws.take(0, None)
+    refuse_unseen(own, forward, headline_is_chain=first.members[0].axis == "layers")
+    weights = _weights(batch, forward, first)
+    reasons, left_out = reasons_of_kinds(forward), untapped(own, forward)
+    loss = float(forward.value.detach()) / weights.total
+    forward.release(own)
+    del own, forward  # later draws need the memory
+    table = Table()
+    table.add(first.positions, first.reading)
+    keys, kinds = first.keys, first.kinds
+    num_draws = DRAWS if first.drew else 1
+    for number in range(1, num_draws):
+        draw, own, forward = draws.take(number, first)
+        forward.release(own)
+        table.add(draw.positions, draw.reading)
+        keys = [merged(old, new) for old, new in zip(keys, draw.keys, strict=True)]
+        kinds |= {kind: merged(kinds.get(kind, []), new) for kind, new in draw.kinds.items()}
+    peak_level = -math.log10(weights.total)
+    num_samples = first.reading.rows.num_samples if first.reading.rows else 1
 
-    def __init__(
-        self, module: nn.Module, inputs: Tree, targets: Tree, loss: Loss, taps: Sequence[str], band: float, types: Types
-    ) -> None:
-        self._module, self._taps, self._band, self._types = module, taps, band, types
-        own_loss = private_copy(loss, types) if isinstance(loss, nn.Module) else loss
-        inputs, targets = lifted((inputs, targets), types)
-        self._batch = Batch(inputs, targets, own_loss, types)
-        self._drawn_anew: list[str] = []  # weights of zero readouts
-        self._stepped = False
-
-    def result(self, notes: list[str]) -> Measured:
-        """Measure, and say what a reader must know."""
-        first = self._draw(0, None)
-        if first.without_gradient:
-            self._make_readouts_pass(first)
-            return self.result(notes)
-        refuse_unseen(first.own, first.forward, first.runs)
-        weights = self._weights(first)
-        reasons, left_out = reasons_of_kinds(first.forward), untapped(first.own, first.forward)
-        draws = DRAWS if first.drew else 1
-        table = Table()
-        table.add(first.positions, first.reading)
-        runs_keys, kinds = first.runs_keys, first.kinds
-        for number in range(1, draws):
-            draw = self._draw(number, first)
-            table.add(draw.positions, draw.reading)
-            runs_keys = [merged(old, new) for old, new in zip(runs_keys, draw.runs_keys, strict=True)]
-            kinds |= {kind: merged(kinds.get(kind, []), new) for kind, new in draw.kinds.items()}
-        rows = first.reading.rows
-        peak_level = -math.log10(weights.total)
-        level = peak_level + 0.5 * math.log10(rows.num_samples if rows else 1)
-        sampled = draws > 1 or not first.reading.exact
-
-        def series(
-            name: str, axis: str, keys: Sequence[Key], whole: Sequence[bool], judged: bool, remark: str
-        ) -> Series:
-            names = tuple(key[0] for key in keys)
-            readings = (table.norms(keys), table.peaks(keys))
-            return series_of(
-                name,
-                axis,
-                names,
-                *readings,
-                level=level,
-                peak_level=peak_level,
-                band=self._band,
-                sampled=sampled,
-                whole=tuple(whole),
-                judged=judged,
-                remark=remark,
-            )
-
-        return Measured(
-            series=tuple(
-                series(_common(keys), run.axis, keys, [part.whole(key) for key in keys], run.judged, run.remark)
-                for run, part, keys in zip(first.runs, first.members, runs_keys, strict=True)
-            ),
-            kinds=tuple(
-                series(kind, "inside blocks", keys, [False] * len(keys), judged=False, remark=reasons.get(kind, ""))
-                for kind, keys in kinds.items()
-                if not any(set(keys) <= set(judged) for judged in runs_keys)
-            ),
-            untapped=left_out,
-            notes=(*notes, *self._notes(first, draws, weights)),
-            loss=float(first.forward.value.detach()) / weights.total,
+    def series(name: str, axis: str, of: Sequence[Key], whole: Sequence[bool], judged: bool, remark: str) -> Series:
+        return series_of(
+            name,
+            axis,
+            tuple(key[0] for key in of),
+            table.norms(of),
+            table.peaks(of),
+            level=peak_level + 0.5 * math.log10(num_samples),
+            peak_level=peak_level,
+            band=band,
+            sampled=num_draws > 1 or not first.reading.exact,
+            whole=tuple(whole),
+            judged=judged,
+            remark=remark,
         )
 
-    def _draw(self, number: int, first: _Draw | None) -> _Draw:
-        """A fresh copy, a forward pass and the backward passes; later draws take what the first one found out."""
-        own = private_copy(self._module, self._types)
-        generators = held_generators(own)
-        seed_generators(number, generators)
-        for name in self._drawn_anew:
-            weight = own.get_parameter(name)
-            nn.init.normal_(weight, std=math.prod(weight.shape[1:]) ** -0.5)
-        if self._stepped:
-            sgd_step(own, self._batch, _STEP)
-        before = generator_states(generators)
-        forward = run_forward(own, self._batch)
-        drew = generator_states(generators) != before
-        runs = first.runs if first else choose_runs(forward.events, forward.graph, forward.value, self._taps)
-        members = first.members if first else [Members(run, forward.events) for run in runs]
-        runs_events = [part.of(forward.events) for part in members]
-        positions: dict[Key, Edges] = {}
-        for run, events in zip(runs, runs_events, strict=True):
-            positions |= {key: run.edges(event) for key, event in events.items()}
-        kinds: dict[str, list[Key]] = {}
-        for key, event in keyed(forward.events).items():
-            if event.layer:
-                kinds.setdefault(kind_of(event.name), []).append(key)
-                positions.setdefault(key, event.edges[:1])
-        reading = read(
-            forward.value,
-            list(positions.values()),
-            forward.cut,
-            forward.candidates if first is None else [first.reading.rows] if first.reading.rows else [],
-            most_passes=min(MOST_PASSES, MOST_PASSES_OF_ALL_DRAWS // (DRAWS if drew else 1)),
-            known_mix=first.reading.mix if first else None,
-            normalises=_normalises(own),
+    return Measured(
+        series=tuple(
+            series(_common(found), part.axis, found, [part.whole(key) for key in found], part.judged, part.remark)
+            for part, found in zip(first.members, keys, strict=True)
+        ),
+        kinds=tuple(
+            series(kind, "inside blocks", found, [False] * len(found), judged=False, remark=reasons.get(kind, ""))
+            for kind, found in kinds.items()
+            if not any(set(found) <= set(judged) for judged in keys)
+        ),
+        untapped=left_out,
+        notes=tuple(_notes(batch, draws, first, num_draws, weights)),
+        loss=loss,
+    )
+
+
+def _weights(batch: Batch, forward: Forward, first: Draw) -> Weights:
+    rows = first.reading.rows
+    if not bool(torch.isfinite(forward.value)):
+        return Weights(1.0, "the loss is not finite on this batch")
+    if rows is None or rows.layout != "each" or rows.axis or forward.per_sample:
+        return Weights(1.0)
+    with Lifting(batch.types):
+        return weights_of(batch.loss, forward.outputs, batch.targets, forward.value, rows.num_samples)
+
+
+def _notes(batch: Batch, draws: Draws, first: Draw, num_draws: int, weights: Weights) -> list[str]:
+    reading, notes = first.reading, list[str]()
+    if batch.types == OWN:
+        notes.append(
+            "measured in the module's own precision, because it does not run in float64: the smallest gradients read "
+            "as zero"
         )
-        return _Draw(
-            own, forward, drew, runs, members, [[*events] for events in runs_events], kinds, [*positions], reading
+    if draws.drawn_anew:
+        names = ", ".join(name.removesuffix(".weight") for name in draws.drawn_anew)
+        notes.append(
+            f"the readout {names} is zero, so nothing has a gradient before the first step: it was drawn anew on a "
+            "copy from N(0, 1/fan_in)"
         )
-
-    def _weights(self, first: _Draw) -> Weights:
-        rows = first.reading.rows
-        if not bool(torch.isfinite(first.forward.value)):
-            return Weights(1.0, "the loss is not finite on this batch")
-        if rows is None or rows.layout != "each" or rows.axis or first.forward.per_sample:
-            return Weights(1.0)
-        forward = first.forward
-        with Lifting(self._types):
-            return weights_of(self._batch.loss, forward.outputs, self._batch.targets, forward.value, rows.num_samples)
-
-    def _make_readouts_pass(self, first: _Draw) -> None:
-        """Draw zero readouts anew, or else take one step.
-
-        Raises:
-            UsageError: both are done, and still nothing has a gradient.
-        """
-        tops = readouts(first.forward.events, first.forward.graph)
-        parameters = dict(first.own.named_parameters())
-        names = [name if name in parameters else f"{name}.weight" for name in (top.name for top in tops)]
-        zero = [name for name in names if name in parameters and not parameters[name].any()]
-        if zero and not self._drawn_anew:
-            self._drawn_anew = zero
-        elif not self._stepped:
-            self._stepped = True
-        else:
-            refuse(
-                "the loss has no gradient at any position, so there is nothing to compare (a branch multiplied by "
-                "zero, dead units, a constant loss): call it on a batch on which the network learns"
-            )
-
-    def _notes(self, first: _Draw, draws: int, weights: Weights) -> list[str]:
-        reading, notes = first.reading, list[str]()
-        if self._drawn_anew:
-            names = ", ".join(name.removesuffix(".weight") for name in self._drawn_anew)
-            notes.append(
-                f"the readout {names} is zero, so nothing has a gradient before the first step: it was drawn anew on "
-                "a copy from N(0, 1/fan_in)"
-            )
-        if self._stepped:
-            notes.append(
-                "nothing has a gradient before the first step: measured after one step of gradient descent on a copy "
-                f"(learning rate {_STEP})"
-            )
-        if draws > 1:
-            notes.append(f"the module draws random numbers: gradients are averaged over {draws} draws")
-        if reading.mix and reading.rows:
-            how = "exact" if reading.exact else "an estimate"
-            notes.append(
-                f"samples mix, so R is that of a batch of {reading.rows.num_samples}: {how}, from "
-                f"{len(reading.norm_KP)} backward passes with signs"
-            )
-        if reading.mix is None and _normalises(first.own):
-            notes.append("whether samples mix cannot be told from these outputs: the batch is taken as one sample")
-        return notes + [remark for remark in (weights.remark,) if remark]
-
-
-def _normalises(own: nn.Module) -> bool:
-    return any(isinstance(part, _BatchNorm) and part.training for part in own.modules())
+    if draws.stepped:
+        notes.append(
+            "nothing has a gradient before the first step: measured after one step of gradient descent on a copy "
+            f"(learning rate {STEP})"
+        )
+    if num_draws > 1:
+        notes.append(f"the module draws random numbers: gradients are averaged over {num_draws} draws")
+    if reading.mix and reading.rows:
+        how = "exact" if reading.exact else "an estimate"
+        notes.append(
+            f"samples mix, so R is that of a batch of {reading.rows.num_samples}: {how}, from "
+            f"{len(reading.norm_KP)} backward passes with signs"
+        )
+    if reading.mix is None and first.normalises:
+        notes.append("whether samples mix cannot be told from these outputs: the batch is taken as one sample")
+    return notes + [remark for remark in (weights.remark,) if remark]
 
 
 def _common(keys: Sequence[Key]) -> str:

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map
 
-from gradstab.probing.trees import Tree, map_tensors
+from gradstab.probing.trees import Tree, map_tensors, tensors
 
 Types = Mapping[torch.dtype, torch.dtype]
 
@@ -50,12 +49,15 @@ class Lifting(TorchFunctionMode):
             return function(*args, **kwargs)
         if function in _CASTS:
             return Tensor.double(args[0])
-        args, kwargs = tree_map(self._type, (args, kwargs))
+        args = tuple(self._type(value) for value in args)
+        kwargs = {name: self._type(value) for name, value in kwargs.items()}
         try:
             return function(*args, **kwargs)
         except (RuntimeError, TypeError):
-            args_of_one_type, kwargs_of_one_type = map_tensors(self._wide, (args, kwargs))
-            return function(*args_of_one_type, **kwargs_of_one_type)
+            if all(tensor.dtype not in self._types for tensor in tensors((args, kwargs))):
+                raise
+            args, kwargs = map_tensors(self._wide, (args, kwargs))
+            return function(*args, **kwargs)
 
     def _type(self, value: Any) -> Any:
         return self._types.get(value, value) if isinstance(value, torch.dtype) else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -11,7 +11,6 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from gradstab.probing.events import Event, edge_of, is_matrix
-from gradstab.probing.trees import tensors
 
 _PRODUCTS: set[Callable[..., Any]] = {
     torch.matmul, torch.mm, torch.bmm, torch.mv, torch.addmm, torch.baddbmm, torch.einsum, torch.tensordot,
@@ -44,10 +43,11 @@ class Products(TorchFunctionMode):
         del types
         kwargs = kwargs or {}
         output = function(*args, **kwargs)
-        made = output if isinstance(output, tuple | list) else (output,)
-        for one in made:
-            if isinstance(one, Tensor):
-                self._note(function, tensors((args, kwargs)), one)
+        made = _top_level((output,))
+        if made:
+            given = _top_level((*args, *kwargs.values()))
+            for one in made:
+                self._note(function, given, one)
         return output
 
     def _note(self, function: Callable[..., Any], given: list[Tensor], output: Tensor) -> None:
@@ -65,3 +65,14 @@ class Products(TorchFunctionMode):
         ):
             edge = edge_of(output)
             self._events.append(Event(name, Tensor, "output", (edge,), tuple(output.shape), layer=True))
+
+
+def _top_level(values: Iterable[Any]) -> list[Tensor]:
+    """The tensors among arguments, and in lists of tensors among them; functions of torch take no deeper trees."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, tuple | list):
+            found += [part for part in value if isinstance(part, Tensor)]
+    return found

@@ -8,12 +8,13 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.hooks import RemovableHandle
 
 from gradstab.probing.events import Event, edge_of, matrix_size
 from gradstab.probing.products import Products
 from gradstab.probing.recurrence import step_by_step
-from gradstab.probing.trees import differentiable, map_tensors
+from gradstab.probing.trees import differentiable
 
 _CONTAINERS = (nn.ParameterList, nn.ParameterDict)
 
@@ -28,6 +29,7 @@ class Recording:
         silent: names of layers whose outputs pass no gradient.
         ran: names of all modules that ran.
         unbatched: whether a recurrent layer was given one sequence without a batch axis.
+        closed: whether the forward pass is over.
     """
 
     outputs: Any = None
@@ -35,6 +37,7 @@ class Recording:
     silent: list[str] = field(default_factory=list)
     ran: set[str] = field(default_factory=set)
     unbatched: bool = False
+    closed: bool = False
 
 
 def record(own: nn.Module, call: Callable[[nn.Module], Any]) -> Recording:
@@ -53,6 +56,7 @@ def record(own: nn.Module, call: Callable[[nn.Module], Any]) -> Recording:
         with products:
             recording.outputs = call(own)
     finally:
+        recording.closed = True
         for handle in handles:
             handle.remove()
     return recording
@@ -96,9 +100,10 @@ class _Watch:
                 self._recording.silent.append(self._name)
             return None
         handed = None
-        if len(returned) > 1:  # copies handed on part the members of a state: none lies on another's path
-            handed = map_tensors(lambda tensor: tensor.clone() if tensor.requires_grad else tensor, output)
-            returned = differentiable(handed)
+        if len(returned) > 1 and len(returned) == len(_plain(output)):
+            # copies handed on part the members of a state, so that none lies on another's path
+            handed = tree_map(lambda leaf: leaf.clone() if _is_differentiable(leaf) else leaf, output)
+            returned = _plain(handed)
         event = self._event("output", returned, layer=self._layer, block=self._block)
         if taken is not None and _same_place(taken, event):
             return handed
@@ -114,6 +119,15 @@ class _Watch:
     def _kind(self) -> Hashable:
         kind = parametrize.type_before_parametrizations(self._part)
         return (kind, self._name.count(".") if kind is nn.Sequential else 0)
+
+
+def _plain(output: Any) -> list[Tensor]:
+    """The tensors with a gradient in tuples, lists and dicts; caches and other objects stay what they are."""
+    return [leaf for leaf in tree_leaves(output) if _is_differentiable(leaf)]
+
+
+def _is_differentiable(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor) and leaf.requires_grad
 
 
 def _same_place(first: Event, second: Event) -> bool:

@@ -30,6 +30,8 @@ def step_by_step(name: str, part: nn.RNNBase, recording: Recording) -> None:
 
     def event(role: Any, found: tuple[Tensor, ...]) -> None:
         nonlocal count
+        if recording.closed:  # a checkpoint runs the layer again in the backward pass
+            return
         edges = tuple(edge_of(tensor) for tensor in found)
         recording.events.append(Event(f"{name} step {count}", nn.RNNBase, role, edges, tuple(found[0].shape)))
         count += 1

@@ -8,7 +8,6 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge
 
 from gradstab.errors import UsageError
 from gradstab.probing.events import Event, edge_of
@@ -51,10 +50,6 @@ class Run:
     def judged(self) -> bool:
         """Whether whole gradients can be compared."""
         return any(self.whole)
-
-    def edges(self, event: Event) -> tuple[GradientEdge, ...]:
-        """Where an event's gradient is read."""
-        return event.edges if self.joint or event.role == "state" else event.edges[:1]
 
 
 def choose_runs(events: Sequence[Event], graph: Graph, value: Tensor, taps: Sequence[str]) -> list[Run]:

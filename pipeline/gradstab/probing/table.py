@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from gradstab.probing.events import Event, Role
-from gradstab.probing.gradients import FloatArray, Reading
+from gradstab.probing.gradients import Edges, FloatArray, Reading
 from gradstab.probing.series import Run
 
 Key = tuple[str, Role, int]  # name, role, how often the module had run before
@@ -26,9 +26,17 @@ def keyed(events: Iterable[Event]) -> dict[Key, Event]:
 
 
 class Members:
-    """The positions of a run in every draw, also those that a random skip left out of the first one."""
+    """How to find the positions of a run in every draw, also those that a random skip left out of the first one.
+
+    It keeps no part of the first draw's graph.
+
+    Attributes:
+        axis, judged, remark: as in Run.
+    """
 
     def __init__(self, run: Run, events: Sequence[Event]) -> None:
+        self.axis, self.judged, self.remark = run.axis, run.judged, run.remark
+        self._joint = run.joint
         self._seen = {(event.name, event.role) for event in events}
         self._alike = {(event.role, event.kind, event.pattern) for event in run.events}
         whole = {id(event): is_whole for event, is_whole in zip(run.events, run.whole, strict=True)}
@@ -37,6 +45,10 @@ class Members:
     def of(self, events: Iterable[Event]) -> dict[Key, Event]:
         """Those of one draw, in order."""
         return {key: event for key, event in keyed(events).items() if key in self._whole or self._new(event)}
+
+    def edges(self, event: Event) -> Edges:
+        """Where an event's gradient is read."""
+        return event.edges if self._joint or event.role == "state" else event.edges[:1]
 
     def whole(self, key: Key) -> bool:
         """Whether the position passes the whole gradient, as the first draw told."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from torch import nn
 
 from gradstab.probing.events import edge_of, is_matrix, kind_of, matrix_size
 from gradstab.probing.forward import Forward
 from gradstab.probing.refusals import refuse
-from gradstab.probing.series import Run, readouts
+from gradstab.probing.series import readouts
 
 
 def reasons_of_kinds(forward: Forward) -> dict[str, str]:
@@ -46,7 +46,7 @@ def untapped(own: nn.Module, forward: Forward) -> tuple[tuple[str, str], ...]:
     return tuple((f"{name} ({count} times)" if count > 1 else name, reason) for (name, reason), count in counts.items())
 
 
-def refuse_unseen(own: nn.Module, forward: Forward, runs: Sequence[Run]) -> None:
+def refuse_unseen(own: nn.Module, forward: Forward, *, headline_is_chain: bool) -> None:
     """Refuse a plain chain of layers that leaves more than half of the weights out of sight.
 
     Raises:
@@ -54,7 +54,7 @@ def refuse_unseen(own: nn.Module, forward: Forward, runs: Sequence[Run]) -> None
     """
     unseen = _unseen(own, forward)
     sizes = {name: weight.numel() for name, weight in own.named_parameters() if is_matrix(weight)}
-    if runs[0].axis == "layers" and 2 * sum(sizes[name] for name in unseen) > sum(sizes.values()):
+    if headline_is_chain and 2 * sum(sizes[name] for name in unseen) > sum(sizes.values()):
         refuse(
             f"most weights are used in ways that the probe cannot see ({_some(unseen)}): put each product into a "
             "module, or name taps"
