@@ -186,6 +186,7 @@ CASES = [
          lambda out, y: functional.cross_entropy(out.flatten(0, 1), y.flatten()),
          lambda out, y, b: functional.cross_entropy(out[:, b], y[:, b]),
          numbered("transformer.decoder.layers.#", 4), "blocks"),
+    Case("hypernetwork", chains.HyperNetwork, vectors, *ENTROPY, numbered("activations.#", 4), "calls", inputs=True),
     Case("RNN cell in a loop", lambda: recurrent.CellLoop(nn.RNNCell),
          lambda: (torch.randn(B, STEPS, 3), torch.randint(0, 4, (B,))), *ENTROPY, ("cell",) * STEPS, "calls"),
     Case("GRU cell, loss at every step", lambda: recurrent.CellLoop(nn.GRUCell, every_step=True),

@@ -194,6 +194,22 @@ class TwoHeads(nn.Module):
         return {"policy": self.policy(x), "value": self.value(x)}
 
 
+class HyperNetwork(nn.Module):
+    """The weights are made by a layer, whose gradient sums over samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.codes = nn.Parameter(torch.randn(4, 3))
+        self.maker = nn.Linear(3, WIDTH * WIDTH)
+        self.head = nn.Linear(WIDTH, CLASSES)
+        self.activations = nn.ModuleList([nn.Tanh() for _ in self.codes])
+
+    def forward(self, x):
+        for code, activation in zip(self.codes, self.activations, strict=True):
+            x = activation(x @ self.maker(code).view(WIDTH, WIDTH)[: x.shape[1]])
+        return self.head(x)
+
+
 class Noisy(nn.Module):
     """Draws noise from a generator of its own."""
 

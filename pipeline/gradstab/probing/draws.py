@@ -89,6 +89,7 @@ class Draws:
         positions: dict[Key, Edges] = {}
         for part, found in zip(members, places, strict=True):
             positions |= {key: part.edges(event) for key, event in found.items()}
+        judged = len(positions)
         kinds: dict[str, list[Key]] = {}
         for key, event in keyed(events).items():
             if event.layer:
@@ -99,6 +100,7 @@ class Draws:
         reading = read(
             forward.value,
             list(positions.values()),
+            judged,
             forward.cut,
             forward.candidates if known is None else [known.rows] if known.rows else [],
             most_passes=min(MOST_PASSES, _MOST_PASSES_OF_ALL_DRAWS // (DRAWS if drew else 1)),

@@ -49,8 +49,8 @@ class Reading:
 
 
 def read(
-    value: Tensor, positions: Sequence[Edges], cut: Cut | None, candidates: Sequence[Rows], most_passes: int,
-    known_mix: bool | None, normalises: bool,
+    value: Tensor, positions: Sequence[Edges], judged: int, cut: Cut | None, candidates: Sequence[Rows],
+    most_passes: int, known_mix: bool | None, normalises: bool,
 ) -> Reading:  # fmt: skip
     """Read the gradient at the positions.
 
@@ -59,7 +59,8 @@ def read(
 
     Args:
         value: the loss given.
-        positions: where to read.
+        positions: where to read, the judged ones first.
+        judged: how many of them are judged; a layer inside a block may see all samples, as one that makes weights.
         cut: where signs are put; None where no signs can be put.
         candidates: how samples may lie in the cut.
         most_passes: bound on the measuring passes.
@@ -85,7 +86,7 @@ def read(
         tolerance = _SAME if value.dtype == torch.float64 else math.sqrt(torch.finfo(value.dtype).eps)
         for candidate in candidates[:1] if normalises else candidates:
             readings = (signed(candidate, signs) for signs in telling_signs(candidate.num_samples, generator))
-            if all(np.allclose(norms, norm_P, rtol=tolerance, atol=0) for norms in readings):
+            if all(np.allclose(norms[:judged], norm_P[:judged], rtol=tolerance, atol=0) for norms in readings):
                 return Reading(norm_P[None], peak_P, candidate, False, True)
     elif not known_mix:
         return Reading(norm_P[None], peak_P, rows, False, True)

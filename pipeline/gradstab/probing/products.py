@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -36,6 +36,10 @@ class Products(TorchFunctionMode):
             id(value): (name if is_matrix(value) and "parametrizations" not in name else "", value)
             for name, value in constants
         }
+
+    def made_of_weights(self, given: Sequence[Tensor]) -> bool:
+        """Whether tensors come from weights alone, as what a layer takes that makes weights for others."""
+        return bool(given) and all(id(tensor) in self._from_weights for tensor in given)
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

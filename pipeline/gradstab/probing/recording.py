@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from gradstab.probing.events import Event, edge_of, matrix_size
 from gradstab.probing.products import Products
 from gradstab.probing.recurrence import step_by_step
-from gradstab.probing.trees import differentiable
+from gradstab.probing.trees import differentiable, tensors
 
 _CONTAINERS = (nn.ParameterList, nn.ParameterDict)
 
@@ -74,6 +74,7 @@ class _Watch:
         self._block = matrix_size(part, inside=True) > owned and not normed
         self._applies_itself = self._layer and (normed or isinstance(part, nn.MultiheadAttention) or not self._block)
         self._taken: list[Event | None] = []
+        self._makes_weights: list[bool] = []
 
     def hooks(self) -> list[RemovableHandle]:
         part = self._part
@@ -83,13 +84,15 @@ class _Watch:
         ]
 
     def _before(self, part: nn.Module, args: Any, kwargs: Any) -> None:
-        taken = differentiable((args, kwargs))[:1]
+        given = tensors((args, kwargs))
+        taken = [tensor for tensor in given if tensor.requires_grad][:1]
         self._taken.append(self._event("input", taken) if taken else None)
+        self._makes_weights.append(self._products.made_of_weights(given))
         self._products.active.append({id(weight) for weight in part.parameters()} if self._applies_itself else set())
 
     def _after(self, part: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         del part, args, kwargs
-        taken = self._taken.pop()
+        taken, makes_weights = self._taken.pop(), self._makes_weights.pop()
         self._products.active.pop()
         self._recording.ran.add(self._name)
         if self._embedding:
@@ -104,7 +107,7 @@ class _Watch:
             # copies handed on part the members of a state, so that none lies on another's path
             handed = tree_map(lambda leaf: leaf.clone() if _is_differentiable(leaf) else leaf, output)
             returned = _plain(handed)
-        event = self._event("output", returned, layer=self._layer, block=self._block)
+        event = self._event("output", returned, layer=self._layer and not makes_weights, block=self._block)
         if taken is not None and _same_place(taken, event):
             return handed
         self._recording.events.append(event)

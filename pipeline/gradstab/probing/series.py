@@ -68,7 +68,8 @@ def choose_runs(events: Sequence[Event], graph: Graph, value: Tensor, taps: Sequ
         whole = graph.separating([event.edges[:1] for event in hidden])
         if sum(whole) > CHAIN * len(whole):
             kept = tuple(event for event, is_whole in zip(hidden, whole, strict=True) if is_whole)
-            return [Run(_axis("layers", kept), kept, (True,) * len(kept))]
+            remark = "R of one hidden layer is 0 by definition" if len(kept) == 1 else ""
+            return [Run(_axis("layers", kept), kept, (True,) * len(kept), remark=remark)]
     for role, axis in (("output", "blocks"), ("input", "block inputs")):
         chosen = [event for event in events if event.role == role and (event.block or role == "input")]
         if runs := _streams(chosen, events, layers, graph, axis):
@@ -91,7 +92,7 @@ def _no_series(events: Sequence[Event], layers: Sequence[Event], hidden: Sequenc
             "passed a gradient: nothing to compare"
         )
     elif not hidden:
-        sentence = f"the module must have at least one hidden layer before its readout, got only {layers[-1].name}"
+        sentence = "the module must have at least one hidden layer before its readout, got only the readout"
     else:
         sentence = _NO_PLACE
     return UsageError(f"probe: {sentence}")

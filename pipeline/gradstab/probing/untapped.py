@@ -63,7 +63,7 @@ def refuse_unseen(own: nn.Module, forward: Forward, *, headline_is_chain: bool) 
 
 def _unseen(own: nn.Module, forward: Forward) -> list[str]:
     """Weight matrices that the loss depends on, and that belong to no recorded layer."""
-    seen = {event.name for event in forward.events if event.layer or event.role in {"state", "step input"}}
+    seen = {event.name for event in forward.events if not event.block and event.role != "input"}
     owners = [name for name, part in own.named_modules() if isinstance(part, nn.RNNBase | nn.Embedding)]
     layers = tuple(f"{name}." for name in seen | set(owners))
     return [
