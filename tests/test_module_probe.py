@@ -233,8 +233,9 @@ X, Y = torch.randn(9, 6), torch.randint(0, 4, (9,))
 )  # fmt: skip
 def test_what_cannot_be_measured_is_refused_in_a_sentence(build, given, loss, sentence):
     torch.manual_seed(0)
+    inputs, targets = given
     with pytest.raises(UsageError) as refused:
-        probe(build(), *given, loss or functional.cross_entropy)
+        probe(build(), inputs, targets, loss or functional.cross_entropy)
     assert sentence in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -317,7 +318,8 @@ def test_every_view_shows_what_was_found(tmp_path):
     figure = found.figure(tmp_path / "mine.png")
     assert (tmp_path / "mine.png").read_bytes().startswith(b"\x89PNG")
     left, right = figure.axes
-    np.testing.assert_allclose(left.lines[0].get_ydata(), found.log10_delta_norm_L - found.log10_delta_norm_L[-1])
+    drawn = np.asarray(left.lines[0].get_ydata(), dtype=np.float64)
+    np.testing.assert_allclose(drawn, found.log10_delta_norm_L - found.log10_delta_norm_L[-1])
     assert len(right.lines) == 1 + sum(len(kind.taps) > 1 for kind in found.kinds)
     frame = found.to_frame()
     assert len(frame) == sum(len(one.taps) for one in (*found.series, *found.kinds))

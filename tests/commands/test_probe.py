@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def called(*arguments: object) -> str:
 
 def test_equal_to_the_function(file):
     found = json.loads(called(f"{file}:build", "--set", "depth=7", "--set", "scale=0.3", "--format", "json"))
-    scope: dict = {}
+    scope: dict[str, Any] = {}
     exec(FILE.replace("from sibling import WIDTH", "WIDTH = 8"), scope)
     torch.manual_seed(0)
     module = scope["build"](7, scale=0.3)
@@ -81,7 +82,7 @@ def test_data_from_a_file(file, tmp_path, suffix):
     else:
         torch.save({"inputs": x, "targets": y}, path)
     found = json.loads(called(f"{file}:build", "--data", path, "--loss", "mse_loss", "--format", "json"))
-    scope: dict = {}
+    scope: dict[str, Any] = {}
     exec(FILE.replace("from sibling import WIDTH", "WIDTH = 8"), scope)
     torch.manual_seed(0)
     expected = probe(scope["build"](), x, y, torch.nn.functional.mse_loss)

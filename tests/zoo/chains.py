@@ -98,6 +98,7 @@ class Autoencoder(nn.Module):
         for layer in self.encoder:
             x = torch.tanh(layer(x))
         for layer in reversed(self.encoder):
+            assert isinstance(layer, nn.Linear)
             x = functional.linear(torch.tanh(x), layer.weight.t())
         return x
 
@@ -117,7 +118,8 @@ class Checkpointed(nn.Module):
 
 class CheckpointedInSegments(Checkpointed):
     def forward(self, x):
-        return self.head(checkpoint_sequential(self.body, 2, x, use_reentrant=self.reentrant))
+        kept = checkpoint_sequential(self.body, 2, x, use_reentrant=self.reentrant)  # type: ignore[no-untyped-call]
+        return self.head(kept)
 
 
 class Casting(nn.Module):
@@ -132,7 +134,7 @@ class Casting(nn.Module):
         for layer in self.layers:
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 x = layer(x)
-            x = torch.tanh(x.float()).to(torch.float32).type_as(layer.weight)
+            x = torch.tanh(x.float()).to(torch.float32).type_as(self.head.weight)
             x = x + torch.zeros(x.shape, dtype=torch.float32)
         return self.head(x.to(dtype=torch.float32))
 

@@ -228,5 +228,5 @@ class StochasticDepth(ReZero):
         x = self.stem(x)
         for block in self.blocks:
             if not self.training or torch.rand(()) > 0.3:
-                x = x + torch.tanh(block.linear(block(x)))
+                x = x + torch.tanh(block(x))
         return self.head(x)

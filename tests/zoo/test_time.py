@@ -170,7 +170,7 @@ def test_a_layer_called_one_step_at_a_time():
 
 def test_a_layer_whose_steps_differ_from_the_whole_is_refused():
     class Peeking(nn.GRU):
-        def forward(self, x, state=None):  # type: ignore[override]
+        def forward(self, x, state=None):
             return super().forward(x + x.mean(1, keepdim=True), state)
 
     module = Recurrent(Peeking)
@@ -236,6 +236,7 @@ def test_a_ratio_whose_interval_crosses_the_band_is_undecided():
     ratio = probe(module, x, y, functional.cross_entropy).gradient_ratio
     with torch.no_grad():  # the same network with R at the edge of the band
         for part in list(module)[3:-1:3]:
+            assert isinstance(part, nn.Linear)
             part.weight *= 10 ** ((1.0 - ratio) / 11)
             part.bias *= 10 ** ((1.0 - ratio) / 11)
     found = probe(module, x, y, functional.cross_entropy)
