@@ -221,12 +221,17 @@ class Siamese(nn.Module):
         return self.encoder(left) * self.encoder(right)
 
 
-class StochasticDepth(ReZero):
+class LayerDrop(ReZero):
     """Blocks are left out at random in training."""
+
+    def __init__(self) -> None:
+        super().__init__(6)
+        for block in self.blocks:
+            nn.init.ones_(block.gain)  # type: ignore[arg-type]
 
     def forward(self, x):
         x = self.stem(x)
         for block in self.blocks:
             if not self.training or torch.rand(()) > 0.3:
-                x = x + torch.tanh(block(x))
+                x = block(x)
         return self.head(x)

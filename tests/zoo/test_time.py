@@ -10,10 +10,11 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from gradstab import probe
 from gradstab.stability.judgement import layer_rate
-from tests.zoo import chains
+from tests.zoo import chains, streams
 from tests.zoo.recurrent import (
     HIDDEN,
     CellLoop,
@@ -237,12 +238,19 @@ def test_a_ratio_whose_interval_crosses_the_band_is_undecided():
     with torch.no_grad():  # the same network with R at the edge of the band
         for part in list(module)[3:-1:3]:
             assert isinstance(part, nn.Linear)
-            part.weight *= 10 ** ((1.0 - ratio) / 11)
-            part.bias *= 10 ** ((1.0 - ratio) / 11)
+            part.weight.mul_(10 ** ((1.0 - ratio) / 11))
+            part.bias.mul_(10 ** ((1.0 - ratio) / 11))
     found = probe(module, x, y, functional.cross_entropy)
     assert found.verdict == "undecided"
     assert found.headline().startswith("undecided")
     assert found.phase in {"stable", "exploding"}
+
+
+def test_blocks_that_are_left_out_at_random_have_their_place():
+    torch.manual_seed(0)
+    found = probe(streams.LayerDrop(), torch.randn(8, 6), torch.randint(0, 4, (8,)), functional.cross_entropy)
+    assert found.layers == tuple(f"blocks.{index}" for index in range(6))
+    assert np.isfinite(found.log10_delta_norm_L).all()
 
 
 def test_noise_from_a_generator_of_the_modules_own_is_found():
@@ -258,3 +266,33 @@ def test_rates_of_states_and_of_inputs_agree_over_long_sequences():
     rate, _ = layer_rate(input_truth(module, x, y), last_half=True)
     assert rate is not None
     assert found.rate == pytest.approx(rate, rel=0.04)
+
+
+@pytest.mark.parametrize("change", ["weight_norm", "spectral_norm"])
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_a_parametrised_recurrence(change, mode):
+    """Equal to the plain layer with the weight that one call of the parametrisation gives."""
+    torch.manual_seed(1)
+    module, x, y = Recurrent(nn.LSTM), torch.randn(B, STEPS, 3), torch.randint(0, 4, (B,))
+    getattr(nn.utils.parametrizations, change)(module.rnn, "weight_hh_l0")
+    module.train(mode == "train")
+    plain = Recurrent(nn.LSTM)
+    twin = copy.deepcopy(module).double()
+    with torch.no_grad():
+        for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
+            setattr(plain.rnn, name, nn.Parameter(getattr(twin.rnn, name).detach()))
+    plain.head = copy.deepcopy(module.head)
+    found = probe(module, x, y, functional.cross_entropy)
+    np.testing.assert_allclose(found.log10_delta_norm_L, truth(nn.LSTM, plain, x, y), atol=1e-6)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_recurrence_inside_a_checkpoint(reentrant):
+    class Checkpointed(Recurrent):
+        def forward(self, x):
+            return self.head(checkpoint(lambda given: self.rnn(given)[0], x, use_reentrant=reentrant)[:, -1])
+
+    torch.manual_seed(1)
+    module, x, y = Checkpointed(nn.GRU), torch.randn(B, STEPS, 3), torch.randint(0, 4, (B,))
+    found = probe(module, x, y, functional.cross_entropy)
+    np.testing.assert_allclose(found.log10_delta_norm_L, truth(nn.GRU, module, x, y), atol=1e-6)

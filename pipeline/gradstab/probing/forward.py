@@ -41,6 +41,7 @@ class Forward:
         cut: where signs are put on samples; None where no place can take them.
         candidates: how samples may lie in the cut.
         per_sample: whether the loss was given per sample.
+        num_samples: the length of the targets, or else of the inputs; 1 for one sequence without a batch axis.
     """
 
     recording: Recording
@@ -50,6 +51,7 @@ class Forward:
     cut: Cut | None
     candidates: tuple[Rows, ...]
     per_sample: bool
+    num_samples: int
 
     def release(self, own: nn.Module) -> None:
         """Free the graph; neither this nor the copy can be used afterwards."""
@@ -102,7 +104,8 @@ def run_forward(own: nn.Module, batch: Batch) -> Forward:
         edges = [edge_of(head) for head in heads]
         with user_code("the loss"):
             losses = batch.loss(handed, targets)
-        value = one_number(losses, _length(given, targets))
+        length = _length(given, targets)
+        value = one_number(losses, length)
     graph = Graph(edge_of(value))
     used = [(edge, tuple(head.shape)) for edge, head in zip(edges, heads, strict=True) if graph.reaches([edge])]
     cut, candidates = _cut(graph, used, recording, batch)
@@ -114,6 +117,7 @@ def run_forward(own: nn.Module, batch: Batch) -> Forward:
         cut=cut,
         candidates=candidates,
         per_sample=losses.numel() > 1,
+        num_samples=1 if recording.unbatched else length or 1,
     )
 
 

@@ -68,7 +68,10 @@ def weights_of(loss: Loss, outputs: Tree, targets: Tree, value: Tensor, num_samp
     weights = []
     chosen = sorted({round(place) for place in np.linspace(0, num_samples - 1, min(num_samples, _MOST_ALONE))})
     for sample in chosen:
-        weight = _weight(loss, outputs, targets, [share[sample] for share in shares], sample, num_samples)
+        try:
+            weight = _weight(loss, outputs, targets, [share[sample] for share in shares], sample, num_samples)
+        except Exception:  # a loss need not take one sample
+            return Weights(1.0, "the loss cannot be called on one sample: its level is taken as that of a mean")
         if weight is None:
             return Weights(1.0, "the loss compares samples with each other: its level is taken as that of a mean")
         weights.append(weight)
@@ -94,11 +97,8 @@ def _weight(
     if not any(bool(part.any()) for part in share):
         return 0.0
     own = map_tensors(row, outputs)
-    try:
-        value = one_number(loss(own, map_tensors(row, targets)), 1)
-        alone = torch.autograd.grad(value, differentiable(own), allow_unused=True, materialize_grads=True)
-    except Exception:  # a loss need not take one sample
-        return None
+    value = one_number(loss(own, map_tensors(row, targets)), 1)
+    alone = torch.autograd.grad(value, differentiable(own), allow_unused=True, materialize_grads=True)
     given, found = _flat(share), _flat([part[0] for part in alone])
     square = float(found @ found)
     if not square > 0:

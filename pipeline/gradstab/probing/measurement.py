@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from gradstab.probing.refusals import UserCodeError
 from gradstab.probing.surroundings import measuring_conditions
 from gradstab.probing.table import Key, Table, merged
 from gradstab.probing.trees import Tree
-from gradstab.probing.untapped import reasons_of_kinds, refuse_unseen, untapped
+from gradstab.probing.untapped import reasons_of_layers, refuse_unseen, untapped
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,9 @@ def _measured(module: nn.Module, batch: Batch, taps: Sequence[str], band: float)
         first, own, forward = draws.take(0, None)
     refuse_unseen(own, forward, headline_is_chain=first.members[0].axis == "layers")
     weights = _weights(batch, forward, first)
-    reasons, left_out = reasons_of_kinds(forward), untapped(own, forward)
+    reasons, left_out = reasons_of_layers(forward), untapped(own, forward)
     loss = float(forward.value.detach()) / weights.total
+    num_samples = first.reading.rows.num_samples if first.reading.rows else forward.num_samples
     forward.release(own)
     del own, forward  # later draws need the memory
     table = Table()
@@ -91,8 +92,8 @@ def _measured(module: nn.Module, batch: Batch, taps: Sequence[str], band: float)
         table.add(draw.positions, draw.reading)
         keys = [merged(old, new) for old, new in zip(keys, draw.keys, strict=True)]
         kinds |= {kind: merged(kinds.get(kind, []), new) for kind, new in draw.kinds.items()}
+    judged = {key for found in keys for key in found}
     peak_level = -math.log10(weights.total)
-    num_samples = first.reading.rows.num_samples if first.reading.rows else 1
 
     def series(name: str, axis: str, of: Sequence[Key], whole: Sequence[bool], judged: bool, remark: str) -> Series:
         return series_of(
@@ -116,14 +117,21 @@ def _measured(module: nn.Module, batch: Batch, taps: Sequence[str], band: float)
             for part, found in zip(first.members, keys, strict=True)
         ),
         kinds=tuple(
-            series(kind, "inside blocks", found, [False] * len(found), judged=False, remark=reasons.get(kind, ""))
-            for kind, found in kinds.items()
-            if not any(set(found) <= set(judged) for judged in keys)
+            series(
+                _common(rest), "inside blocks", rest, [False] * len(rest), judged=False, remark=_reason(reasons, rest)
+            )
+            for found in kinds.values()
+            if (rest := [key for key in found if key not in judged])
         ),
         untapped=left_out,
         notes=tuple(_notes(batch, draws, first, num_draws, weights)),
         loss=loss,
     )
+
+
+def _reason(reasons: Mapping[str, str], keys: Sequence[Key]) -> str:
+    """Why a kind is not judged; a layer that the first draw left out lies inside a block."""
+    return reasons.get(keys[0][0], "passes a part of the gradient")
 
 
 def _weights(batch: Batch, forward: Forward, first: Draw) -> Weights:
@@ -168,6 +176,8 @@ def _notes(batch: Batch, draws: Draws, first: Draw, num_draws: int, weights: Wei
 
 
 def _common(keys: Sequence[Key]) -> str:
-    """The kind of the positions, or the first and the last where they differ."""
+    """The name of one position, or the kind of several, or the first and the last where kinds differ."""
+    if len({key[0] for key in keys}) == 1:
+        return keys[0][0]
     kinds = {kind_of(key[0]) for key in keys}
     return kinds.pop() if len(kinds) == 1 else f"{keys[0][0]} to {keys[-1][0]}"

@@ -18,17 +18,20 @@ _PRODUCTS: set[Callable[..., Any]] = {
     functional.linear, functional.bilinear, torch.conv1d, torch.conv2d, torch.conv3d,
     torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d,
 }  # fmt: skip
+_ELEMENTWISE = {"add", "sub", "mul", "div", "cat", "where", "__add__", "__radd__", "__mul__", "__rmul__", "__iadd__"}
 
 
 class Products(TorchFunctionMode):
     """Records products of an activation with a weight matrix, or with what was computed from weights alone.
 
     Products inside a layer module belong to that module: `active` holds the weights of the layers now running.
+    `elementwise` are parameters that were added or multiplied entry by entry, as position embeddings.
     """
 
     def __init__(self, own: nn.Module, events: list[Event]) -> None:
         super().__init__()
         self.active: list[set[int]] = []
+        self.elementwise: set[str] = set()
         self._events = events
         constants = [*own.named_parameters(), *own.named_buffers()]
         # computed tensors are kept, because a freed one would hand its id on
@@ -61,6 +64,8 @@ class Products(TorchFunctionMode):
         name = next((name for name, value in known if name and value.requires_grad), "")
         if len(known) == len(given):
             self._from_weights[id(output)] = (name, output)
+        elif name and getattr(function, "__name__", "") in _ELEMENTWISE:
+            self.elementwise.add(name)
         elif (
             name
             and output.requires_grad

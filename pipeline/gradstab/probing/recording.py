@@ -28,6 +28,7 @@ class Recording:
         events: in the order in which modules returned.
         silent: names of layers whose outputs pass no gradient.
         ran: names of all modules that ran.
+        elementwise: names of parameters that were used entry by entry.
         unbatched: whether a recurrent layer was given one sequence without a batch axis.
         closed: whether the forward pass is over.
     """
@@ -36,6 +37,7 @@ class Recording:
     events: list[Event] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
     ran: set[str] = field(default_factory=set)
+    elementwise: set[str] = field(default_factory=set)
     unbatched: bool = False
     closed: bool = False
 
@@ -57,6 +59,7 @@ def record(own: nn.Module, call: Callable[[nn.Module], Any]) -> Recording:
             recording.outputs = call(own)
     finally:
         recording.closed = True
+        recording.elementwise = products.elementwise
         for handle in handles:
             handle.remove()
     return recording

@@ -12,11 +12,11 @@ from gradstab.probing.refusals import refuse
 from gradstab.probing.series import readouts
 
 
-def reasons_of_kinds(forward: Forward) -> dict[str, str]:
-    """For each kind of layer that ran: is it a readout, or does it pass a part of the gradient?"""
+def reasons_of_layers(forward: Forward) -> dict[str, str]:
+    """For each layer that ran, by name: is it a readout, or does it pass a part of the gradient?"""
     tops = {event.name for event in readouts(forward.events, forward.graph)}
     return {
-        kind_of(event.name): "the readout" if event.name in tops else "passes a part of the gradient"
+        event.name: "the readout" if event.name in tops else "passes a part of the gradient"
         for event in forward.events
         if event.layer
     }
@@ -37,6 +37,8 @@ def untapped(own: nn.Module, forward: Forward) -> tuple[tuple[str, str], ...]:
             reasons[name] = "passes no gradient (torch.no_grad or detach)"
         elif matrix_size(part, inside=False) and not list(part.children()) and name not in forward.recording.ran:
             reasons[name] = "its forward never ran"
+    for name in sorted(forward.recording.elementwise):
+        reasons.setdefault(name, "used entry by entry, as a position embedding")
     for name in _unseen(own, forward):
         reasons.setdefault(name, "used outside the modules and products that the probe can see")
     counts: dict[tuple[str, str], int] = {}
@@ -71,6 +73,7 @@ def _unseen(own: nn.Module, forward: Forward) -> list[str]:
         for name, weight in own.named_parameters()
         if is_matrix(weight)
         and name not in seen
+        and name not in forward.recording.elementwise
         and not name.startswith(layers)
         and forward.graph.reaches([edge_of(weight)])
     ]
