@@ -86,7 +86,7 @@ class Probe:
 
     def figure(self, path: str | Path | None = None) -> Figure:
         """The profile as a matplotlib figure, which notebooks draw; also written to a file if a path is given."""
-        from gradstab.report.probe_figure import probe_figure
+        from gradstab.figures.probe_figure import probe_figure
 
         figure = probe_figure(self.series, self.kinds, self.headline(), self.ratio_band)
         if path is not None:
@@ -103,9 +103,11 @@ class Probe:
         return text(self.series, self.kinds, self.untapped, (*self.notes, self.headroom))
 
     def _repr_html_(self) -> str:
+        from gradstab.figures.scaffold import png_bytes
         from gradstab.report.probe_html import probe_html
 
-        return probe_html(self.series, self.kinds, self.untapped, (*self.notes, self.headroom), self.figure())
+        notes = (*self.notes, self.headroom)
+        return probe_html(self.series, self.kinds, self.untapped, notes, png_bytes(self.figure()))
 
 
 def probe(

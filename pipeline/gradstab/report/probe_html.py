@@ -5,9 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from html import escape
-from io import BytesIO
-
-from matplotlib.figure import Figure
 
 from gradstab.probing.profiles import Series
 from gradstab.probing.wording import headline
@@ -18,12 +15,10 @@ def probe_html(
     kinds: Sequence[Series],
     untapped: Sequence[tuple[str, str]],
     notes: Sequence[str],
-    figure: Figure,
+    picture: bytes,
 ) -> str:
     """Headline, picture, notes, and a table of kinds of layers; names are escaped."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    picture = base64.b64encode(buffer.getvalue()).decode()
+    encoded = base64.b64encode(picture).decode()
     said = [*filter(None, [series[0].remark]), *notes, *(f"{one.name}: {headline(one)}" for one in series[1:])]
     rows = [
         (
@@ -38,7 +33,7 @@ def probe_html(
     return "".join(
         [
             f"<p><b>{escape(headline(series[0]))}</b></p>",
-            f'<img alt="gradient profile" src="data:image/png;base64,{picture}">',
+            f'<img alt="gradient profile" src="data:image/png;base64,{encoded}">',
             "<ul>", *(f"<li>{escape(sentence)}</li>" for sentence in said), "</ul>",
             _table(["shown, not judged", "times", "log10 |delta| at the first", "at the last", "why"], rows),
             _table(["not read", "because"], untapped) if untapped else "",

@@ -9,11 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from gradstab.display.colours import AREAS, FIRST, SAFE_CORE, SECOND, THEORY
+from gradstab.figures.scaffold import TITLE, NotebookFigure
 from gradstab.probing.profiles import Series, relative
 from gradstab.probing.wording import BFLOAT16, FLOAT16
 
 _MOST_NAMES = 24
-_COLOURS = ("#0072B2", "#D55E00", "#009E73")
+_COLOURS = (FIRST, SECOND, SAFE_CORE)  # of series; more than three stacks are left out
 _AXES = {
     "layers": "hidden layer, from the inputs to the readout",
     "blocks": "block (its output), from the inputs to the readout",
@@ -26,17 +28,17 @@ _AXES = {
 
 def probe_figure(series: Sequence[Series], kinds: Sequence[Series], title: str, ratio_band: float) -> Figure:
     """Two panels: the gradient above the last position's, with the stable band; its largest entry, with the ranges."""
-    figure = Figure(figsize=(10.0, 4.4), layout="constrained", dpi=150)
+    figure = NotebookFigure(figsize=(10.0, 4.4), layout="constrained", dpi=150)
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     _draw_profiles(left, series, ratio_band)
     _draw_headroom(right, series[0], kinds)
-    figure.suptitle(title, fontsize=10, wrap=True)
+    figure.suptitle(title, fontsize=TITLE, wrap=True)
     return figure
 
 
 def _draw_profiles(axes: Axes, series: Sequence[Series], ratio_band: float) -> None:
-    axes.axhspan(-ratio_band, ratio_band, color="#E4F4EC", zorder=0, label=f"|R| up to {ratio_band:g}: stable")
+    axes.axhspan(-ratio_band, ratio_band, color=AREAS["stable"], zorder=0, label=f"|R| up to {ratio_band:g}: stable")
     for one, colour in zip(series, _COLOURS, strict=False):
         place_L = np.arange(1, len(one.taps) + 1)
         relative_L = relative(one.log10_delta_norm_L)
@@ -59,7 +61,11 @@ def _draw_headroom(axes: Axes, headline: Series, kinds: Sequence[Series]) -> Non
     for index, kind in enumerate(shown):
         label = "other layers" if index == 0 else None
         axes.plot(
-            np.linspace(0, 1, len(kind.taps)), kind.log10_delta_max_L, color="#BBBBBB", linewidth=0.8, label=label
+            np.linspace(0, 1, len(kind.taps)),
+            kind.log10_delta_max_L,
+            color=AREAS["diverged"],
+            linewidth=0.8,
+            label=label,
         )
     peak_L = headline.log10_delta_max_L
     axes.plot(np.linspace(0, 1, len(peak_L)), peak_L, "o-", color=_COLOURS[0], markersize=3, label=headline.name)
@@ -68,8 +74,8 @@ def _draw_headroom(axes: Axes, headline: Series, kinds: Sequence[Series]) -> Non
     for narrow, style in ((FLOAT16, "--"), (BFLOAT16, ":")):
         for edge in (narrow.least, narrow.largest):
             if low - 4 < edge < high + 4:
-                axes.axhline(edge, color="#7A0019", linestyle=style, linewidth=1)
-                axes.annotate(f"{narrow.name} ends", (0.0, edge), fontsize=7, color="#7A0019", va="bottom")
+                axes.axhline(edge, color=THEORY, linestyle=style, linewidth=1)
+                axes.annotate(f"{narrow.name} ends", (0.0, edge), fontsize=7, color=THEORY, va="bottom")
     axes.set_xlabel("first position to last")
     axes.set_ylabel("log10 largest entry of the gradient")
     axes.legend(frameon=False, fontsize=8)
