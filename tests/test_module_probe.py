@@ -338,3 +338,12 @@ def test_a_hostile_name_is_escaped_in_a_notebook():
     module.add_module("last", nn.Linear(8, 4))
     html = probe(module, X, Y, functional.cross_entropy)._repr_html_()
     assert "<script>" not in html
+
+
+def test_what_a_module_keeps_from_its_calls_is_not_touched():
+    torch.manual_seed(0)
+    module = chains.Keeping()
+    kept = module(X)
+    probe(module, X, Y, functional.cross_entropy)
+    assert module.last is kept
+    assert len(module.seen) == 1

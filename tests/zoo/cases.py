@@ -28,6 +28,7 @@ class Case:
         inputs: at what they take, not at what they return.
         twin: the module that the twin runs, of the module that the probe is given; None for the same one.
         axis: what the probe should call the positions.
+        tolerance: in decades; larger where the model computes constants in float32.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Case:
     axis: str
     inputs: bool = False
     twin: Callable[[Any], Any] | None = None
+    tolerance: float = 1e-10
 
 
 def vectors() -> tuple[Tensor, Tensor]:
@@ -174,7 +176,7 @@ CASES = [
     Case("nanoGPT, loss inside", transformers.NanoGPT, tokens_twice,
          lambda out, y: out.loss, sample_token_loss, numbered("h.#", 4), "blocks"),
     Case("GPT-2, bare weights", lambda: transformers.NanoGPT(conv1d=True), tokens, *TOKENS, numbered("h.#", 4), "blocks"),
-    Case("Llama", transformers.Llama, tokens, *TOKENS, numbered("layers.#", 4), "blocks", twin=widened),
+    Case("Llama", transformers.Llama, tokens, *TOKENS, numbered("layers.#", 4), "blocks", twin=widened, tolerance=1e-8),
     Case("BERT", transformers.Bert, bert_inputs, lambda out, y: functional.cross_entropy(logits(out), y),
          lambda out, y, b: sample_entropy(logits(out), y, b), numbered("layer.#", 4), "blocks"),
     Case("TransformerEncoder, post-norm", transformers.EncoderOnly, sequences, *ENTROPY,

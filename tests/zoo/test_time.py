@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from gradstab import probe
 from gradstab.stability.judgement import layer_rate
-from tests.zoo import chains, streams
+from tests.zoo import chains, streams, transformers
 from tests.zoo.recurrent import (
     HIDDEN,
     CellLoop,
@@ -296,3 +296,46 @@ def test_a_recurrence_inside_a_checkpoint(reentrant):
     module, x, y = Checkpointed(nn.GRU), torch.randn(B, STEPS, 3), torch.randint(0, 4, (B,))
     found = probe(module, x, y, functional.cross_entropy)
     np.testing.assert_allclose(found.log10_delta_norm_L, truth(nn.GRU, module, x, y), atol=1e-6)
+
+
+@pytest.mark.parametrize("build", [transformers.ViT, transformers.DiT])
+def test_a_zero_readout_is_drawn_anew(build):
+    """R is that of the body: the mean over readouts drawn by hand."""
+    torch.manual_seed(0)
+    module = build()
+    given: tuple[Tensor, ...] = (
+        (torch.randn(6, 2, 8, 8),) if build is transformers.ViT else (torch.randn(6, 6), torch.rand(6))
+    )
+    target = torch.randn(6, 4) if build is transformers.ViT else torch.randn(6, 6)
+    found = probe(module, given, target, functional.mse_loss)
+    places = [f"{'layers' if build is transformers.ViT else 'blocks'}.{index}" for index in range(4)]
+    ratios = []
+    for seed in range(8):
+        twin = copy.deepcopy(module).double()
+        torch.manual_seed(seed)
+        readout = twin.head if build is transformers.ViT else twin.final
+        nn.init.normal_(readout.weight, std=readout.in_features**-0.5)
+        profile = hooked_profile(
+            twin, tuple(part.double() for part in given), lambda out, b: ((out[b] - target[b].double()) ** 2).mean(), 6,
+            places, inputs=False,
+        )  # fmt: skip
+        ratios.append(profile[0] - profile[-1])
+    assert found.gradient_ratio == pytest.approx(np.mean(ratios), abs=0.15)
+    assert "drawn anew on a copy" in " ".join(found.notes)
+
+
+def test_a_zero_gain_takes_one_step():
+    class ZeroGain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.gain = chains.flat(6, 0.5), nn.Parameter(torch.zeros(1))
+
+        def forward(self, x):
+            return self.body(x) * self.gain
+
+    torch.manual_seed(0)
+    module, x, y = ZeroGain(), torch.randn(8, 6), torch.randint(0, 4, (8,))
+    found = probe(module, x, y, functional.cross_entropy)
+    body = probe(module.body, x, y, functional.cross_entropy)
+    assert found.gradient_ratio == pytest.approx(body.gradient_ratio, abs=0.3)
+    assert "after one step" in " ".join(found.notes)

@@ -50,4 +50,4 @@ def test_equal_to_the_twin(case):
     expected_L = truth(case, module, inputs, targets)
     assert found.series[0].axis == case.axis
     assert len(found.layers) == len(expected_L)
-    np.testing.assert_allclose(found.log10_delta_norm_L, expected_L, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.log10_delta_norm_L, expected_L, rtol=0, atol=case.tolerance)
