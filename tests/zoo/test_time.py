@@ -322,6 +322,7 @@ def test_a_zero_readout_is_drawn_anew(build):
         ratios.append(profile[0] - profile[-1])
     assert found.gradient_ratio == pytest.approx(np.mean(ratios), abs=0.15)
     assert "drawn anew on a copy" in " ".join(found.notes)
+    assert "one step" not in " ".join(found.notes)
 
 
 def test_a_zero_gain_takes_one_step():
