@@ -10,7 +10,8 @@ import numpy as np
 from scipy.special import stdtrit
 
 from gradstab.record.trajectory import FloatArray
-from gradstab.stability.judgement import gradient_ratio, layer_rate, phase_of
+from gradstab.responses.library.gradient_ratio import gradient_ratio
+from gradstab.stability.judgement import layer_rate, phase_of
 from gradstab.study.criterion import Phase
 
 Verdict = Literal["vanishing", "stable", "exploding", "undecided"]
