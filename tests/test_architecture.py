@@ -53,7 +53,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
 HEAVY = frozenset({"torch", "ray", "optuna", "mlflow", "pandas", "matplotlib", "sklearn"})
 # who may ask mean-field theory: its unit of init scale, and what draws it beside measurements
 ASKS_THEORY = frozenset({"commands", "figures", "loop", "report", "session"})
-MOST_THINGS = 24  # in the package's folder: a stranger must be able to say what each is
+MOST_THINGS = 25  # in the package's folder: a stranger must be able to say what each is
 MOST_LINES = 320
 
 

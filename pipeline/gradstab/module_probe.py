@@ -103,8 +103,8 @@ class Probe:
         return text(self.series, self.kinds, self.untapped, (*self.notes, self.headroom))
 
     def _repr_html_(self) -> str:
+        from gradstab.figures.probe_html import probe_html
         from gradstab.figures.scaffold import png_bytes
-        from gradstab.report.probe_html import probe_html
 
         notes = (*self.notes, self.headroom)
         return probe_html(self.series, self.kinds, self.untapped, notes, png_bytes(self.figure()))

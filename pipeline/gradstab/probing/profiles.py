@@ -10,9 +10,9 @@ import numpy as np
 from scipy.special import stdtrit
 
 from gradstab.record.trajectory import FloatArray
-from gradstab.responses.library.gradient_ratio import gradient_ratio
 from gradstab.stability.judgement import layer_rate, phase_of
 from gradstab.study.criterion import Phase
+from gradstab.study.responses.library.gradient_ratio import gradient_ratio
 
 Verdict = Literal["vanishing", "stable", "exploding", "undecided"]
 
