@@ -6,9 +6,10 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 AUDIT_STAMP := $(VENV)/.installed-audit
 KUBERAY_STAMP := $(VENV)/.installed-kuberay
+ZOO_STAMP := $(VENV)/.installed-zoo
 TEST_WORKERS ?= 2
 
-.PHONY: help demo test test-cluster science faults soak fuzz bench bench-regions test-containers test-kuberay audit lint format clean
+.PHONY: help demo test test-cluster science faults zoo soak fuzz bench bench-regions test-containers test-kuberay audit lint format clean
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -26,6 +27,9 @@ science: $(STAMP)  ## measure every claim of theory that trials can test, print 
 
 faults: $(STAMP)  ## run whole studies while servers, disks and machines fail (minutes)
 	$(BIN)/python -m pytest -m faults --timeout 900 tests
+
+zoo: $(ZOO_STAMP)  ## run the probe on models of torchvision, timm and transformers (minutes)
+	$(BIN)/python -m pytest -m 'zoo or not zoo' tests/zoo -rs
 
 soak: $(STAMP)  ## run a study under random faults for MINUTES, check every record (SEED repeats the faults)
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
@@ -78,3 +82,7 @@ $(AUDIT_STAMP): $(STAMP)
 $(KUBERAY_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[kuberay]'
 	touch $(KUBERAY_STAMP)
+
+$(ZOO_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[zoo]'
+	touch $(ZOO_STAMP)

@@ -19,6 +19,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"study"}),
     frozenset({"display", "record", "regression"}),
     frozenset({"theory", "stability"}),
+    frozenset({"probing"}),
     frozenset({"figures", "loop", "sampling", "tracking"}),
     frozenset({"execution", "results", "search", "training"}),
     frozenset({"module_probe", "report"}),
@@ -35,6 +36,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "execution": frozenset({"ray"}),
     "figures": frozenset({"contourpy", "matplotlib", "numpy", "scipy"}),
     "loop": frozenset({"platformdirs"}),
+    "probing": frozenset({"numpy", "scipy", "torch"}),
     "record": frozenset({"numpy", "pydantic"}),
     "regression": frozenset({"numpy", "scipy", "threadpoolctl"}),
     "report": frozenset({"numpy"}),
@@ -51,7 +53,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
 HEAVY = frozenset({"torch", "ray", "optuna", "mlflow", "pandas", "matplotlib", "sklearn"})
 # who may ask mean-field theory: its unit of init scale, and what draws it beside measurements
 ASKS_THEORY = frozenset({"commands", "figures", "loop", "report", "session"})
-MOST_THINGS = 24  # in the package's folder: a stranger must be able to say what each is
+MOST_THINGS = 25  # in the package's folder: a stranger must be able to say what each is
 MOST_LINES = 320
 
 
@@ -137,7 +139,8 @@ def test_each_heavy_package_has_one_room():
     for package in HEAVY:
         owners = {owner for owner, packages in THIRD_PARTY.items() if package in packages}
         owners -= {"activations"}  # all of an activation is in one file; it imports torch only when a network trains
-        assert len(owners) == 1, f"{package} may be imported by {owners}; one room must own it"
+        most = 2 if package == "torch" else 1  # packs of our own networks, and a user's module as it is
+        assert len(owners) <= most, f"{package} may be imported by {owners}; {most} may own it"
 
 
 def test_theory_can_be_left_out():
@@ -189,7 +192,8 @@ def test_verb_list_is_closed():
     from gradstab.cli import VERBS
 
     known = {
-        "check", "run", "submit", "status", "list", "ui", "sync", "theory", "report", "region", "doctor", "remove",
+        "check", "run", "submit", "status", "list", "ui", "sync", "theory", "report", "region", "probe", "doctor",
+        "remove",
     }  # fmt: skip
     assert set(VERBS) == known, "a verb is added on purpose: to this list, the README and the changelog"
 

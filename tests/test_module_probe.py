@@ -1,8 +1,11 @@
-"""The probe of a person's own module: equal to the pack's figures and to a loop over samples; refusals in a sentence."""
+"""`gradstab.probe`: equal to the packs' figures on plain chains, leaves everything as it was, refuses in a sentence."""
 
 from __future__ import annotations
 
 import copy
+import random
+import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from gradstab.study.responses.library.gradient_ratio import gradient_ratio
 from gradstab.training.data import Dataset, load_dataset
 from gradstab.training.initialisation import hidden_biases, hidden_weights, readout_weights
 from gradstab.training.trainer import train
+from tests.zoo import cases, chains, recurrent, streams, transformers
 
 MODULES = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
 
@@ -70,101 +74,276 @@ def test_equal_to_the_packs_figures(activation, depth, init_scale, digits):
     assert found.phase in str(found)
 
 
-class Residual(nn.Module):
-    """Convolutions, a residual branch, normalisation within samples, activations in place, one layer used twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(1, 3, 3, padding=1)
-        self.shared = nn.Linear(3 * 16, 3 * 16)
-        self.norm = nn.LayerNorm(3 * 16)
-        self.relu = nn.ReLU(inplace=True)
-        self.readout = nn.Linear(3 * 16, 4)
-        self.seen: list[torch.Tensor] = []
-
-    def forward(self, x):
-        self.seen = [self.conv(x)]
-        a = self.relu(self.seen[0] + 0).flatten(1)
-        for _ in range(2):
-            self.seen.append(self.shared(a))
-            a = a + self.relu(self.norm(self.seen[-1] + 0))
-        return self.readout(a)
-
-
-def test_equal_to_a_loop_over_samples():
+def test_the_same_chain_flat_in_blocks_and_with_bare_weights():
     torch.manual_seed(0)
-    module = Residual()
-    x, y = torch.randn(7, 1, 4, 4), torch.randint(0, 4, (7,))
-    squares = np.zeros(3)
+    flat = chains.flat(9, 1.3)
+    linears = [part for part in flat if isinstance(part, nn.Linear)]
+    blocks = nn.Sequential(*[chains.Block(part) for part in linears[:-1]], linears[-1])
+    x, y = torch.randn(7, 6), torch.randint(0, 4, (7,))
+    ratios = [
+        probe(module, x, y, functional.cross_entropy).gradient_ratio for module in (flat, blocks, chains.Bare(flat))
+    ]
+    assert ratios == pytest.approx([ratios[0]] * 3, abs=1e-6)
+
+
+def share_norms(module: nn.Module, shares: list[torch.Tensor], first: torch.Tensor) -> float:
+    """log10 of the root mean square norm of the gradient at the first layer, of each sample's share of the loss."""
+    squares = [float((torch.autograd.grad(share, first, retain_graph=True)[0] ** 2).sum()) for share in shares]
+    return float(0.5 * np.log10(np.mean(squares)))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_a_mean_a_sum_and_losses_per_sample_give_the_same_level(reduction):
+    torch.manual_seed(0)
+    module, x, y = chains.flat(5), torch.randn(7, 6), torch.randint(0, 4, (7,))
     twin = copy.deepcopy(module).double()
-    for sample in range(7):
-        loss = functional.cross_entropy(twin(x[sample : sample + 1].double()), y[sample : sample + 1])
-        deltas = torch.autograd.grad(loss, twin.seen)
-        squares += [float((delta**2).sum()) for delta in deltas]
-    for loss_of in (functional.cross_entropy, nn.CrossEntropyLoss(reduction="sum")):
-        found = probe(module, x, y, loss_of)
-        assert found.layers == ("conv", "shared", "shared")
-        np.testing.assert_allclose(found.log10_delta_norm_L, 0.5 * np.log10(squares / 7), atol=1e-9)
+    first = twin[0](x.double())
+    own = functional.cross_entropy(twin[1:](first), y, reduction="none")
+    found = probe(module, x, y, nn.CrossEntropyLoss(reduction=reduction))
+    assert found.loss == pytest.approx(float(own.detach().mean()), abs=1e-9)
+    assert found.log10_delta_norm_L[0] == pytest.approx(share_norms(twin, list(own), first), abs=1e-9)
+
+
+def test_the_weights_of_a_weighted_mean_are_recovered():
+    torch.manual_seed(0)
+    module, x, y = chains.flat(5), torch.randn(7, 6), torch.tensor([0, 1, 2, 3, 3, 2, 1])
+    weight = torch.tensor([0.2, 1.0, 1.5, 3.0])
+    twin = copy.deepcopy(module).double()
+    first = twin[0](x.double())
+    own = functional.cross_entropy(twin[1:](first), y, reduction="none") * weight[y] / weight[y].mean()
+    found = probe(module, x, y, nn.CrossEntropyLoss(weight=weight))
+    assert found.log10_delta_norm_L[0] == pytest.approx(share_norms(twin, list(own), first), abs=1e-6)
+    assert f"weighs samples by {0.2 / float(weight[y].mean()):.3g} to" in " ".join(found.notes)
+
+
+def test_a_loss_that_compares_samples_is_taken_as_a_mean():
+    torch.manual_seed(0)
+    module, x = chains.flat(5), torch.randn(7, 6)
+    found = probe(module, x, None, lambda out, _: functional.cross_entropy(out @ out.T, torch.arange(len(out))))
+    assert "compares samples" in " ".join(found.notes)
+    assert found.verdict == "stable"
 
 
 def test_an_activation_in_place_does_not_disturb_the_reading():
     torch.manual_seed(0)
-    apart = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    apart = chains.flat(6, 1.4, nn.ReLU)
     in_place = nn.Sequential(*[nn.ReLU(inplace=True) if isinstance(part, nn.ReLU) else part for part in apart])
-    x, y = torch.randn(9, 5), torch.randint(0, 3, (9,))
+    x, y = torch.randn(9, 6), torch.randint(0, 3, (9,))
     first, second = (probe(module, x, y, functional.cross_entropy) for module in (apart, in_place))
     np.testing.assert_array_equal(first.log10_delta_norm_L, second.log10_delta_norm_L)
 
 
-def test_the_module_stays_as_it_is():
-    module = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3)).eval()
-    module[0].weight.requires_grad_(False)
-    before = copy.deepcopy(module.state_dict())
-    probe(module, torch.randn(9, 5), torch.randint(0, 3, (9,)), functional.cross_entropy)
-    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
-    assert all(parameter.grad is None for parameter in module.parameters())
-    assert not module[0].weight.requires_grad
-    assert not module.training
-
-
-class Mixing(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.last = nn.Linear(5, 8), nn.Linear(8, 3)
-
-    def forward(self, x):
-        a = torch.tanh(self.first(x))
-        return self.last(a - a.mean(0))
+def everything(module: nn.Module, x: torch.Tensor) -> list[object]:
+    """What a probe must leave as it was."""
+    return [
+        {name: value.tolist() for name, value in module.state_dict().items()},
+        [(part.training, len(part._forward_hooks), len(part._forward_pre_hooks)) for part in module.modules()],
+        [(p.requires_grad, None if p.grad is None else p.grad.tolist()) for p in module.parameters()],
+        [part.get_state().tolist() for part in vars(module).values() if isinstance(part, torch.Generator)],
+        (x.tolist(), x.requires_grad, x.grad),
+        (torch.get_rng_state().tolist(), random.getstate(), str(np.random.get_state())),
+        (torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
+        torch.utils.checkpoint.CheckpointFunction.apply,
+    ]
 
 
 @pytest.mark.parametrize(
-    ("module", "loss", "sentence"),
+    "build",
     [
-        (nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)), None, "1 (BatchNorm1d) normalises"),
-        (nn.Sequential(nn.Linear(5, 8), nn.Dropout(), nn.Linear(8, 3)), None, "call module.eval() to stop dropout"),
-        (Mixing(), None, "samples must not mix"),
-        (nn.Linear(5, 3), None, "at least one hidden layer before its readout"),
-        (nn.Sequential(nn.Tanh()), None, "at least one hidden layer"),
-        (
-            nn.Sequential(nn.Linear(5, 8), nn.Linear(8, 3)),
-            lambda out, y: (out.mean(0) ** 2).sum() + 0 * y.sum(),
-            "must be the mean or the sum",
-        ),
-        (nn.Sequential(nn.Linear(5, 8), nn.Linear(8, 3)), lambda out, y: out - 0 * y[:, None], "one number"),
-        (nn.Sequential(nn.Linear(5, 8), nn.Linear(8, 3), nn.Flatten(0)), None, "one row a sample"),
+        chains.normalised,
+        chains.dropped,
+        chains.Noisy,
+        chains.Locked,
+        lambda: chains.Checkpointed(reentrant=True),
+        lambda: nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(6, 8)), nn.Tanh(), nn.Linear(8, 4)),
+        lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4), nn.LSTM(4, 4)),
     ],
+    ids=["batch normalisation", "dropout", "own generator", "own lock", "checkpoints", "spectral norm", "refused"],
 )
-def test_what_cannot_be_measured_is_refused_in_a_sentence(module, loss, sentence):
+def test_everything_stays_as_it_was(build):
     torch.manual_seed(0)
+    module, x, y = build(), torch.randn(9, 6), torch.randint(0, 4, (9,))
+    first, *others = module.parameters()
+    first.requires_grad_(False)
+    others[0].grad = torch.ones_like(others[0])
+    module.train()
+    next(iter(module.children())).eval()
+    before = everything(module, x)
+    try:
+        probe(module, x, y, functional.cross_entropy)
+    except UsageError:
+        assert isinstance(module, nn.Sequential)
+    assert everything(module, x) == before
+
+
+def test_the_result_is_the_same_each_time():
+    torch.manual_seed(0)
+    module, x, y = chains.dropped(), torch.randn(9, 6), torch.randint(0, 4, (9,))
+    first = probe(module, x, y, functional.cross_entropy)
+    torch.manual_seed(1)
+    second = probe(module, x, y, functional.cross_entropy)
+    np.testing.assert_array_equal(first.log10_delta_norm_L, second.log10_delta_norm_L)
+
+
+def never(*_: object) -> torch.Tensor:
+    sys.exit(3)
+
+
+def chain(end: object) -> nn.Module:
+    class Chain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = chains.flat(3)
+
+        def forward(self, x):
+            return end(self.body(x))  # type: ignore[operator]
+
+    return Chain()
+
+
+X, Y = torch.randn(9, 6), torch.randint(0, 4, (9,))
+
+
+@pytest.mark.parametrize(
+    ("build", "given", "loss", "sentence"),
+    [
+        (lambda: nn.Linear(6, 4), (X, Y), None, "at least one hidden layer before its readout"),
+        (lambda: nn.Sequential(nn.Tanh()), (X, Y), None, "at least one hidden layer"),
+        (lambda: (lambda x: x), (X, Y), None, "must be a torch.nn.Module, got function"),
+        (lambda: nn.Sequential(nn.LazyLinear(8), nn.LazyLinear(4)), (X, Y), None, "call the module once on a batch"),
+        (lambda: chains.normalised().eval(), (X, Y), None, "running statistics that were never updated"),
+        (streams.UNet, (torch.randn(9, 2, 8, 8), Y), None, "name modules yourself"),
+        (lambda: recurrent.Recurrent(nn.LSTM), (torch.randn(9, 2, 3), Y), None, "at least 3 time steps"),
+        (lambda: chain(lambda x: x.detach()), (X, Y), None, "nothing that it returned has one"),
+        (lambda: chain(lambda x: None), (X, Y), None, "nothing that it returned has one"),
+        (lambda: chain(lambda x: x * 0.0), (X, Y), None, "no gradient at any position"),
+        (lambda: chain(never), (X, Y), None, "the module raised SystemExit"),
+        (chains.flat, (torch.randn(9, 5), Y), None, "the module raised RuntimeError: mat1 and mat2"),
+        (chains.flat, ((X, X), Y), None, "the module raised TypeError"),
+        (chains.flat, ("text", Y), None, "the module raised TypeError"),
+        (chains.flat, (None, Y), None, "the module raised TypeError"),
+        (chains.flat, (X[:0], Y[:0]), None, "at least one sample"),
+        (chains.flat, (X * torch.nan, Y), None, "inputs must be numbers, got NaN"),
+        (chains.flat, (X, Y + 7), None, "the loss raised IndexError"),
+        (chains.flat, (X, Y), lambda out, y: out - 0 * y[:, None], "one number or one a sample, got a tensor of shape (9, 4)"),
+        (chains.flat, (X, Y), lambda out, y: 1.0, "got float"),
+        (chains.flat, (X, Y), lambda out, y: out.detach().sum(), "its gradient was cut off"),
+        (chains.flat, (X, Y), lambda out, y: 1 / 0, "the loss raised ZeroDivisionError"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_measured_is_refused_in_a_sentence(build, given, loss, sentence):
+    torch.manual_seed(0)
+    inputs, targets = given
     with pytest.raises(UsageError) as refused:
-        probe(module, torch.randn(9, 5), torch.randint(0, 3, (9,)), loss or functional.cross_entropy)
+        probe(build(), inputs, targets, loss or functional.cross_entropy)
     assert sentence in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_the_figure_is_a_picture(tmp_path):
-    module = nn.Sequential(*[part for _ in range(30) for part in (nn.Linear(6, 6), nn.Sigmoid())], nn.Linear(6, 3))
-    found = probe(module, torch.randn(9, 6), torch.randint(0, 3, (9,)), functional.cross_entropy)
-    assert found.phase == "vanishing"
-    found.figure(tmp_path / "mine.png")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")
+def test_a_script_is_refused():
+    with pytest.raises(UsageError, match="probe the Python module instead"):
+        probe(torch.jit.script(chains.flat(3)), X, Y, functional.cross_entropy)
+
+
+def test_taps_choose_other_positions():
+    torch.manual_seed(0)
+    module, x, y = chains.flat(8, 0.6), torch.randn(9, 6), torch.randint(0, 4, (9,))
+    found = probe(module, x, y, functional.cross_entropy, taps=["0", "6", "1?"])
+    assert found.layers == ("0", "6", "10", "11", "12", "13", "14", "15", "16")
+    whole = probe(module, x, y, functional.cross_entropy)
+    np.testing.assert_allclose(found.log10_delta_norm_L[[0, 1, 2]], whole.log10_delta_norm_L[[0, 3, 5]], atol=1e-12)
+    with pytest.raises(UsageError, match="names none"):
+        probe(module, x, y, functional.cross_entropy, taps="layer.*")
+
+
+def test_a_tap_that_passes_a_part_is_shown_and_never_judged():
+    torch.manual_seed(0)
+    tokens = torch.randint(0, 11, (6, 5))
+    found = probe(transformers.Llama(), tokens, tokens, cases.token_loss, taps="layers.*.q_proj")
+    assert found.layers == tuple(f"layers.{index}.q_proj" for index in range(4))
+    assert found.verdict is None
+    assert found.phase is None
+    assert "a part of the gradient" in str(found)
+    assert "no verdict" in found.headline()
+
+
+def test_a_network_of_two_stacks_has_two_series():
+    case = next(case for case in cases.CASES if case.name == "nn.Transformer, sequence first")
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, about nested tensors
+        found = probe(case.build(), *case.data(), case.loss)
+    assert [one.name for one in found.series] == ["transformer.decoder.layers.#", "transformer.encoder.layers.#"]
+    assert all(one.judged for one in found.series)
+
+
+def test_kinds_inside_blocks_are_shown_with_one_point_a_block():
+    torch.manual_seed(0)
+    tokens = torch.randint(0, 11, (6, 5))
+    found = probe(transformers.Llama(), tokens, tokens, cases.token_loss)
+    kinds = {kind.name: kind for kind in found.kinds}
+    assert kinds["layers.#.q_proj"].taps == tuple(f"layers.{index}.q_proj" for index in range(4))
+    assert kinds["layers.#.q_proj"].verdict is None
+    assert kinds["lm_head"].remark == "the readout"
+    assert ("embed_tokens", "an embedding: nothing lies before it") in found.untapped
+
+
+def test_headroom_counts_the_positions_that_float16_loses():
+    torch.manual_seed(0)
+    module, x, y = chains.flat(16, 0.2), torch.randn(9, 6), torch.randint(0, 4, (9,))
+    found = probe(module, x, y, functional.cross_entropy)
+    twin = copy.deepcopy(module).double()
+    positions, value = [], x.double()
+    for part in twin:
+        value = part(value)
+        positions.append(value)
+    gradients = torch.autograd.grad(functional.cross_entropy(value, y), positions[:-1:2])
+    lost = sum(float(gradient.abs().max()) < 2.0**-24 for gradient in gradients)
+    assert 0 < lost < 16
+    assert f"float16 loses it at {lost} of 16 hidden layers" in found.headroom
+
+
+def test_an_overflow_is_exploding_and_says_so():
+    found = probe(chain(lambda x: (x * 1e200) ** 3), X, Y, functional.cross_entropy)
+    assert (found.phase, found.gradient_ratio, found.flag) == ("exploding", 37.0, "overflow")
+    assert "the loss is not finite on this batch" in found.notes
+    assert "overflow" in str(found)
+
+
+def test_every_view_shows_what_was_found(tmp_path):
+    torch.manual_seed(0)
+    tokens = torch.randint(0, 11, (6, 5))
+    found = probe(transformers.Llama(), tokens, tokens, cases.token_loss)
+    figure = found.figure(tmp_path / "mine.png")
     assert (tmp_path / "mine.png").read_bytes().startswith(b"\x89PNG")
+    left, right = figure.axes
+    drawn = np.asarray(left.lines[0].get_ydata(), dtype=np.float64)
+    np.testing.assert_allclose(drawn, found.log10_delta_norm_L - found.log10_delta_norm_L[-1])
+    assert len(right.lines) == 1 + sum(len(kind.taps) > 1 for kind in found.kinds)
+    frame = found.to_frame()
+    assert len(frame) == sum(len(one.taps) for one in (*found.series, *found.kinds))
+    judged = frame[frame.judged]
+    assert judged.tap.tolist() == list(found.layers)
+    assert judged.log10_delta_norm.tolist() == pytest.approx(list(found.log10_delta_norm_L))
+    html = found._repr_html_()
+    for words in (found.headline(), found.headroom, "layers.#.q_proj"):
+        assert words in html
+        assert words in str(found)
+
+
+def test_a_hostile_name_is_escaped_in_a_notebook():
+    module = nn.Sequential()
+    module.add_module("<script>", nn.Linear(6, 8))
+    module.add_module("last", nn.Linear(8, 4))
+    html = probe(module, X, Y, functional.cross_entropy)._repr_html_()
+    assert "<script>" not in html
+
+
+def test_what_a_module_keeps_from_its_calls_is_not_touched():
+    torch.manual_seed(0)
+    module = chains.Keeping()
+    kept = module(X)
+    probe(module, X, Y, functional.cross_entropy)
+    assert module.last is kept
+    assert len(module.seen) == 1

@@ -1,91 +1,142 @@
-"""R, lambda, phase and depth profile of a person's own `torch.nn.Module`: why do *my* gradients explode?"""
+"""`gradstab.probe`: why do the gradients of *my* `torch.nn.Module` vanish or explode?"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradstab.stability.judgement import layer_rate, phase_of
+from gradstab.probing.profiles import Series, Verdict
+from gradstab.probing.wording import headline, headroom, text
 from gradstab.study.criterion import Criterion, Phase
-from gradstab.study.responses.library.gradient_ratio import gradient_ratio
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from torch import nn
 
     from gradstab.record.trajectory import FloatArray
 
 
 @dataclass(frozen=True)
 class Probe:
-    """The gradients of one module on one batch, as a study measures those of its own networks.
+    """The gradients of one module on one batch, before any step and any clipping.
 
     Attributes:
-        layers: hidden layers in the order they ran; the last linear or convolutional one is the readout, left out.
-        log10_delta_norm_L: log10 of the root mean square over samples of ||delta_b||, delta_b the gradient of a
-            sample's own loss by the layer's pre-activations.
-        loss: mean loss of the samples.
-        gradient_ratio: R, decades from the first hidden layer to the last; negative vanishes, positive explodes.
-        rate: lambda per layer toward the input over the last half of the layers; None below four layers.
-        phase: vanishing, stable or exploding.
-        flag: "underflow" or "overflow" where R is a clamp, else "".
+        series: the series that are judged, the headline first; a network of two stacks has one for each.
+        kinds: a series for each kind of layer, as all query projections; layers inside blocks pass a part of the
+            gradient, so their series are shown and never judged.
+        untapped: patterns of names of layers that are in no judged series, each with the reason.
+        notes: what the reader must know, a sentence each.
+        loss: mean of the samples' own losses.
+        ratio_band: R0 in decades; stable is -R0 <= R <= R0.
     """
 
-    layers: tuple[str, ...]
-    log10_delta_norm_L: FloatArray
+    series: tuple[Series, ...]
+    kinds: tuple[Series, ...]
+    untapped: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
     loss: float
-    gradient_ratio: float
-    rate: float | None
-    phase: Phase
-    flag: str
+    ratio_band: float
 
-    def figure(self, path: str | Path) -> None:
-        """Write the depth profile as a PNG."""
-        from gradstab.figures.module_figure import module_figure
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the headline's positions, in the order in which they ran."""
+        return self.series[0].taps
 
-        module_figure(self.layers, self.log10_delta_norm_L, self.headline(), Criterion().ratio_band, Path(path))
+    @property
+    def log10_delta_norm_L(self) -> FloatArray:  # noqa: N802  an array's name carries its axes
+        """log10 of the root mean square over samples of the gradient norm at each position of the headline."""
+        return self.series[0].log10_delta_norm_L
+
+    @property
+    def gradient_ratio(self) -> float:
+        """R of the headline: decades from the first position to the last; negative vanishes, positive explodes."""
+        return self.series[0].gradient_ratio
+
+    @property
+    def rate(self) -> float | None:
+        """lambda of the headline, per position toward the input over the last half; None below four positions."""
+        return self.series[0].rate
+
+    @property
+    def phase(self) -> Phase | None:
+        """Phase of R; None where the user's taps pass a part of the gradient only."""
+        return self.series[0].phase
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The phase, or "undecided" where the interval of R crosses an edge of the band."""
+        return self.series[0].verdict
+
+    @property
+    def flag(self) -> str:
+        """ "underflow" or "overflow" where R is a clamp, else ""."""
+        return self.series[0].flag
+
+    @property
+    def headroom(self) -> str:
+        """One sentence: at how many positions float16 and bfloat16 lose the gradient."""
+        return headroom(self.series[0])
 
     def headline(self) -> str:
         """The verdict in a line."""
-        rate = "" if self.rate is None else f", factor {math.exp(self.rate):.3g} a layer"
-        return f"{self.phase}: R = {self.gradient_ratio:+.2f} decades over {len(self.layers)} hidden layers{rate}"
+        return headline(self.series[0])
+
+    def figure(self, path: str | Path | None = None) -> Figure:
+        """The profile as a matplotlib figure, which notebooks draw; also written to a file if a path is given."""
+        from gradstab.figures.probe_figure import probe_figure
+
+        figure = probe_figure(self.series, self.kinds, self.headline(), self.ratio_band)
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a position of every series: series, axis, judged, position, tap, whole, log10 norm and maximum."""
+        from gradstab.results.probe_frame import probe_frame
+
+        return probe_frame([*self.series, *self.kinds])
 
     def __str__(self) -> str:
-        width = max(map(len, self.layers))
-        relative_L = self.log10_delta_norm_L - self.log10_delta_norm_L[-1]
-        lines = [
-            f"  {name:{width}}  {value:+8.2f}  {relative:+8.2f}"
-            for name, value, relative in zip(self.layers, self.log10_delta_norm_L, relative_L, strict=True)
-        ]
-        return "\n".join([self.headline(), f"  {'layer':{width}}  log10 |delta|, and less the last layer's", *lines])
+        return text(self.series, self.kinds, self.untapped, (*self.notes, self.headroom))
+
+    def _repr_html_(self) -> str:
+        from gradstab.figures.probe_html import probe_html
+        from gradstab.figures.scaffold import png_bytes
+
+        notes = (*self.notes, self.headroom)
+        return probe_html(self.series, self.kinds, self.untapped, notes, png_bytes(self.figure()))
 
 
-def probe(module: nn.Module, inputs: Tensor, targets: Tensor, loss: Callable[[Any, Any], Tensor]) -> Probe:
-    """Measure a module's gradients layer by layer on one batch, before any step and any clipping.
+def probe(
+    module: nn.Module,
+    inputs: Any,
+    targets: Any,
+    loss: Callable[[Any, Any], Any],
+    *,
+    taps: str | Sequence[str] = (),
+) -> Probe:
+    """Measure the gradients of a module on one batch along depth, or along time, before any step and any clipping.
+
+    R compares the gradient at two places that every path of the backward pass crosses: time steps of a recurrent
+    layer, else the layers of a plain chain, else the outputs or the inputs of the blocks of a residual stream.
 
     Args:
-        module: any whose samples do not mix; put it in eval() if it has batch normalisation or dropout. It is copied,
-            and stays as it is.
-        inputs: a batch, samples along the first axis.
-        targets: what the loss takes beside the outputs, samples along the first axis.
-        loss: a mean or a sum over samples, as torch.nn.functional.cross_entropy.
+        module: any `torch.nn.Module`, in the mode in which it is trained. It is copied; module, mode, buffers,
+            gradients and all random generators stay as they were.
+        inputs: a tuple is positional arguments, a dict keyword arguments of `forward`, anything else one argument.
+        targets: what the loss takes beside the outputs; None where it takes nothing.
+        loss: of (outputs, targets): one number (a mean, a sum, a weighted mean over samples) or one a sample.
+            Losses that the module computes itself are taken from its outputs: `lambda outputs, _: outputs.loss`.
+        taps: names of modules to compare instead, as "blocks.*"; * stands for one part of a name, ** for many.
 
     Raises:
-        UsageError: samples mix, or the module has no hidden layers.
+        UsageError: it cannot be measured; one sentence says why and what to do.
     """
-    from gradstab.training.module_probe import delta_profile
+    from gradstab.probing.measurement import measure
 
-    layers, log10_delta_norm_L, value = delta_profile(module, inputs, targets, loss)
-    ratio, flag = gradient_ratio(log10_delta_norm_L)
-    rate, _ = layer_rate(log10_delta_norm_L, last_half=True)
-    return Probe(
-        layers=tuple(layers),
-        log10_delta_norm_L=log10_delta_norm_L,
-        loss=value,
-        gradient_ratio=ratio,
-        rate=rate,
-        phase=phase_of(ratio, Criterion().ratio_band),
-        flag=flag,
-    )
+    band = Criterion().ratio_band
+    found = measure(module, inputs, targets, loss, [taps] if isinstance(taps, str) else list(taps), band)
+    return Probe(found.series, found.kinds, found.untapped, found.notes, found.loss, band)

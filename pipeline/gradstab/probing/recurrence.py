@@ -1,0 +1,103 @@
+"""Recurrent layers run one time step at a time, because a hook on the whole layer cannot see inside the recurrence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.rnn import PackedSequence
+
+from gradstab.probing.events import Event, edge_of
+from gradstab.probing.refusals import refuse
+from gradstab.probing.trees import tensors
+
+if TYPE_CHECKING:
+    from gradstab.probing.recording import Recording
+
+_SAME = 1e-10  # relative, of the output step by step and at once, in float64
+_SAME_SINGLE = 1e-4
+
+
+def step_by_step(name: str, part: nn.RNNBase, recording: Recording) -> None:
+    """Replace the layer's forward, so that its state at every step is an event.
+
+    The position of a step is the whole state: h and c of all layers. Packed and bidirectional sequences are run at
+    once, and their steps' inputs are the events.
+    """
+    whole = part.forward
+    count = 0
+
+    def event(role: Any, found: tuple[Tensor, ...]) -> None:
+        nonlocal count
+        if recording.closed:  # a checkpoint runs the layer again in the backward pass
+            return
+        edges = tuple(edge_of(tensor) for tensor in found)
+        recording.events.append(Event(f"{name} step {count}", nn.RNNBase, role, edges, tuple(found[0].shape)))
+        count += 1
+
+    def forward(given: Any, state: Any = None) -> Any:
+        recording.ran.add(name)
+        if isinstance(given, PackedSequence):
+            steps = _separate(given.data, given.batch_sizes.tolist(), 0)
+            _each_event(steps, event)
+            packed = PackedSequence(torch.cat(steps), given.batch_sizes, given.sorted_indices, given.unsorted_indices)
+            return whole(packed, state)
+        axis = 1 if part.batch_first and given.ndim == 3 else 0
+        recording.unbatched |= given.ndim == 2
+        if part.bidirectional:
+            steps = _separate(given, 1, axis)
+            _each_event(steps, event)
+            return whole(torch.cat(steps, axis), state)
+        with parametrize.cached():  # spectral norm would go on iterating at every step
+            outputs, last, states = _run(whole, given, state, axis)
+            _require_same(name, part, whole, given, state, axis, outputs)
+        for found in states:
+            event("state", found)
+        return outputs, last
+
+    part.forward = forward
+
+
+def _separate(given: Tensor, sizes: Any, axis: int) -> list[Tensor]:
+    """The steps as tensors of their own that require a gradient."""
+    return [step if step.requires_grad else step.requires_grad_(True) for step in torch.split(given, sizes, axis)]
+
+
+def _each_event(steps: list[Tensor], event: Any) -> None:
+    for step in steps:
+        event("step input", (step,))
+
+
+def _run(whole: Any, given: Tensor, state: Any, axis: int) -> tuple[Tensor, Any, list[tuple[Tensor, ...]]]:
+    """Outputs, last state, and the states of all steps."""
+    outputs, states = [], []
+    for step in torch.split(given, 1, axis):
+        _, state = whole(step, state)
+        members = tuple(tensors(state))
+        states.append(members)
+        outputs.append(members[0][-1])
+    return torch.stack(outputs, axis), state, states
+
+
+def _require_same(
+    name: str, part: nn.RNNBase, whole: Any, given: Tensor, state: Any, axis: int, outputs: Tensor
+) -> None:
+    """Refuse a layer whose steps, run one by one, give another output than the layer at once."""
+    with torch.no_grad():
+        found = outputs
+        training = part.training
+        if part.dropout and training:  # the masks between its layers are drawn apart: compare without them
+            part.training = False
+            found, _, _ = _run(whole, given, state, axis)
+        expected, _ = whole(given, state)
+        part.training = training
+        tolerance = _SAME if outputs.dtype == torch.float64 else _SAME_SINGLE
+        scale = max(float(expected.abs().max()), 1e-300)
+        difference = float((found - expected).abs().max())
+    if not difference <= tolerance * scale and bool(torch.isfinite(expected).all()):
+        refuse(
+            f"{name} ({type(part).__name__}) gives another output when it is run one time step at a time "
+            f"(difference {difference:.1e}): write it as a loop over its cell, or name taps"
+        )

@@ -1,0 +1,113 @@
+"""`gradstab probe`: a user's file from a shell, and what happens when it is not as it must be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from gradstab import probe
+from gradstab.cli import cli
+from gradstab.errors import UsageError
+
+FILE = """
+import torch
+from torch import nn
+from sibling import WIDTH
+
+print("a print is no result")
+
+def build(depth=5, *, scale=1.0):
+    layers = [nn.Linear(6 if index == 0 else WIDTH, WIDTH) for index in range(depth)]
+    for layer in layers:
+        nn.init.normal_(layer.weight, std=scale / layer.in_features**0.5)
+    return nn.Sequential(*[part for layer in layers for part in (layer, nn.Tanh())], nn.Linear(WIDTH, 4))
+
+def data():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(100, 6, generator=generator), torch.randint(0, 4, (100,), generator=generator)
+
+def broken():
+    return 1 / 0
+
+def number():
+    return 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "sibling.py").write_text("WIDTH = 8\n")
+    path = tmp_path / "my-net.py"
+    path.write_text(FILE)
+    return path
+
+
+def called(*arguments: object) -> str:
+    result = CliRunner().invoke(cli, ["probe", *map(str, arguments)], catch_exceptions=False, standalone_mode=False)
+    return result.stdout
+
+
+def test_equal_to_the_function(file):
+    found = json.loads(called(f"{file}:build", "--set", "depth=7", "--set", "scale=0.3", "--format", "json"))
+    scope: dict[str, Any] = {}
+    exec(FILE.replace("from sibling import WIDTH", "WIDTH = 8"), scope)
+    torch.manual_seed(0)
+    module = scope["build"](7, scale=0.3)
+    inputs, targets = scope["data"]()
+    expected = probe(module, inputs[:64], targets[:64], torch.nn.functional.cross_entropy)
+    assert found["gradient_ratio"] == pytest.approx(expected.gradient_ratio, abs=1e-12)
+    assert found["verdict"] == "vanishing"
+    assert found["series"][0]["taps"] == [str(2 * index) for index in range(7)]
+
+
+def test_prints_what_the_function_prints(file, tmp_path):
+    shown = called(f"{file}:build", "--figure", tmp_path / "mine.png")
+    assert "hidden layers" in shown.splitlines()[0]
+    assert "a print is no result" not in shown
+    assert (tmp_path / "mine.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".pt"])
+def test_data_from_a_file(file, tmp_path, suffix):
+    x, y = torch.randn(20, 6), torch.randn(20, 4)
+    path = tmp_path / f"data{suffix}"
+    if suffix == ".npz":
+        np.savez(path, inputs=x.numpy(), targets=y.numpy())
+    else:
+        torch.save({"inputs": x, "targets": y}, path)
+    found = json.loads(called(f"{file}:build", "--data", path, "--loss", "mse_loss", "--format", "json"))
+    scope: dict[str, Any] = {}
+    exec(FILE.replace("from sibling import WIDTH", "WIDTH = 8"), scope)
+    torch.manual_seed(0)
+    expected = probe(scope["build"](), x, y, torch.nn.functional.mse_loss)
+    assert found["gradient_ratio"] == pytest.approx(expected.gradient_ratio, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["my-net.py"], "must be written module:build"),
+        (["no-such.py:build"], "no-such.py raised FileNotFoundError"),
+        (["my-net.py:bild"], "must define bild"),
+        (["my-net.py:broken"], "broken raised ZeroDivisionError"),
+        (["my-net.py:number"], "must return a torch.nn.Module, got int"),
+        (["my-net.py:build", "--set", "dept=3"], "give its arguments as --set name=value"),
+        (["my-net.py:build", "--data", "none.npz"], "cannot be read"),
+        (["my-net.py:build", "--data", "my-net.py"], "must be a .npz or .pt file"),
+        (["my-net.py:build", "--loss", "no_such_loss"], "--loss must name a function"),
+        (["my-net.py:build", "--taps", "blocks.*"], "names none"),
+        (["sibling:WIDTH"], "must be a function that returns a torch.nn.Module, got int"),
+    ],
+)
+def test_what_does_not_fit_is_told_in_a_sentence(file, monkeypatch, arguments, sentence):
+    monkeypatch.chdir(file.parent)
+    with pytest.raises(UsageError) as refused:
+        called(*arguments)
+    assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)
