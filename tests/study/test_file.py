@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gradstab.cli import cli
 from gradstab.errors import GradstabError, StudyError, UsageError
 from gradstab.study.axes import LogInteger
 from gradstab.study.file import find_study_file, load_study_file
@@ -172,3 +174,13 @@ def test_a_python_study_may_import_what_lies_beside_it_and_print(tmp_path, capsy
     write(tmp_path / "one", "raise RuntimeError('not the installed one')", "optuna.py")
     write(tmp_path / "one", "import optuna\nfrom gradstab import Study\n" + text, "study.py")
     assert load_study_file(tmp_path / "one" / "study.py").name == "s"
+
+
+@pytest.mark.parametrize("given", [".", "..", "/", "", "./"])
+@pytest.mark.parametrize("verb", ["check", "run", "status", "report", "doctor", "remove", "ui"])
+def test_a_folder_is_no_study(tmp_path, monkeypatch, verb, given):
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(cli, [verb, given])
+    assert isinstance(told.exception, UsageError)
+    assert "got the folder" in str(told.exception)
+    assert "\n" not in str(told.exception)

@@ -33,12 +33,15 @@ def find_study_file(given: str) -> Path:
         UsageError: there is no such file.
     """
     path = Path(given)
-    candidates = [path, *(path.with_name(path.name + suffix) for suffix in SUFFIXES)]
+    named = [path.with_name(path.name + suffix) for suffix in SUFFIXES] if path.name else []
+    candidates = [path, *named]
     for candidate in candidates:
         if candidate.is_file():
             if candidate.suffix not in SUFFIXES:
                 raise UsageError(f"a study file must end in .py, .yaml or .yml, got {candidate}")
             return candidate.resolve()
+    if path.is_dir():
+        raise UsageError(f"STUDY must be a study file (.py, .yaml) or the name of a study, got the folder {given!r}")
     raise UsageError(f"STUDY must be a study file (.py, .yaml), got {given!r}: there is no such file")
 
 
