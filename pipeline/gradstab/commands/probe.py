@@ -16,14 +16,23 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("module", metavar="MODULE:BUILD")
-@click.option("--data", metavar="FILE", help="A .npz or .pt file with inputs and targets; else the file's data().")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="An argument of BUILD, as depth=12.")
-@click.option("--loss", metavar="NAME", help="A function of the file or of torch.nn.functional (else the file's loss).")
-@click.option("--taps", multiple=True, metavar="PATTERN", help="Names of modules to compare instead, as blocks.*.")
-@click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="At most so many samples.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of torch before BUILD is called.")
-@click.option("--eval", "evaluate", is_flag=True, help="Measure in eval mode; left out, as BUILD returns the module.")
-@click.option("--figure", metavar="FILE", help="Write the profile as a picture, too.")
+@click.option("--data", metavar="FILE", help="A .npz or .pt file with inputs and targets. Default: data() of the file.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="An argument of BUILD, for example depth=12."
+)
+@click.option(
+    "--loss", metavar="NAME", help="A function of the file or of torch.nn.functional. Default: the file's loss."
+)
+@click.option("--taps", multiple=True, metavar="PATTERN", help="Compare these modules, for example blocks.*.")
+@click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="Use at most this many samples.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of torch, set before BUILD is called.")
+@click.option(
+    "--eval",
+    "evaluate",
+    is_flag=True,
+    help="Measure in eval mode. Default: the mode in which BUILD returns the module.",
+)
+@click.option("--figure", metavar="FILE", help="Also write the profile as a picture.")
 @format_option
 def probe(
     module: str,
@@ -37,10 +46,10 @@ def probe(
     figure: str | None,
     output: Format,
 ) -> None:
-    """Measure where the gradients of your own torch module vanish or explode.
+    """Measure where gradients of your own module vanish or explode.
 
-    BUILD is a function that returns a torch.nn.Module. MODULE is a file or an import path, as
-    my_gpt.py:build or my_gpt:build.
+    BUILD is a function that returns a torch.nn.Module. MODULE is a file or an import path. Examples:
+    my_gpt.py:build, my_gpt:build.
     """
     from gradstab import probe as measure
     from gradstab.commands.terminal import print_json
