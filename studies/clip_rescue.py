@@ -4,7 +4,7 @@ from gradstab import Choice, LogInteger, LogReal, Study
 
 STUDY = Study(
     name="clip_rescue",
-    question="Which ReLU networks does clipping by global norm save, among those that start too large and too small?",
+    question="Which ReLU networks that start too large does clipping by global norm save, and which too small?",
     prediction=(
         "Without clipping networks diverge once R at the start passes about +1 to +2 decades. With it none diverges up "
         "to 1.8 at 20 layers, and those within about 25 % of the threshold train; further up they stay finite and do "

@@ -6,10 +6,9 @@ STUDY = Study(
     name="critical_lines",
     question="At which init scale is R = -1, 0, +1 for tanh, ReLU, sigmoid and GELU networks of 5, 10, 20, 50 layers?",
     prediction=(
-        "R is -1, 0 and +1 where theory says so, within 4 %. In theory the product of chi_1, the factor of the squared "
-        "gradient per layer, over the lengths that signals pass through gives R. ReLU's scales are therefore sqrt(2) "
-        "10^(+-1/(L-1)). The scale of R = 0 falls with depth to 1.12 for tanh and to 10.15 for sigmoid. For GELU at "
-        "L = 50 R jumps near 1.465; finite width smears the jump, and the band is wider than theory's .8 %."
+        "Where the product of chi_1 along the lengths passed says, within 4 %: ReLU sqrt(2) 10^(+-1/(L-1)); R = 0 "
+        "falls with depth to 1.12 for tanh and to 10.15 for sigmoid, and jumps near 1.465 for GELU at L = 50, where "
+        "finite width smears the jump and the band is wider than theory's .8 %."
     ),
     space={
         "activation": Choice(("tanh", "relu", "sigmoid", "gelu")),

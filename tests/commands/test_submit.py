@@ -124,7 +124,7 @@ def test_modules_beside_a_python_study_travel_and_nothing_else_does(tmp_path):
     )
     (mine / "pipeline" / "widths.py").write_text("from gradstab import LogInteger\nWIDTH = LogInteger(16, 64)\n")
     (mine / "shapes" / "__init__.py").touch()
-    (mine / "shapes" / "depth.py").write_text("from gradstab.study.space import LogInteger\nDEPTH = LogInteger(2, 4)\n")
+    (mine / "shapes" / "depth.py").write_text("from gradstab import LogInteger\nDEPTH = LogInteger(2, 4)\n")
     (mine / "private.py").write_text("not for the cluster\n")
     declared = load_study_file(mine / "study.py")
     assert load_study_file(parcel / pack_parcel(declared, mine / "study.py", parcel)) == declared
