@@ -75,7 +75,7 @@ def test_a_results_folder_that_is_gone_comes_back_from_mlflow(tmp_path, undistur
     shutil.rmtree(place.folder)
     done = place.call("run", "study", *SERIAL, **storage)
     assert done.returncode == 0, done.stderr
-    assert "the results folder was gone" in done.stderr
+    assert "the results folder was missing" in done.stderr
     assert len(place.mlflow_runs("study")) == 1
     if kept == "journal":
         shutil.copy(tmp_path / "elsewhere" / "optuna.journal", place.folder)
