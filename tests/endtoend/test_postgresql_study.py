@@ -165,7 +165,7 @@ def test_doctor_and_remove_on_postgresql_touch_no_other_study(tmp_path: Path, se
     first.write_bytes(first.read_bytes()[:-50])
     damaged = gone.run("doctor", "gone", **environment)
     assert damaged.returncode == 1
-    assert "truncated or altered" in damaged.stdout
+    assert "is damaged" in damaged.stdout
     gone.run("doctor", "gone", "--repair", **environment)
     again = gone.run("run", "gone", "--engine", "serial", **environment)
     assert again.returncode == 0, again.stderr
