@@ -162,7 +162,7 @@ def test_steps_0_reads_one_probe_and_trains_nothing(digits):
 
 
 def test_recipes_of_different_keys_are_refused(digits):
-    with pytest.raises(ValueError, match="pack key"):
+    with pytest.raises(ValueError, match="agree in every structural field"):
         train([Recipe(width=8), Recipe(width=9)], [1, 2], digits)
 
 
