@@ -60,11 +60,9 @@ def make_trajectory(
         "log10_activation_ms": np.tile(-0.05 * layer_L, (num_probes, 1)),
         "log10_update_ratio": np.full((num_probes, depth), -3.0),
         "activation_cosine": np.tile(1 - 0.9 ** (layer_L + 1), (num_probes, 1)),
-        **{
-            name: np.full((num_probes, depth), 0.125)
-            for name in ("delta_zero_fraction", "dead_fraction", "saturated_fraction")
-        },
     }
+    lengths = {"S": (steps,), "P": (num_probes,), "PL": (num_probes, depth)}
+    series = {s.name: series.get(s.name, np.full(lengths[s.axes], 0.125)) for s in STATISTICS.values()}
     if nonfinite_step is not None:
         _diverge(series, probe_step_P, nonfinite_step, steps)
     return Trajectory(

@@ -203,7 +203,8 @@ def test_mlflow_shows_it_under_its_readable_name(
 
 
 def test_the_page_of_keys_has_a_line_for_it(letter: str) -> None:
-    assert f"| `{RESPONSES[letter].name}` | decades | {letter}, " in keys.page()
+    response = RESPONSES[letter]
+    assert f"| `{response.name}` | {response.unit_name} | {letter}, " in keys.page()
 
 
 def test_another_study_can_be_judged_by_it(letter: str, tmp_path: Path) -> None:

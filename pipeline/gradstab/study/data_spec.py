@@ -118,8 +118,8 @@ class Mnist(BaseModel):
         return DataShape(num_rows=70_000, num_features=784, num_classes=10)
 
 
-DataSpec = Annotated[Digits | Teacher | Npz | Mnist, Field(discriminator="type")]
 AnyData = Digits | Teacher | Npz | Mnist
+DataSpec = Annotated[AnyData, Field(discriminator="type")]
 
 
 def require_fitting(path: Path, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> None:
