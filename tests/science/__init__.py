@@ -1,1 +1,1 @@
-"""What SCIENCE demands of measured trials: theory as oracle."""
+"""Claims of mean-field theory checked against measured trials."""

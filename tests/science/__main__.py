@@ -1,4 +1,4 @@
-"""`make science`: every claim of SCIENCE section 6, from trials measured now; one table, and 1 if a claim is missed."""
+"""`make science`: every claim of theory that trials can show, measured now: one table, and exit code 1 if a claim is missed."""
 
 from __future__ import annotations
 

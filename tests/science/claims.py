@@ -1,4 +1,4 @@
-"""A claim of SCIENCE section 6, what was measured of it, and whether it holds."""
+"""A claim of theory, what was measured of it, and whether it holds."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from tests.science.claims import Claim
 from tests.science.crossings import Crossing, crossings
 
 LEVELS = (-1.0, 0.0, 1.0)
-# SCIENCE section 6; measured at sigma_b = .05 throughout, which moves ReLU and sigmoid by less than .1 %
+# critical init scales of mean-field theory (Schoenholz et al. 2017); measured at sigma_b = .05 throughout, which moves ReLU and sigmoid by less than .1 %
 EXPECTED: dict[str, dict[int, tuple[float, float, float]]] = {
     "tanh": {5: (0.612, 1.577, 5.63), 10: (0.846, 1.405, 2.713), 20: (0.959, 1.294, 1.879), 50: (1.029, 1.205, 1.448)},
     "relu": {5: (0.795, 1.414, 2.515), 10: (1.095, 1.414, 1.827), 20: (1.253, 1.414, 1.596), 50: (1.349, 1.414, 1.482)},

@@ -52,7 +52,7 @@ class Gain:
 
     @property
     def holds(self) -> bool:
-        """Within 3 % or three standard errors, whichever is larger (SCIENCE section 6)."""
+        """Within 3 % or three standard errors, whichever is larger."""
         return abs(self.measured - self.expected) <= max(TOLERANCE, 3 * self.standard_error)
 
 

@@ -1,4 +1,4 @@
-"""The judgement against SCIENCE section 4, on every kind of trajectory, NaN and infinities among them."""
+"""The judgement against its definitions written out once more, on every kind of trajectory, with NaN and infinities."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def test_fingerprint_sees_what_may_not_change(changes, line):
 
 def test_relative_scale_becomes_absolute():
     relative = study(space={"relative_init_scale": LogReal(0.5, 2), "activation": Choice(("relu", "sigmoid"))})
-    # critical values of SCIENCE section 5
+    # the critical value of ReLU is sqrt(2) (He et al. 2015)
     assert resolved_recipe(relative, {"relative_init_scale": 2.0, "activation": "relu"}).init_scale == pytest.approx(
         2 * 2**0.5
     )

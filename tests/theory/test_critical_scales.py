@@ -26,7 +26,7 @@ from gradstab.theory.quadrature import gaussian_mean, gaussian_pair_mean
 GOLDEN = Path(__file__).parent.parent / "golden" / "meanfield_reference.csv"
 SIX_DIGITS = 1e-4
 
-# SCIENCE section 6: sigma_w at which R is -1, 0, +1
+# sigma_w at which R is -1, 0, +1 in infinitely wide networks, by depth
 BAND_TABLE = {
     ("tanh", 0.05): {
         5: (0.612, 1.577, 5.63), 10: (0.846, 1.405, 2.713), 20: (0.959, 1.294, 1.879), 50: (1.029, 1.205, 1.448),

@@ -71,7 +71,7 @@ def test_deep_sigmoid_does_not_underflow(digits):
 
 
 def test_weight_gradients_hide_what_delta_shows(digits):
-    """The ReLU trap: forward and backward factors cancel in weight gradients, at any sigma_w (SCIENCE section 3)."""
+    """The ReLU trap: forward and backward factors cancel in weight gradients, at any sigma_w."""
     recipes = [Recipe(depth=64, width=256, activation="relu", init_scale=1.6, steps=0)] * 4
     ratio: dict[str, list[float]] = {"log10_delta_norm": [], "log10_weight_grad_norm": []}
     for trajectory in train(recipes, [1, 2, 3, 4], digits):
