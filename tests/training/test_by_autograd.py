@@ -13,14 +13,14 @@ from gradstab.activations.registry import LIBRARY, add_imported, find_activation
 from gradstab.record.statistics.registry import STATISTICS
 from gradstab.study.recipe import Recipe
 from gradstab.training.trainer import train
-from tests.reference import PHI
+from tests.reference import phi_of
 
 
 @pytest.fixture(autouse=True)
 def twins(monkeypatch):
     """Every function of the library once more, under an import path, with nothing written by hand."""
     monkeypatch.setattr(registry, "_imported", {})
-    add_imported({f"twin:{name}": by_autograd(f"twin:{name}", phi) for name, phi in PHI.items()})
+    add_imported({f"twin:{name}": by_autograd(f"twin:{name}", phi_of(name)) for name in LIBRARY})
     add_imported({"twin:mish": by_autograd("twin:mish", functional.mish)})
 
 
@@ -34,7 +34,7 @@ def _recipes(activation: str, **fields: object) -> list[Recipe]:
     ]
 
 
-@pytest.mark.parametrize("activation", PHI)
+@pytest.mark.parametrize("activation", LIBRARY)
 def test_what_autograd_trains_is_what_is_written_by_hand(activation, odd_data):
     """In inference mode too, in which workers train and autograd would record nothing."""
     with torch.inference_mode():
