@@ -53,6 +53,14 @@ class _Numeric:
         """Where the unit interval begins and ends, in the coordinate in which the axis is even."""
         raise NotImplementedError
 
+    def from_unit(self, u: float) -> Value:
+        """The value at a fraction of the axis."""
+        raise NotImplementedError
+
+    def levels(self, count: int) -> list[Value]:
+        """`count` values, evenly spaced as the axis is searched, both ends included."""
+        return [self.from_unit(u) for u in _unit_levels(count)]
+
     def extremes(self) -> tuple[Value, ...]:
         """The lowest and the highest value."""
         return (self.low, self.high)
@@ -125,9 +133,6 @@ class Real(_Numeric):
     def to_unit(self, value: Value) -> float:
         return (self._bounded(value) - self.low) / (self.high - self.low)
 
-    def levels(self, count: int) -> list[Value]:
-        return [self.from_unit(u) for u in _unit_levels(count)]
-
 
 @dataclass(frozen=True)
 class LogReal(_Numeric):
@@ -148,9 +153,6 @@ class LogReal(_Numeric):
 
     def to_unit(self, value: Value) -> float:
         return math.log(self._bounded(value) / self.low) / math.log(self.high / self.low)
-
-    def levels(self, count: int) -> list[Value]:
-        return [self.from_unit(u) for u in _unit_levels(count)]
 
 
 @dataclass(frozen=True)
