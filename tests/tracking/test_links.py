@@ -11,7 +11,7 @@ import pytest
 from gradstab.commands import ui
 from gradstab.study.settings import ResultsSettings, Setting
 from gradstab.system.storage_url import parse_tracking
-from gradstab.tracking.links import browser_base, run_link, study_link, ui_command, ui_environment, view_link
+from gradstab.tracking.links import browser_base, run_fragment, study_link, ui_command, ui_environment, view_link
 from gradstab.tracking.shipping_files import ShipperState, save_state
 from tests.tracking.lossy_proxy import free_port
 
@@ -20,7 +20,7 @@ def test_links_open_the_view_for_training() -> None:
     link = view_link("http://h:5000/", "3")
     assert link.startswith("http://h:5000/#/experiments/3/runs?workflowType=machine_learning&compareRunsMode=CHART&")
     assert link.endswith("&viewStateShareKey=gradstab-map")
-    assert run_link("http://h:5000", "3", "ab").endswith("/#/experiments/3/runs/ab?workflowType=machine_learning")
+    assert run_fragment("3", "ab") == "#/experiments/3/runs/ab?workflowType=machine_learning"
 
 
 def test_the_link_of_a_study_is_known_once_something_is_shipped(tmp_path: Path) -> None:

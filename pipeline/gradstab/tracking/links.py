@@ -36,11 +36,6 @@ def view_link(base_url: str, experiment_id: str, view_id: str = MAP_ID) -> str:
     return f"{base_url.rstrip('/')}/{view_fragment(experiment_id, view_id)}"
 
 
-def run_link(base_url: str, experiment_id: str, run_id: str) -> str:
-    """One run: a trial's, or the study's own."""
-    return f"{base_url.rstrip('/')}/{run_fragment(experiment_id, run_id)}"
-
-
 def study_link(base_url: str, folder: Path | None) -> str:
     """The stability map of the study in a results folder; all experiments where nothing is shipped yet."""
     experiment_id = load_state(folder).experiment_id if folder is not None else None
