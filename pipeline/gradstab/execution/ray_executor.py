@@ -142,7 +142,7 @@ class RayExecutor:
         pack = self._running.pop(reference)
         worker = pack.worker
         try:
-            started_ms, finished_ms, trajectories = ray.get(reference)
+            started_ms, finished_ms, busy_seconds, trajectories = ray.get(reference)
         except RayTaskError as error:
             cause = error.cause if isinstance(error.cause, Exception) else error
             if isinstance(cause, GradstabError):
@@ -163,7 +163,7 @@ class RayExecutor:
                 self._fleet.release(worker)
             return pack.failed(worker_failure(error))
         self._fleet.release(worker)
-        return PackResult(pack.trials, worker.slot, started_ms, finished_ms, trajectories)
+        return PackResult(pack.trials, worker.slot, started_ms, finished_ms, trajectories, busy_seconds=busy_seconds)
 
     def _end_hanging_packs(self) -> list[PackResult]:
         """Kill and replace the workers of packs that hang; the results of those packs."""

@@ -57,8 +57,9 @@ class Worker:
         if isinstance(self._work, SupportsWarmUp):
             self._work.warm_up()
 
-    def run(self, trials: tuple[Trial, ...]) -> tuple[int, int, list[Trajectory]]:
-        """Start and end in ms since the epoch, and the trajectories of the trials."""
-        started_ms = time.time_ns() // 10**6
+    def run(self, trials: tuple[Trial, ...]) -> tuple[int, int, float | None, list[Trajectory]]:
+        """Start and end in ms since the epoch, busy seconds (see PackResult), and the trajectories of the trials."""
+        started_ms, cpu_seconds = time.time_ns() // 10**6, time.process_time()
         trajectories = self._work.run(trials, self._slot)
-        return started_ms, time.time_ns() // 10**6, trajectories
+        busy = (time.process_time() - cpu_seconds) / self._slot.threads if self._slot.kind == "cpu" else None
+        return started_ms, time.time_ns() // 10**6, busy, trajectories

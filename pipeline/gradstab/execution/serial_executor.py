@@ -49,7 +49,7 @@ class SerialExecutor:
         """Run the submitted pack. Ctrl-C and a GradstabError are raised; any other exception is the pack's failure."""
         if self._submitted is None:
             return []
-        trials, started_ms = self._submitted, time.time_ns() // 10**6
+        trials, started_ms, cpu_seconds = self._submitted, time.time_ns() // 10**6, time.process_time()
         trajectories = failure = None
         try:
             trajectories = self._work.run(trials, self._slot)
@@ -59,7 +59,8 @@ class SerialExecutor:
             failure = error_failure(error)
         finally:
             self._submitted = None
-        return [PackResult(trials, self._slot, started_ms, time.time_ns() // 10**6, trajectories, failure)]
+        busy = (time.process_time() - cpu_seconds) / self._slot.threads
+        return [PackResult(trials, self._slot, started_ms, time.time_ns() // 10**6, trajectories, failure, busy)]
 
     def close(self) -> None:
         """Forget the submitted pack."""

@@ -69,7 +69,12 @@ class ChecksSlots(Protocol):
 
 @dataclass(frozen=True)
 class PackResult:
-    """How a pack ended: with a trajectory for each trial, or with the failure of its machine."""
+    """How a pack ended: with a trajectory for each trial, or with the failure of its machine.
+
+    Attributes:
+        busy_seconds: the time that the slot itself worked on the pack, which its neighbours' load does not change:
+            CPU seconds by threads on a CPU. None where only the wall clock is known, as on a GPU.
+    """
 
     trials: tuple[Trial, ...]
     slot: Slot
@@ -77,6 +82,12 @@ class PackResult:
     finished_ms: int
     trajectories: list[Trajectory] | None = None
     failure: Failure | None = None
+    busy_seconds: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the pack took on its slot: busy ones where they are known."""
+        return (self.finished_ms - self.started_ms) / 1000 if self.busy_seconds is None else self.busy_seconds
 
 
 class NoIdleSlotError(RuntimeError):

@@ -38,7 +38,7 @@ class Speeds:
             self._warm.discard(result.slot.name)
             self._learn_size(result)
             return
-        seconds = (result.finished_ms - result.started_ms) / 1000
+        seconds = result.seconds
         if result.slot.name not in self._warm:
             self._warm.add(result.slot.name)
         elif seconds > _SHORTEST_SECONDS:
@@ -70,6 +70,11 @@ class Speeds:
             rate += number * len(trials) / sum(cost.seconds(trial.recipe, self._shape) for trial in trials)
         return count / rate
 
+    def pack_seconds(self, pack: Sequence[Trial], kind: Kind) -> float:
+        """Seconds that a pack should take on a slot of this kind that nobody disturbs."""
+        cost = self.of(kind)
+        return sum(cost.seconds(trial.recipe, self._shape) for trial in pack)
+
     def patience(self, pack: Sequence[Trial], kind: Kind, least: float, tries: int) -> float:
         """Seconds after which a pack's worker counts as hanging: many times what is expected, doubled at each new try.
 
@@ -78,6 +83,5 @@ class Speeds:
             tries: how often the pack's trials have failed so far.
         """
         cost = self.of(kind)
-        expected = sum(cost.seconds(trial.recipe, self._shape) for trial in pack)
         factor = _HANG_FACTOR if cost.measured else _HANG_FACTOR_UNMEASURED
-        return max(least, factor * expected) * 2.0 ** min(tries, 8)
+        return max(least, factor * self.pack_seconds(pack, kind)) * 2.0 ** min(tries, 8)
