@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gradstab.execution.serial_executor import SerialExecutor
-from gradstab.loop.packing import CostModel
+from gradstab.loop.cost_model import CostModel
 from gradstab.loop.ports import Slot, Work
 from gradstab.loop.runner import Limits, Runner
 from gradstab.loop.trial import Trial

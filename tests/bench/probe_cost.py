@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradstab.loop.pack_queue import TARGET_SECONDS
+from gradstab.loop.pack_size import USUAL, PackTime
 from tests.bench.measure import Row
 from tests.bench.sizes import Sizes
 from tests.bench.studies import changed, trials_of
@@ -19,7 +19,7 @@ def probe_cost(place: Place, sizes: Sizes) -> list[Row]:
     rows = []
     for width in WIDTHS:
         packer = packer_of(width, 100)
-        study, pack = packer.study, packer.pack(TARGET_SECONDS / SHORTER)
+        study, pack = packer.study, packer.pack(PackTime(USUAL.least / SHORTER, USUAL.most))
         points = [trial.point for trial in pack]
         without, accurate = changed(study, probe_every=study.recipe.steps), changed(study, accuracy_every=10)
         packs = [(chosen, trials_of(chosen, points)) for chosen in (without, study, accurate)]

@@ -15,7 +15,7 @@ from unittest import mock
 
 from ray.cluster_utils import Cluster
 
-from gradstab.loop import packing
+from gradstab.loop import pack_size
 from gradstab.loop.ports import Slot
 from gradstab.loop.trial import Trial
 from gradstab.record.segments import Record, read_segment, segment_paths
@@ -84,7 +84,7 @@ def main() -> None:
         )
         begin, used = time.monotonic(), time.process_time()
         with (
-            mock.patch.object(packing, "MAX_PACK_TRIALS", 1),  # which sleeps a second
+            mock.patch.object(pack_size, "MAX_PACK_TRIALS", 1),  # which sleeps a second
             mock.patch.object(session, "store_cost_models"),
         ):
             session.drive(study, settings, source=None, engine="ray", work=OneSecondTrials(), report=False)

@@ -10,8 +10,8 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gradstab.loop.pack_queue import FIRST_TARGET_SECONDS, TARGET_SECONDS
-from gradstab.loop.packing import CostModel, flops, pack_length
+from gradstab.loop.cost_model import CostModel
+from gradstab.loop.pack_size import FIRST, USUAL, PackTime, pack_length
 from gradstab.loop.ports import Slot
 from gradstab.loop.trial import Trial
 from gradstab.study.pack_key import padded
@@ -45,7 +45,7 @@ class Packer:
     study: Study
     cost: CostModel
 
-    def pack(self, target_seconds: float = TARGET_SECONDS) -> list[Trial]:
+    def pack(self, time: PackTime = USUAL) -> list[Trial]:
         """One pack whose depths are spread evenly over the study's."""
         room = psutil.virtual_memory().available // 2
         shape, recipes = (
@@ -53,13 +53,13 @@ class Packer:
             [resolved_recipe(self.study, p) for p in spread_points(self.study, 64)],
         )
         mixed = [recipes[(index * 37) % 64] for index in range(1024)]  # any prefix has about the mean depth
-        length = pack_length(mixed, shape, self.cost, target_seconds, room)
+        length, _ = pack_length(mixed, shape, self.cost, time, room)
         return trials_of(self.study, spread_points(self.study, length))
 
     def after(self, pack: list[Trial], seconds: float) -> Packer:
         """The packer that has seen how long a pack took, as the runner learns it."""
-        work = sum(flops(trial.recipe, self.study.data.shape()) for trial in pack)
-        return Packer(self.study, self.cost.updated(self.study.recipe.width, work / seconds))
+        recipes = [trial.recipe for trial in pack]
+        return Packer(self.study, self.cost.learned(recipes, self.study.data.shape(), seconds))
 
 
 @lru_cache(maxsize=16)
@@ -67,8 +67,8 @@ def packer_of(width: int, steps: int) -> Packer:
     """A packer of study T at a width that has learnt from a short pack and then from a longer one."""
     study = changed(STUDY_T, width=width, steps=steps)
     packer = Packer(study, CostModel())
-    for target in (FIRST_TARGET_SECONDS, TARGET_SECONDS / 2):
-        pack = packer.pack(target)
+    for pack_time in (FIRST, PackTime(USUAL.least / 2, USUAL.most)):
+        pack = packer.pack(pack_time)
         packer = packer.after(pack, run_pack(study, pack))
     return packer
 

@@ -13,7 +13,6 @@ import pytest
 
 from gradstab.loop import calibration
 from gradstab.loop.calibration import store_cost_models
-from gradstab.loop.packing import CostModel
 from gradstab.record.failure import FailureKind
 from gradstab.session.drive import drive
 from gradstab.study.axes import Choice, LogInteger, LogReal
@@ -23,6 +22,7 @@ from gradstab.system.storage_url import parse_storage, parse_tracking
 from gradstab.training.work import TrainingWork
 from tests.endtoend.command import NO_CHILDREN, PATIENCE, Place, assert_exactly_once, finished, values_of
 from tests.fakes_work import PoisonousWork, StarvingWork
+from tests.loop.planted_costs import learned_cost
 
 pytestmark = pytest.mark.xdist_group("ray")  # one Ray at a time: two would share two cores
 
@@ -102,7 +102,6 @@ def test_only_the_poisonous_trial_fails(tmp_path, empty_database):
 def test_a_pack_beyond_memory_is_split_and_a_trial_beyond_it_fails_as_that(tmp_path, empty_database, monkeypatch):
     """Real training in real worker processes that may not grow: RLIMIT_AS."""
     monkeypatch.setattr(calibration, "calibration_path", lambda: tmp_path / "calibration.json")
-    store_cost_models({"cpu": CostModel(measured=True)})  # a machine whose speed is unknown begins with small packs
     place = Place(tmp_path).with_database(empty_database)
     study = Study(
         name="study",
@@ -112,6 +111,7 @@ def test_a_pack_beyond_memory_is_split_and_a_trial_beyond_it_fails_as_that(tmp_p
         budget={"trials": 48},
         tracking={"child_runs": 0},
     )
+    store_cost_models({"cpu": learned_cost(study.recipe, 1, 1)})  # a machine of unknown speed begins with small packs
     work = StarvingWork(TrainingWork(study.data, study.seed), 30 * 2**20)  # one network of width 256 needs 8 MB
     ended = drive(study, settings_for(tmp_path), source=None, engine="ray", work=work)
     too_large = {trial.number for trial in place.optuna_trials() if trial.params["width"] == 2048}

@@ -12,9 +12,9 @@ from unittest import mock
 
 import yaml
 
-from gradstab.commands.check import estimate
+from gradstab.commands.estimate import estimate
 from gradstab.errors import GradstabError, StudyError
-from gradstab.loop.packing import CostModel
+from gradstab.loop.cost_model import CostModel
 from gradstab.study.file import load_study_file
 from gradstab.study.settings import resolve_settings
 from gradstab.study.study import Study

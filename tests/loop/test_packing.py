@@ -1,4 +1,4 @@
-"""Packs: how many trials make one, and the memory model against what the process really takes."""
+"""What training costs: operations counted by hand, and the memory model against what the process really takes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gradstab.loop.packing import MAX_PACK_TRIALS, CostModel, flops, pack_bytes, pack_length
+from gradstab.loop.packing import flops, pack_bytes
 from gradstab.study.pack_key import DataShape
 from gradstab.study.recipe import Recipe
 
@@ -54,24 +54,6 @@ def test_members_of_different_activations_take_turns():
     assert mixed < same
 
 
-def test_a_pack_has_one_key():
-    recipes = [RECIPE] * 3 + [RECIPE.at({"width": 32})] * 3
-    assert pack_length(recipes, SHAPE, CostModel(), target_seconds=1e9, max_bytes=2**40) == 3
-
-
-def test_a_pack_stays_within_memory_and_time_but_holds_one_at_least():
-    recipes = [RECIPE] * 50
-    one, two = (pack_bytes(recipes[:n], SHAPE) for n in (1, 2))
-    budget = one + 9 * (two - one)
-    length = pack_length(recipes, SHAPE, CostModel(), target_seconds=1e9, max_bytes=budget)
-    assert length == 10
-    assert pack_bytes(recipes[:length], SHAPE) <= budget < pack_bytes(recipes[: length + 1], SHAPE)
-    seconds = CostModel().seconds(RECIPE, SHAPE)
-    assert pack_length(recipes, SHAPE, CostModel(), target_seconds=7.5 * seconds, max_bytes=2**40) == 7
-    assert pack_length(recipes, SHAPE, CostModel(), target_seconds=0, max_bytes=0) == 1
-    assert pack_length(recipes * 100, SHAPE, CostModel(), target_seconds=1e9, max_bytes=2**50) == MAX_PACK_TRIALS
-
-
 def test_flops_of_a_small_case_counted_by_hand():
     recipe = Recipe(depth=2, width=16, batch_size=16, steps=3, probe_every=10, probe_samples=64)
     shape = DataShape(num_rows=100, num_features=64, num_classes=10)
@@ -80,11 +62,3 @@ def test_flops_of_a_small_case_counted_by_hand():
     assert flops(recipe, shape) == 2 * multiplies * rows
     often, seldom = recipe.at({"probe_every": 1}), recipe.at({"probe_every": 1, "accuracy_every": 2})
     assert flops(often, shape) - flops(seldom, shape) == 2 * multiplies * 512  # at steps 0 1 2 3 and at 0 2 3
-
-
-def test_cost_model_learns_a_width_and_forgets_the_rough_rates():
-    learned = CostModel().updated(64, 20e9)
-    assert learned.measured
-    assert learned.rate(64) == 20e9
-    assert learned.updated(64, 40e9).rate(64) == 30e9
-    assert learned.rate(256) == 20e9  # the nearest width that was measured

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from gradstab.loop.packing import CostModel, operations, pack_length
+from gradstab.loop.cost_model import CostModel
+from gradstab.loop.pack_size import USUAL, PackTime, pack_length
 from gradstab.loop.ports import Kind, PackResult, Slot
 from gradstab.loop.speeds import Speeds
 from gradstab.loop.trial import Trial
@@ -15,6 +16,7 @@ from gradstab.record.failure import Failure, FailureKind
 from gradstab.study.recipe import Recipe
 from gradstab.study.study import Study
 from tests.fakes_work import PlantedWork
+from tests.loop.planted_costs import cost_taking
 from tests.loop.test_runner import declare
 
 RECIPE = Recipe(depth=4, steps=20)
@@ -24,9 +26,14 @@ def shape_of(study: Study):
     return study.data.shape()
 
 
-def pack_result(slot: Slot, seconds: float) -> PackResult:
+def pack_result(slot: Slot, seconds: float, busy_seconds: float | None = None) -> PackResult:
     trials = tuple(Trial(number, {}, RECIPE, number) for number in range(4))
-    return PackResult(trials, slot, 0, int(1000 * seconds), PlantedWork().run(trials, slot))
+    trajectories = PlantedWork().run(trials, slot)
+    return PackResult(trials, slot, 0, int(1000 * seconds), trajectories, busy_seconds=busy_seconds)
+
+
+def pack_of_four(speeds: Speeds, kind: Kind) -> float:
+    return speeds.pack_seconds([Trial(number, {}, RECIPE, number) for number in range(4)], kind)
 
 
 def test_each_kind_learns_from_its_own_packs_and_not_from_a_worker_s_first():
@@ -38,9 +45,30 @@ def test_each_kind_learns_from_its_own_packs_and_not_from_a_worker_s_first():
     speeds.learn(pack_result(gpu, 8.0))
     speeds.learn(pack_result(gpu, 0.5))
     assert not speeds.of("cpu").measured
-    assert speeds.of("cuda").rate(RECIPE.width) == pytest.approx(4 * operations(RECIPE, shape) / 0.5)
+    assert pack_of_four(speeds, "cuda") == pytest.approx(0.5, rel=0.01)
     speeds.learn(pack_result(cpu, 2.0))
-    assert speeds.of("cpu").rate(RECIPE.width) == pytest.approx(4 * operations(RECIPE, shape) / 2.0)
+    assert pack_of_four(speeds, "cpu") == pytest.approx(2.0, rel=0.01)
+    assert pack_of_four(speeds, "cuda") == pytest.approx(0.5, rel=0.01)
+
+
+def test_a_neighbour_s_load_teaches_no_speed_and_makes_no_pack_smaller():
+    """Packs that take five times their CPU time, as beside four busy processes on each core."""
+    shape = shape_of(declare())
+    quiet, busy = Speeds(shape, {}), Speeds(shape, {})
+    slot = Slot("cpu-0")
+    for _ in range(20):
+        quiet.learn(pack_result(slot, 2.0, 2.0))
+        busy.learn(pack_result(slot, 10.0, 2.0))
+    recipes = [RECIPE] * 500
+    sizes = [pack_length(recipes, shape, speeds.of("cpu"), USUAL, math.inf)[0] for speeds in (quiet, busy)]
+    assert sizes[0] == sizes[1] > 1
+
+
+def test_a_pack_that_waits_and_does_not_compute_is_taken_to_be_long_all_the_same():
+    speeds, slot = Speeds(shape_of(declare()), {}), Slot("cpu-0")
+    for _ in range(2):
+        speeds.learn(pack_result(slot, 8.0, 0.001))
+    assert pack_of_four(speeds, "cpu") == pytest.approx(1.0, rel=0.01)
 
 
 def test_a_lost_worker_s_next_pack_is_a_first_again():
@@ -54,12 +82,13 @@ def test_a_lost_worker_s_next_pack_is_a_first_again():
 
 def test_patience_is_the_floor_for_short_packs_and_a_multiple_of_what_long_ones_take():
     shape = shape_of(declare())
-    slow = CostModel(((RECIPE.width, operations(RECIPE, shape) / 100 / 1e9),), measured=True)  # 100 s a trial
-    speeds = Speeds(shape, {"cpu": slow})
-    pack = [Trial(0, {}, RECIPE, 0)]
-    assert speeds.patience(pack, "cpu", 120.0, 0) == pytest.approx(2000)
-    assert speeds.patience(pack, "cpu", 120.0, 2) == pytest.approx(8000)
-    quick = Speeds(shape, {"cpu": CostModel(((RECIPE.width, 1e6),), measured=True)})
+    speeds = Speeds(shape, {"cpu": cost_taking(100.0, RECIPE, shape)})
+    pack = [Trial(number, {}, RECIPE, 0) for number in range(20)]
+    expected = speeds.pack_seconds(pack, "cpu")
+    assert expected == pytest.approx(2000, rel=0.05)
+    assert speeds.patience(pack, "cpu", 120.0, 0) == pytest.approx(20 * expected)
+    assert speeds.patience(pack, "cpu", 120.0, 2) == pytest.approx(80 * expected)
+    quick = Speeds(shape, {"cpu": cost_taking(1e-6, RECIPE, shape)})
     assert quick.patience(pack, "cpu", 120.0, 0) == 120.0
 
 
@@ -68,7 +97,7 @@ def test_memory_that_ran_out_halves_new_packs_of_that_kind_and_the_parts_of_one_
     speeds, slot = Speeds(shape, {}), Slot("cuda-0", "cuda")
 
     def most(kind: Kind) -> int:
-        return pack_length([RECIPE] * 64, shape, speeds.of(kind), math.inf, 2**40)
+        return pack_length([RECIPE] * 64, shape, speeds.of(kind), PackTime(math.inf, math.inf), 2**40)[0]
 
     def runs_out(numbers: range) -> None:
         trials = tuple(Trial(number, {}, RECIPE, number) for number in numbers)
@@ -89,12 +118,9 @@ def test_memory_that_ran_out_halves_new_packs_of_that_kind_and_the_parts_of_one_
 
 def test_slots_of_unequal_speed_finish_together_when_each_does_its_share():
     shape = shape_of(declare())
-
-    def taking(seconds: float) -> CostModel:
-        return CostModel(((RECIPE.width, operations(RECIPE, shape) / seconds / 1e9),), measured=True)
-
-    speeds, trials = Speeds(shape, {"cpu": taking(0.2), "cuda": taking(0.02)}), [Trial(0, {}, RECIPE, 0)] * 3
+    costs: dict[Kind, CostModel] = {"cpu": cost_taking(0.2, RECIPE, shape), "cuda": cost_taking(0.02, RECIPE, shape)}
+    speeds, trials = Speeds(shape, costs), [Trial(0, {}, RECIPE, 0)] * 3
     cpu, gpu = Slot("cpu-0"), Slot("cuda-0", "cuda")
-    assert speeds.seconds_for(trials, 100, []) == pytest.approx(20)
-    assert speeds.seconds_for(trials, 100, [cpu, cpu]) == pytest.approx(10)
-    assert speeds.seconds_for(trials, 110, [cpu, cpu, gpu, gpu]) == pytest.approx(1)  # 5 + 5 + 50 + 50 trials
+    assert speeds.seconds_for(trials, 100, []) == pytest.approx(20, rel=0.02)
+    assert speeds.seconds_for(trials, 100, [cpu, cpu]) == pytest.approx(10, rel=0.02)
+    assert speeds.seconds_for(trials, 110, [cpu, cpu, gpu, gpu]) == pytest.approx(1, rel=0.02)  # 5 + 5 + 50 + 50 trials

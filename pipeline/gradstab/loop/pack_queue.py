@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Sequence
-from itertools import islice
 
 from gradstab.loop.attempts import AttemptLog
-from gradstab.loop.packing import MAX_PACK_TRIALS, CostModel, pack_length
+from gradstab.loop.pack_size import FIRST, MAX_PACK_TRIALS, USUAL, PackTime, pack_length, time_of_next_pack
 from gradstab.loop.ports import Kind, Proposal, Searcher, Slot
 from gradstab.loop.speeds import Speeds
 from gradstab.loop.trial import Trial, trial_seed
+from gradstab.loop.waiting_trials import WaitingTrials
 from gradstab.study.pack_key import PackKey, pack_key
 from gradstab.study.study import Study
 from gradstab.theory.relative_scale import resolved_recipe
 
-TARGET_SECONDS = 3.0  # that a pack should take: long against a call to a worker, short for a user who waits
-FIRST_TARGET_SECONDS = 0.5  # before this machine's speed is known
 _MOST_UNTOLD = 256  # trials for which an adaptive sampler may lack the results, however many slots there are
 _MOST_WAITING = 4096  # trials that are asked for before there is a slot for them
+_MOST_GATHERED = 1024  # trials that are asked for so that those of one activation fill a pack
+_ASKED_AT_ONCE = 64  # the most trials of one such call
 _SAMPLE_OF_A_QUEUE = 64  # trials from which the time of a whole queue is estimated
 
 
 class PackQueue:
-    """Trials by pack key, in the order in which they will train.
+    """Trials by pack key, in the order in which they were asked for.
+
+    A sampler that does not look at results is asked well ahead, and a pack is made of trials with the activation of
+    the one that has waited longest, and of similar depth: one stack instead of several, and full in its last layers.
+    An adaptive sampler's trials are trained in the order of its batches.
 
     Args:
         num_slots: the number of slots at the start, which share what an adaptive sampler may have untold.
@@ -53,7 +56,7 @@ class PackQueue:
         self._shape = study.data.shape()
         share = _MOST_UNTOLD // max(1, num_slots)
         self._batch = max(1, study.replicates, min(study.sampler.ask_batch_size(), share))
-        self._queues: dict[PackKey, deque[Trial]] = {}
+        self._queues: dict[PackKey, WaitingTrials] = {}
         self.num_asked = 0
         self.certified = False
 
@@ -71,24 +74,24 @@ class PackQueue:
             recipe = resolved_recipe(self._study, proposal.point)
             seed = trial_seed(self._study.seed, proposal.number)
             trial = Trial(proposal.number, proposal.point, recipe, seed, proposal.retry_of)
-            self._queues.setdefault(pack_key(recipe), deque()).append(trial)
+            self._queue_of(trial).append(trial)
 
     def put_back(self, trials: Sequence[Trial]) -> None:
         """Put the trials of a pack that failed in front: they are isolated first, in packs of their own."""
         if trials:
-            self._queues.setdefault(pack_key(trials[0].recipe), deque()).extendleft(reversed(trials))
+            self._queue_of(trials[0]).put_in_front(trials)
 
     def next_pack(self, kind: Kind, slots: Sequence[Slot]) -> list[Trial]:
-        """Take trials of one key that fill a slot of this kind for about the target time.
+        """Take trials of one key that make a pack for a slot of this kind.
 
-        Asks for more trials where the longest queue is shorter than that. Empty where none are left.
+        Asks for more trials where those that wait do not fill it. Empty where none are left.
         """
         while True:
             queue = max(self._queues.values(), key=len, default=None)
-            count = self._length_of_next(queue, kind, slots) if queue else 0
-            fills_the_time = queue is not None and count < len(queue)
-            if queue and (fills_the_time or not self.num_left or not self._may_ask_before(len(queue))):
-                return [queue.popleft() for _ in range(count)]
+            if queue:
+                pack, is_full = self._first_pack(queue, kind, slots)
+                if is_full or not self.num_left or not self._may_ask_before(len(queue)):
+                    return queue.take(pack)
             if not self.num_left:
                 return []
             self.ask(kind, slots)
@@ -100,47 +103,50 @@ class PackQueue:
         return len(self) < min(num_running, _MOST_WAITING)
 
     def ask(self, kind: Kind, slots: Sequence[Slot]) -> None:
-        """Ask the searcher for whole points, about a pack of them for a slot of this kind."""
+        """Ask the searcher for whole points, at most about a pack of them for a slot of this kind."""
         replicates = self._study.replicates
         points = -(-self._batch // replicates)
         if not self._study.is_adaptive:
             typical = self._speeds.of(kind).seconds(self._study.recipe, self._shape)
-            points = max(points, min(64, int(self._target_seconds(kind, slots) / typical / replicates)))
+            fitting = self._time_of_next(kind, slots).most / typical / replicates
+            points = max(points, int(min(_ASKED_AT_ONCE, fitting)))
         proposals = self._searcher.ask(min(self.num_left, points * replicates))
         self.num_asked += len(proposals)
         self.add(proposals)
 
+    def _queue_of(self, trial: Trial) -> WaitingTrials:
+        return self._queues.setdefault(pack_key(trial.recipe), WaitingTrials(self._study.replicates))
+
     def _may_ask_before(self, num_queued: int) -> bool:
         """Whether the sampler may be asked again before trials that wait are trained."""
-        return not self._study.is_adaptive or num_queued < self._batch
+        return num_queued < self._batch if self._study.is_adaptive else len(self) < _MOST_GATHERED
 
-    def _target_seconds(self, kind: Kind, slots: Sequence[Slot]) -> float:
-        """Time of a pack: shorter while speed is unknown, and near the end, so that the slots finish together."""
-        target = TARGET_SECONDS if self._speeds.of(kind).measured else FIRST_TARGET_SECONDS
-        sample = [trial for queue in self._queues.values() for trial in islice(queue, _SAMPLE_OF_A_QUEUE)]
+    def _time_of_next(self, kind: Kind, slots: Sequence[Slot]) -> PackTime:
+        usual = USUAL if self._speeds.of(kind).measured else FIRST
+        sample = [trial for queue in self._queues.values() for trial in queue.first(_SAMPLE_OF_A_QUEUE)]
         if not sample:
-            return target
-        seconds_left = self._speeds.seconds_for(sample, self.num_left + len(self), slots)
-        return min(target, max(seconds_left / 2, 0.1 * target))
+            return time_of_next_pack(usual, math.inf)
+        return time_of_next_pack(usual, self._speeds.seconds_for(sample, self.num_left + len(self), slots))
 
-    def _length_of_next(self, queue: deque[Trial], kind: Kind, slots: Sequence[Slot]) -> int:
-        """How many trials from the front of the queue make the next pack; replicates of a point stay together."""
-        cap = self._attempts.largest_pack(queue[0].number)
-        trials = list(islice(queue, cap or MAX_PACK_TRIALS + 1))
-        cost = self._speeds.of(kind)
-        count = self._pack_length(trials, cost, self._target_seconds(kind, slots))
-        if count == len(queue) or cap is not None:
-            return count
-        for index, trial in enumerate(trials[:count]):
-            if index > 0 and self._attempts.largest_pack(trial.number) is not None:
-                return index
-        point_of = [trial.number // self._study.replicates for trial in trials]
-        whole = count
-        while 0 < whole < len(trials) and point_of[whole - 1] == point_of[whole]:
-            whole -= 1
-        # where one point takes longer than the target, its replicates make a pack as far as the memory goes
-        return whole or self._pack_length(trials[: point_of.count(point_of[0])], cost, math.inf)
+    def _first_pack(self, queue: WaitingTrials, kind: Kind, slots: Sequence[Slot]) -> tuple[list[Trial], bool]:
+        """The next pack from a queue that is not empty, and whether further trials would not enlarge it."""
+        cap = self._attempts.largest_pack(queue.first(1)[0].number)
+        if cap is not None:
+            trials = queue.first(cap)
+            return trials[: self._length(trials, kind, USUAL)[0]], True
+        if self._study.is_adaptive:
+            trials = queue.first(MAX_PACK_TRIALS + 1)
+            capped = (i for i, trial in enumerate(trials) if self._attempts.largest_pack(trial.number) is not None)
+            trials = trials[: next(capped, len(trials))]
+        else:
+            trials = queue.like_first(self._attempts)
+        count, is_full = self._length(trials, kind, self._time_of_next(kind, slots))
+        whole = queue.whole_points(trials, count)
+        if not whole:  # one point takes longer than a pack should: its replicates make one as far as the memory goes
+            trials = list(queue.of_first_point(trials))
+            whole, is_full = self._length(trials, kind, PackTime(math.inf, math.inf))[0], True
+        return trials[:whole], is_full
 
-    def _pack_length(self, trials: Sequence[Trial], cost: CostModel, target_seconds: float) -> int:
+    def _length(self, trials: Sequence[Trial], kind: Kind, time: PackTime) -> tuple[int, bool]:
         recipes = [trial.recipe for trial in trials]
-        return pack_length(recipes, self._shape, cost, target_seconds, self._pack_bytes)
+        return pack_length(recipes, self._shape, self._speeds.of(kind), time, self._pack_bytes)

@@ -1,4 +1,4 @@
-"""Packs: which trials may train together, how many at once, and what they cost in time and memory.
+"""What training costs: floating-point operations, and the memory of a pack.
 
 A pack is trained as one set of batched matrix products. Fields of the recipe that change array shapes or the
 step loop form the pack key; everything else may differ between the members of a pack.
@@ -6,13 +6,11 @@ step loop form the pack key; everything else may differ between the members of a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from gradstab.activations.registry import is_dear, keeps_z
 from gradstab.record.statistics.registry import stored_bytes
-from gradstab.study.pack_key import DataShape, pack_key, padded, stack_key
+from gradstab.study.pack_key import DataShape, padded, stack_key
 from gradstab.study.recipe import NUM_ACCURACY_ROWS, Recipe, probe_steps, reads_accuracy
 
 _BYTES = {"float32": 4, "float64": 8}
@@ -25,7 +23,6 @@ _OPERATIONS_A_STATE_UPDATE = 125.0  # of a weight by an optimizer that keeps mom
 _FIXED_BYTES = 4 * 2**20  # what does not grow with the pack
 _HEAD_BYTES = 512  # of one trial in a segment's head
 _PROBE_STEP_BYTES = 8
-MAX_PACK_TRIALS = 1024
 
 
 def num_parameters(recipe: Recipe, shape: DataShape) -> int:
@@ -56,10 +53,10 @@ def operations(recipe: Recipe, shape: DataShape) -> float:
 
 def pack_bytes(recipes: Sequence[Recipe], shape: DataShape) -> int:
     """Memory that one pack adds to its worker: its largest stack (stacks take turns) and the results of all members."""
-    return _PackMemory(shape).total(recipes)
+    return PackMemory(shape).total(recipes)
 
 
-class _PackMemory:
+class PackMemory:
     """The memory of a pack to which one recipe is added at a time."""
 
     def __init__(self, shape: DataShape) -> None:
@@ -96,55 +93,3 @@ def result_bytes(recipe: Recipe) -> int:
     """Bytes of one trajectory on disk."""
     num_probes = len(probe_steps(recipe))
     return _HEAD_BYTES + _PROBE_STEP_BYTES * num_probes + stored_bytes(recipe.steps, num_probes, recipe.depth)
-
-
-@dataclass(frozen=True)
-class CostModel:
-    """Seconds that a training takes on one slot, and how much memory a pack may take there.
-
-    Args:
-        gflops: rate of `operations` by width in 1e9 a second, as (width, rate) pairs in ascending width.
-        measured: whether the rates were measured on this machine; if not, estimates are rough.
-        most_bytes: the largest `pack_bytes` of a pack: less than what turned out to be too much for a slot's memory.
-    """
-
-    gflops: tuple[tuple[int, float], ...] = ((32, 20.0), (64, 35.0), (128, 50.0), (256, 55.0), (512, 55.0))
-    measured: bool = False
-    most_bytes: float = math.inf
-
-    def rate(self, width: int) -> float:
-        """Operations a second at a width: that of the nearest width known (in log)."""
-        return 1e9 * min(self.gflops, key=lambda known: abs(known[0].bit_length() - width.bit_length()))[1]
-
-    def seconds(self, recipe: Recipe, shape: DataShape) -> float:
-        return operations(recipe, shape) / self.rate(recipe.width)
-
-    def updated(self, width: int, rate: float) -> CostModel:
-        """The model after a pack of this width ran at `rate` operations a second: the newest packs weigh half."""
-        known = dict(self.gflops) if self.measured else {}
-        gflops = rate / 1e9
-        known[width] = 0.5 * (known[width] + gflops) if width in known else gflops
-        return replace(self, gflops=tuple(sorted(known.items())), measured=True)
-
-    def exhausted(self, recipes: Sequence[Recipe], shape: DataShape) -> CostModel:
-        """The model after a pack ran out of memory: other packs may be half as large."""
-        half = pack_bytes(recipes[: max(1, len(recipes) // 2)], shape)
-        return replace(self, most_bytes=min(self.most_bytes, half))
-
-
-def pack_length(
-    recipes: Sequence[Recipe], shape: DataShape, cost: CostModel, target_seconds: float, max_bytes: float
-) -> int:
-    """How many of the recipes, taken from the front, make one pack: one key, about `target_seconds`, within memory.
-
-    At least one, so that a single training larger than the target still runs.
-    """
-    key = pack_key(recipes[0])
-    memory = _PackMemory(shape)
-    seconds, max_bytes = 0.0, min(max_bytes, cost.most_bytes)
-    for count, recipe in enumerate(recipes[:MAX_PACK_TRIALS]):
-        seconds += cost.seconds(recipe, shape)
-        num_bytes = memory.add(recipe)
-        if count > 0 and (pack_key(recipe) != key or seconds > target_seconds or num_bytes > max_bytes):
-            return count
-    return min(len(recipes), MAX_PACK_TRIALS)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gradstab.loop.attempts import AttemptLog
+from gradstab.loop.cost_model import CostModel
 from gradstab.loop.pack_queue import PackQueue
-from gradstab.loop.packing import CostModel
 from gradstab.loop.ports import Executor, Kind, PackResult, Searcher, Tracker, TrialValue
 from gradstab.loop.recovery import find_remaining, restore_lost_trials
 from gradstab.loop.slot_board import SlotBoard

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from gradstab.loop.packing import CostModel, operations
+from gradstab.loop.cost_model import CostModel
 from gradstab.loop.ports import Kind, PackResult, Slot
 from gradstab.loop.trial import Trial
 from gradstab.record.failure import FailureKind
@@ -14,6 +14,7 @@ from gradstab.study.pack_key import DataShape
 _HANG_FACTOR = 20.0  # a worker counts as hanging after so many times the seconds that its pack should take
 _HANG_FACTOR_UNMEASURED = 200.0
 _SHORTEST_SECONDS = 0.05  # a shorter pack says little about speed
+_MOST_DISTURBED = 8.0  # a pack that took more of the wall clock than this, by its CPU time, waited for something else
 
 
 class Speeds:
@@ -38,13 +39,14 @@ class Speeds:
             self._warm.discard(result.slot.name)
             self._learn_size(result)
             return
-        seconds = result.seconds
+        wall_clock = (result.finished_ms - result.started_ms) / 1000
+        seconds = max(result.seconds, wall_clock / _MOST_DISTURBED)
         if result.slot.name not in self._warm:
             self._warm.add(result.slot.name)
         elif seconds > _SHORTEST_SECONDS:
-            work = sum(operations(trial.recipe, self._shape) for trial in result.trials)
             kind = result.slot.kind
-            self.costs[kind] = self.of(kind).updated(result.trials[0].recipe.width, work / seconds)
+            recipes = [trial.recipe for trial in result.trials]
+            self.costs[kind] = self.of(kind).learned(recipes, self._shape, seconds)
 
     def _learn_size(self, result: PackResult) -> None:
         """Halve the pack size of this kind of slot after a pack ran out of memory.
@@ -72,8 +74,7 @@ class Speeds:
 
     def pack_seconds(self, pack: Sequence[Trial], kind: Kind) -> float:
         """Seconds that a pack should take on a slot of this kind that nobody disturbs."""
-        cost = self.of(kind)
-        return sum(cost.seconds(trial.recipe, self._shape) for trial in pack)
+        return self.of(kind).pack_seconds([trial.recipe for trial in pack], self._shape)
 
     def patience(self, pack: Sequence[Trial], kind: Kind, least: float, tries: int) -> float:
         """Seconds after which a pack's worker counts as hanging: many times what is expected, doubled at each new try.
