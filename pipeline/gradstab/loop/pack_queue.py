@@ -19,7 +19,7 @@ _MOST_UNTOLD = 256  # trials for which an adaptive sampler may lack the results,
 _MOST_WAITING = 4096  # trials that are asked for before there is a slot for them
 _MOST_GATHERED = 1024  # trials that are asked for so that those of one activation fill a pack
 _ASKED_AT_ONCE = 64  # the most trials of one such call
-_SAMPLE_OF_A_QUEUE = 64  # trials from which the time of a whole queue is estimated
+_SAMPLE_OF_A_QUEUE = 32  # trials from which the time of a whole queue is estimated
 
 
 class PackQueue:
