@@ -23,6 +23,7 @@ from gradstab.training.work import TrainingWork
 from tests.fakes import make_trajectory
 
 OUT_OF_GPU_MEMORY = "CUDA out of memory. Tried to allocate 20.00 GiB."
+FREE_BYTES: dict[Kind, int] = {"cuda": 80 * 2**30, "cpu": 16 * 2**30}  # that GpuWork finds
 EDGE_SCALE = 1.4  # R = 0 here; a decade per hidden layer and factor e of the init scale away from it
 
 
@@ -78,6 +79,9 @@ class GpuWork:
 
     def why_unusable(self, slot: Slot) -> str | None:
         return self.in_the_way if slot.kind == "cuda" else None
+
+    def free_bytes(self, slot: Slot) -> int:
+        return FREE_BYTES[slot.kind]
 
     def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
         with (self.folder / slot.name).open("a") as file:

@@ -48,7 +48,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "study": frozenset({"dotenv", "numpy", "platformdirs", "pydantic", "pydantic_core", "yaml"}),
     "theory": frozenset({"numpy", "scipy"}),
     "tracking": frozenset({"PIL", "mlflow", "numpy", "pydantic", "requests", "sqlalchemy"}),
-    "training": frozenset({"numpy", "sklearn", "torch"}),
+    "training": frozenset({"numpy", "psutil", "sklearn", "torch"}),
 }
 HEAVY = frozenset({"torch", "ray", "optuna", "mlflow", "pandas", "matplotlib", "sklearn"})
 # who may ask mean-field theory: its unit of init scale, and what draws it beside measurements

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 import torch
@@ -17,7 +18,7 @@ from gradstab.record.failure import Failure, FailureKind
 from gradstab.study.data_spec import Digits
 from gradstab.study.recipe import Recipe
 from gradstab.training.work import TrainingWork
-from tests.fakes_work import OUT_OF_GPU_MEMORY, GpuWork
+from tests.fakes_work import FREE_BYTES, OUT_OF_GPU_MEMORY, GpuWork
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("declared")]
 
@@ -67,6 +68,16 @@ def test_a_gpu_s_memory_that_runs_out_is_told_as_that_and_its_slots_go_on_in_new
     assert all(before != after for name, (before, after) in processes.items() if name != "cpu-0")
 
 
+def test_each_slot_knows_the_memory_of_its_own_device(tmp_path: Path) -> None:
+    executor = RayExecutor(GpuWork(tmp_path), gpu_share=0.25)
+    try:
+        memory = {slot.name: slot.memory for slot in executor.slots}
+    finally:
+        executor.close()
+    on_gpu = {f"cuda-{number}": FREE_BYTES["cuda"] // 8 for number in range(4)}
+    assert memory == {**on_gpu, "cpu-0": FREE_BYTES["cpu"] // 2}
+
+
 def test_a_gpu_that_torch_cannot_use_is_left_out_and_the_cpu_goes_on() -> None:
     if torch.cuda.is_available():
         pytest.skip("torch can use a GPU here")
@@ -78,6 +89,9 @@ def test_a_gpu_that_torch_cannot_use_is_left_out_and_the_cpu_goes_on() -> None:
     finally:
         executor.close()
     assert ends["cpu-0"].failure is None
+    memory = ends["cpu-0"].slot.memory
+    assert memory is not None
+    assert 0 < memory < psutil.virtual_memory().total
     (sentence,) = said
     assert " cannot train on its GPU: " in sentence
     assert "\n" not in sentence

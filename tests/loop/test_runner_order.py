@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from gradstab.loop.packing import pack_bytes
 from gradstab.loop.ports import PackResult, Slot
 from gradstab.loop.runner import Limits, Runner
 from gradstab.loop.trial import Trial
@@ -13,6 +14,7 @@ from gradstab.record.failure import Failure
 from gradstab.record.segments import read_segment, segment_index, segment_paths, write_segment
 from gradstab.record.trajectory import Trajectory
 from gradstab.search.searcher import OptunaSearcher
+from gradstab.study.recipe import Recipe
 from gradstab.system.storage_url import parse_storage
 from tests.fakes_work import PlantedWork
 from tests.loop.planted_costs import cost_taking
@@ -80,6 +82,21 @@ def test_slots_go_on_before_the_results_of_their_packs_are_kept(tmp_path):
     # the third and fourth pack start while nothing is on record, the fifth when two packs are at most
     assert executor.recorded_at[:4] == [0, 0, 0, 0]
     assert executor.recorded_at[4] <= 2
+
+
+def test_packs_fit_the_memory_of_their_slot_and_not_the_driver_s(tmp_path):
+    study = declare(budget={"trials": 200})
+    runner, executor = two_slots(study, tmp_path)
+    executor.slots = (Slot("small", memory=6 * 2**20), Slot("unknown"))
+    runner.recover()
+    runner.run()
+    sizes: dict[str, set[int]] = {"small": set(), "unknown": set()}
+    for path in segment_paths(tmp_path):
+        pack = read_segment(path)
+        sizes[pack[0].device.removeprefix("cpu:")].add(
+            pack_bytes([Recipe.model_validate(r.recipe) for r in pack], study.data.shape())
+        )
+    assert max(sizes["small"]) <= 6 * 2**20 < max(sizes["unknown"])
 
 
 def test_an_adaptive_sampler_is_told_before_it_is_asked(tmp_path):

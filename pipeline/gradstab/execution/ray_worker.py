@@ -44,11 +44,14 @@ class Worker:
         self._slot: Slot
         self._work, self._slot = pickle.loads(pickled)
 
-    def ready(self) -> str | None:
-        """The reason why the work cannot run on this slot, or None; returns once the worker has started."""
-        from gradstab.loop.ports import ChecksSlots
+    def ready(self) -> tuple[str | None, int | None]:
+        """Once the worker has started: why the work cannot run on this slot, or None; the free bytes of its device."""
+        from gradstab.loop.ports import ChecksSlots, MeasuresMemory
 
-        return self._work.why_unusable(self._slot) if isinstance(self._work, ChecksSlots) else None
+        why_unusable = self._work.why_unusable(self._slot) if isinstance(self._work, ChecksSlots) else None
+        if why_unusable is not None or not isinstance(self._work, MeasuresMemory):
+            return why_unusable, None
+        return None, self._work.free_bytes(self._slot)
 
     def warm_up(self) -> None:
         """Load what every pack needs while there is no pack yet."""

@@ -24,6 +24,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from gradstab.execution.ray_worker import Worker
 from gradstab.execution.slot_request import SlotRequest
+from gradstab.loop.packing import FREE_MEMORY_SHARE
 from gradstab.loop.ports import Slot, Work
 
 _START_SECONDS = 60.0  # that the first workers may take to start
@@ -33,11 +34,12 @@ _JOIN_SECONDS = 900.0  # that an autoscaler may take to bring the first node: cl
 
 @dataclass(eq=False)
 class WorkerSlot:
-    """A slot, the node it is on, and the actor that works on it now."""
+    """A slot, the node it is on, the actor that works on it now, and its part of its device's memory."""
 
     slot: Slot
     node: Node
     actor: Any
+    memory_share: float
 
 
 class WorkerFleet:
@@ -174,9 +176,12 @@ class WorkerFleet:
             self._known_nodes.add(node.node_id)
             workers = [*self._started, *self._starting.values(), *(worker for _, worker in self._retries)]
             num_elsewhere = sum(self._request.counts(worker.slot) for worker in workers)
-            for slot in self._request.slots_of(node.resources, num_elsewhere):
+            slots = self._request.slots_of(node.resources, num_elsewhere)
+            num_cpu = sum(slot.kind == "cpu" for slot in slots)
+            for slot in slots:
                 named = replace(slot, name=f"{slot.kind}-{next(self._numbers[slot.kind])}", node=node.name)
-                worker = WorkerSlot(named, node, self._new_actor(named, node))
+                share = self._request.gpu_share if slot.kind == "cuda" else 1 / num_cpu
+                worker = WorkerSlot(named, node, self._new_actor(named, node), share)
                 self._await_start(worker)
                 worker.actor.warm_up.remote()  # its errors are not awaited: the first pack meets them again
 
@@ -209,7 +214,7 @@ class WorkerFleet:
             worker = self._starting.pop(reference)
             kind = "GPU" if worker.slot.kind == "cuda" else "CPU"
             try:
-                why_unusable = ray.get(reference)
+                why_unusable, free_bytes = ray.get(reference)
             except RayError as error:
                 reason = f"node {worker.node.name} cannot start one on a {kind}: {str(error).strip().splitlines()[-1]}"
                 self._retries.append((time.monotonic() + _RETRY_SECONDS, worker))
@@ -220,6 +225,9 @@ class WorkerFleet:
                 reason = f"node {worker.node.name} cannot train on its {kind}: {why_unusable}"
                 self._report_once(f"{reason}. Its {kind} slots are not used: to use them, fix this and run again")
                 continue
+            if free_bytes is not None and worker.slot.memory is None:  # a restart sees what its neighbours have taken
+                memory = int(FREE_MEMORY_SHARE * worker.memory_share * free_bytes)
+                worker.slot = replace(worker.slot, memory=memory)
             self._join_by = math.inf  # a node has come: from now on nodes may go and come again
             self._started.append(worker)
             self._idle.append(worker)

@@ -31,7 +31,7 @@ class PackQueue:
 
     Args:
         num_slots: the number of slots at the start, which share what an adaptive sampler may have untold.
-        pack_bytes: the memory that one pack may take.
+        pack_bytes: the memory that one pack may take on a slot whose own memory is not known.
 
     Attributes:
         num_asked: the trials asked for so far that count toward the budget.
@@ -81,15 +81,19 @@ class PackQueue:
         if trials:
             self._queue_of(trials[0]).put_in_front(trials)
 
-    def next_pack(self, kind: Kind, slots: Sequence[Slot]) -> list[Trial]:
+    def next_pack(self, kind: Kind, slots: Sequence[Slot], memory: int | None = None) -> list[Trial]:
         """Take trials of one key that make a pack for a slot of this kind.
 
         Asks for more trials where those that wait do not fill it. Empty where none are left.
+
+        Args:
+            memory: the bytes that a pack may take on the slot, where they are known.
         """
+        max_bytes = self._pack_bytes if memory is None else memory
         while True:
             queue = max(self._queues.values(), key=len, default=None)
             if queue:
-                pack, is_full = self._first_pack(queue, kind, slots)
+                pack, is_full = self._first_pack(queue, kind, slots, max_bytes)
                 if is_full or not self.num_left or not self._may_ask_before(len(queue)):
                     return queue.take(pack)
             if not self.num_left:
@@ -128,25 +132,27 @@ class PackQueue:
             return time_of_next_pack(usual, math.inf)
         return time_of_next_pack(usual, self._speeds.seconds_for(sample, self.num_left + len(self), slots))
 
-    def _first_pack(self, queue: WaitingTrials, kind: Kind, slots: Sequence[Slot]) -> tuple[list[Trial], bool]:
+    def _first_pack(
+        self, queue: WaitingTrials, kind: Kind, slots: Sequence[Slot], max_bytes: int
+    ) -> tuple[list[Trial], bool]:
         """The next pack from a queue that is not empty, and whether further trials would not enlarge it."""
         cap = self._attempts.largest_pack(queue.first(1)[0].number)
         if cap is not None:
             trials = queue.first(cap)
-            return trials[: self._length(trials, kind, USUAL)[0]], True
+            return trials[: self._length(trials, kind, USUAL, max_bytes)[0]], True
         if self._study.is_adaptive:
             trials = queue.first(MAX_PACK_TRIALS + 1)
             capped = (i for i, trial in enumerate(trials) if self._attempts.largest_pack(trial.number) is not None)
             trials = trials[: next(capped, len(trials))]
         else:
             trials = queue.like_first(self._attempts)
-        count, is_full = self._length(trials, kind, self._time_of_next(kind, slots))
+        count, is_full = self._length(trials, kind, self._time_of_next(kind, slots), max_bytes)
         whole = queue.whole_points(trials, count)
         if not whole:  # one point takes longer than a pack should: its replicates make one as far as the memory goes
             trials = list(queue.of_first_point(trials))
-            whole, is_full = self._length(trials, kind, PackTime(math.inf, math.inf))[0], True
+            whole, is_full = self._length(trials, kind, PackTime(math.inf, math.inf), max_bytes)[0], True
         return trials[:whole], is_full
 
-    def _length(self, trials: Sequence[Trial], kind: Kind, time: PackTime) -> tuple[int, bool]:
+    def _length(self, trials: Sequence[Trial], kind: Kind, time: PackTime, max_bytes: int) -> tuple[int, bool]:
         recipes = [trial.recipe for trial in trials]
-        return pack_length(recipes, self._shape, self._speeds.of(kind), time, self._pack_bytes)
+        return pack_length(recipes, self._shape, self._speeds.of(kind), time, max_bytes)

@@ -23,6 +23,7 @@ _OPERATIONS_A_STATE_UPDATE = 125.0  # of a weight by an optimizer that keeps mom
 _FIXED_BYTES = 4 * 2**20  # what does not grow with the pack
 _HEAD_BYTES = 512  # of one trial in a segment's head
 _PROBE_STEP_BYTES = 8
+FREE_MEMORY_SHARE = 0.5  # of a device's free memory that all packs on it may take together
 
 
 def num_parameters(recipe: Recipe, shape: DataShape) -> int:

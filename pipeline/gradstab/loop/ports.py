@@ -29,12 +29,15 @@ class Slot:
     Attributes:
         name: unique among the slots of a run.
         node: the name of its machine, for the user.
+        memory: the bytes that one pack may take there: on the GPU of a GPU slot, on the node of a CPU slot. None where
+            nobody measured them.
     """
 
     name: str
     kind: Kind = "cpu"
     threads: int = 1
     node: str = ""
+    memory: int | None = field(default=None, compare=False)
 
 
 class Work(Protocol):
@@ -64,6 +67,15 @@ class ChecksSlots(Protocol):
 
     def why_unusable(self, slot: Slot) -> str | None:
         """The reason why this process cannot work on the slot, in a few words, or None."""
+        ...
+
+
+@runtime_checkable
+class MeasuresMemory(Protocol):
+    """Optional capability of a `Work`: says how much memory its packs find free on a given slot."""
+
+    def free_bytes(self, slot: Slot) -> int:
+        """The free memory of the slot's device, seen from this process: the GPU's, or that of the node."""
         ...
 
 

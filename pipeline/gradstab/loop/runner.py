@@ -190,7 +190,7 @@ class Runner:
             self.stop()
         for _ in range(0 if self._stopping else self._executor.idle()):
             slot = self._executor.next_slot()
-            pack = self._queue.next_pack(slot.kind, self._executor.slots)
+            pack = self._queue.next_pack(slot.kind, self._executor.slots, slot.memory)
             if not pack:
                 return
             self._running.update((trial.number, trial) for trial in pack)

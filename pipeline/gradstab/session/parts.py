@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from gradstab.activations.from_outside import import_activations
 from gradstab.activations.registry import add_imported
 from gradstab.errors import UsageError
+from gradstab.loop.packing import FREE_MEMORY_SHARE
 from gradstab.loop.ports import Executor, Tracker, Work
 from gradstab.loop.runner import Progress
 from gradstab.record.shipping_order import ShippingOrder, save_order
@@ -146,7 +147,7 @@ def open_executor(
 
 
 def memory_of_a_slot(num_slots: int) -> int:
-    """Bytes that a pack may use: half of the free memory, shared by the slots."""
+    """Bytes that a pack may take on a slot that has not measured its own memory: an equal part of this machine's."""
     import psutil
 
-    return int(psutil.virtual_memory().available * 0.5 / num_slots)
+    return int(psutil.virtual_memory().available * FREE_MEMORY_SHARE / num_slots)

@@ -56,6 +56,16 @@ class TrainingWork:
             return str(error).strip().partition("\n")[0] or type(error).__name__
         return None
 
+    def free_bytes(self, slot: Slot) -> int:
+        """The free memory of the slot's GPU, or of this machine, which may be another than the driver's."""
+        if slot.kind == "cuda":
+            import torch
+
+            return torch.cuda.mem_get_info()[0]
+        import psutil
+
+        return int(psutil.virtual_memory().available)
+
     def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
         """One trajectory per trial, in order.
 
