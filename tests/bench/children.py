@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -22,10 +23,16 @@ _SETTINGS = ("MLFLOW_", "GRADSTAB_", "RAY_", "OPTUNA_")
 
 @dataclass(frozen=True)
 class Finished:
-    """A child that ended well: epoch seconds of its start and end."""
+    """A child that ended well.
+
+    Attributes:
+        begin, end: in seconds of the epoch.
+        cpu_seconds: of the child and of all its own children that were waited for, by the kernel's books.
+    """
 
     begin: float
     end: float
+    cpu_seconds: float
 
     @property
     def seconds(self) -> float:
@@ -37,7 +44,7 @@ def environment(folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     return {
         **kept,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join((str(ROOT / "pipeline"), str(ROOT))),
         "XDG_CACHE_HOME": str(folder / "cache"),
         "RAY_TMPDIR": str(folder),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -61,7 +68,7 @@ def run_child(
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "child.log"
-    begin = time.time()
+    begin, used = time.time(), _cpu_of_children()
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", *arguments],
@@ -85,7 +92,13 @@ def run_child(
     if process.returncode != 0:
         tail = "\n".join(log.read_text().splitlines()[-15:])
         raise RuntimeError(f"{' '.join(arguments[:3])} must end well, got code {process.returncode}:\n{tail}")
-    return Finished(begin, end)
+    return Finished(begin, end, _cpu_of_children() - used)
+
+
+def _cpu_of_children() -> float:
+    """CPU seconds of all children of this process that have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def with_database(folder: Path, empty: Path) -> str:

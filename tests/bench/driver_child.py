@@ -113,7 +113,6 @@ def main() -> None:
     with (
         mock.patch.object(session, "open_searcher", lambda *given: TimedSearcher(open_searcher(*given))),
         mock.patch("gradstab.loop.runner.write_segment", _timed("record", write_segment)),
-        mock.patch.object(session, "store_cost_models"),
     ):
         driven(changed(study, trials=first), settings)
         idle_cpu, _ = driven(changed(study, trials=first), settings)  # opening, starting and ending the shipper

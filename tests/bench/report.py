@@ -1,4 +1,4 @@
-"""The table, the JSON and the plot of a benchmark."""
+"""The table, the verdicts, the JSON and the plot of a benchmark, and the same as Markdown."""
 
 from __future__ import annotations
 
@@ -7,36 +7,66 @@ import os
 import platform
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.measure import Row, median_and_range
+from tests.bench.measure import Row, Verdict, median_and_range
 
 _WIDTH_ROW = re.compile(r"(bare loop|gradstab|peer), width (\d+)$")
 
 
 def print_table(rows: Sequence[Row], console: Console) -> None:
-    """One line a row: n, median, min-max, ratio with its min-max, goal, note."""
+    """One line a row: n, median, min-max, ratio with its min-max, goal, floor, whether they are met, note."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("section", "what", "unit", "n", "median", "min-max", "ratio", "min-max", "goal", "note"):
-        table.add_column(heading, justify="right" if heading in ("n", "median", "min-max", "ratio") else "left")
+    for heading in (*_HEADINGS, "note"):
+        table.add_column(heading, justify="right" if heading in _NUMBERS else "left")
     for row in rows:
-        ratios = _shown(row.ratios) if row.ratios else ("", "")
-        table.add_row(
-            row.section, row.name, row.unit, str(len(row.values)), *_shown(row.values), *ratios, row.goal, row.note
-        )
+        table.add_row(*_cells(row), row.note, style=None if row.verdict is None else _STYLES.get(row.verdict))
     console.print(table)
+
+
+def print_verdicts(rows: Sequence[Row], console: Console) -> None:
+    """Every goal and floor that is missed, floors first and loudly; how many goals are met."""
+    judged = [row for row in rows if row.verdict is not None]
+    for verdict, heading in ((Verdict.FLOOR_MISSED, "FLOORS MISSED"), (Verdict.GOAL_MISSED, "Goals missed")):
+        missed = [row for row in judged if row.verdict is verdict]
+        if missed:
+            console.print(f"{heading} ({len(missed)}):", style=_STYLES[verdict])
+        for row in missed:
+            console.print(f"  {_sentence(row)}", style=_STYLES[verdict], soft_wrap=True, highlight=False)
+    num_met = sum(row.verdict is Verdict.MET for row in judged)
+    console.print(f"{num_met} of {len(judged)} goals met.")
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """One table for each section, as docs/speed.md has them."""
+    lines: list[str] = []
+    for section in dict.fromkeys(row.section for row in rows):
+        lines += [
+            f"### {section}",
+            "",
+            *(f"| {' | '.join(cells)} |" for cells in (_HEADINGS[1:], ["---"] * len(_HEADINGS[1:]))),
+        ]
+        lines += [f"| {' | '.join(_cells(row)[1:])} |" for row in rows if row.section == section]
+        lines.append("")
+    return "\n".join(lines)
 
 
 def write_json(rows: Sequence[Row], facts: dict[str, Any], path: Path) -> None:
     """All rows with their single values, and what they were measured on."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"facts": facts, "rows": [{**asdict(row), **_summary(row)} for row in rows]}
+    content = {"facts": facts, "rows": [{**row.dump(), **_summary(row)} for row in rows]}
     path.write_text(json.dumps(content, indent=1))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows that `write_json` wrote."""
+    names = [field.name for field in fields(Row)]
+    return [Row.load({name: stored[name] for name in names}) for stored in json.loads(path.read_text())["rows"]]
 
 
 def machine() -> dict[str, Any]:
@@ -99,12 +129,42 @@ _LABELS = {
 }
 
 
+_HEADINGS = ("section", "what", "unit", "n", "median", "min-max", "ratio", "min-max", "goal", "floor", "")
+_NUMBERS = ("n", "median", "min-max", "ratio")
+_STYLES = {Verdict.GOAL_MISSED: "yellow", Verdict.FLOOR_MISSED: "bold red"}
+
+
+def _cells(row: Row) -> list[str]:
+    values, ratios = (_shown(numbers) if numbers else ("", "") for numbers in (row.values, row.ratios))
+    goal = ("", "") if row.goal is None else (row.goal.shown(row.goal.goal), row.goal.shown(row.goal.floor))
+    return [
+        row.section,
+        row.name,
+        row.unit,
+        str(len(row.values)),
+        *values,
+        *ratios,
+        *goal,
+        "" if row.verdict is None else str(row.verdict),
+    ]
+
+
+def _sentence(row: Row) -> str:
+    assert row.goal is not None
+    found, spread = _shown(row.ratios or row.values)
+    what = f"times {row.against}" if row.ratios else row.unit
+    floor = "" if row.goal.floor is None else f", floor {row.goal.shown(row.goal.floor)}"
+    return f"{row.section}: {row.name}: {found} {what} ({spread}); goal {row.goal.shown(row.goal.goal)}{floor}"
+
+
 def _shown(values: Sequence[float]) -> tuple[str, str]:
     median, low, high = median_and_range(values)
     return f"{median:.3g}", f"{low:.3g}-{high:.3g}"
 
 
 def _summary(row: Row) -> dict[str, float | int]:
+    if not row.values:
+        return {"n": 0}
     median, low, high = median_and_range(row.values)
     summary: dict[str, float | int] = {"n": len(row.values), "median": median, "min": low, "max": high}
     if row.ratios:

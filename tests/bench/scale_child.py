@@ -11,11 +11,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
 from ray.cluster_utils import Cluster
 
-from gradstab.loop import pack_size
 from gradstab.loop.ports import Slot
 from gradstab.loop.trial import Trial
 from gradstab.record.segments import Record, read_segment, segment_paths
@@ -33,7 +31,10 @@ STORE_BYTES = 200 * 2**20
 
 @dataclass(frozen=True)
 class OneSecondTrials:
-    """Sleeps for a second a trial, whatever the trial."""
+    """Sleeps for a second a trial, and has no memory for more than one at a time: a pack lasts a second."""
+
+    def free_bytes(self, slot: Slot) -> int:
+        return 0
 
     def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
         return SleepingWork(PACK_SECONDS).run(trials, slot)
@@ -83,11 +84,7 @@ def main() -> None:
             mlflow_env={},
         )
         begin, used = time.monotonic(), time.process_time()
-        with (
-            mock.patch.object(pack_size, "MAX_PACK_TRIALS", 1),  # which sleeps a second
-            mock.patch.object(session, "store_cost_models"),
-        ):
-            session.drive(study, settings, source=None, engine="ray", work=OneSecondTrials(), report=False)
+        session.drive(study, settings, source=None, engine="ray", work=OneSecondTrials(), report=False)
         found = busy([record for path in segment_paths(root / study.name) for record in read_segment(path)])
         spent = {"seconds": time.monotonic() - begin, "driver_cpu_s": time.process_time() - used}
         asked.out.write_text(json.dumps({**found, **spent}))

@@ -10,10 +10,10 @@ from torch.profiler import ProfilerActivity, profile
 
 from gradstab.loop.trial import Trial
 from gradstab.study.study import Study
+from tests.bench.goals import NORMS_EXTRA
 from tests.bench.measure import Row
 from tests.bench.sizes import Sizes
-from tests.bench.studies import changed, trials_of
-from tests.bench.training import packer_of, run_pack
+from tests.bench.training import PACK_TRIALS, pack_of, run_pack
 from tests.bench.whole_line import Place
 
 SECTION = "profile"
@@ -48,9 +48,7 @@ def profiles(place: Place, sizes: Sizes) -> list[Row]:
     del place
     rows: list[Row] = []
     for width in sizes.profiled_widths:
-        packer = packer_of(width, 100)
-        study = changed(packer.study, steps=STEPS)
-        pack = trials_of(study, [trial.point for trial in packer.pack()])
+        study, pack = pack_of(width, PACK_TRIALS[width] // sizes.pack_divisor, steps=STEPS)
         nanos = time_by_purpose(study, pack)
         total, norms = sum(nanos.values()), nanos["norms"]
         note = f"pack of {len(pack)}, {STEPS} steps, width {width}"
@@ -64,7 +62,7 @@ def profiles(place: Place, sizes: Sizes) -> list[Row]:
                 f"norms of every step, by the rest, width {width}",
                 "%",
                 (100 * norms / (total - norms),),
-                goal="<= 15",
+                goal=NORMS_EXTRA,
                 note="from the profile",
             )
         )

@@ -8,13 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from gradstab.record.segments import Record, read_segment, segment_paths
 from gradstab.study.study import Study
-from gradstab.tracking.shipping_files import load_state
 from tests.bench.children import Finished, run_child, stored, with_database
-from tests.bench.measure import Row
+from tests.bench.goals import SECOND_SHARE, STARTUP_SECONDS, WHOLE_LINE
+from tests.bench.measure import Goal, Row
 from tests.bench.same_networks import check_peer
 from tests.bench.sizes import Sizes
 from tests.bench.studies import SECOND, STUDY_T, changed, write_study
@@ -56,14 +54,12 @@ class OurRun:
         rate: trials a second from process start until the process ended with everything in MLflow.
         rate_from_first: the same from the first trial in training.
         startup: seconds from process start to the first trial in training.
-        shipper_cpu: CPU seconds a trial of the shipper while it ships; NaN where it was too quick to be seen.
     """
 
     rate: float
     rate_from_first: float
     startup: float
     rows: float
-    shipper_cpu: float
 
 
 class Place:
@@ -75,10 +71,14 @@ class Place:
         self._runs = 0
         self.caches = root
 
+    def new_folder(self) -> Path:
+        """The path of a new folder with nothing in it."""
+        self._runs += 1
+        return self._root / f"run{self._runs}"
+
     def new(self) -> tuple[Path, str]:
         """A new folder, and the URI of the empty MLflow database in it."""
-        self._runs += 1
-        folder = self._root / f"run{self._runs}"
+        folder = self.new_folder()
         return folder, with_database(folder, self._empty)
 
 
@@ -104,91 +104,68 @@ def run_ours(place: Place, study: Study, trials: int, *, engine: str = "ray", de
     folder, uri = place.new()
     file = write_study(study, folder / "study.yaml", budget={"trials": trials}, tracking={"detail": detail})
     results = folder / study.name
-    shipper = ShipperWatch(results)
     arguments = ["gradstab", "run", str(file), "--engine", engine, "--results", str(folder)]
     arguments.append("--no-report")  # the peer writes none
-    finished = run_child(arguments, folder, place.caches, watch=shipper)
+    finished = run_child(arguments, folder, place.caches)
     records = [record for path in segment_paths(results) for record in read_segment(path)]
     runs, rows = stored(uri)
     assert len(records) == trials
     assert all(record.failure is None for record in records)
     assert runs == trials + 1, "MLflow must hold every trial, and the study's own run"
-    return _our_run(finished, records, rows, shipper.cpu_per_trial())
+    return _our_run(finished, records, rows)
 
 
-def _our_run(finished: Finished, records: list[Record], rows: int, shipper_cpu: float) -> OurRun:
+def _our_run(finished: Finished, records: list[Record], rows: int) -> OurRun:
     first = min(record.started_ms for record in records) / 1000
     return OurRun(
         rate=len(records) / finished.seconds,
         rate_from_first=len(records) / (finished.end - first),
         startup=first - finished.begin,
         rows=rows / len(records),
-        shipper_cpu=shipper_cpu,
     )
-
-
-class ShipperWatch:
-    """CPU seconds of a run's shipper against the trials it has shipped, seen from outside."""
-
-    def __init__(self, results: Path) -> None:
-        self._results = results
-        self._shipper: psutil.Process | None = None
-        self._seen: list[tuple[int, float]] = []  # trials shipped, CPU seconds
-
-    def __call__(self, driver: int) -> None:
-        try:
-            self._shipper = self._shipper or self._found(driver)
-            if self._shipper is not None:
-                spent = self._shipper.cpu_times()
-                self._seen.append((load_state(self._results).shipped, spent.user + spent.system))
-        except psutil.Error:
-            self._shipper = None
-
-    def cpu_per_trial(self) -> float:
-        """Slope from the first look with a trial shipped to the last: what starting up costs is not a trial's."""
-        shipping = [seen for seen in self._seen if seen[0] > 0]
-        if not shipping or shipping[-1][0] == shipping[0][0]:
-            return float("nan")
-        return (shipping[-1][1] - shipping[0][1]) / (shipping[-1][0] - shipping[0][0])
-
-    @staticmethod
-    def _found(driver: int) -> psutil.Process | None:
-        children = psutil.Process(driver).children()
-        return next((child for child in children if "gradstab.tracking.shipper" in child.cmdline()), None)
 
 
 def whole_line(place: Place, sizes: Sizes) -> list[Row]:
-    """Study T and the second study, peers and ours in turn."""
-    peers: dict[PeerVariant, list[PeerRun]] = {variant: [] for variant in VARIANTS}
-    ours: list[OurRun] = []
-    full: list[OurRun] = []
-    peer_second: list[PeerRun] = []
-    ours_second: list[OurRun] = []
+    """Study T: the peer as people write it, and ours with few trials and with many, in turn."""
+    peers: list[PeerRun] = []
+    ours: dict[int, list[OurRun]] = {trials: [] for trials in sizes.ours_trials}
     for _ in range(sizes.rounds):
-        for variant in VARIANTS:
-            peers[variant].append(run_peer(place, STUDY_T, sizes.peer_trials, variant))
-        ours.append(run_ours(place, STUDY_T, sizes.ours_trials))
-        full.append(run_ours(place, STUDY_T, sizes.full_trials, detail="full"))
-        peer_second.append(run_peer(place, SECOND, sizes.peer_second_trials, AS_WRITTEN))
-        ours_second.append(run_ours(place, SECOND, sizes.second_trials))
-    peer_rows = {variant: _peer_row(variant.name, runs, sizes.peer_trials) for variant, runs in peers.items()}
-    written = peer_rows[AS_WRITTEN]
-    second = _peer_row("second study: peer, as people write it", peer_second, sizes.peer_second_trials)
-    goal = "100x, never below 50x"
-    on_t = _our_rows("gradstab run", ours, sizes.ours_trials, written, goal)
-    on_second = _our_rows(
-        "second study: gradstab run", ours_second, sizes.second_trials, second, "70 % of T's ratio from process start"
-    )
-    shares = tuple(b / a for a, b in zip(on_t[0].ratios, on_second[0].ratios, strict=True))
-    return [
-        *peer_rows.values(),
-        *on_t,
-        *_our_rows("gradstab run, detail full", full, sizes.full_trials, written, ""),
-        second,
-        *on_second,
-        Row(SECTION, "second study's ratio by T's", "", shares, goal=">= .7"),
-        Row("driver", "shipper, CPU a trial", "ms", tuple(1000 * run.shipper_cpu for run in ours), goal="<= 40"),
-    ]
+        peers.append(run_peer(place, STUDY_T, sizes.peer_trials, AS_WRITTEN))
+        for trials, runs in ours.items():
+            runs.append(run_ours(place, STUDY_T, trials))
+    peer = _peer_row(AS_WRITTEN.name, peers, sizes.peer_trials)
+    rows = [peer]
+    for trials, runs in ours.items():
+        rows += _our_rows(f"gradstab run, {trials} trials", runs, trials, peer, WHOLE_LINE.get(trials))
+    return rows
+
+
+def peers(place: Place, sizes: Sizes) -> list[Row]:
+    """The peer with warm actors and without MLflow, and ours with every row that MLflow can have."""
+    rows = []
+    for variant in VARIANTS:
+        runs = [run_peer(place, STUDY_T, sizes.peer_trials, variant) for _ in range(sizes.other_rounds)]
+        rows.append(_peer_row(variant.name, runs, sizes.peer_trials))
+    full = [run_ours(place, STUDY_T, sizes.full_trials, detail="full") for _ in range(sizes.other_rounds)]
+    return [*rows, *_our_rows("gradstab run, detail full", full, sizes.full_trials, rows[0], None)]
+
+
+def second_study(place: Place, sizes: Sizes) -> list[Row]:
+    """Is what study T shows true of other networks? The ratio of a study that no code knows of, by T's."""
+    peers_of: dict[str, list[PeerRun]] = {study.name: [] for study in (STUDY_T, SECOND)}
+    ours_of: dict[str, list[OurRun]] = {study.name: [] for study in (STUDY_T, SECOND)}
+    for _ in range(sizes.other_rounds):
+        for study in (STUDY_T, SECOND):
+            peers_of[study.name].append(run_peer(place, study, sizes.peer_second_trials, AS_WRITTEN))
+            ours_of[study.name].append(run_ours(place, study, sizes.second_trials))
+    rows, ratios = [], {}
+    for name, runs in peers_of.items():
+        peer = _peer_row(f"{name}: peer, as people write it", runs, sizes.peer_second_trials)
+        ours = _our_rows(f"{name}: gradstab run", ours_of[name], sizes.second_trials, peer, None)
+        ratios[name] = ours[0].ratios
+        rows += [peer, *ours]
+    shares = tuple(b / a for a, b in zip(ratios[STUDY_T.name], ratios[SECOND.name], strict=True))
+    return [*rows, Row(SECTION, "second study's ratio by T's", "", shares, goal=SECOND_SHARE)]
 
 
 def _peer_row(name: str, runs: list[PeerRun], trials: int) -> Row:
@@ -196,7 +173,7 @@ def _peer_row(name: str, runs: list[PeerRun], trials: int) -> Row:
     return Row(SECTION, name, "trials/s", tuple(run.rate for run in runs), note=note)
 
 
-def _our_rows(name: str, runs: list[OurRun], trials: int, peer: Row, goal: str) -> list[Row]:
+def _our_rows(name: str, runs: list[OurRun], trials: int, peer: Row, goal: Goal | None) -> list[Row]:
     note = f"{trials} trials a run, {runs[0].rows:.0f} metric rows a trial"
     whole = Row(SECTION, f"{name}, from process start", "trials/s", tuple(run.rate for run in runs), note=note)
     first = Row(SECTION, f"{name}, from first trial", "trials/s", tuple(run.rate_from_first for run in runs), note=note)
@@ -209,9 +186,8 @@ def startup(place: Place, sizes: Sizes) -> list[Row]:
     for _ in range(sizes.rounds):
         for engine, found in seconds.items():
             found.append(run_ours(place, STUDY_T, 8, engine=engine).startup)
-    goals = {"ray": "<= 6", "serial": "<= 3"}
     return [
-        Row("start-up", f"gradstab run, {engine}, to the first trial", "s", tuple(found), goal=goals[engine])
+        Row("start-up", f"gradstab run, {engine}, to the first trial", "s", tuple(found), goal=STARTUP_SECONDS[engine])
         for engine, found in seconds.items()
     ]
 
