@@ -9,7 +9,7 @@ KUBERAY_STAMP := $(VENV)/.installed-kuberay
 ZOO_STAMP := $(VENV)/.installed-zoo
 TEST_WORKERS ?= 2
 
-.PHONY: help demo test test-cluster science faults zoo soak fuzz bench bench-regions test-containers test-kuberay audit lint format clean
+.PHONY: help demo test test-cluster science faults zoo soak fuzz bench bench-full bench-gpu bench-regions test-containers test-kuberay audit lint format clean
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -39,6 +39,12 @@ fuzz: $(STAMP)  ## load N hostile study files and settings (SEED repeats a run)
 
 bench: $(BENCH_STAMP)  ## compare Ray Tune, a bare loop and gradstab (BENCH=--help: sections and sizes)
 	$(BIN)/python -m tests.bench $(BENCH)
+
+bench-full: $(BENCH_STAMP)  ## the benchmark in acceptance sizes, finished sections are kept (hours; BENCH=--help)
+	$(BIN)/python -m tests.bench.full $(BENCH)
+
+bench-gpu: $(STAMP)  ## training on a GPU against the CPU: equal, how fast, what memory (8 minutes; CPU where is none)
+	$(BIN)/python -m tests.bench.gpu
 
 bench-regions: $(STAMP)  ## compare samplers on planted regions, and claims with the truth (20 CPU-minutes)
 	$(BIN)/python -m tests.bench.regions $(BENCH)

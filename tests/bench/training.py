@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -97,7 +98,7 @@ def training(place: Place, sizes: Sizes) -> list[Row]:
 def _at_width(width: int, num_bare: int, sizes: Sizes) -> list[Row]:
     study, bare_trials, packs = _work_at(width, num_bare, sizes)
     ours = [trial for pack in packs for trial in pack]
-    gflop = _counted_gflop(study, ours)
+    gflop = counted_gflop(study, ours)
     bare, rate, peak, done = [], [], [], []
     for _ in range(sizes.training_rounds):
         bare.append(num_bare / run_bare(study, bare_trials))
@@ -122,14 +123,14 @@ def _at_width(width: int, num_bare: int, sizes: Sizes) -> list[Row]:
     ]
 
 
-def _counted_gflop(study: Study, trials: list[Trial]) -> float:
+def counted_gflop(study: Study, trials: Sequence[Trial], slot: Slot = SLOT) -> float:
     """10^9 operations of a pack's products, which grow with the steps: counted over few of them, because that is slow."""
     counted = []
     for steps in _COUNTED_STEPS:
         shorter = changed(study, steps=steps)
         short = [Trial(t.number, t.point, t.recipe.at({"steps": steps}), t.seed) for t in trials]
         with FlopCounterMode(display=False) as counter:
-            run_pack(shorter, short)
+            TrainingWork(shorter.data, shorter.seed).run(short, slot)
         counted.append(float(counter.get_total_flops()))
     a_step = (counted[1] - counted[0]) / (_COUNTED_STEPS[1] - _COUNTED_STEPS[0])
     return (counted[0] + a_step * (study.recipe.steps - _COUNTED_STEPS[0])) / 1e9
