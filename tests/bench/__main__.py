@@ -73,7 +73,7 @@ def _measured(sections: list[str], sizes: Sizes) -> tuple[list[Row], list[str]]:
     begin = time.monotonic()
     # a short name: Ray's sockets live below it, and their paths must not be long
     with tempfile.TemporaryDirectory(prefix="gs-") as folder:
-        place = Place(Path(folder), _empty_database(Path(folder)))
+        place = Place(Path(folder))
         for name in sections:
             print(f"{time.monotonic() - begin:5.0f} s  {name}", file=sys.stderr, flush=True)
             try:
@@ -82,15 +82,6 @@ def _measured(sections: list[str], sizes: Sizes) -> tuple[list[Row], list[str]]:
                 failed.append(name)
                 print(f"{name} failed: {type(error).__name__}: {error}", file=sys.stderr)
     return rows, failed
-
-
-def _empty_database(folder: Path) -> Path:
-    """An MLflow database without runs: its migrations take seconds, in both programs alike, and are left out."""
-    from mlflow import MlflowClient
-
-    path = folder / "empty.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}", registry_uri=f"sqlite:///{path}").search_experiments()
-    return path
 
 
 if __name__ == "__main__":

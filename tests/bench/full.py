@@ -22,7 +22,7 @@ from rich.console import Console
 from tests.bench.kernels import Kernels, kind_of_kernels
 from tests.bench.measure import Row
 from tests.bench.report import machine, markdown, print_verdicts, read_rows
-from tests.bench.sections import SECTIONS
+from tests.bench.sections import SECTIONS, WITHOUT_KERNELS
 from tests.bench.sizes import FULL
 
 RESULTS = Path("build/bench-full.json")
@@ -84,11 +84,11 @@ def main() -> int:
         parser.error(f"SECTION must be one of {', '.join(SECTIONS)}, got {', '.join(sorted(unknown))}")
     kinds: list[Kernels] = asked.kernels or (["native"] if kind_of_kernels() == "avx2" else ["native", "avx2"])
     facts = machine()
-    name = f"{facts['processor']}, {facts['cores']} cores, {facts['vector_unit']}"
+    name = f"{facts['processor']}, {facts['cores']} cores"
     parts = [
         Part(section, kind, facts["commit"] or "unknown-dirty", name, asked.rounds)
         for section in asked.sections or SECTIONS
-        for kind in kinds
+        for kind in (kinds[:1] if section in WITHOUT_KERNELS else kinds)
     ]
     with tempfile.TemporaryDirectory() as folder:
         kept = Kept(Path(folder) / "quick.json" if asked.quick else asked.results)
@@ -117,7 +117,7 @@ def _print(parts: Sequence[Part], kept: Kept) -> None:
     console = Console(width=None if sys.stdout.isatty() else 200)
     for kernels in dict.fromkeys(part.kernels for part in parts):
         rows = [row for part in parts if part.kernels == kernels for row in kept.rows(part)]
-        print(f"\n## {kernels} kernels, {parts[0].machine}, commit {parts[0].commit[:7]}\n")
+        print(f"\n## {kernels} kernels, {parts[0].machine}, commit {parts[0].commit}\n")
         print(markdown(rows))
         print_verdicts(rows, console)
 

@@ -33,3 +33,5 @@ SECTIONS: dict[str, Section] = {
     "peers": peers,
     "peer-widths": peer_widths,
 }
+# in which hardly anything is computed: once is enough where a machine has several kinds of kernels
+WITHOUT_KERNELS = frozenset({"driver", "scale", "start-up"})

@@ -13,6 +13,7 @@ class Sizes:
         rounds: repetitions of whole runs, in each of which all that is compared runs once.
         other_rounds: the same for sections without a floor.
         peer_trials: of a run of the peer, which manages one in six seconds.
+        variant_trials: the same with warm actors or without MLflow.
         peer_second_trials: the same on the second study, whose networks are twice as deep.
         peer_widths: widths at which the peer runs too, for the plot.
         ours_trials: of `gradstab run` on study T: few, where start-up counts, and many.
@@ -35,6 +36,7 @@ class Sizes:
     rounds: int
     other_rounds: int
     peer_trials: int
+    variant_trials: int
     peer_second_trials: int
     peer_widths: tuple[int, ...]
     ours_trials: tuple[int, ...]
@@ -62,17 +64,18 @@ SHORT = Sizes(
     rounds=1,
     other_rounds=1,
     peer_trials=6,
+    variant_trials=2,
     peer_second_trials=2,
-    peer_widths=(256,),
+    peer_widths=(),
     ours_trials=(400,),
     full_trials=40,
-    second_trials=40,
-    budget_trials=200,
+    second_trials=24,
+    budget_trials=400,
     busy_trials=100,
     demo_trials=None,
     demo_rounds=1,
     calibration_trials=60,
-    estimate_trials={"T": 150, "quickstart": 150, "clip_rescue": 60},
+    estimate_trials={"T": 150, "quickstart": 150, "clip_rescue": 50},
     estimate_rounds=1,
     pack_sizes={64: (1, 6, 24, 96)},
     pack_rounds=1,
@@ -88,6 +91,7 @@ FULL = Sizes(
     rounds=3,
     other_rounds=2,
     peer_trials=12,
+    variant_trials=12,
     peer_second_trials=12,
     peer_widths=(32, 128, 256),
     ours_trials=(400, 1000),
@@ -118,8 +122,9 @@ QUICK = Sizes(
     rounds=1,
     other_rounds=1,
     peer_trials=2,
+    variant_trials=1,
     peer_second_trials=1,
-    peer_widths=(32,),
+    peer_widths=(),
     ours_trials=(24,),
     full_trials=8,
     second_trials=8,

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from gradstab.record.segments import Record, read_segment, segment_paths
@@ -65,9 +66,8 @@ class OurRun:
 class Place:
     """Folders of runs below one root, with an empty database to copy and caches that runs share."""
 
-    def __init__(self, root: Path, empty_database: Path) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._empty = empty_database
         self._runs = 0
         self.caches = root
 
@@ -76,10 +76,19 @@ class Place:
         self._runs += 1
         return self._root / f"run{self._runs}"
 
+    @cached_property
+    def _empty_database(self) -> Path:
+        """An MLflow database without runs: its migrations take seconds, in both programs alike, and are left out."""
+        from mlflow import MlflowClient
+
+        path = self._root / "empty.db"
+        MlflowClient(tracking_uri=f"sqlite:///{path}", registry_uri=f"sqlite:///{path}").search_experiments()
+        return path
+
     def new(self) -> tuple[Path, str]:
         """A new folder, and the URI of the empty MLflow database in it."""
         folder = self.new_folder()
-        return folder, with_database(folder, self._empty)
+        return folder, with_database(folder, self._empty_database)
 
 
 def run_peer(place: Place, study: Study, trials: int, variant: PeerVariant) -> PeerRun:
@@ -144,8 +153,8 @@ def peers(place: Place, sizes: Sizes) -> list[Row]:
     """The peer with warm actors and without MLflow, and ours with every row that MLflow can have."""
     rows = []
     for variant in VARIANTS:
-        runs = [run_peer(place, STUDY_T, sizes.peer_trials, variant) for _ in range(sizes.other_rounds)]
-        rows.append(_peer_row(variant.name, runs, sizes.peer_trials))
+        runs = [run_peer(place, STUDY_T, sizes.variant_trials, variant) for _ in range(sizes.other_rounds)]
+        rows.append(_peer_row(variant.name, runs, sizes.variant_trials))
     full = [run_ours(place, STUDY_T, sizes.full_trials, detail="full") for _ in range(sizes.other_rounds)]
     return [*rows, *_our_rows("gradstab run, detail full", full, sizes.full_trials, rows[0], None)]
 
