@@ -66,10 +66,10 @@ def _milliseconds(study: Study, count: int) -> float:
     """CPU milliseconds a trial in packs of `count`, over at least LEAST_TRIALS trials of the study's mean depth."""
     total = max(count, LEAST_TRIALS // count * count)
     trials = trials_of(study, spread_points(study, total))
-    return 1000 * sum(run_pack(study, pack) for pack in _cut(trials, count)) / total
+    return 1000 * sum(run_pack(study, pack) for pack in cut(trials, count)) / total
 
 
-def _cut(trials: list[Trial], count: int) -> list[list[Trial]]:
+def cut(trials: list[Trial], count: int) -> list[list[Trial]]:
     """Packs of equal size and of about the same mean depth: every pack takes its trials from the whole range."""
     num_packs = len(trials) // count
     return [trials[start::num_packs] for start in range(num_packs)]

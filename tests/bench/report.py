@@ -159,7 +159,7 @@ def _sentence(row: Row) -> str:
 
 def _shown(values: Sequence[float]) -> tuple[str, str]:
     median, low, high = median_and_range(values)
-    return f"{median:.3g}", f"{low:.3g}-{high:.3g}"
+    return f"{median:.3g}", f"{low:.3g}{' to ' if low < 0 else '-'}{high:.3g}"
 
 
 def _summary(row: Row) -> dict[str, float | int]:

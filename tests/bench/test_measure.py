@@ -36,8 +36,8 @@ def test_a_figure_is_judged_in_the_direction_of_its_goal(goal: Goal, value: floa
 
 
 def test_ratios_are_judged_where_there_are_any_and_one_bad_round_decides_nothing() -> None:
-    bare = Row("s", "bare", "1/s", (1.0, 1.0, 1.0))
-    ours = Row("s", "ours", "1/s", (9.0, 1.0, 8.5)).to(bare, SPEED)
+    bare = Row("s", "bare", "1/s", (0.5, 0.5, 0.5))
+    ours = Row("s", "ours", "1/s", (4.5, 0.5, 4.25)).to(bare, SPEED)
     assert ours.ratios == (9.0, 1.0, 8.5)
     assert ours.verdict is Verdict.MET
     assert Row("s", "ours", "1/s", (9.0, 1.0, 2.0), goal=SPEED).verdict is Verdict.FLOOR_MISSED
