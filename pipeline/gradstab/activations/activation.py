@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gradstab.system.version_order import later
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,6 +72,17 @@ class Passes:
         out.abs_().lt_(SATURATION_FRACTION * self.max_slope)
 
 
+class Until(NamedTuple):
+    """Passes that were in use until a version of gradstab: studies that began before it keep them.
+
+    New passes whose results differ in any bit are a new version of the activation, so that a study has one kind of
+    results from its first trial to its last.
+    """
+
+    version: str
+    passes: Callable[[], Passes]
+
+
 @dataclass(frozen=True)
 class Activation:
     """One activation.
@@ -79,9 +92,18 @@ class Activation:
         passes: imports torch and returns the passes; called only where networks are trained.
         keeps_z: whether `Passes.backward` needs the pre-activations z, which then take memory beside a = phi(z).
         dear: whether a value costs much more time than one of tanh, ReLU or sigmoid.
+        earlier: the passes of earlier versions, oldest first.
     """
 
     theory: Callable[[], ScalarFunction]
     passes: Callable[[], Passes]
     keeps_z: bool = True
     dear: bool = True
+    earlier: tuple[Until, ...] = ()
+
+    def passes_of(self, began_in: str | None) -> Passes:
+        """The passes of studies that began in that version of gradstab; the newest if None."""
+        for until in self.earlier:
+            if began_in is not None and later(until.version, began_in):
+                return until.passes()
+        return self.passes()

@@ -6,7 +6,7 @@ The names of the library are those of its files, so that a name is checked witho
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from importlib import import_module, metadata
 
@@ -77,6 +77,11 @@ def is_dear(name: str) -> bool:
     return _of_library(name).dear if name in LIBRARY else True
 
 
+def versions_of_passes(names: Iterable[str]) -> set[str]:
+    """The versions that brought new passes to activations of the library."""
+    return {until.version for name in names if name in LIBRARY for until in _of_library(name).earlier}
+
+
 @cache
 def _of_library(name: str) -> Activation:
     found = import_module(f"{library.__name__}.{name}").ACTIVATION
@@ -85,9 +90,9 @@ def _of_library(name: str) -> Activation:
 
 
 @lru_cache(maxsize=64)
-def passes_of(activation: Activation) -> Passes:
-    """The activation's passes, made once a process."""
-    return activation.passes()
+def passes_of(activation: Activation, began_in: str | None = None) -> Passes:
+    """The activation's passes in studies that began in that version, made once a process; the newest if None."""
+    return activation.passes_of(began_in)
 
 
 @lru_cache(maxsize=64)

@@ -25,6 +25,7 @@ from gradstab.session.parts import (
     memory_of_a_slot,
     open_executor,
     open_searcher,
+    own_activations,
     shipping_order,
     start_tracker,
     training_work,
@@ -110,11 +111,12 @@ def drive(
     listener, stop = listener or Listener(), stop or StopSwitch()
     folder = StudyFolder.of(settings.results_root(), study.name)
     check_credentials(settings.tracking.value, settings.mlflow_env)
-    work = work or training_work(study, source)
+    activations = own_activations(study, source) if work is None else {}
     with hold_study(folder, settings, force=force):
         study = folder.with_known_data(study)
         known = restore_lost_folder(folder, study, settings, listener.found)
         folder.claim(study, source, *((known.study_id, known.began_in) if known is not None else ()))
+        work = work or training_work(study, activations, folder.began_in())
         with (
             closing(open_executor(study, settings, engine, work, listener.found)) as executor,
             closing(open_searcher(study, settings, folder.began_in(), listener.found)) as searcher,

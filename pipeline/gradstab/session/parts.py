@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from gradstab.activations.activation import Activation
 from gradstab.activations.from_outside import import_activations
 from gradstab.activations.registry import add_imported
 from gradstab.errors import UsageError
@@ -102,8 +103,8 @@ def open_searcher(
     )
 
 
-def training_work(study: Study, source: Path | None) -> Work:
-    """Training, with the activations that are not of the library: they are imported here, and travel with the work.
+def own_activations(study: Study, source: Path | None) -> dict[str, Activation]:
+    """The study's activations that are not of the library, imported here, by name.
 
     Args:
         source: the study's file; modules beside it can be imported, without one those of the working directory.
@@ -112,12 +113,17 @@ def training_work(study: Study, source: Path | None) -> Work:
         UsageError: an activation cannot be imported, or is none.
         StudyError: an activation has no critical init scale to which the study's scale could be relative.
     """
-    from gradstab.training.work import TrainingWork
-
     activations = import_activations(study.activations, source.parent if source else Path.cwd())
     add_imported(activations)
     require_critical_scales(study)
-    return TrainingWork(study.data, study.seed, activations)
+    return activations
+
+
+def training_work(study: Study, activations: Mapping[str, Activation], began_in: str) -> Work:
+    """Training with the kernels of the version in which the study began; its own activations travel with the work."""
+    from gradstab.training.work import TrainingWork
+
+    return TrainingWork(study.data, study.seed, activations, began_in)
 
 
 def open_executor(

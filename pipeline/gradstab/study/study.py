@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, model_validator
 
-from gradstab.activations.registry import is_import_path
+from gradstab.activations.registry import is_import_path, versions_of_passes
 from gradstab.errors import StudyError
 from gradstab.study.criterion import Criterion
 from gradstab.study.data_spec import DataSpec, Digits, Npz
@@ -20,6 +20,7 @@ from gradstab.study.response_band import ResponseBand, response_bands
 from gradstab.study.sampler_spec import SamplerSpec, SobolSpec
 from gradstab.study.space import SearchSpace
 from gradstab.study.versions import Was, as_of, under_current_names, versions_of
+from gradstab.system.version_order import version_numbers
 
 FINGERPRINTED = ("space", "recipe", "data", "criterion", "sampler", "replicates", "seed")
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -146,8 +147,11 @@ class Study(BaseModel):
         return {key: sound[key] for key in given}
 
     def versions(self) -> list[str]:
-        """The versions in which this study may have begun, as far as its declaration tells them apart; oldest first."""
-        return versions_of(self)
+        """The versions in which this study may have begun, as far as that makes a difference; oldest first.
+
+        They differ in the fields of a declaration, or in the passes of one of this study's activations.
+        """
+        return sorted({*versions_of(self), *versions_of_passes(self.activations)}, key=version_numbers)
 
     def dump(self, version: str | None = None) -> dict[str, Any]:
         """The whole study as JSON types, defaults written out; `Study.model_validate` reads it back equal.

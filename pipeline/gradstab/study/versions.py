@@ -12,12 +12,13 @@ has its default. So an added field needs a default, and a default may never chan
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 from pydantic import BaseModel, RootModel
+
+from gradstab.system.version_order import later, version_numbers
 
 FIRST_VERSION = "0.1.0"  # of fields that say nothing, and of studies that do not say when they began
 
@@ -44,14 +45,9 @@ class _Growth:
     was: Was | None
 
 
-def later(version: str, other: str) -> bool:
-    """Whether a version comes after another one."""
-    return _numbers(version) > _numbers(other)
-
-
 def versions_of(part: object) -> list[str]:
     """The versions that brought or renamed a field of a declaration or of its parts, oldest first."""
-    return sorted({FIRST_VERSION, *_versions(part)}, key=_numbers)
+    return sorted({FIRST_VERSION, *_versions(part)}, key=version_numbers)
 
 
 def as_of(part: object, dumped: Any, version: str) -> Any:
@@ -130,7 +126,3 @@ def _growth(kind: type[Any]) -> dict[str, _Growth]:
 def _grown(default: object, metadata: Sequence[object]) -> _Growth:
     since = next((mark.version for mark in metadata if isinstance(mark, Since)), FIRST_VERSION)
     return _Growth(default, since, next((mark for mark in metadata if isinstance(mark, Was)), None))
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])

@@ -38,6 +38,8 @@ class Network:
         seeds: one per member.
         data: the training data.
         device: the device of all buffers.
+        began_in: the version of gradstab in which the study began, which decides the activation's passes; the newest
+            ones if None.
 
     Attributes:
         layout: sections are the weights of each hidden layer, the readout's weights, the biases of each hidden
@@ -45,11 +47,18 @@ class Network:
         value, grad: all parameters, and the gradient of the mean loss left by the last backward pass.
     """
 
-    def __init__(self, recipes: Sequence[Recipe], seeds: Sequence[int], data: Dataset, device: torch.device) -> None:
+    def __init__(
+        self,
+        recipes: Sequence[Recipe],
+        seeds: Sequence[int],
+        data: Dataset,
+        device: torch.device,
+        began_in: str | None = None,
+    ) -> None:
         recipe = recipes[0]
         dtype = _DTYPES[recipe.precision]
         activation = find_activation(recipe.activation)
-        self._phi, self._keeps_z = passes_of(activation), activation.keeps_z
+        self._phi, self._keeps_z = passes_of(activation, began_in), activation.keeps_z
         self._depths = [r.depth for r in recipes]
         self._width = recipe.width
         self._num_classes = data.num_classes

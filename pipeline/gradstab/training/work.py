@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -31,11 +31,14 @@ class TrainingWork:
 
     Attributes:
         activations: those of the study that are not of the library, imported by the driver.
+        began_in: the version of gradstab in which the study began: it keeps the kernels of that version. The newest
+            ones if None.
     """
 
     data: AnyData
     study_seed: int
     activations: Mapping[str, Activation] = field(default_factory=dict)
+    began_in: str | None = None
 
     def warm_up(self) -> None:
         """Import torch and load the data."""
@@ -76,6 +79,7 @@ class TrainingWork:
         add_imported(self.activations)
         import torch
 
+        from gradstab.training.network import Network
         from gradstab.training.trainer import train
 
         torch.set_num_threads(slot.threads)
@@ -84,7 +88,8 @@ class TrainingWork:
         torch.backends.cuda.matmul.allow_tf32 = False
         recipes, seeds = [trial.recipe for trial in trials], [trial.seed for trial in trials]
         with torch.inference_mode():
-            return train(recipes, seeds, _loaded(self.data, self.study_seed), torch.device(slot.kind))
+            family = partial(Network, began_in=self.began_in)
+            return train(recipes, seeds, _loaded(self.data, self.study_seed), torch.device(slot.kind), family)
 
 
 def _ask_for_huge_pages() -> None:
