@@ -160,3 +160,13 @@ def test_a_folder_of_a_newer_version_ends_in_a_sentence(tmp_path: Path):
     for ask in (folder.study, lambda: folder.claim(declare(Study), None)):
         with pytest.raises(StorageError, match=r"augmentation must be a field of a study.*began in version 0\.9\.0.*update gradstab"):  # fmt: skip
             ask()
+
+
+def test_new_passes_of_an_activation_are_a_version_of_the_studies_that_use_it(monkeypatch: pytest.MonkeyPatch):
+    before = declare(Study)
+    monkeypatch.setattr(
+        "gradstab.study.study.versions_of_passes", lambda names: {"0.10.0", "0.9.0"} if "tanh" in names else set()
+    )
+    assert declare(Study).versions() == ["0.1.0", "0.2.0", "0.9.0", "0.10.0"]
+    assert declare(Study, recipe={"activation": "relu"}).versions() == ["0.1.0", "0.2.0"]
+    assert declare(Study).fingerprint() == before.fingerprint()

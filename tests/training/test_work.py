@@ -1,9 +1,14 @@
 """Training as an executor meets it."""
 
 import pickle
+from collections.abc import Callable
 
+import pytest
 import torch
+from torch import Tensor
 
+from gradstab.activations.activation import Activation, Passes, Until
+from gradstab.activations.registry import find_activation
 from gradstab.loop.ports import Slot
 from gradstab.loop.trial import Trial, trial_seed
 from gradstab.study.data_spec import Digits, Teacher
@@ -39,3 +44,29 @@ def test_the_study_s_seed_makes_the_data():
     spec = Teacher(num_rows=200, num_features=6, num_classes=2)
     first, second = (TrainingWork(spec, seed).run(_trials(1), Slot("cpu-0"))[0] for seed in (1, 2))
     assert first["probe_loss"][0] != second["probe_loss"][0]
+
+
+def _scaled_relu(slope: float) -> Callable[[], Passes]:
+    def apply(z: Tensor, out: Tensor) -> None:
+        torch.clamp_min(z, 0, out=out).mul_(slope)
+
+    def backward(delta: Tensor, a: Tensor) -> None:
+        torch.ops.aten.threshold_backward.grad_input(delta, a, 0, grad_input=delta).mul_(slope)
+
+    return lambda: Passes(apply, backward, nonnegative=True)
+
+
+@pytest.mark.parametrize(("began_in", "slope"), [("0.1.0", 1.0), ("0.2.0", 0.5), (None, 0.5)])
+def test_the_version_in_which_a_study_began_goes_to_the_workers_and_decides_the_passes(
+    began_in: str | None, slope: float, monkeypatch: pytest.MonkeyPatch
+):
+    theory = find_activation("relu").theory
+    grown = Activation(theory, _scaled_relu(0.5), keeps_z=False, earlier=(Until("0.2.0", _scaled_relu(1.0)),))
+    alone = Activation(theory, _scaled_relu(slope), keeps_z=False)
+    slot = Slot("cpu-0")
+    monkeypatch.setattr("gradstab.training.network.find_activation", lambda name: alone)
+    expected = TrainingWork(Digits(), 3).run(_trials(2), slot)
+    monkeypatch.setattr("gradstab.training.network.find_activation", lambda name: grown)
+    found = pickle.loads(pickle.dumps(TrainingWork(Digits(), 3, began_in=began_in))).run(_trials(2), slot)
+    for one, other in zip(found, expected, strict=True):
+        assert_same_bits(one, other)
