@@ -14,15 +14,9 @@ import torch
 
 from gradstab.activations.activation import Activation, Passes, ScalarFunction, Until
 from gradstab.activations.registry import find_activation, passes_of
+from tests.without_avx512 import without_avx512
 
 ROOT = Path(__file__).parents[2]
-# numpy's names for what a processor with AVX2 alone lacks; it refuses names of features that the machine lacks too
-WITHOUT_AVX512 = """
-import os, sys
-from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
-has = [name for name in __cpu_dispatch__ if __cpu_features__[name] and name not in ("X86_V3", "AVX2", "FMA3")]
-print(" ".join(has))
-"""
 SMALLEST, LARGEST = 1.2e-38, 100.0  # smaller numbers are denormal, and flushed to zero
 TANH = find_activation("tanh")
 
@@ -86,7 +80,6 @@ def test_tanh_of_a_number_has_the_same_bits_at_every_place_of_a_buffer():
 
 
 def test_they_are_the_same_on_the_kernels_of_avx2():
-    has = subprocess.run([sys.executable, "-c", WITHOUT_AVX512], capture_output=True, text=True, check=True)
     code = (
         "from numpy._core._multiarray_umath import __cpu_features__\n"
         "from tests.activations.test_passes import *\n"
@@ -100,7 +93,7 @@ def test_they_are_the_same_on_the_kernels_of_avx2():
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False,
-        env={**os.environ, "NPY_DISABLE_CPU_FEATURES": has.stdout.strip(), "ATEN_CPU_CAPABILITY": "avx2"},
+        env={**os.environ, **without_avx512()},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
 

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
+from gradstab.activations.registry import LIBRARY, find_activation, passes_of
 from tests.bench.measure import Row
 from tests.bench.sizes import Sizes
 from tests.bench.whole_line import Place
@@ -15,7 +17,7 @@ SECTION = "operations"
 ROWS = 64
 MEMBERS = {64: 16, 128: 4, 256: 1}  # whose layer fits into 2 MB
 SECONDS = 0.05
-_aten = torch.ops.aten
+ACTIVATIONS = tuple(name for name in LIBRARY if name != "linear")
 
 
 def operations(place: Place, sizes: Sizes) -> list[Row]:
@@ -46,14 +48,20 @@ def _parts(members: int, width: int) -> list[tuple[str, Callable[[], object]]]:
         ("bias gradient", lambda: torch.sum(delta, 1, out=bias_gradient)),
         ("norm of a weight gradient", lambda: torch.linalg.vector_norm(gradient.flatten(1), dim=1, out=norm)),
         ("SGD update", lambda: weight.addcmul_(gradient, rate)),
-        ("relu", lambda: torch.clamp_min(z, 0, out=out)),
-        ("tanh", lambda: torch.tanh(z, out=out)),
-        ("sigmoid", lambda: torch.sigmoid(z, out=out)),
-        ("gelu", lambda: _aten.gelu.out(z, out=out)),
-        ("selu", lambda: _aten.elu.out(z, 1.67, 1.05, 1.0, out=out)),
-        ("tanh backward", lambda: _aten.tanh_backward.grad_input(delta, z, grad_input=out)),
-        ("gelu backward", lambda: _aten.gelu_backward.grad_input(delta, z, grad_input=out)),
-        ("selu backward", lambda: _aten.elu_backward.grad_input(delta, 1.67, 1.05, 1.0, True, z, grad_input=out)),
+        *(part for name in ACTIVATIONS for part in _activation(name, z, delta)),
+    ]
+
+
+def _activation(name: str, z: Tensor, delta: Tensor) -> list[tuple[str, Callable[[], object]]]:
+    """Value and derivative, by the passes with which a new study trains."""
+    activation = find_activation(name)
+    passes = passes_of(activation)
+    value, gradient = torch.empty_like(z), delta.clone()
+    passes.apply(z, value)
+    kept = z if activation.keeps_z else value
+    return [
+        (name, lambda: passes.apply(z, value)),
+        (f"{name} backward", lambda: passes.backward(gradient, kept)),
     ]
 
 

@@ -63,7 +63,7 @@ def test_every_trial_trains_with_the_kernels_of_the_version_in_which_the_study_b
     assert len(records) == 4
     passes = {version: _values(version) for version in ("0.1.0", "0.2.0")}
     for record in records:
-        recipe = study.recipe.at({"depth": record.recipe["depth"]})
+        recipe = study.recipe.at(record.point)
         trial = Trial(record.number, {}, recipe, record.seed)
         trained = {version: _trained(study, version, trial) for version in passes}
         assert record.trajectory is not None
