@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from tests.without_avx512 import without_avx512
+
 Kernels = Literal["native", "avx2"]
-# the instruction sets of torch's own loops and of its matrix products, read when torch is loaded
-AVX2_ENVIRONMENT = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 
 
 def kernels_environment(kernels: Kernels) -> dict[str, str]:
     """What a process that shall use these kernels has in its environment, and hands on to its children."""
-    return AVX2_ENVIRONMENT if kernels == "avx2" else {}
+    return without_avx512() if kernels == "avx2" else {}
 
 
 def kind_of_kernels() -> Literal["avx2", "avx512", "other"]:
