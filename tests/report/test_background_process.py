@@ -19,7 +19,8 @@ from gradstab.commands.status import write_report_if_stale
 from gradstab.record.segments import write_segment
 from gradstab.record.study_folder import StudyFolder
 from gradstab.report import background_process
-from gradstab.report.background_process import LOG_NAME, ReportProcess
+from gradstab.report.background_process import FIRST_COST_S, LOG_NAME, ReportProcess
+from gradstab.report.pace import SHARE
 from gradstab.results.results import Results
 from gradstab.study.study import Study
 from tests.fakes import make_record
@@ -51,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_last_report_is_made_with_heat_maps_of_the_trials_nearest_the_boundary(folder: Path) -> None:
     process = ReportProcess(folder, 30)
-    process.notify(40, 40)
+    process.notify(40, 40, 40, 2)
     process.close(lambda: False, print)
     assert (folder / LOG_NAME).read_text() == ""
     check_last_report(folder)
@@ -65,7 +66,7 @@ def check_last_report(folder: Path) -> None:
 
 def test_no_report_where_none_is_wanted(folder: Path) -> None:
     process = ReportProcess(folder, math.inf)
-    process.notify(40, 40)
+    process.notify(40, 40, 40, 2)
     process.close(lambda: False, print)
     assert not (folder / "report").exists()
 
@@ -87,7 +88,7 @@ def test_no_report_of_few_trials_or_none_that_is_new_or_after_a_stop(
     folder: Path, done: int, new: int, stopped: bool
 ) -> None:
     process = ReportProcess(folder, 30)
-    process.notify(done, new)
+    process.notify(done, new, 40, 2)
     process.close(lambda: stopped, print)
     assert not (folder / "report").exists()
 
@@ -96,17 +97,22 @@ def test_no_report_of_few_trials_or_none_that_is_new_or_after_a_stop(
 AT_ONCE = (
     "from gradstab.report import background; background.SHORTEST_REST_S = background.REST = 0.1; background.main()"
 )
+RICH, POOR = "numbers 1e9 1e9\n", "numbers 1 1e9\n"  # CPU seconds that the run had, and seconds until it ends
 
 
 def test_it_remakes_the_report_while_the_study_runs_and_makes_no_last_one_for_a_driver_that_died(folder: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", AT_ONCE, "--folder", str(folder)], stdin=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", AT_ONCE, "--folder", str(folder)], stdin=subprocess.PIPE, bufsize=0
+    )
     try:
         page, region = folder / "report" / "index.html", folder / "report" / "region.json"
+        assert process.stdin is not None
+        process.stdin.write(RICH.encode())
         await_that(process, lambda: page.exists() and json.loads(region.read_text())["num_trials"] == 40)
         write_segment(folder, 1, [make_record(40, point={"depth": 5, "init_scale": 2.0})])
         await_that(process, lambda: json.loads(region.read_text())["num_trials"] == 41)
+        process.stdin.write(POOR.encode())
         shutil.rmtree(folder / "report")  # a last report would make it again
-        assert process.stdin is not None
         process.stdin.close()
         assert process.wait(150) == 0
         assert not (folder / "report").exists()
@@ -136,22 +142,40 @@ class Clock:
         return self.now
 
 
-def test_a_study_that_runs_longer_has_its_report_made_beside_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Started after ten seconds, once there are trials to speak of, and only once."""
+def test_a_study_that_runs_long_has_its_report_made_beside_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is started once a report costs little of what the run had, and only once."""
     clock = Clock()
     monkeypatch.setattr(background_process, "time", clock)
     process = ReportProcess(folder, 30)
     log = folder / LOG_NAME  # is there as soon as the process has been started
-    clock.now += 9.9
-    process.notify(40, 40)
-    assert not log.exists(), "a study that ends soon has its report made once, at its end"
-    clock.now += 0.2
-    process.notify(29, 29)
+    clock.now += 0.4 * FIRST_COST_S / SHARE
+    process.notify(40, 40, 400, 2)
+    assert not log.exists(), "a report would cost more than its share of what two slots had"
+    clock.now += 0.2 * FIRST_COST_S / SHARE
+    process.notify(29, 29, 400, 2)
     assert not log.exists(), "too few trials"
-    process.notify(40, 40)
+    process.notify(40, 40, 400, 2)
     assert log.exists()
     log.unlink()
-    process.notify(40, 40)
+    clock.now += 10
+    process.notify(40, 40, 400, 2)
     process.close(lambda: False, print)
     assert not log.exists(), "one process a study"
+    check_last_report(folder)
+
+
+def test_near_its_end_a_study_starts_the_process_for_the_last_report_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(background_process, "time", clock)
+    process = ReportProcess(folder, 30)
+    clock.now += 20
+    process.notify(40, 40, 70, 2)
+    assert not (folder / LOG_NAME).exists(), "15 seconds are left"
+    process.notify(40, 40, 50, 2)
+    clock.now += 2
+    process.notify(40, 40, 50, 2)
+    assert (folder / LOG_NAME).exists()
+    process.close(lambda: False, print)
     check_last_report(folder)

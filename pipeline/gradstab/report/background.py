@@ -1,8 +1,9 @@
 """The report and the heat maps of a study that runs, made again and again: a process of its own.
 
-``python -m gradstab.report.background --folder F``. Standard input is the driver's pipe: a line ``finish`` means make
-both once more and exit; the end of input without it means that the driver died, and this process ends too. It is nice,
-and rests nine times as long as it worked: at most a tenth of a core. The shipper ships what it finds.
+``python -m gradstab.report.background --folder F``. Standard input is the driver's pipe: two numbers say how far the
+run has come (see `pace`), and a line ``finish`` means make both once more and exit. The end of input without that line
+means that the driver died, and this process ends too. It is nice, and takes at most a twentieth of the run's CPU and a
+tenth of a core until the run ends. The shipper ships what it finds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 from gradstab.errors import GradstabError
 from gradstab.record.segments import read_segment
 from gradstab.record.study_folder import StudyFolder
+from gradstab.report.pace import RunSoFar, is_remake_due
+from gradstab.report.report import make_report
 from gradstab.results.results import Results
 from gradstab.results.trial_rows import measured_trials
 from gradstab.system.child_process import ParentPipe
@@ -24,14 +27,13 @@ from gradstab.system.child_process import ParentPipe
 POLITENESS = 10
 REST = 9.0  # seconds of rest for each CPU second of work
 SHORTEST_REST_S = 5.0
+COST_PER_START = 4.0  # a first report by what the start of this process took (measured): a slow machine shows at once
 LONGEST_DRAWING_S = 30.0  # maps that are missing then are drawn when the user asks for them
 MAPS_AT_ONCE = 10  # while a study runs; at its end all missing maps are drawn
 
 
 def remake(folder: StudyFolder, most_maps: int | None) -> None:
     """Make the report, and the missing heat maps of the trials nearest the boundary."""
-    from gradstab.report.report import make_report
-
     results = Results(folder)
     make_report(results)
     draw_nearest(results, results.study.tracking.heat_maps, most_maps)
@@ -60,22 +62,26 @@ def draw_trials(results: Results, numbers: list[int], patience: float = math.inf
 
 
 def loop(folder: StudyFolder, driver: ParentPipe) -> None:
-    """Make the report after each rest that found new trials, and once more at the end."""
-    made, rest = 0, SHORTEST_REST_S
+    """Make the report whenever there are new trials and it is due, and once more at the end."""
+    made, rest, cost = 0, SHORTEST_REST_S, COST_PER_START * time.process_time()
     while True:
         driver.wait(rest)
         last = driver.closing
-        recorded = folder.num_recorded()
-        if recorded > made or last:
-            began = time.process_time()
+        if last or (driver.numbers and _is_due(driver.numbers, cost) and folder.num_recorded() > made):
+            began, recorded = time.process_time(), folder.num_recorded()
             try:
                 remake(folder, None if last else MAPS_AT_ONCE)
                 made = recorded
             except (GradstabError, OSError) as error:
                 print(error, file=sys.stderr, flush=True)
-            rest = max(SHORTEST_REST_S, REST * (time.process_time() - began))
+            cost = time.process_time() - began
+            rest = max(SHORTEST_REST_S, REST * cost)
         if last:
             return
+
+
+def _is_due(numbers: tuple[float, ...], cost: float) -> bool:
+    return is_remake_due(RunSoFar(*numbers), time.process_time(), cost)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The parent's side of the process that remakes the report: started once there are enough trials for a report."""
+"""The parent's side of the process that remakes the report: started once a report is worth its cost."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gradstab.report.pace import RunSoFar, is_remake_due
 from gradstab.system import child_process
 
 LOG_NAME = "report.log"
-START_AFTER_S = 10.0  # a study that ends sooner has its report made once, at the end
+FIRST_COST_S = 4.0  # CPU seconds to start the process and make a first report on a fast machine
+AHEAD_S = 8.0  # the process for the last report alone starts before it is needed, because its imports take a while
+TELL_EVERY_S = 1.0
 SILENCE_S = 2.0
 PATIENCE_S = 120.0  # for the last report; it is made from a few thousand trials in seconds
 
@@ -27,15 +30,29 @@ class ReportProcess:
     def __init__(self, folder: Path, fewest: float) -> None:
         self._folder = folder
         self._fewest = fewest
-        self._began = time.monotonic()
+        self._began = self._told = time.monotonic()
         self._worth = False
         self._process: subprocess.Popen[bytes] | None = None
 
-    def notify(self, done: int, new: int) -> None:
-        """Take note of how many trials are on record, and how many of them this run added."""
+    def notify(self, done: int, new: int, total: int, num_slots: int) -> None:
+        """Take note of how far the study has come.
+
+        Args:
+            done: trials on record.
+            new: how many of them this run has added.
+            total: trials of the whole study.
+            num_slots: slots that the run has.
+        """
+        now = time.monotonic()
         self._worth = new > 0 and done >= self._fewest
-        if self._process is None and self._worth and time.monotonic() - self._began > START_AFTER_S:
+        if not self._worth or now - self._told < TELL_EVERY_S:
+            return
+        self._told, seconds = now, now - self._began
+        run = RunSoFar(cpu_seconds=num_slots * seconds, seconds_left=seconds * (total - done) / new)
+        if self._process is None and (run.seconds_left < AHEAD_S or is_remake_due(run, 0.0, FIRST_COST_S)):
             self._process = self._start()
+        if self._process is not None:
+            child_process.send_numbers(self._process, run.cpu_seconds, run.seconds_left)
 
     def close(self, stop: Callable[[], bool], say: Callable[[str], None]) -> None:
         """Have the last report made and wait for it, unless the user stops or it takes too long."""

@@ -183,7 +183,7 @@ class _Reporter:
 
     def __call__(self, progress: Progress) -> None:
         self._listener.progress(progress)
-        self._report.notify(progress.done, progress.new)
+        self._report.notify(progress.done, progress.new, progress.total, len(self._executor.slots))
         if time.monotonic() - self._saved > JOB_SECONDS or not progress.in_flight:
             folder, *_ = self._parts
             save_order(folder.path, shipping_order(*self._parts, progress))

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-_FINISH = b"finish"
+_FINISH, _NUMBERS = b"finish", b"numbers"
 _THIS_FILE = Path(__file__).absolute()
 _PACKAGE_FOLDER = str(_THIS_FILE.parents[2])
 
@@ -81,10 +81,18 @@ def ask_to_finish(child: subprocess.Popen[bytes], patience: float = 0.0) -> None
     child.stdin.close()
 
 
+def send_numbers(child: subprocess.Popen[bytes], *numbers: float) -> None:
+    """Send numbers to a child, which finds them in `ParentPipe.numbers`; those sent before are replaced."""
+    assert child.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # the child has ended already
+        child.stdin.write(_NUMBERS + b" " + " ".join(f"{number:g}" for number in numbers).encode() + b"\n")
+
+
 class ParentPipe:
     """The parent as its child sees it: a pipe that says ``finish SECONDS``, or ends because the parent died.
 
     Attributes:
+        numbers: what the parent sent last by `send_numbers`.
         gone: the pipe has ended.
         patience: seconds without progress after which to give up, once the parent has asked to finish; None before.
         finishing_since: when the parent asked to finish, on the clock of `time.monotonic`.
@@ -94,6 +102,7 @@ class ParentPipe:
     """
 
     def __init__(self, on_death: Callable[[], None] = lambda: None) -> None:
+        self.numbers: tuple[float, ...] = ()
         self.gone = False
         self.patience: float | None = None
         self.finishing_since = 0.0
@@ -131,9 +140,11 @@ class ParentPipe:
         # Unbuffered, and not sys.stdin: a thread that waits within a buffer's lock stops the interpreter from ending.
         with open(descriptor, "rb", buffering=0, closefd=False) as pipe:
             for line in pipe:
-                word, _, seconds = line.strip().partition(b" ")
+                word, *numbers = line.split()
                 if word == _FINISH:
-                    self.finish(float(seconds or 0))
+                    self.finish(float(numbers[0]) if numbers else 0.0)
+                elif word == _NUMBERS:
+                    self.numbers = tuple(map(float, numbers))
         self.hang_up()
 
 
