@@ -34,7 +34,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "commands": frozenset({"click", "rich", "yaml"}),
     "display": frozenset({"jinja2"}),
     "execution": frozenset({"ray"}),
-    "figures": frozenset({"contourpy", "matplotlib", "numpy", "scipy"}),
+    "figures": frozenset({"PIL", "contourpy", "matplotlib", "numpy", "scipy"}),
     "loop": frozenset({"platformdirs"}),
     "probing": frozenset({"numpy", "scipy", "torch"}),
     "record": frozenset({"numpy", "pydantic"}),

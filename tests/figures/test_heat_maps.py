@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradstab.figures.heat_maps import Canvas, heat_maps, trial_folder, write_heat_maps
+from gradstab.figures.heat_maps import heat_maps, trial_folder, write_heat_maps
 from gradstab.record.statistics.registry import STATISTICS
 from tests.fakes import make_mixed_records, make_record, without_later_statistics
 
 
 def test_every_kind_of_trial_can_be_drawn_and_its_arrays_are_whole(tmp_path: Path) -> None:
-    canvas = Canvas()
     for record in [*make_mixed_records(5), make_record(9, point={"depth": 1, "steps": 0})]:
         assert record.trajectory is not None
-        folder = write_heat_maps(record, tmp_path, canvas)
+        folder = write_heat_maps(record, tmp_path)
         assert folder == trial_folder(tmp_path, record.number)
         assert sorted(path.suffix for path in folder.iterdir()) == [".npz", ".png", ".png", ".png"]
         with np.load(folder / f"trial-{record.number:06d}.npz") as arrays:
@@ -28,7 +27,7 @@ def test_every_kind_of_trial_can_be_drawn_and_its_arrays_are_whole(tmp_path: Pat
 
 def test_the_first_layer_is_drawn_at_the_bottom(tmp_path: Path) -> None:
     record = make_record(0, point={"depth": 6, "steps": 50}, decades_per_layer=1.0)  # largest next to the input
-    folder = write_heat_maps(record, tmp_path, Canvas())
+    folder = write_heat_maps(record, tmp_path)
     with Image.open(folder / "grad_norm.png") as image:
         pixels = np.asarray(image.convert("RGB"), dtype=np.float64)
     height, width, _ = pixels.shape
@@ -49,7 +48,7 @@ def test_where_more_units_are_dead_than_saturated_the_dead_are_shown() -> None:
 
 def test_a_statistic_that_was_not_recorded_has_no_picture(tmp_path: Path) -> None:
     record = without_later_statistics(make_record(0))
-    folder = write_heat_maps(record, tmp_path, Canvas())
+    folder = write_heat_maps(record, tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == ["grad_norm.png", "trial-000000.npz"]
     with np.load(folder / "trial-000000.npz") as arrays:
         assert set(arrays.files) == {"probe_step", "loss", "grad_norm", "log10_delta_norm"}
@@ -59,9 +58,9 @@ def test_heat_maps_that_are_there_are_left_alone_and_a_failure_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = make_record(0)
-    folder = write_heat_maps(record, tmp_path, Canvas())
+    folder = write_heat_maps(record, tmp_path)
     (folder / "mark").touch()
-    write_heat_maps(record, tmp_path, Canvas())
+    write_heat_maps(record, tmp_path)
     assert (folder / "mark").exists()
 
     def full(*_: object, **__: object) -> None:
@@ -69,5 +68,5 @@ def test_heat_maps_that_are_there_are_left_alone_and_a_failure_leaves_nothing(
 
     monkeypatch.setattr(np, "savez_compressed", full)
     with pytest.raises(OSError, match="No space"):
-        write_heat_maps(make_record(1), tmp_path, Canvas())
+        write_heat_maps(make_record(1), tmp_path)
     assert [path.name for path in folder.parent.iterdir()] == ["trial-000000"]

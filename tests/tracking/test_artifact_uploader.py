@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradstab.figures.heat_maps import Canvas, write_heat_maps
+from gradstab.figures.heat_maps import write_heat_maps
 from gradstab.record.shipping_order import load_order
 from gradstab.stability.judgement import judge
 from gradstab.study.criterion import Criterion
@@ -61,9 +61,8 @@ def test_the_report_lies_on_the_studys_run_and_the_region_is_a_metric(make_folde
 def test_heat_maps_lie_on_their_trial_and_its_note_says_so(make_folder: MakeFolder) -> None:
     records = make_mixed_records(6)
     folder = make_folder([records], child_runs=2)
-    canvas = Canvas()
     for record in (records[1], records[3]):  # trial 3 has no run until somebody wants its heat maps
-        write_heat_maps(record, folder, canvas)
+        write_heat_maps(record, folder)
     assert ship(folder) == 0
     trials, client = trials_of(folder), client_of(folder)
     assert sorted(trials) == [0, 1, 3]
@@ -91,7 +90,7 @@ def test_heat_maps_of_a_run_that_a_person_deleted_hold_up_nothing(make_folder: M
     ship(folder)
     (first,) = [run for run in runs_of(folder, "trial") if run.data.tags["trial"] == "1"]
     client_of(folder).delete_run(first.info.run_id)
-    write_heat_maps(records[1], folder, Canvas())
+    write_heat_maps(records[1], folder)
     assert ship(folder) == 0
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from gradstab.figures.heat_maps import Canvas, write_heat_maps
+from gradstab.figures.heat_maps import write_heat_maps
 from gradstab.record.segments import Record, write_segment
 from gradstab.record.shipping_order import ShippingOrder, save_order
 from gradstab.record.study_folder import StudyFolder
@@ -86,7 +86,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Pa
     write_segment(folder, 0, records())
     make_report(Results(held))
     for number in (3, 4):
-        write_heat_maps(records()[number], folder, Canvas())
+        write_heat_maps(records()[number], folder)
     job = ShippingOrder(
         study="pages", study_id=held.study_id(), uri=f"sqlite:///{root / 'mlflow.db'}",
         artifact_root=str(root / "artifacts"), question=QUESTION, study_file="study.py", resolved=study.dump(),

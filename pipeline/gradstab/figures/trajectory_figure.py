@@ -10,18 +10,21 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
 
-from gradstab.display.colours import FIRST
+from gradstab.display.colours import FIRST, NOT_MEASURED
 from gradstab.errors import UsageError
 from gradstab.figures.axis_scales import set_round_ticks
-from gradstab.figures.heat_maps import HeatMap, draw_layers, heat_maps
+from gradstab.figures.heat_maps import HeatMap, heat_maps, step_edges
 from gradstab.figures.scaffold import PANEL_TITLE, panel_grid
 from gradstab.record.statistics.registry import STATISTICS
 from gradstab.record.trajectory import Trajectory
 
 _COLUMNS = 2
+_MOST_TICKS = 6
 
 
 def trajectory_figure(
@@ -54,7 +57,7 @@ def trajectory_figure(
     grid = panel_grid(len(drawn), _COLUMNS, ax, panel=(4.0, 2.9), margin=(0.4, 0.5), shared=False)
     for axes, each in zip(grid.panels, drawn, strict=True):
         if isinstance(each, HeatMap):
-            mesh = draw_layers(axes, each, trajectory.probe_step_P)
+            mesh = _draw_layers(axes, each, trajectory.probe_step_P)
             grid.figure.colorbar(mesh, ax=axes, label=each.unit)
             axes.set_title(each.title, fontsize=PANEL_TITLE)
         else:
@@ -70,6 +73,24 @@ def _layer_map(trajectory: Trajectory, name: str) -> HeatMap | str:
     if statistic.axes != "PL":
         return name
     return HeatMap(name, name.replace("_", " "), statistic.unit, trajectory[name])
+
+
+def _draw_layers(axes: Axes, heat_map: HeatMap, probe_step_P: NDArray[np.int64]) -> QuadMesh:
+    """Draw layers upward from the input over optimizer steps; grey where nothing was measured."""
+    value_LP = heat_map.value_PL.T.astype(np.float64)
+    low, high = heat_map.colour_limits()
+    step_edge, layer_edge = step_edges(probe_step_P), np.arange(value_LP.shape[0] + 1) + 0.5
+    # overflow and exact zeros are drawn at the ends of the scale
+    value_LP = np.ma.masked_invalid(np.clip(value_LP, low, high))
+    mesh = axes.pcolormesh(step_edge, layer_edge, value_LP, vmin=low, vmax=high, cmap="viridis", rasterized=True)
+    axes.set_facecolor(NOT_MEASURED)
+    axes.set_xlim(step_edge[0], step_edge[-1])
+    axes.set_ylim(layer_edge[0], layer_edge[-1])
+    axes.xaxis.set_major_locator(FixedLocator(probe_step_P.astype(float).tolist(), nbins=_MOST_TICKS))
+    axes.yaxis.set_major_locator(MaxNLocator(_MOST_TICKS, integer=True))
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("layer (1 is next to the input)")
+    return mesh
 
 
 def _draw_series(axes: Axes, trajectory: Trajectory, name: str) -> None:

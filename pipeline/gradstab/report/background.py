@@ -51,14 +51,14 @@ def draw_nearest(results: Results, count: int, most: int | None = None) -> None:
 
 def draw_trials(results: Results, numbers: list[int], patience: float = math.inf) -> None:
     """Draw the heat maps of some trials; each segment is read once. No map is begun after `patience` seconds."""
-    from gradstab.figures.heat_maps import Canvas, write_heat_maps
+    from gradstab.figures.heat_maps import write_heat_maps
 
-    wanted, canvas, end = set(numbers), Canvas(), time.monotonic() + patience
+    wanted, end = set(numbers), time.monotonic() + patience
     for path in sorted({row.segment for row in results.rows if row.number in wanted}):
         for record in read_segment(path):
             in_time = time.monotonic() < end
             if in_time and record.number in wanted and record.trajectory is not None:
-                write_heat_maps(record, results.folder.path, canvas)
+                write_heat_maps(record, results.folder.path)
 
 
 def loop(folder: StudyFolder, driver: ParentPipe) -> None:
