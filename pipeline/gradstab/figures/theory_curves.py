@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ class TheoryCurves:
 
     study: Study
     ratio_band: float
+    _fields: dict[tuple[str, bytes], Array] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def label(self) -> str:
@@ -39,13 +41,13 @@ class TheoryCurves:
 
     def band_edges(self, cells: Plane) -> tuple[Array, ...]:
         """Curves of the predicted R = -R0 and +R0, in unit coordinates."""
-        ratio_YX = cells.picture(predicted_field(self._recipes(_points(cells))))
+        ratio_YX = self._picture("ratio", cells)
         edges = (-self.ratio_band, self.ratio_band)
         return tuple(curve for edge in edges for curve in contour(cells.unit_X, cells.unit_Y, ratio_YX, edge))
 
     def trainable_depth(self, cells: Plane) -> tuple[Array, ...]:
         """Curves of the predicted trainable depth, in unit coordinates."""
-        left_YX = cells.picture(log_depth_left(self._recipes(_points(cells))))
+        left_YX = self._picture("depth left", cells)
         return contour(cells.unit_X, cells.unit_Y, left_YX, 0.0)
 
     def in_band(self, points: Sequence[Point]) -> NDArray[np.bool_]:
@@ -56,12 +58,16 @@ class TheoryCurves:
         """Whether the depth is below the predicted trainable depth, at each point."""
         return np.asarray(log_depth_left(self._recipes(points)) > 0)
 
+    def _picture(self, name: Literal["ratio", "depth left"], cells: Plane) -> Array:
+        """A predicted field over a plane, computed once: figures of different responses show the same planes."""
+        key = (name, cells.unit_MD.tobytes())
+        if key not in self._fields:
+            recipes = self._recipes(cells.coordinates.points(cells.unit_MD))
+            self._fields[key] = predicted_field(recipes) if name == "ratio" else log_depth_left(recipes)
+        return cells.picture(self._fields[key])
+
     def _recipes(self, points: Sequence[Point]) -> list[Recipe]:
         return [resolved_recipe(self.study, point) for point in points]
-
-
-def _points(cells: Plane) -> Sequence[Point]:
-    return cells.coordinates.points(cells.unit_MD)
 
 
 def judges_depth(estimator: Estimator) -> bool:

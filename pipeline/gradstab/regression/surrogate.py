@@ -9,7 +9,7 @@ Axes: N trials, A active trials, M other points, D axes of the space, F features
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from gradstab.regression.kernel import Array, HyperParameters, covariance, noisy
 from gradstab.regression.warp import Warp
 from gradstab.study.response_band import ResponseBand
 
+_REMEMBERED = 8  # posteriors: the region of two responses asks for those of each again
 _BLOCK = 2048  # points per block, so that memory stays bounded
 _LEAST_SLOPE = 0.25  # least weight: no far response is exact, however flat the warp is there
 _LARGEST = 1e100
@@ -60,9 +61,18 @@ class Surrogate:
     spread: float
     factor: Factor
     whitened_A: Array
+    _known: dict[bytes, Posterior] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def posterior(self, unit_MD: Array) -> Posterior:
-        """The posterior of the median response at points."""
+        """The posterior of the median response at points. The last few are remembered."""
+        key = unit_MD.tobytes()
+        if key not in self._known:
+            while len(self._known) >= _REMEMBERED:
+                del self._known[next(iter(self._known))]
+            self._known[key] = self._posterior(unit_MD)
+        return self._known[key]
+
+    def _posterior(self, unit_MD: Array) -> Posterior:
         mean_M, variance_M = np.empty(len(unit_MD)), np.empty(len(unit_MD))
         for start in range(0, len(unit_MD), _BLOCK):
             block = slice(start, start + _BLOCK)

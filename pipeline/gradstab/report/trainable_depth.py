@@ -41,16 +41,17 @@ def depth_scales(results: Results, layout: PanelLayout) -> DepthScales | None:
     estimator = results.every_estimator.only("T")
     column, axis = coordinates.names.index("depth"), coordinates.space.axes["depth"]
     assert isinstance(axis, Integer | LogInteger)
+    start_ND = np.array(list(_starts(coordinates, layout)))
+    unit_T = np.linspace(0, 1, _DEPTHS)
+    line_MD = np.repeat(start_ND, _DEPTHS, axis=0)
+    line_MD[:, column] = np.tile(unit_T, len(start_ND))
+    trains_NT = (estimator.probabilities(line_MD).p_region >= 0.5).reshape(len(start_ND), _DEPTHS)
+    theory_N = trainable_depths([resolved_recipe(results.study, point) for point in coordinates.points(start_ND)])
     found = []
-    for start_D in _starts(coordinates, layout):
-        line_TD = np.tile(start_D, (_DEPTHS, 1))
-        line_TD[:, column] = np.linspace(0, 1, _DEPTHS)
-        trains_T = estimator.probabilities(line_TD).p_region >= 0.5
+    for trains_T, theory in zip(trains_NT, theory_N.tolist(), strict=True):
         ends = np.flatnonzero(trains_T[:-1] & ~trains_T[1:])
-        (theory,) = trainable_depths([resolved_recipe(results.study, coordinates.points(start_D[None])[0])])
         if len(ends) and axis.low <= theory <= axis.high:  # at criticality theory has no end
-            depth = axis.from_unit(float(line_TD[ends[0], column]))
-            found.append(TRAINABLE_DEPTH_SCALES * depth / theory)
+            found.append(TRAINABLE_DEPTH_SCALES * axis.from_unit(float(unit_T[ends[0]])) / theory)
     return DepthScales(float(np.median(found)), min(found), max(found), len(found)) if found else None
 
 

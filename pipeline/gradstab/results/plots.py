@@ -12,7 +12,6 @@ from gradstab.figures.line_figure import LinePicture, line_figure, line_panels
 from gradstab.figures.panels import panels
 from gradstab.figures.phase_figure import PhasePicture, phase_figure
 from gradstab.figures.profile_figure import TrialProfile, profile_figure, profiles
-from gradstab.figures.theory_curves import TheoryCurves
 from gradstab.figures.trajectory_figure import trajectory_figure
 from gradstab.results.trial_rows import measured_trials
 from gradstab.study.axes import Value
@@ -37,7 +36,7 @@ def phase_diagram_figure(
     layout = results.layout.at(at)
     estimator = results.every_estimator.only(*responses)
     points, label_N = results.measured.points, results.labels(*responses)
-    predictions = TheoryCurves(results.study, results.criterion.ratio_band)
+    predictions = results.predictions
     title = f"{results.study.name}: {' and '.join(responses)}, {len(points)} measured trials"
     if layout.y is None:
         axis = numeric_axis(estimator.coordinates, layout.x)

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from gradstab.figures.layout import PanelLayout
+    from gradstab.figures.theory_curves import TheoryCurves
     from gradstab.stability.contributions import Contribution
     from gradstab.stability.estimator import Estimator
-    from gradstab.stability.phase_diagram import PhaseDiagram
+    from gradstab.stability.phase_diagram import Cloud, PhaseDiagram
     from gradstab.stability.region import Regions
     from gradstab.stability.region_at import RegionAt
 
@@ -276,13 +277,26 @@ class Results:
         judged = [(row.point, trial.judgement.margin) for row, trial in measured_trials(self.rows)]
         return stable_intervals(self.study.space, [point for point, _ in judged], [margin for _, margin in judged])
 
+    @cached_property
+    def predictions(self) -> TheoryCurves:
+        """What mean-field theory predicts; each plane is computed once for all figures."""
+        from gradstab.figures.theory_curves import TheoryCurves
+
+        return TheoryCurves(self.study, self.criterion.ratio_band)
+
+    @cached_property
+    def _cloud(self) -> Cloud:
+        from gradstab.stability.phase_diagram import cloud
+
+        return cloud(self.every_estimator.coordinates)
+
     def _diagram_and_regions(self, responses: tuple[str, ...]) -> tuple[PhaseDiagram, Regions]:
         if responses not in self._diagrams:
-            from gradstab.stability.phase_diagram import cloud, phase_diagram
+            from gradstab.stability.phase_diagram import phase_diagram
             from gradstab.stability.region import find_regions
 
             estimator = self.every_estimator.only(*responses)
-            diagram = phase_diagram(estimator, cloud(estimator.coordinates))
+            diagram = phase_diagram(estimator, self._cloud)
             self._diagrams[responses] = (diagram, find_regions(estimator, diagram))
         return self._diagrams[responses]
 

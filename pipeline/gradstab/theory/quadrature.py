@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -64,7 +65,7 @@ def _panels(scale_Q1: Array, kinks: Sequence[float], nodes: int) -> tuple[Array,
     kink_QP = np.clip(np.asarray(kinks) / scale_Q1, -_PANEL_REACH, _PANEL_REACH)
     shared_QP = np.broadcast_to(edge_P, (len(scale_Q1), len(edge_P)))
     edge_QP = np.sort(np.concatenate([shared_QP, kink_QP], axis=1))
-    legendre_M, weight_M = np.polynomial.legendre.leggauss(nodes)
+    legendre_M, weight_M = _legendre(nodes)
     half_QP1 = 0.5 * np.diff(edge_QP)[:, :, None]
     middle_QP1 = 0.5 * (edge_QP[:, 1:] + edge_QP[:, :-1])[:, :, None]
     return middle_QP1 + half_QP1 * legendre_M, half_QP1 * weight_M
@@ -88,7 +89,7 @@ def gaussian_pair_mean(
         z_N = np.concatenate([-node_N[::-1], node_N]) / unit
         weight_N = np.concatenate([weight_N[::-1], weight_N]) / unit * _density(z_N)
     spread = math.sqrt((1 - correlation) * (1 + correlation))
-    legendre_M, legendre_weight_M = np.polynomial.legendre.leggauss(_PAIR_NODES)
+    legendre_M, legendre_weight_M = _legendre(_PAIR_NODES)
     inner_N = np.zeros_like(z_N)
     edges = [
         np.clip((kink / scale - correlation * z_N) / spread, -_PAIR_DEVIATION, _PAIR_DEVIATION)
@@ -100,6 +101,13 @@ def gaussian_pair_mean(
         v_NM = scale * (correlation * z_N[:, None] + spread * y_NM)
         inner_N += (function(v_NM) * _density(y_NM) * half_N1 * legendre_weight_M).sum(axis=1)
     return float((function(scale * z_N) * inner_N * weight_N).sum())
+
+
+@lru_cache(maxsize=8)
+def _legendre(nodes: int) -> tuple[Array, Array]:
+    """Gauss-Legendre nodes and weights on (-1, 1), which take longer to find than an integral takes with them."""
+    node_M, weight_M = np.polynomial.legendre.leggauss(nodes)
+    return node_M, weight_M
 
 
 def _half_line(unit: float) -> tuple[Array, Array]:
