@@ -64,12 +64,13 @@ def test_kills_at_every_call_leave_each_trial_once(make_folder: MakeFolder, tmp_
 def test_a_shipper_that_dies_is_started_again_and_one_whose_driver_dies_ends(make_folder: MakeFolder) -> None:
     folder = make_folder([make_mixed_records(4)])
     process = ShipperProcess(folder)
+    child = process._process
+    assert child is not None
     try:
         deadline = time.monotonic() + 150
         while (process.waiting() or load_state(folder).shipped < 4) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert load_state(folder).shipped == 4
-        child = process._process
         child.send_signal(signal.SIGKILL)
         child.wait()
         write_segment(folder, 1, make_mixed_records(2, first=4))
@@ -77,13 +78,26 @@ def test_a_shipper_that_dies_is_started_again_and_one_whose_driver_dies_ends(mak
         while process.waiting() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert sorted(trials_of(folder)) == list(range(6))
-        assert process._process.stdin is not None
-        process._process.stdin.close()  # what a killed driver leaves
-        assert process._process.wait(timeout=150) == 0
+        child = process._process
+        assert child is not None
+        assert child.stdin is not None
+        child.stdin.close()  # what a killed driver leaves
+        assert child.wait(timeout=150) == 0
         assert parent_of(folder).info.status == "KILLED"
     finally:
-        process._process.kill()
-        process._process.wait()
+        child.kill()
+        child.wait()
+
+
+def test_a_shipper_may_start_later_and_ships_everything_when_it_is_asked_to_finish_before(
+    make_folder: MakeFolder,
+) -> None:
+    folder = make_folder([make_mixed_records(2)])
+    process = ShipperProcess(folder, delay=3600.0)
+    assert process.waiting() == 2
+    assert process._process is None
+    assert process.close(20.0) == 0
+    assert sorted(trials_of(folder)) == [0, 1]
 
 
 def test_the_driver_does_not_pay_for_importing_mlflow() -> None:

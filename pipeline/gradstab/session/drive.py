@@ -38,6 +38,7 @@ from gradstab.tracking.credentials import check_credentials
 from gradstab.tracking.restore_process import restore_lost_folder
 
 FEWEST_TRIALS = 30  # least trials of a report: fewer say little about a region
+SHIPPER_DELAY = 3.0  # seconds, in which the workers import torch
 JOB_SECONDS = 2.0  # between two progress notes to the tracker
 
 
@@ -124,8 +125,7 @@ def drive(
             num_slots = (
                 len(executor.slots) or study.resources.slots or 1
             )  # there are none yet if an autoscaler has to add them
-            # starting it takes seconds of a core, and the workers' start comes first
-            tracker = start_tracker(folder, study, settings)
+            tracker = start_tracker(folder, study, settings, SHIPPER_DELAY)
             remaker = ReportProcess(folder.path, FEWEST_TRIALS if report else math.inf)
             try:
                 runner = Runner(

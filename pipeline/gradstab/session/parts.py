@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -44,12 +47,12 @@ class Listener:
     shipping: Callable[[int], None] = lambda _: None
 
 
-def start_tracker(folder: StudyFolder, study: Study, settings: Settings) -> Tracker:
-    """Start the shipper process for a study's folder."""
+def start_tracker(folder: StudyFolder, study: Study, settings: Settings, delay: float = 0.0) -> Tracker:
+    """Start the shipper process for a study's folder, after `delay` seconds."""
     from gradstab.tracking.shipper_process import ShipperProcess
 
     save_order(folder.path, shipping_order(folder, study, settings, Progress(study.budget.trials)))
-    return ShipperProcess(folder.path, settings.mlflow_env)
+    return ShipperProcess(folder.path, settings.mlflow_env, delay)
 
 
 def shipping_order(folder: StudyFolder, study: Study, settings: Settings, progress: Progress) -> ShippingOrder:
@@ -141,6 +144,7 @@ def open_executor(
         return SerialExecutor(work)
     from gradstab.execution.ray_executor import RayExecutor
 
+    _import_meanwhile("gradstab.search.searcher")
     wanted = study.resources
     return RayExecutor(
         work,
@@ -150,6 +154,19 @@ def open_executor(
         gpu_share=wanted.gpu_share,
         report=report,
     )
+
+
+def _import_meanwhile(module: str) -> None:
+    """Import a module in a thread while Ray's processes start, which this process only waits for.
+
+    A fault is not reported here: whoever needs the module meets it again.
+    """
+
+    def load() -> None:
+        with contextlib.suppress(Exception):
+            import_module(module)
+
+    threading.Thread(target=load, name="imports", daemon=True).start()
 
 
 def memory_of_a_slot(num_slots: int) -> int:

@@ -27,22 +27,24 @@ class ShipperProcess:
     Args:
         folder: results folder of the study.
         env: variables to add to the driver's own environment.
+        delay: seconds until the process is started, or until it is asked to finish: its imports take seconds of a core
+            that workers need for theirs.
     """
 
-    def __init__(self, folder: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, env: Mapping[str, str] | None = None, delay: float = 0.0) -> None:
         self._folder = folder
         self._env = env
         self._uri = load_order(folder).uri
         self._counter = WaitingCounter(folder)
         self._deaths = 0
         self._shipped_at_death = -1
-        self._start_after = 0.0
         self._begun_ms = time.time_ns() // 1_000_000
-        self._process = self._start()
+        self._start_after = time.monotonic() + delay
+        self._process = None if delay else self._start()
 
     def notify(self) -> None:
-        """Start the process again if it died. While it lives, it finds new results by itself."""
-        if self._process.poll() is None or not self._may_restart():
+        """Start the process when it is time, and again if it died. While it lives, it finds new results by itself."""
+        if self._process is not None and (self._process.poll() is None or not self._may_restart()):
             return
         if time.monotonic() >= self._start_after:
             self._restart()
@@ -59,8 +61,9 @@ class ShipperProcess:
 
     def close(self, patience: float) -> int:
         """Ship the rest, give up after `patience` seconds without progress, and return how many trials still wait."""
+        self._process = self._process or self._start()
         while True:
-            if self._process.poll() is None and self._finish(patience):
+            if self._process.poll() is None and self._finish(self._process, patience):
                 break
             if not self._may_restart():
                 break
@@ -68,19 +71,19 @@ class ShipperProcess:
             self._restart()
         return self._counter.waiting(self._uri)
 
-    def _finish(self, patience: float) -> bool:
+    def _finish(self, process: subprocess.Popen[bytes], patience: float) -> bool:
         """Ask the process to finish and wait for it. False if it was killed by a signal."""
-        child_process.ask_to_finish(self._process, patience)
+        child_process.ask_to_finish(process, patience)
         quiet_since, seen = time.monotonic(), load_state(self._folder)
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return self._process.wait(timeout=0.5) >= 0
+                return process.wait(timeout=0.5) >= 0
             state = load_state(self._folder)
             if state != seen:
                 quiet_since, seen = time.monotonic(), state
             if time.monotonic() - quiet_since > patience + GRACE_S:
-                self._process.kill()  # it hangs in a call; the next shipper finds the trial at hand by its number
-                self._process.wait()
+                process.kill()  # it hangs in a call; the next shipper finds the trial at hand by its number
+                process.wait()
                 return True
 
     def _may_restart(self) -> bool:
@@ -93,7 +96,7 @@ class ShipperProcess:
         return self._deaths < MOST_DEATHS
 
     def _restart(self) -> None:
-        if self._process.stdin is not None:
+        if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
         self._process = self._start()
 
