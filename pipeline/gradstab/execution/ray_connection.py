@@ -21,7 +21,7 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
 
 import ray
-from ray._private import ray_constants
+from ray._private import node, ray_constants
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from ray.exceptions import RayError
 
@@ -66,7 +66,7 @@ def _join(address: str) -> str:
 
 
 def _start(request: SlotRequest) -> str:
-    with _loopback_only():
+    with _loopback_only(), _essential_processes_only():
         ray.init(
             address="local",  # never the cluster that RAY_ADDRESS may name
             num_cpus=None if request.slots is None else request.slots * request.threads,
@@ -129,6 +129,34 @@ def _patient_reconnect() -> Iterator[None]:
         yield
     finally:
         del os.environ[_RECONNECT]
+
+
+class _LeanNode(node.Node):
+    """The head of a Ray that one run has for itself, without the processes that serve an autoscaler or a browser.
+
+    They cost seconds of start-up: Ray waits for its dashboard's process even where it is to show no dashboard. Ray has
+    no option for them. A method that a later Ray renames is not overridden, and its process starts as before.
+    """
+
+    def start_monitor(self) -> None:
+        """No autoscaler: one machine has what it has."""
+
+    def start_log_monitor(self) -> None:
+        """Nobody reads the logs of workers from here: see `_quiet`."""
+
+    def start_api_server(self, **_: object) -> None:
+        """No dashboard."""
+        self._webui_url = ""
+
+
+@contextmanager
+def _essential_processes_only() -> Iterator[None]:
+    """Ray started within makes a `_LeanNode`."""
+    node.Node, ordinary = _LeanNode, node.Node  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        node.Node = ordinary  # type: ignore[misc]
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def _map_pixels(value_PL: FloatArray, limits: tuple[float, float], step_edge: Fl
     step_W = step_edge[0] + (np.arange(width) + 0.5) / width * (step_edge[-1] - step_edge[0])
     probe_W = np.clip(np.searchsorted(step_edge, step_W) - 1, 0, len(value_PL) - 1)
     layer_H = value_PL.shape[1] - 1 - np.arange(height) * value_PL.shape[1] // height  # the first one at the bottom
-    return colour_PL3[probe_W[None, :], layer_H[:, None]]
+    return np.asarray(colour_PL3[probe_W[None, :], layer_H[:, None]])
 
 
 def _name_steps(draw: ImageDraw.ImageDraw, steps: Sequence[int], step_edge: FloatArray) -> None:
@@ -98,7 +98,7 @@ def _name_steps(draw: ImageDraw.ImageDraw, steps: Sequence[int], step_edge: Floa
 
 def _upward(locator: MaxNLocator, low: float, high: float) -> list[tuple[str, int]]:
     """Round values between two ends, as text, and the pixel row of each."""
-    value_T = [value for value in locator.tick_values(low, high).tolist() if low <= value <= high]
+    value_T = [value for value in map(float, locator.tick_values(low, high)) if low <= value <= high]
     step = min((after - value for value, after in pairwise(value_T)), default=1.0)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     height = _BOTTOM - _TOP
