@@ -10,6 +10,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from gradstab.system.storage_url import SqliteFile, Tracking
 from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.mlflow_client import all_pages, open_client
 from gradstab.tracking.run_content import RunContent
+from gradstab.tracking.shared_session import SharedSession
 from gradstab.tracking.sqlite_database import make_database, sync_database
 from gradstab.tracking.trial_metrics import MetricRow
 
@@ -53,11 +55,18 @@ class MlflowStore:
         if self._database is not None:
             make_database(self._database, artifact_root)
         self._client = open_client(tracking)
+        self._shared = None if self._database is None else SharedSession(self._client, RefusedError)
 
     def sync(self) -> None:
         """Wait until what was stored would survive a power cut. A server's database does that by itself."""
         if self._database is not None:
             sync_database(self._database)
+        if self._shared is not None:
+            self._shared.forget_experiments()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Calls within are stored together where the store is a file here; elsewhere each for itself."""
+        return nullcontext() if self._shared is None else self._shared.transaction()
 
     def experiment(self, name: str, study_id: str, artifact_root: str | None) -> Experiment:
         """Find the study's experiment by its tag, or create it, under a longer name if another study has the name."""

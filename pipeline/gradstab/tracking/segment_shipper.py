@@ -176,18 +176,23 @@ class SegmentShipper:
 
     def _ship_trial(self, destination: _Destination, content: RunContent) -> None:
         """Find or create the trial's run, fill it, end it."""
-        store, child = destination.store, destination.children.get(content.number)
+        child = destination.children.get(content.number)
         if child is not None and child.complete:
             return
-        run_id = self._create(destination, content) if child is None else child.run_id
+        run_id = None if child is None else self._filled(destination, content, child.run_id)
+        run_id = run_id or self._created(destination, content)
+        destination.children[content.number] = Child(run_id, destination.parent_run_id, complete=True)
+
+    def _filled(self, destination: _Destination, content: RunContent, run_id: str) -> str | None:
+        """Fill and end a run that is there; None if MLflow refuses, and the run is deleted then."""
+        store = destination.store
         try:
             self._retry(lambda: store.fill_child(run_id, content))
         except RefusedError:
             # MLflow holds other values than the record (an older version rounded differently): the record is right
             self._retry(lambda: store.delete_run(run_id))
-            run_id = self._create(destination, content)
-            self._retry(lambda: store.fill_child(run_id, content))
-        destination.children[content.number] = Child(run_id, destination.parent_run_id, complete=True)
+            return None
+        return run_id
 
     def _run_of(self, destination: _Destination, number: int, *, make: bool) -> str | None:
         """Id of a trial's run, looked up if this shipper did not make it; None if it has none and `make` is false."""
@@ -201,8 +206,8 @@ class SegmentShipper:
                     self._ship_trial(destination, self._judged(record)[2])
         return children[number].run_id if number in children else None
 
-    def _create(self, destination: _Destination, content: RunContent) -> str:
-        """Create a run. After a failed call the run may exist all the same, so look for it before the next call."""
+    def _created(self, destination: _Destination, content: RunContent) -> str:
+        """Create, fill and end a run. After a failure the run may exist all the same: look for it before the next."""
         store, experiment_id, number = destination.store, destination.experiment_id, content.number
         attempts = 0
 
@@ -213,8 +218,12 @@ class SegmentShipper:
                 self._doubtful.add(number)
                 found = store.children(experiment_id, number).get(number)
                 if found is not None:
+                    store.fill_child(found.run_id, content)
                     return found.run_id
-            return store.create_child(experiment_id, destination.parent_run_id, content)
+            with store.transaction():
+                run_id = store.create_child(experiment_id, destination.parent_run_id, content)
+                store.fill_child(run_id, content)
+            return run_id
 
         return self._retry(create)
 
