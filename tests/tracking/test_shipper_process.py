@@ -85,8 +85,9 @@ def test_a_shipper_that_dies_is_started_again_and_one_whose_driver_dies_ends(mak
         assert child.wait(timeout=150) == 0
         assert parent_of(folder).info.status == "KILLED"
     finally:
-        child.kill()
-        child.wait()
+        if child is not None:
+            child.kill()
+            child.wait()
 
 
 def test_a_shipper_may_start_later_and_ships_everything_when_it_is_asked_to_finish_before(
