@@ -119,6 +119,15 @@ def test_a_pack_that_says_nothing_for_too_long_has_failed_and_its_slot_comes_bac
     assert look(executor)[0] != os.getpid()
 
 
+def test_only_the_processes_that_a_run_needs_are_started(executor: RayExecutor) -> None:
+    """Ray has no option for it, so a later Ray may start them again; its own agents serve as a check of the look."""
+    assert executor.idle()
+    commands = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
+    assert any("raylet" in command for command in commands)
+    for script in ("dashboard/dashboard.py", "autoscaler/_private/monitor.py", "_private/log_monitor.py"):
+        assert not any(script in command for command in commands), script
+
+
 def test_everything_listens_on_loopback_only(executor: RayExecutor) -> None:
     me = psutil.Process()
     listening = [

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.ImageColor import getrgb
 
+from gradstab.display.colours import NOT_MEASURED
+from gradstab.figures.heat_map_picture import heat_map_png
 from gradstab.figures.heat_maps import heat_maps, trial_folder, write_heat_maps
 from gradstab.record.statistics.registry import STATISTICS
 from tests.fakes import make_mixed_records, make_record, without_later_statistics
@@ -35,6 +39,19 @@ def test_the_first_layer_is_drawn_at_the_bottom(tmp_path: Path) -> None:
     assert bottom[0] > 200, "viridis ends in yellow"
     assert bottom[1] > 200
     assert top[2] > top[1], "and begins in violet"
+
+
+def test_what_was_not_measured_is_grey_and_the_ends_of_the_scale_have_the_end_colours() -> None:
+    value_PL = np.array([[0.0, 1.0], [np.nan, 7.0]])  # probe times by layers; 7 lies beyond the scale
+    png = heat_map_png(value_PL, (0.0, 1.0), np.array([-5.0, 5.0, 15.0]), [0, 10], "title", "unit")
+    with Image.open(BytesIO(png)) as image:
+        pixels = np.asarray(image)
+    height, width, _ = pixels.shape
+    lower, upper = int(height * 0.7), int(height * 0.25)
+    left, right = int(width * 0.3), int(width * 0.65)
+    assert pixels[lower, left].tolist() == [68, 1, 84]
+    assert pixels[upper, left].tolist() == pixels[upper, right].tolist() == [253, 231, 36]
+    assert tuple(pixels[lower, right]) == getrgb(NOT_MEASURED)
 
 
 def test_where_more_units_are_dead_than_saturated_the_dead_are_shown() -> None:

@@ -66,15 +66,21 @@ def _join(address: str) -> str:
 
 
 def _start(request: SlotRequest) -> str:
-    with _loopback_only(), _essential_processes_only():
-        ray.init(
-            address="local",  # never the cluster that RAY_ADDRESS may name
-            num_cpus=None if request.slots is None else request.slots * request.threads,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _node_ip_address="127.0.0.1",
-            **_quiet(),
-        )
+    try:
+        with _loopback_only(), _essential_processes_only():
+            ray.init(
+                address="local",  # never the cluster that RAY_ADDRESS may name
+                num_cpus=None if request.slots is None else request.slots * request.threads,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                **_quiet(),
+            )
+    except Exception as error:  # Ray raises bare ones too, such as where one of its processes does not come up
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ExecutionError(
+            f"Ray does not start on this machine: {reason}. Free memory and disk space, or run with --engine serial"
+        ) from None
     return ""
 
 
