@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from gradstab.errors import GradstabError
 from gradstab.execution.failures import error_failure
+from gradstab.execution.stepped_pack import SteppedPack, result_of
 from gradstab.loop.ports import NoIdleSlotError, PackResult, Slot, Work
 from gradstab.loop.trial import Trial
 
 
+@dataclass
+class _Submitted:
+    """A pack, what runs it, when it began, and the CPU seconds that it has taken."""
+
+    trials: tuple[Trial, ...]
+    pack: SteppedPack
+    started_ms: int | None = None
+    cpu_seconds: float = 0.0
+
+
 class SerialExecutor:
-    """Runs each pack within `wait`, which therefore takes as long as the pack, whatever its timeout.
+    """Runs a pack within `wait`, step by step, so that the loop goes on between two calls.
+
+    A work that does not run in steps keeps `wait` until the pack has ended, whatever its timeout. A step that hangs
+    cannot be ended.
 
     Args:
         threads: of the slot, for the work to read.
@@ -22,7 +37,7 @@ class SerialExecutor:
     def __init__(self, work: Work, threads: int = 1) -> None:
         self._work = work
         self._slot = Slot("cpu-0", threads=threads)
-        self._submitted: tuple[Trial, ...] | None = None
+        self._submitted: _Submitted | None = None
 
     @property
     def slots(self) -> Sequence[Slot]:
@@ -36,31 +51,56 @@ class SerialExecutor:
             raise NoIdleSlotError
         return self._slot
 
-    def submit(self, trials: Sequence[Trial], seconds: float = math.inf) -> None:  # noqa: ARG002
-        """Keep a pack for the next `wait`; a pack that hangs cannot be ended after `seconds`.
+    def submit(
+        self,
+        trials: Sequence[Trial],
+        seconds: float = math.inf,  # noqa: ARG002
+        step_seconds: float = math.inf,  # noqa: ARG002
+    ) -> None:
+        """Keep a pack for the next `wait`; one that hangs cannot be ended.
 
         Raises:
             NoIdleSlotError: the slot holds a pack already.
         """
         self.next_slot()
-        self._submitted = tuple(trials)
+        self._submitted = _Submitted(tuple(trials), SteppedPack(self._work, tuple(trials), self._slot))
 
-    def wait(self, timeout: float) -> list[PackResult]:  # noqa: ARG002
-        """Run the submitted pack. Ctrl-C and a GradstabError are raised; any other exception is the pack's failure."""
+    def shares(self) -> Mapping[str, float]:
+        return {} if self._submitted is None else {self._slot.name: self._submitted.pack.done}
+
+    def drain(self, seconds: float) -> None:
+        """Let the submitted pack end within `seconds`, or at its next step."""
+        if self._submitted is not None:
+            self._submitted.pack.finish_within(seconds)
+
+    def wait(self, timeout: float) -> list[PackResult]:
+        """Go on with the submitted pack, by one step at least, until it ends or the time is over.
+
+        Raises:
+            KeyboardInterrupt: the second Ctrl-C; the pack is abandoned.
+            GradstabError: the work raised it. Any other exception is the pack's failure.
+        """
         if self._submitted is None:
             return []
-        trials, started_ms, cpu_seconds = self._submitted, time.time_ns() // 10**6, time.process_time()
-        trajectories = failure = None
+        submitted, cpu_seconds, end = self._submitted, time.process_time(), time.monotonic() + timeout
+        submitted.started_ms = submitted.started_ms or time.time_ns() // 10**6
+        pack, failure = submitted.pack, None
+        self._submitted = None  # whatever is raised
         try:
-            trajectories = self._work.run(trials, self._slot)
+            while pack.advance():
+                if time.monotonic() > end:
+                    submitted.cpu_seconds += time.process_time() - cpu_seconds
+                    self._submitted = submitted
+                    return []
         except GradstabError:
             raise
         except Exception as error:  # divergence is a result: whatever else the work raises is the machine's failure
             failure = error_failure(error)
-        finally:
-            self._submitted = None
-        busy = (time.process_time() - cpu_seconds) / self._slot.threads
-        return [PackResult(trials, self._slot, started_ms, time.time_ns() // 10**6, trajectories, failure, busy)]
+        busy = (submitted.cpu_seconds + time.process_time() - cpu_seconds) / self._slot.threads
+        times_ms = submitted.started_ms, time.time_ns() // 10**6
+        if failure is not None:
+            return [PackResult(submitted.trials, self._slot, *times_ms, failure=failure, busy_seconds=busy)]
+        return [result_of(submitted.trials, self._slot, times_ms, pack.trajectories, busy)]
 
     def close(self) -> None:
         """Forget the submitted pack."""

@@ -6,7 +6,7 @@ The loop (runner.py) knows these interfaces and none of the packages behind them
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
@@ -52,6 +52,36 @@ class Work(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far a pack is after one of its steps.
+
+    Attributes:
+        done: the share of the pack's work that is done, from 0 to 1.
+        until: the share at which the next trajectories will be there.
+        ended: the trajectories that this step completed, by the position of their trial in the pack.
+    """
+
+    done: float
+    until: float = 1.0
+    ended: Mapping[int, Trajectory] = field(default_factory=dict)
+
+
+@runtime_checkable
+class RunsInSteps(Protocol):
+    """Optional capability of a `Work`: runs a pack step by step, so that others see how far it is and can end it early.
+
+    A step is short: many of them make a pack.
+    """
+
+    def run_in_steps(self, trials: Sequence[Trial], slot: Slot) -> Generator[Step, None, None]:
+        """Work as `run` does, up to the end of a step each time; the trajectory of every trial comes once.
+
+        The caller may close the generator after any step. Trials without a trajectory were then trained for nothing.
+        """
+        ...
+
+
 @runtime_checkable
 class SupportsWarmUp(Protocol):
     """Optional capability of a `Work`: does before its first pack what would otherwise delay that by seconds."""
@@ -84,8 +114,12 @@ class PackResult:
     """How a pack ended: with a trajectory for each trial, or with the failure of its machine.
 
     Attributes:
+        trials: the trials that ended; with a failure, all trials of the pack.
+        trajectories: one for each of those trials, in order; None with a failure.
         busy_seconds: the time that the slot itself worked on the pack, which its neighbours' load does not change:
             CPU seconds by threads on a CPU. None where only the wall clock is known, as on a GPU.
+        given_back: the other trials of the pack, which did not end because the executor was asked to drain. They are as
+            if they had never been submitted.
     """
 
     trials: tuple[Trial, ...]
@@ -95,6 +129,7 @@ class PackResult:
     trajectories: list[Trajectory] | None = None
     failure: Failure | None = None
     busy_seconds: float | None = None
+    given_back: tuple[Trial, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -127,16 +162,39 @@ class Executor(Protocol):
         """
         ...
 
-    def submit(self, trials: Sequence[Trial], seconds: float = math.inf) -> None:
-        """Start a pack on that slot; where the executor can end it, it fails if it has not ended after `seconds`.
+    def submit(self, trials: Sequence[Trial], seconds: float = math.inf, step_seconds: float = math.inf) -> None:
+        """Start a pack on that slot. Where the executor can end a pack, it fails as hanging.
+
+        Args:
+            seconds: after which a pack hangs that has not ended, or not even begun. Where the work runs in steps, a
+                pack that has begun may take longer.
+            step_seconds: after which a pack hangs that has begun and has done no step since.
 
         Raises:
             NoIdleSlotError: all slots are taken.
         """
         ...
 
+    def shares(self) -> Mapping[str, float]:
+        """The share of its work that each running pack has done, by the name of its slot, as far as it is known.
+
+        Where the work runs in steps, a pack that takes longer than a second is known, and the share is a few seconds
+        old at most.
+        """
+        ...
+
+    def drain(self, seconds: float) -> None:
+        """Ask the packs that run to end within `seconds`.
+
+        Where the work runs in steps, a pack goes on as long as its next trajectories will probably be there in time.
+        Then it ends at a step, and its result gives back the trials that have none. Other works run on.
+        """
+        ...
+
     def wait(self, timeout: float) -> list[PackResult]:
         """The packs that have ended: as soon as there is one, or none after `timeout` seconds.
+
+        In the process of the driver itself, a step may take longer, and so may a work that does not run in steps.
 
         Raises:
             GradstabError: the work raised it, because the user must repair something (data that is missing) and trying

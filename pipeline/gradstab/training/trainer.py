@@ -7,7 +7,8 @@ P probe time, L layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Generator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradstab.loop.ports import Step
 from gradstab.record.statistics.layers import UpdatedLayers
 from gradstab.record.statistics.registry import update_statistics
 from gradstab.record.trajectory import Trajectory
@@ -30,6 +32,7 @@ from gradstab.training.optimizers import OPTIMIZERS
 from gradstab.training.probes import LayerValues
 
 CPU = torch.device("cpu")
+_FIXED_PROBES = 2  # the first and the last, on the probe rows
 _COMPACT_EVERY = 8  # steps between two checks for members that stopped
 _COMPACT_FRACTION = 0.1  # share of stopped members up to which keeping them is cheaper than rebuilding the stack
 
@@ -68,7 +71,21 @@ def train(
     device: torch.device = CPU,
     family: MakeFamily = Network,
 ) -> list[Trajectory]:
-    """Train the members of one pack; returns one trajectory each, in the given order.
+    """One trajectory per recipe, in order; arguments and errors are those of `train_in_steps`."""
+    trajectories: dict[int, Trajectory] = {}
+    for step in train_in_steps(recipes, seeds, data, device, family):
+        trajectories.update(step.ended)
+    return [trajectories[index] for index in range(len(recipes))]
+
+
+def train_in_steps(
+    recipes: Sequence[Recipe],
+    seeds: Sequence[int],
+    data: Dataset,
+    device: torch.device = CPU,
+    family: MakeFamily = Network,
+) -> Generator[Step, None, None]:
+    """Train the members of one pack, stack after stack; each stack ends with the trajectories of its members.
 
     Args:
         recipes: one per member, all with one pack key.
@@ -86,12 +103,17 @@ def train(
     stacks: dict[tuple[object, ...], list[int]] = {}
     for index in sorted(range(len(recipes)), key=lambda index: -recipes[index].depth):
         stacks.setdefault(stack_key(recipes[index]), []).append(index)
-    trajectories: dict[int, Trajectory] = {}
-    for members in stacks.values():
+    work = [sum(_layer_steps(recipes[index]) for index in members) for members in stacks.values()]
+    ends = [done / sum(work) for done in itertools.accumulate(work)]
+    for members, start, end, next_end in zip(stacks.values(), [0.0, *ends], ends, [*ends[1:], 1.0], strict=False):
         chosen, chosen_seeds = [recipes[index] for index in members], [seeds[index] for index in members]
-        results = _Run(chosen, chosen_seeds, data, device, family).trajectories()
-        trajectories.update(zip(members, results, strict=True))
-    return [trajectories[index] for index in range(len(recipes))]
+        results = yield from _Run(chosen, chosen_seeds, data, device, family).train(start, end)
+        yield Step(end, next_end, dict(zip(members, results, strict=True)))
+
+
+def _layer_steps(recipe: Recipe) -> int:
+    """The work of a training, to compare it with others of its pack: layers by steps, with those of the fixed probes."""
+    return (recipe.depth + 1) * (recipe.steps + _FIXED_PROBES)
 
 
 class _Run:
@@ -105,6 +127,7 @@ class _Run:
         device: torch.device,
         family: MakeFamily,
     ) -> None:
+        self.members = list(recipes)  # that are still in the stack
         self.recipe = recipes[0]  # for the settings that all members share
         self.data = data
         self.probe_rows = data.probe_rows(self.recipe.probe_samples)
@@ -114,14 +137,22 @@ class _Run:
         self.optimizer = OPTIMIZERS[self.recipe.optimizer](recipes, self.network.layout, self.network.value)
         self.log = StackLog(recipes, device)
 
-    def trajectories(self) -> list[Trajectory]:
-        """Train from the first probe to the last."""
+    def train(self, start: float, end: float) -> Generator[Step, None, list[Trajectory]]:
+        """Train from the first probe to the last; the pack's share of work goes from `start` to `end` meanwhile.
+
+        Returns:
+            One trajectory per member, in the order of the start.
+        """
+        total = left = sum(map(_layer_steps, self.members))
         self.probe_fixed_rows(0)
         probes = probe_steps(self.recipe)
         for step in range(self.recipe.steps):
+            yield Step(end - (end - start) * left / total, end)
             self.step(step, probes.index(step) if step % self.recipe.probe_every == 0 else None)
             if step % _COMPACT_EVERY == 0:
                 self.drop_stopped_members()
+            # whoever is dropped counts as done
+            left = sum(recipe.depth + 1 for recipe in self.members) * (self.recipe.steps - step)
         if self.recipe.steps > 0:
             self.probe_fixed_rows(len(probes) - 1)
         self.log.finish(torch.isfinite(total_norms(self.network.layout, self.network.value)))
@@ -161,6 +192,7 @@ class _Run:
         total = self.network.layout.members
         if total - len(members) <= _COMPACT_FRACTION * total or not members:
             return
+        self.members = [self.members[member] for member in members]
         self.optimizer.keep(members)
         self.network.keep(members)
         self.clipping.keep(members)

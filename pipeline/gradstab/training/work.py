@@ -6,7 +6,7 @@ torch is imported only where training runs: the driver, which only passes the wo
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from importlib import import_module
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gradstab.activations.activation import Activation
 from gradstab.activations.registry import add_imported
-from gradstab.loop.ports import Slot
+from gradstab.loop.ports import Slot, Step
 from gradstab.loop.trial import Trial
 from gradstab.record.trajectory import Trajectory
 from gradstab.study.data_spec import AnyData
@@ -75,21 +75,37 @@ class TrainingWork:
         Raises:
             DataError: the data cannot be read or trained on.
         """
+        trajectories: dict[int, Trajectory] = {}
+        for step in self.run_in_steps(trials, slot):
+            trajectories.update(step.ended)
+        return [trajectories[index] for index in range(len(trials))]
+
+    def run_in_steps(self, trials: Sequence[Trial], slot: Slot) -> Generator[Step, None, None]:
+        """As `run`, with a pause after every optimizer step; the members of a stack end together.
+
+        Raises:
+            DataError: the data cannot be read or trained on.
+        """
         _ask_for_huge_pages()
         add_imported(self.activations)
         import torch
 
         from gradstab.training.network import Network
-        from gradstab.training.trainer import train
+        from gradstab.training.trainer import train_in_steps
 
         torch.set_num_threads(slot.threads)
         torch.set_default_dtype(torch.float32)
         torch.set_flush_denormal(True)
         torch.backends.cuda.matmul.allow_tf32 = False
         recipes, seeds = [trial.recipe for trial in trials], [trial.seed for trial in trials]
-        with torch.inference_mode():
-            family = partial(Network, began_in=self.began_in)
-            return train(recipes, seeds, _loaded(self.data, self.study_seed), torch.device(slot.kind), family)
+        data, device = _loaded(self.data, self.study_seed), torch.device(slot.kind)
+        steps = train_in_steps(recipes, seeds, data, device, partial(Network, began_in=self.began_in))
+        while True:
+            with torch.inference_mode():  # never during a pause: in the driver, others use torch meanwhile
+                step = next(steps, None)
+            if step is None:
+                return
+            yield step
 
 
 def _ask_for_huge_pages() -> None:
