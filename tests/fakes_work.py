@@ -10,13 +10,13 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from gradstab.loop.ports import Kind, Slot, Work
+from gradstab.loop.ports import Kind, Slot, Step, Work
 from gradstab.loop.trial import Trial
 from gradstab.record.trajectory import Trajectory
 from gradstab.training.work import TrainingWork
@@ -24,6 +24,7 @@ from tests.fakes import make_trajectory
 
 OUT_OF_GPU_MEMORY = "CUDA out of memory. Tried to allocate 20.00 GiB."
 FREE_BYTES: dict[Kind, int] = {"cuda": 80 * 2**30, "cpu": 16 * 2**30}  # that GpuWork finds
+SLEEPS_A_TRIAL = 10
 EDGE_SCALE = 1.4  # R = 0 here; a decade per hidden layer and factor e of the init scale away from it
 
 
@@ -47,13 +48,22 @@ class PlantedWork:
 
 @dataclass(frozen=True)
 class SleepingWork:
-    """Planted results after `seconds` a trial."""
+    """Planted results after `seconds` a trial, in ten steps a trial; each trial ends by itself, in order."""
 
     seconds: float
 
     def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
         time.sleep(self.seconds * len(trials))
         return PlantedWork().run(trials, slot)
+
+    def run_in_steps(self, trials: Sequence[Trial], slot: Slot) -> Generator[Step, None, None]:
+        for position, trial in enumerate(trials):
+            end = (position + 1) / len(trials)
+            for step in range(SLEEPS_A_TRIAL):
+                yield Step((position + step / SLEEPS_A_TRIAL) / len(trials), end)
+                time.sleep(self.seconds / SLEEPS_A_TRIAL)
+            (trajectory,) = PlantedWork().run([trial], slot)
+            yield Step(end, min(1.0, (position + 2) / len(trials)), {position: trajectory})
 
 
 @dataclass(frozen=True)
@@ -130,6 +140,27 @@ class HangingWork:
         while any(trial.number in self.numbers for trial in trials):
             time.sleep(3600)
         return PlantedWork().run(trials, slot)
+
+
+@dataclass(frozen=True)
+class StallingWork:
+    """Does a step every tenth of a second, and hangs after `steps` of them when it meets one of the numbers.
+
+    A pack without such a number ends after those steps.
+    """
+
+    numbers: frozenset[int]
+    steps: int
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        raise RuntimeError("a work that runs in steps was asked to run in one")
+
+    def run_in_steps(self, trials: Sequence[Trial], slot: Slot) -> Generator[Step, None, None]:
+        for step in range(self.steps):
+            yield Step(step / self.steps)
+            time.sleep(0.1)
+        trajectories = HangingWork(self.numbers).run(trials, slot)
+        yield Step(1.0, ended=dict(enumerate(trajectories)))
 
 
 @dataclass(frozen=True)

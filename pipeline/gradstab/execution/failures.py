@@ -33,6 +33,11 @@ def hang_failure(seconds: float) -> Failure:
     return Failure(FailureKind.HUNG, f"no result within {seconds:.0f} s")
 
 
+def silence_failure(seconds: float) -> Failure:
+    """The failure of a worker that did no step within so many seconds."""
+    return Failure(FailureKind.HUNG, f"no step within {seconds:.0f} s")
+
+
 def node_failure(node: str) -> Failure:
     """The failure of a worker whose machine is gone."""
     return Failure(FailureKind.NODE_LOST, node)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,22 +19,41 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
 from gradstab.errors import GradstabError
-from gradstab.execution.failures import error_failure, hang_failure, node_failure, worker_failure
+from gradstab.execution.failures import error_failure, hang_failure, node_failure, silence_failure, worker_failure
+from gradstab.execution.pack_watch import PackWatch, WatchedPack
 from gradstab.execution.slot_request import SlotRequest
+from gradstab.execution.stepped_pack import result_of
 from gradstab.execution.worker_fleet import WorkerFleet, WorkerSlot
-from gradstab.loop.ports import Device, NoIdleSlotError, PackResult, Slot, Work
+from gradstab.loop.ports import Device, NoIdleSlotError, PackResult, RunsInSteps, Slot, Work
 from gradstab.loop.trial import Trial
 from gradstab.record.failure import Failure
 
 
 @dataclass(frozen=True)
 class _RunningPack:
-    """A pack, the worker that runs it, and when it counts as hanging (in seconds of the monotonic clock)."""
+    """A pack, the worker that runs it, and what is known of it.
+
+    Attributes:
+        hangs_at: when it counts as hanging if it has done no step, in seconds of the monotonic clock.
+        step_seconds: after which it counts as hanging if it has done one.
+        watched: how far it is; None where the work does not run in steps.
+    """
 
     worker: WorkerSlot
     trials: tuple[Trial, ...]
     submitted_ms: int
     hangs_at: float
+    step_seconds: float
+    watched: WatchedPack | None
+
+    def hanging(self) -> Failure | None:
+        """The failure of this pack if it hangs."""
+        silence = self.watched.silence() if self.watched is not None else None
+        if silence is not None:
+            return silence_failure(silence) if silence > self.step_seconds else None
+        if time.monotonic() <= self.hangs_at:
+            return None
+        return hang_failure(time.time_ns() / 1e9 - self.submitted_ms / 1000)
 
     def failed(self, failure: Failure) -> PackResult:
         now_ms = time.time_ns() // 10**6
@@ -72,6 +91,8 @@ class RayExecutor:
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         request = SlotRequest(num_slots, device, gpu_share, threads)
+        self._in_steps = isinstance(work, RunsInSteps)
+        self._watch = PackWatch()
         self._running: dict[Any, _RunningPack] = {}  # by the reference that Ray completes when the pack has ended
         self._cluster = Cluster(address, request)
         if self._cluster.dashboard:
@@ -101,25 +122,35 @@ class RayExecutor:
             raise NoIdleSlotError
         return self._fleet.next_idle().slot
 
-    def submit(self, trials: Sequence[Trial], seconds: float = math.inf) -> None:
-        """Start a pack on an idle slot; its worker is killed where it gives no result within `seconds`.
+    def submit(self, trials: Sequence[Trial], seconds: float = math.inf, step_seconds: float = math.inf) -> None:
+        """Start a pack on an idle slot; its worker is killed where it hangs.
 
         Raises:
             NoIdleSlotError: all slots are taken.
         """
         self.next_slot()
         worker = self._fleet.take()
-        pack = tuple(trials)
+        pack, number = tuple(trials), self._watch.next_number()
         try:
-            reference = worker.actor.run.remote(pack)
+            reference = worker.actor.run.remote(pack, number)
         except RayError:  # Ray knows already that the actor is dead
             self._fleet.replace(worker)
-            reference = worker.actor.run.remote(pack)
-        self._running[reference] = _RunningPack(worker, pack, time.time_ns() // 10**6, time.monotonic() + seconds)
+            reference = worker.actor.run.remote(pack, number)
+        watched = self._watch.add(worker.slot.name, worker.actor, number) if self._in_steps else None
+        now_ms, hangs_at = time.time_ns() // 10**6, time.monotonic() + seconds
+        self._running[reference] = _RunningPack(worker, pack, now_ms, hangs_at, step_seconds, watched)
+
+    def shares(self) -> Mapping[str, float]:
+        return self._watch.shares()
+
+    def drain(self, seconds: float) -> None:
+        """Ask the workers of all packs to end them within `seconds`."""
+        self._watch.drain(seconds)
 
     def wait(self, timeout: float) -> list[PackResult]:
         """The packs that have ended: as soon as there is one, or none after `timeout` seconds."""
         self._fleet.follow_nodes()
+        self._watch.follow()
         if not self._running:
             if not self._fleet.slots:  # all nodes are gone, or none has come yet: wait for one to join
                 self._fleet.require_future_slots()
@@ -134,12 +165,13 @@ class RayExecutor:
     def close(self) -> None:
         """Kill the workers, and Ray too where this executor started it; packs that run are abandoned."""
         self._running.clear()
+        self._watch.clear()
         self._fleet.close()
         self._cluster.close()
 
     def _collect(self, reference: Any) -> PackResult:
         """The result of a pack that has ended, whose worker is idle, replaced or gone afterwards."""
-        pack = self._running.pop(reference)
+        pack = self._taken(reference)
         worker = pack.worker
         try:
             started_ms, finished_ms, busy_seconds, trajectories = ray.get(reference)
@@ -163,18 +195,26 @@ class RayExecutor:
                 self._fleet.release(worker)
             return pack.failed(worker_failure(error))
         self._fleet.release(worker)
-        return PackResult(pack.trials, worker.slot, started_ms, finished_ms, trajectories, busy_seconds=busy_seconds)
+        return result_of(pack.trials, worker.slot, (started_ms, finished_ms), trajectories, busy_seconds)
+
+    def _taken(self, reference: Any) -> _RunningPack:
+        """A pack that runs no more."""
+        pack = self._running.pop(reference)
+        if pack.watched is not None:
+            self._watch.remove(pack.worker.slot.name)
+        return pack
 
     def _end_hanging_packs(self) -> list[PackResult]:
         """Kill and replace the workers of packs that hang; the results of those packs."""
-        now, results = time.monotonic(), []
+        results = []
         for reference, pack in list(self._running.items()):
-            if now <= pack.hangs_at:
+            failure = pack.hanging()
+            if failure is None:
                 continue
-            del self._running[reference]
+            self._taken(reference)
             if self._fleet.remove_if_node_is_gone(pack.worker):
                 results.append(pack.failed(node_failure(pack.worker.node.name)))
             else:
-                results.append(pack.failed(hang_failure(time.time_ns() / 1e9 - pack.submitted_ms / 1000)))
+                results.append(pack.failed(failure))
                 self._fleet.restart(pack.worker)
         return results

@@ -7,14 +7,19 @@ import pickle
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ray import cloudpickle
+from ray import cloudpickle, method
 
 from gradstab.execution.job_entry import SECRETS
 from gradstab.loop.ports import Slot, Work
 from gradstab.loop.trial import Trial
 from gradstab.record.trajectory import Trajectory
 
+if TYPE_CHECKING:
+    from gradstab.execution.stepped_pack import SteppedPack
+
+WATCHING = "watching"  # the concurrency group of what a worker does beside its pack
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # see Worker
@@ -43,6 +48,8 @@ class Worker:
         self._work: Work
         self._slot: Slot
         self._work, self._slot = pickle.loads(pickled)
+        self._running: tuple[int, SteppedPack] | None = None  # the newest pack, by its number
+        self._drained: tuple[int, float] | None = None  # a pack, and when it should have ended
 
     def ready(self) -> tuple[str | None, int | None]:
         """Once the worker has started: why the work cannot run on this slot, or None; the free bytes of its device."""
@@ -60,9 +67,40 @@ class Worker:
         if isinstance(self._work, SupportsWarmUp):
             self._work.warm_up()
 
-    def run(self, trials: tuple[Trial, ...]) -> tuple[int, int, float | None, list[Trajectory]]:
-        """Start and end in ms since the epoch, busy seconds (see PackResult), and the trajectories of the trials."""
+    def run(self, trials: tuple[Trial, ...], number: int) -> tuple[int, int, float | None, dict[int, Trajectory]]:
+        """Train a pack, which `watch` knows by its number.
+
+        Returns:
+            Start and end in ms since the epoch, busy seconds (see PackResult), and the trajectories by the position of
+            their trial in the pack.
+        """
+        from gradstab.execution.stepped_pack import SteppedPack
+
         started_ms, cpu_seconds = time.time_ns() // 10**6, time.process_time()
-        trajectories = self._work.run(trials, self._slot)
+        pack = SteppedPack(self._work, trials, self._slot)
+        self._running = (number, pack)
+        if self._drained is not None and self._drained[0] == number:
+            pack.finish_within(self._drained[1] - time.monotonic())
+        while pack.advance():
+            pass
         busy = (time.process_time() - cpu_seconds) / self._slot.threads if self._slot.kind == "cpu" else None
-        return started_ms, time.time_ns() // 10**6, busy, trajectories
+        return started_ms, time.time_ns() // 10**6, busy, pack.trajectories
+
+    @method(concurrency_group=WATCHING)
+    def watch(self, number: int, finish_seconds: float | None = None) -> tuple[float, float] | None:
+        """How far the pack with this number is, from another thread than the one that trains it.
+
+        Args:
+            finish_seconds: let the pack end within so many seconds, as far as its work can.
+
+        Returns:
+            The share of its work that is done, and the seconds since its last step; None before its first step.
+        """
+        if finish_seconds is not None:  # set first: the pack may begin meanwhile
+            self._drained = (number, time.monotonic() + finish_seconds)
+        if self._running is None or self._running[0] != number:
+            return None
+        pack = self._running[1]
+        if finish_seconds is not None:
+            pack.finish_within(finish_seconds)
+        return (pack.done, pack.silent_seconds) if pack.has_begun else None

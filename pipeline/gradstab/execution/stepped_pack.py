@@ -32,6 +32,11 @@ class SteppedPack:
         self.trajectories: dict[int, Trajectory] = {}
 
     @property
+    def has_begun(self) -> bool:
+        """Whether a step is done; loading torch and data comes before."""
+        return self._first is not None
+
+    @property
     def silent_seconds(self) -> float:
         """Seconds since the last step, or since the start."""
         return time.monotonic() - self._last_step_at
