@@ -11,7 +11,7 @@ import pytest
 
 from gradstab.cli import main
 from gradstab.errors import StorageError
-from gradstab.loop.runner import Progress
+from gradstab.loop.progress import Progress
 from gradstab.session import drive as session
 from gradstab.session.drive import Ended
 from tests.report.planted import plant

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gradstab.loop.ports import PackResult, Slot
-from gradstab.loop.slot_board import SlotBoard
+from gradstab.loop.slot_board import Pace, SlotBoard
 from gradstab.loop.trial import Trial
 from gradstab.study.recipe import Recipe
 from tests.report.planted import plant
@@ -41,11 +41,12 @@ def test_slots_are_shown_by_node_and_kind_and_redrawn_in_place(tmp_path: Path) -
     folder = plant(tmp_path, trials=20)
     board = SlotBoard()
     board.record_start(FIRST, PACK)
+    board.follow({FIRST.name: 0.25})
     ended = threading.Event()
 
     def drive() -> None:
         while not ended.wait(0.2):
-            board.save(folder.path, [FIRST, SECOND, GPU])
+            board.save(folder.path, [FIRST, SECOND, GPU], Pace(0.385, 0.5, 70.0))
 
     driver, window = pty.openpty()
     fcntl.ioctl(window, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
@@ -71,10 +72,11 @@ def test_slots_are_shown_by_node_and_kind_and_redrawn_in_place(tmp_path: Path) -
     assert len(frames) >= 3
     assert "\x1b[2J" not in (shown + later + last).partition("\x1b[J")[2], "cleared once, before the first frame"
     first, second = (next(frame for frame in frames if row in frame) for row in ("cpu   1/1", "cuda  1/1"))
-    cells = {tuple(line.replace("\x1b[K", "").split()[:4]) for line in first.splitlines()}
-    assert {("node-a", "cpu", "1/1", "7"), ("node-b", "cpu", "0/1", "0"), ("node-b", "cuda", "0/1", "0")} <= cells
-    cells = {tuple(line.replace("\x1b[K", "").split()[:6]) for line in second.splitlines()}
-    assert ("node-a", "cpu", "0/1", "0", "7", "7") in cells
+    assert "38.5 % of the work | 30.0/min | ETA 1:10" in first
+    cells = {tuple(line.replace("\x1b[K", "").split()[:6]) for line in first.splitlines()}
+    assert {("node-a", "cpu", "1/1", "7", "25", "%"), ("node-b", "cpu", "0/1", "0", "0", "%")} <= cells
+    cells = {tuple(line.replace("\x1b[K", "").split()[:8]) for line in second.splitlines()}
+    assert ("node-a", "cpu", "0/1", "0", "0", "%", "7", "7") in cells
     for frame in frames[1:]:
         body = frame.partition("\x1b[J")[0]
         assert all(line.endswith("\x1b[K") for line in body.splitlines() if line), "a shorter line leaves no rest"

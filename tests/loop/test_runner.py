@@ -12,7 +12,8 @@ import pytest
 from gradstab.execution.serial_executor import SerialExecutor
 from gradstab.loop.cost_model import CostModel
 from gradstab.loop.ports import Slot, Work
-from gradstab.loop.runner import Limits, Progress, Runner
+from gradstab.loop.progress import Progress
+from gradstab.loop.runner import Limits, Runner
 from gradstab.record.segments import Record, read_segment, segment_paths
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.study.axes import Choice, LogInteger, LogReal

@@ -38,7 +38,13 @@ class TwoSlots:
     def next_slot(self) -> Slot:
         return self.slots[len(self._packs)]
 
-    def submit(self, trials: Sequence[Trial], seconds: float = math.inf) -> None:
+    def shares(self) -> dict[str, float]:
+        return {}
+
+    def drain(self, seconds: float) -> None:
+        return
+
+    def submit(self, trials: Sequence[Trial], seconds: float = math.inf, step_seconds: float = math.inf) -> None:
         self.patience.append(seconds)
         self.recorded_at.append(len(segment_paths(self._folder)))
         self._packs.append(tuple(trials))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradstab.loop.runner import Progress
+from gradstab.loop.progress import Progress
 from gradstab.record.certificate import read_certificate
 from gradstab.stability.certificate import NUM_AUDITS, REPLICATED_POINTS, TRAININGS_A_POINT
 from gradstab.study.study import Study

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a run: trials in flight may finish first, within limits."""
+"""Ctrl-C and SIGTERM during a run: trials in flight that end soon finish, and the next run trains the others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,12 @@ def drain_seconds() -> float:
 
 @contextlib.contextmanager
 def interrupts_drain(stop: StopSwitch) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM lets packs in flight finish, SIGTERM within its grace; the second exits at once."""
+    """The first Ctrl-C or SIGTERM lets trials in flight end that soon will, SIGTERM within its grace.
+
+    The second one exits at once.
+    """
+    from gradstab.loop.runner import FINISH_SECONDS  # here, since it imports numpy
+
     at_once = False
     grace = drain_seconds()
 
@@ -51,10 +56,13 @@ def interrupts_drain(stop: StopSwitch) -> Iterator[None]:
         if signum == signal.SIGTERM:
             signal.setitimer(signal.ITIMER_REAL, grace)
             stop(_FOR_TRAINING * grace)
-            click.echo(f"stopping within {grace:g} s: trials in flight may finish", err=True)
+            click.echo(f"stopping within {grace:g} s: trials in flight that end soon finish", err=True)
         else:
             stop()  # armed before the user can read that a second one exits
-            click.echo("stopping: trials in flight finish; Ctrl-C again exits at once", err=True)
+            click.echo(
+                f"stopping: trials in flight that end within {FINISH_SECONDS:g} s finish; Ctrl-C again exits at once",
+                err=True,
+            )
 
     previous: dict[int, Callable[..., Any] | int | None] = {
         number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)

@@ -69,8 +69,9 @@ def run(
 
     Run it again to resume the study.
 
-    After Ctrl-C, trials in flight finish; a second Ctrl-C exits at once. After SIGTERM, they have
-    GRADSTAB_DRAIN_SECONDS (30) to finish. In every case the study can continue later.
+    After Ctrl-C, trials in flight that end within 15 s finish; a second Ctrl-C exits at once. After SIGTERM,
+    the run ends within GRADSTAB_DRAIN_SECONDS (30). In every case the next run continues the study, and trains
+    the trials that did not finish.
 
     \b
     Exit codes: 0 done, even if MLflow is behind; 1 failed; 2 wrong usage or study;

@@ -20,7 +20,7 @@ from typing import Any
 
 from gradstab.commands.interval_rows import interval_data, interval_rows, title_of
 from gradstab.commands.lookup import results_flag
-from gradstab.commands.terminal import Format, print_json, print_pairs, print_rows, say
+from gradstab.commands.terminal import Format, pace_text, print_json, print_pairs, print_rows, say
 from gradstab.commands.ui import waiting_trials
 from gradstab.errors import GradstabError
 from gradstab.loop.slot_board import read_board
@@ -32,7 +32,7 @@ from gradstab.study.criterion import MEANING_OF_VERDICT
 from gradstab.study.settings import Settings
 from gradstab.system.storage_url import JournalFile, without_password
 
-WATCH_SECONDS = 2.0
+WATCH_SECONDS = 1.0
 MEANINGS: dict[str, str] = {**MEANING_OF_VERDICT, "failed": "the machine failed, not the training"}
 _HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
@@ -40,7 +40,7 @@ _HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 @click.command()
 @click.argument("study")
 @results_option
-@click.option("--watch", is_flag=True, help="Update every two seconds until the run of the study ends.")
+@click.option("--watch", is_flag=True, help="Update every second until the run of the study ends.")
 @format_option
 def status(study: str, results: str | None, watch: bool, output: Format) -> None:
     """Show the progress of STUDY, and what its slots do."""
@@ -130,16 +130,20 @@ def write_report_if_stale(results: Results) -> Path | None:
 
 
 def print_slots(folder: StudyFolder) -> None:
-    """Print the slots of the study's driver by node and kind; nothing if no driver runs."""
+    """Print how fast the study's driver gets on, and its slots by node and kind; nothing if no driver runs."""
     board = read_board(folder.path)
     if board is None:
         return
+    click.echo()
+    if board.get("pace") is not None:
+        click.echo(pace_text(**board["pace"]))
     rows = [
         [
             group["node"],
             group["kind"],
             f"{group['busy']}/{group['slots']}",
             group["in_flight"],
+            f"{100 * group.get('underway', 0.0) / max(1, group['in_flight']):.0f} %",
             group["done"],
             group["trials_per_slot_second"],
             group["lost"],
@@ -147,8 +151,16 @@ def print_slots(folder: StudyFolder) -> None:
         for group in board["groups"]
     ]
     gone = f" ({board['gone']} gone)" if board["gone"] else ""
-    click.echo()
-    columns = ["node", "kind", "busy", "trials in flight", "done by this run", "trials/s a slot", "workers lost"]
+    columns = [
+        "node",
+        "kind",
+        "busy",
+        "trials in flight",
+        "of them done",
+        "done by this run",
+        "trials/s a slot",
+        "workers lost",
+    ]
     print_rows(f"slots{gone}", columns, rows)
 
 

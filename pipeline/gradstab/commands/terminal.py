@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradstab.display.numbers import cell_text, duration_text
-from gradstab.loop.runner import Progress
+from gradstab.loop.progress import Progress
 
 Format = Literal["table", "json"]
 PLAIN_SECONDS = 5.0  # between two progress lines where the terminal cannot redraw one
@@ -85,17 +85,29 @@ class ProgressLine:
 
 
 def progress_text(progress: Progress) -> str:
-    """`412/1000 trials | 8.3/s | ETA 1:10 | 120 stable, 90 vanishing, ... | 35 wait for MLflow`."""
+    """`412/1000 trials | 38.5 % of the work | 8.3/s | ETA 1:10 | 120 stable, ... | 35 wait for MLflow`."""
     counts = [f"{progress.verdicts[name]} {name}" for name in HEADLINES]
     others = sum(count for name, count in progress.verdicts.items() if name not in HEADLINES)
     if others:
         counts.append(f"{others} other")
     if progress.failed:
         counts.append(f"{progress.failed} failed")
-    parts = [f"{progress.done}/{progress.total} trials"]
-    if progress.rate > 0:
-        parts.append(f"{progress.rate:.1f}/s")
-        parts.append(f"ETA {duration_text((progress.total - progress.done) / progress.rate)}")
-    parts.append(", ".join(counts))
-    parts.append(f"{progress.waiting} wait for MLflow")
+    ahead = pace_text(progress.share, progress.rate, progress.seconds_left)
+    return " | ".join(
+        [
+            f"{progress.done}/{progress.total} trials",
+            *([ahead] if progress.done < progress.total else []),
+            ", ".join(counts),
+            f"{progress.waiting} wait for MLflow",
+        ]
+    )
+
+
+def pace_text(share: float, rate: float, seconds_left: float | None) -> str:
+    """`38.5 % of the work | 8.3/s | ETA 1:10`, as far as it is known; the rate is in trials a second."""
+    parts = [f"{100 * share:.1f} % of the work"]
+    if rate > 0:
+        parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min")
+    if seconds_left is not None:
+        parts.append(f"ETA {duration_text(seconds_left)}")
     return " | ".join(parts)

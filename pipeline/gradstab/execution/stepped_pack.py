@@ -22,8 +22,10 @@ class SteppedPack:
 
     def __init__(self, work: Work, trials: Sequence[Trial], slot: Slot) -> None:
         self._num_trials = len(trials)
-        in_steps = isinstance(work, RunsInSteps)
-        self._steps = work.run_in_steps(trials, slot) if in_steps else _one_step(work, trials, slot)
+        if isinstance(work, RunsInSteps):
+            self._steps = work.run_in_steps(trials, slot)
+        else:
+            self._steps = _one_step(work, trials, slot)
         self._until = 1.0
         self._finish_by: float | None = None  # in seconds of the monotonic clock, like the times below
         self._first: tuple[float, float] | None = None  # time and share of the first step: until then things load

@@ -203,7 +203,13 @@ class WorkerFleet:
             raise ExecutionError(f"the work cannot be sent to the workers: {type(error).__name__}: {error}") from None
         options = {"num_cpus": 0 if on_gpu else slot.threads, "num_gpus": self._request.gpu_share if on_gpu else 0}
         strategy = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
-        actor = ray.remote(concurrency_groups={WATCHING: 1})(Worker).options(max_restarts=0, max_task_retries=0, scheduling_strategy=strategy, **options)
+        actor = ray.remote(Worker).options(
+            max_restarts=0,
+            max_task_retries=0,
+            scheduling_strategy=strategy,
+            concurrency_groups={WATCHING: 1},
+            **options,
+        )
         folder = str(Path.cwd())
         return actor.remote(pickled, slot.threads, folder, [path or folder for path in sys.path])
 

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from gradstab.loop.attempts import AttemptLog
 from gradstab.loop.cost_model import CostModel
 from gradstab.loop.pack_queue import PackQueue
+from gradstab.loop.patience import patience_with
 from gradstab.loop.ports import Executor, Kind, PackResult, Searcher, Tracker, TrialValue
+from gradstab.loop.progress import Progress
 from gradstab.loop.recovery import find_remaining, restore_lost_trials
-from gradstab.loop.slot_board import SlotBoard
 from gradstab.loop.speeds import Speeds
 from gradstab.loop.trial import Trial
+from gradstab.loop.workload import Workload
 from gradstab.record.certificate import Certificate, write_certificate
 from gradstab.record.failure import Failure, FailureKind
 from gradstab.record.segments import (
@@ -36,41 +38,9 @@ from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.study import Study
 from gradstab.system.failpoints import failpoint
 
+FINISH_SECONDS = 15.0  # that trials in flight have to end when a run is stopped
+_FINISH_SHARE = 0.7  # of the grace; what is left of it is for the last step and for records
 _WAIT_SECONDS = 0.5
-
-
-@dataclass
-class Progress:
-    """How far a study has come.
-
-    Attributes:
-        total: the budget in trials.
-        verdicts: finished trials by verdict.
-        failed: the number of trials that the machine failed for good.
-        in_flight: the numbers of the trials that train now.
-        waiting: the number of recorded trials that MLflow does not have yet.
-        new: the number of trials that this run has finished.
-        seconds: since this run began.
-        slots: what every slot does.
-    """
-
-    total: int
-    verdicts: Counter[str] = field(default_factory=Counter)
-    failed: int = 0
-    in_flight: tuple[int, ...] = ()
-    waiting: int = 0
-    new: int = 0
-    seconds: float = 0.0
-    slots: SlotBoard = field(default_factory=SlotBoard)
-
-    @property
-    def done(self) -> int:
-        return sum(self.verdicts.values()) + self.failed
-
-    @property
-    def rate(self) -> float:
-        """Trials a second of this run."""
-        return self.new / self.seconds if self.seconds > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -95,6 +65,7 @@ class Runner:
         progress: how far the study has come.
         set_aside: corrupt segments that `recover` has renamed; their trials are trained again.
         resumed: the numbers of trials that the last run left unfinished.
+        num_given_back: how many trials did not end when the run was stopped.
     """
 
     def __init__(
@@ -126,22 +97,35 @@ class Runner:
             num_slots=len(executor.slots),
             pack_bytes=limits.pack_bytes,
         )
+        self._workload = Workload(self.speeds)
         self._running: dict[int, Trial] = {}  # by number
         self._ended: deque[PackResult] = deque()  # packs whose results are not recorded yet
         self._next_segment = 0
         self._stopping = False
+        self._finish_by = math.inf  # when packs should have ended, in seconds of the monotonic clock
+        self._drained = False
         self._abandon_at = math.inf
         self._certificate: Certificate | None = None
         self._started = self._counted = time.monotonic()
         self.progress = Progress(total=study.budget.trials)
         self.set_aside: list[Path] = []
         self.resumed: tuple[int, ...] = ()
+        self.num_given_back = 0
 
     def stop(self, grace: float | None = None) -> None:
-        """Start no more packs. Those that run are recorded if they end within `grace` seconds; None waits for all."""
-        self._stopping = True
+        """Start no more packs, and let those that run end soon; a signal handler may call this.
+
+        Trials that will probably end within FINISH_SECONDS do; the others are trained by the next run.
+
+        Args:
+            grace: seconds after which packs are abandoned that still run then. Without it, packs whose work does not
+                run in steps are waited for.
+        """
+        self._stopping, now = True, time.monotonic()
+        self._finish_by = min(self._finish_by, now + FINISH_SECONDS)
         if grace is not None:
-            self._abandon_at = min(self._abandon_at, time.monotonic() + grace)
+            self._finish_by = min(self._finish_by, now + _FINISH_SHARE * grace)
+            self._abandon_at = min(self._abandon_at, now + grace)
 
     def recover(self, *, retry_failed: bool = False) -> None:
         """Make storage agree with the record: tell it the results it lacks, and queue the trials without a result."""
@@ -174,6 +158,7 @@ class Runner:
             # refill idle slots before writing results, except with adaptive samplers, which must see the results first
             if not self._study.is_adaptive or not self._ended:
                 self._submit_packs()
+            self._drain_when_stopping()
             self._report_progress()
             if self._ended:
                 self._record_and_tell(self._ended.popleft())
@@ -195,20 +180,35 @@ class Runner:
                 return
             self._running.update((trial.number, trial) for trial in pack)
             tries = max(self._attempts.attempts(trial.number) for trial in pack)
-            least = self._study.resources.pack_seconds
-            self._executor.submit(pack, self.speeds.patience(pack, slot.kind, least, tries))
+            patience = patience_with(pack, slot.kind, self.speeds, self._study.resources.pack_seconds, tries)
+            self._executor.submit(pack, patience.seconds, patience.step_seconds)
+            self._workload.start(slot, pack)
             self.progress.slots.record_start(slot, pack)
+
+    def _drain_when_stopping(self) -> None:
+        """Ask the packs that run, once, to end soon. Not in `stop`: that interrupts what the executor does."""
+        if self._stopping and not self._drained:
+            self._drained = True
+            self._executor.drain(max(0.0, self._finish_by - time.monotonic()))
 
     def _waits_for_slots(self) -> bool:
         """Whether there is work but no slot: every node of a cluster is gone, and another may join."""
         work_left = self._queue.num_left > 0 or len(self._queue) > 0
         return work_left and not self._stopping and not self._executor.idle()
 
+    def _work_left(self) -> tuple[Sequence[Trial], int]:
+        """The trials that wait for a slot, as far as the queue lists them, and how many others are to come."""
+        queued = list(self._queue) if isinstance(self._queue, Iterable) else []
+        return queued, len(self._queue) - len(queued) + self._queue.num_left
+
     def _receive(self, results: Sequence[PackResult]) -> None:
         for result in results:
-            for trial in result.trials:
+            for trial in (*result.trials, *result.given_back):
                 del self._running[trial.number]
-            self.speeds.learn(result)
+            if not result.given_back:  # else its time is that of other trials too
+                self.speeds.learn(result)
+            self.num_given_back += len(result.given_back)
+            self._workload.end(result)
             self.progress.slots.record_end(result)
             self._ended.append(result)
 
@@ -288,6 +288,12 @@ class Runner:
 
     def _report_progress(self) -> None:
         self.progress.in_flight = tuple(self._running)
+        shares = self._executor.shares()
+        self._workload.follow(shares)
+        self.progress.slots.follow(shares)
+        forecast = self._workload.forecast(*self._work_left(), self.progress.done - self.progress.new)
+        self.progress.share, self.progress.seconds_left = forecast.share, forecast.seconds_left
+        self.progress.underway = self._workload.trials_underway()
         if time.monotonic() - self._counted > _WAIT_SECONDS or not self._running:  # it reads files
             self.progress.waiting = self._tracker.waiting()
             self._counted = time.monotonic()

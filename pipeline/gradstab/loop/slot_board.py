@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,22 @@ FILE = "slots.json"
 STALE_SECONDS = 10.0  # a driver that is alive writes more often
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How far a study is: see Progress, which has the same values."""
+
+    share: float
+    rate: float
+    seconds_left: float | None
+
+
 @dataclass
 class _SlotHistory:
-    """One slot: the size of its pack (0 for none) and since when it trains, and what it has finished or lost."""
+    """One slot: the size of its pack (0 for none), the share of it that is done, and what it has finished or lost."""
 
     slot: Slot
     in_flight: int = 0
+    share: float = 0.0
     since_ms: int = 0
     trials: int = 0
     busy_ms: int = 0
@@ -37,7 +47,12 @@ class SlotBoard:
 
     def record_start(self, slot: Slot, pack: Sequence[Trial]) -> None:
         history = self._histories.setdefault(slot.name, _SlotHistory(slot))
-        history.in_flight, history.since_ms = len(pack), time.time_ns() // 10**6
+        history.in_flight, history.share, history.since_ms = len(pack), 0.0, time.time_ns() // 10**6
+
+    def follow(self, shares: Mapping[str, float]) -> None:
+        """Take over the shares of running packs that are done, by slot."""
+        for name, share in shares.items():
+            self._histories[name].share = share
 
     def record_end(self, result: PackResult) -> None:
         history = self._histories.setdefault(result.slot.name, _SlotHistory(result.slot))
@@ -48,8 +63,8 @@ class SlotBoard:
             history.trials += len(result.trials)
             history.busy_ms += result.finished_ms - result.started_ms
 
-    def save(self, folder: Path, present: Sequence[Slot]) -> None:
-        """Write what the slots that are present do, by node and kind."""
+    def save(self, folder: Path, present: Sequence[Slot], pace: Pace | None = None) -> None:
+        """Write how far the study is and what the slots that are present do, by node and kind."""
         names = {slot.name for slot in present}
         groups: dict[tuple[str, Kind], list[_SlotHistory]] = {}
         for slot in present:
@@ -58,6 +73,7 @@ class SlotBoard:
         content = {
             "time_ms": time.time_ns() // 10**6,
             "gone": gone,
+            "pace": None if pace is None else asdict(pace),
             "groups": [_row(node, kind, group) for (node, kind), group in sorted(groups.items())],
         }
         replace_file(folder / FILE, json.dumps(content), durable=False)
@@ -82,6 +98,7 @@ def _row(node: str, kind: Kind, group: Sequence[_SlotHistory]) -> dict[str, Any]
         "slots": len(group),
         "busy": sum(history.in_flight > 0 for history in group),
         "in_flight": sum(history.in_flight for history in group),
+        "underway": round(sum(history.in_flight * history.share for history in group), 2),
         "done": trials,
         "trials_per_slot_second": round(1000 * trials / busy_ms, 3) if busy_ms else None,
         "lost": sum(history.lost for history in group),

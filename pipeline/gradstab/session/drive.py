@@ -13,7 +13,8 @@ from pathlib import Path
 
 from gradstab.loop.calibration import store_cost_models, stored_cost_models
 from gradstab.loop.ports import Executor, Work
-from gradstab.loop.runner import Limits, Progress, Runner
+from gradstab.loop.progress import Progress
+from gradstab.loop.runner import Limits, Runner
 from gradstab.record.certificate import read_certificate
 from gradstab.record.shipping_order import save_order
 from gradstab.record.study_folder import StudyFolder
@@ -40,6 +41,7 @@ from gradstab.tracking.restore_process import restore_lost_folder
 FEWEST_TRIALS = 30  # least trials of a report: fewer say little about a region
 SHIPPER_DELAY = 3.0  # seconds, in which the workers import torch
 JOB_SECONDS = 2.0  # between two progress notes to the tracker
+BOARD_SECONDS = 0.9  # between two notes to `gradstab status`, which looks every second
 
 
 @dataclass
@@ -56,7 +58,7 @@ class StopSwitch:
             runner.stop(self._grace)
 
     def __call__(self, grace: float | None = None) -> None:
-        """Stop the run. Trials in flight may finish, within `grace` seconds if given."""
+        """Stop the run: trials in flight that end soon finish, and no run outlasts `grace` seconds if given."""
         self.requested, self._grace = True, grace
         if self._runner is not None:
             self._runner.stop(grace)
@@ -142,6 +144,10 @@ def drive(
                 runner.recover(retry_failed=retry_failed)
                 _say_what_was_found(runner, listener)
                 progress = runner.run()
+                if runner.num_given_back:
+                    listener.found(
+                        f"{runner.num_given_back} trials in flight did not end in time: the next run trains them again"
+                    )
                 store_cost_models(runner.speeds.costs)
             except Exception:
                 # a second Ctrl-C must exit at once and skips this; the shipper then ends when its pipe breaks
@@ -164,7 +170,7 @@ def _limits(study: Study, num_slots: int) -> Limits:
 
 
 class _Reporter:
-    """Passes progress to the listener and the report at once, and to the tracker every few seconds."""
+    """Passes progress to the listener and the report at once, and to `status` and the tracker every few seconds."""
 
     def __init__(
         self,
@@ -179,16 +185,19 @@ class _Reporter:
         self._executor = executor
         self._listener = listener
         self._report = report
-        self._saved = 0.0
+        self._saved = self._board_saved = 0.0
 
     def __call__(self, progress: Progress) -> None:
         self._listener.progress(progress)
         self._report.notify(progress.done, progress.new, progress.total, len(self._executor.slots))
-        if time.monotonic() - self._saved > JOB_SECONDS or not progress.in_flight:
-            folder, *_ = self._parts
+        folder, *_ = self._parts
+        now = time.monotonic()
+        if now - self._board_saved > BOARD_SECONDS or not progress.in_flight:
+            progress.slots.save(folder.path, self._executor.slots, progress.pace)
+            self._board_saved = now
+        if now - self._saved > JOB_SECONDS or not progress.in_flight:
             save_order(folder.path, shipping_order(*self._parts, progress))
-            progress.slots.save(folder.path, self._executor.slots)
-            self._saved = time.monotonic()
+            self._saved = now
 
 
 def _say_what_was_found(runner: Runner, listener: Listener) -> None:

@@ -17,7 +17,7 @@ from gradstab.activations.registry import add_imported
 from gradstab.errors import UsageError
 from gradstab.loop.packing import FREE_MEMORY_SHARE
 from gradstab.loop.ports import Executor, Tracker, Work
-from gradstab.loop.runner import Progress
+from gradstab.loop.progress import Progress
 from gradstab.record.shipping_order import ShippingOrder, save_order
 from gradstab.record.study_folder import StudyFolder, make_folder
 from gradstab.study.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from gradstab.loop.ports import Tracker
-from gradstab.loop.runner import Progress
+from gradstab.loop.progress import Progress
 from gradstab.record.shipping_order import save_order
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results

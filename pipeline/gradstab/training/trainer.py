@@ -112,7 +112,7 @@ def train_in_steps(
 
 
 def _layer_steps(recipe: Recipe) -> int:
-    """The work of a training, to compare it with others of its pack: layers by steps, with those of the fixed probes."""
+    """The work of a training, to compare it with others of its pack: layers by steps, fixed probes among them."""
     return (recipe.depth + 1) * (recipe.steps + _FIXED_PROBES)
 
 
