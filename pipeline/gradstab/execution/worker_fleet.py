@@ -201,15 +201,15 @@ class WorkerFleet:
             pickled = cloudpickle.dumps((self._work, slot))  # type: ignore[no-untyped-call]
         except Exception as error:  # of any kind: an activation of the user may hold anything
             raise ExecutionError(f"the work cannot be sent to the workers: {type(error).__name__}: {error}") from None
-        options = {"num_cpus": 0 if on_gpu else slot.threads, "num_gpus": self._request.gpu_share if on_gpu else 0}
-        strategy = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
-        actor = ray.remote(Worker).options(
-            max_restarts=0,
-            max_task_retries=0,
-            scheduling_strategy=strategy,
-            concurrency_groups={WATCHING: 1},
-            **options,
-        )
+        options: dict[str, Any] = {
+            "num_cpus": 0 if on_gpu else slot.threads,
+            "num_gpus": self._request.gpu_share if on_gpu else 0,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(node.node_id, soft=False),
+            "concurrency_groups": {WATCHING: 1},
+        }
+        actor = ray.remote(**options)(Worker)
         folder = str(Path.cwd())
         return actor.remote(pickled, slot.threads, folder, [path or folder for path in sys.path])
 
