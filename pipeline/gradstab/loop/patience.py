@@ -32,8 +32,9 @@ def patience_with(pack: Sequence[Trial], kind: Kind, speeds: Speeds, least: floa
         least: the shortest patience, before doubling.
         tries: how often the pack's trials have failed so far.
     """
+    doubled = 2.0 ** min(tries, _MOST_DOUBLINGS)
+    many_packs = speeds.patience(pack, kind, 0.0, tries)
     steps = 1 + pack[0].recipe.steps  # of one stack: where there are several, there are more steps, and shorter ones
-    many_steps = speeds.patience(pack, kind, 0.0, tries) / steps
     # a pack that takes very long may have one long step: the first of a stack, in which its weights are drawn
-    one_step = max(least, speeds.pack_seconds(pack, kind)) * 2.0 ** min(tries, _MOST_DOUBLINGS)
-    return Patience(speeds.patience(pack, kind, least, tries), max(one_step, many_steps))
+    one_step = speeds.pack_seconds(pack, kind) * doubled
+    return Patience(max(least * doubled, many_packs), max(least * doubled, one_step, many_packs / steps))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from gradstab.loop.ports import Kind, PackResult, Slot
 from gradstab.loop.speeds import Speeds
+from gradstab.loop.stacks import nominal_ends, stacks_in_order
 from gradstab.loop.trial import Trial
 
 _NOTE_SECONDS = 1.0  # between two notes of what is done
@@ -33,10 +34,27 @@ class Forecast:
 
 @dataclass(frozen=True)
 class _Pack:
-    """A running pack and its work."""
+    """A running pack, the work of each of its stacks, and the share at which a worker tells that a stack has ended.
+
+    A worker counts layers, whatever their activation costs; the cost model knows better.
+    """
 
     trials: tuple[Trial, ...]
-    work: float
+    works: list[float]
+    told_ends: list[float]
+
+    @property
+    def work(self) -> float:
+        return sum(self.works)
+
+    def work_done(self, told: float) -> float:
+        """The work that is done where a worker tells this share."""
+        done = start = 0.0
+        for work, end in zip(self.works, self.told_ends, strict=True):
+            if told < end:
+                return done + work * max(0.0, told - start) / (end - start)
+            done, start = done + work, end
+        return done
 
 
 class Workload:
@@ -61,7 +79,10 @@ class Workload:
         """Count a pack that was submitted."""
         trials = tuple(pack)
         self._unit = self._unit or (trials[:_TRIALS_OF_UNIT], slot.kind)
-        self._running[slot.name] = _Pack(trials, self._work(trials))
+        recipes = [trial.recipe for trial in trials]
+        stacks = stacks_in_order(recipes)
+        works = [self._work([trials[index] for index in members]) for members in stacks]
+        self._running[slot.name] = _Pack(trials, works, nominal_ends(recipes, stacks))
 
     def end(self, result: PackResult) -> None:
         """Count a pack that has ended: its work is done as far as its trials are."""
@@ -82,7 +103,9 @@ class Workload:
 
     def trials_underway(self) -> float:
         """How many trials the done parts of running packs come to."""
-        return sum(self._share(slot) * len(pack.trials) for slot, pack in self._running.items())
+        return sum(
+            self._done_of(slot) / pack.work * len(pack.trials) for slot, pack in self._running.items() if pack.work
+        )
 
     def forecast(self, queued: Sequence[Trial], num_others: int, num_before: int) -> Forecast:
         """How far the study is, and when it will have ended at the rate so far.
@@ -102,10 +125,10 @@ class Workload:
         mean = (self._ended_work + running_work + queue_work) / num_known
         of_queue = len(queued) * (queue_work / num_seen if num_seen else mean)
         done = self._done()
-        left = self._ended_work + running_work - done + of_queue + num_others * mean
+        left = max(0.0, self._ended_work + running_work - done) + of_queue + num_others * mean
         all_done = done + num_before * mean
         rate = self._rate()
-        return Forecast(all_done / (all_done + left) if left else 1.0, left / rate if rate > 0 else None)
+        return Forecast(all_done / (all_done + left) if all_done + left else 1.0, left / rate if rate > 0 else None)
 
     def _look_at(self, queued: Sequence[Trial]) -> None:
         """Count the work of the queue, a few packs of it, as large as the largest that runs."""
@@ -127,10 +150,10 @@ class Workload:
         return (done - before) / (now - begin)
 
     def _done(self) -> float:
-        return self._ended_work + sum(self._share(slot) * pack.work for slot, pack in self._running.items())
+        return self._ended_work + sum(map(self._done_of, self._running))
 
-    def _share(self, slot: str) -> float:
-        return self._shares.get(slot, 0.0)
+    def _done_of(self, slot: str) -> float:
+        return self._running[slot].work_done(self._shares.get(slot, 0.0))
 
     def _work(self, pack: Sequence[Trial]) -> float:
         assert self._unit is not None

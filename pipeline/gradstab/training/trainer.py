@@ -7,7 +7,6 @@ P probe time, L layer.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Generator, Sequence
 from typing import Protocol
 
@@ -17,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradstab.loop.ports import Step
+from gradstab.loop.stacks import nominal_ends, stacks_in_order
 from gradstab.record.statistics.layers import UpdatedLayers
 from gradstab.record.statistics.registry import update_statistics
 from gradstab.record.trajectory import Trajectory
-from gradstab.study.pack_key import pack_key, stack_key
+from gradstab.study.pack_key import pack_key
 from gradstab.study.recipe import Recipe, probe_steps, reads_accuracy
 from gradstab.training.clipping import Clipping
 from gradstab.training.data import BatchOrder, Dataset
@@ -100,20 +100,12 @@ def train_in_steps(
     """
     if len({pack_key(recipe) for recipe in recipes}) > 1:
         raise ValueError("recipes of one pack must agree in every structural field (study/recipe.py)")
-    stacks: dict[tuple[object, ...], list[int]] = {}
-    for index in sorted(range(len(recipes)), key=lambda index: -recipes[index].depth):
-        stacks.setdefault(stack_key(recipes[index]), []).append(index)
-    work = [sum(_layer_steps(recipes[index]) for index in members) for members in stacks.values()]
-    ends = [done / sum(work) for done in itertools.accumulate(work)]
-    for members, start, end, next_end in zip(stacks.values(), [0.0, *ends], ends, [*ends[1:], 1.0], strict=False):
+    stacks = stacks_in_order(recipes)
+    ends = nominal_ends(recipes, stacks)
+    for members, start, end, next_end in zip(stacks, [0.0, *ends], ends, [*ends[1:], 1.0], strict=False):
         chosen, chosen_seeds = [recipes[index] for index in members], [seeds[index] for index in members]
         results = yield from _Run(chosen, chosen_seeds, data, device, family).train(start, end)
         yield Step(end, next_end, dict(zip(members, results, strict=True)))
-
-
-def _layer_steps(recipe: Recipe) -> int:
-    """The work of a training, to compare it with others of its pack: layers by steps, fixed probes among them."""
-    return (recipe.depth + 1) * (recipe.steps + _FIXED_PROBES)
 
 
 class _Run:
@@ -127,7 +119,6 @@ class _Run:
         device: torch.device,
         family: MakeFamily,
     ) -> None:
-        self.members = list(recipes)  # that are still in the stack
         self.recipe = recipes[0]  # for the settings that all members share
         self.data = data
         self.probe_rows = data.probe_rows(self.recipe.probe_samples)
@@ -143,16 +134,14 @@ class _Run:
         Returns:
             One trajectory per member, in the order of the start.
         """
-        total = left = sum(map(_layer_steps, self.members))
         self.probe_fixed_rows(0)
         probes = probe_steps(self.recipe)
         for step in range(self.recipe.steps):
-            yield Step(end - (end - start) * left / total, end)
+            # every step counts alike: members that stop do so early, and are dropped, which makes the rest one pace
+            yield Step(start + (end - start) * (1 + step) / (self.recipe.steps + _FIXED_PROBES), end)
             self.step(step, probes.index(step) if step % self.recipe.probe_every == 0 else None)
             if step % _COMPACT_EVERY == 0:
                 self.drop_stopped_members()
-            # whoever is dropped counts as done
-            left = sum(recipe.depth + 1 for recipe in self.members) * (self.recipe.steps - step)
         if self.recipe.steps > 0:
             self.probe_fixed_rows(len(probes) - 1)
         self.log.finish(torch.isfinite(total_norms(self.network.layout, self.network.value)))
@@ -192,7 +181,6 @@ class _Run:
         total = self.network.layout.members
         if total - len(members) <= _COMPACT_FRACTION * total or not members:
             return
-        self.members = [self.members[member] for member in members]
         self.optimizer.keep(members)
         self.network.keep(members)
         self.clipping.keep(members)
