@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from gradstab.loop.ports import Kind, Slot, Step, Work
+from gradstab.loop.ports import Kind, RunsInSteps, Slot, Step, Work
 from gradstab.loop.trial import Trial
 from gradstab.record.trajectory import Trajectory
 from gradstab.training.work import TrainingWork
@@ -183,8 +183,17 @@ class SwitchingWork:
     by_number: dict[int, Work]
 
     def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
-        chosen = next((self.by_number[t.number] for t in trials if t.number in self.by_number), PlantedWork())
-        return chosen.run(trials, slot)
+        return self._chosen(trials).run(trials, slot)
+
+    def run_in_steps(self, trials: Sequence[Trial], slot: Slot) -> Generator[Step, None, None]:
+        chosen = self._chosen(trials)
+        if isinstance(chosen, RunsInSteps):
+            yield from chosen.run_in_steps(trials, slot)
+        else:
+            yield Step(1.0, ended=dict(enumerate(chosen.run(trials, slot))))
+
+    def _chosen(self, trials: Sequence[Trial]) -> Work:
+        return next((self.by_number[t.number] for t in trials if t.number in self.by_number), PlantedWork())
 
 
 @dataclass(frozen=True)

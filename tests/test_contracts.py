@@ -36,11 +36,11 @@ from gradstab.study.sampler_spec import (
 )
 from gradstab.study.space import SearchSpace
 from gradstab.system.storage_url import parse_storage
-from tests.fakes_work import PlantedWork, PoisonousWork, RaisingWork, SwitchingWork
+from tests.fakes_work import PlantedWork, PoisonousWork, RaisingWork, SleepingWork, StallingWork, SwitchingWork
 from tests.problems import RATIO
 from tests.search.storages import plain_storage, storage_url
 
-RAISES, EXHAUSTS, POISONS, FAULTY = 901, 902, 903, 904
+RAISES, EXHAUSTS, POISONS, FAULTY, SLEEPS, STALLS, STEADY = range(901, 908)
 
 
 def make_trials(*numbers: int) -> list[Trial]:
@@ -72,6 +72,9 @@ class ExecutorContract:
             FAULTY: RaisingWork(frozenset([FAULTY]), DataError("data must be there")),
             EXHAUSTS: RaisingWork(frozenset([EXHAUSTS]), MemoryError("out of 3 GiB")),
             POISONS: PoisonousWork(frozenset([POISONS]), os.getpid()),
+            SLEEPS: SleepingWork(0.5),
+            STALLS: StallingWork(frozenset([STALLS]), steps=20),
+            STEADY: StallingWork(frozenset([STALLS]), steps=60),
         }
         executor = cls.make(SwitchingWork(faults))
         yield executor
@@ -129,6 +132,54 @@ class ExecutorContract:
         (result,) = wait_for(executor)
         assert result.failure == Failure(FailureKind.OUT_OF_MEMORY, "out of 3 GiB")
 
+    def test_the_share_of_a_pack_grows_while_it_runs(self, executor: Executor) -> None:
+        executor.submit(make_trials(SLEEPS, *range(9)))
+        seen: list[float] = []
+        results: list[PackResult] = []
+        while not results:
+            results = executor.wait(0.2)
+            assert set(executor.shares()) <= {slot.name for slot in executor.slots}
+            seen += executor.shares().values()
+        assert seen == sorted(seen)
+        assert len({share for share in seen if 0 < share < 1}) >= 3
+        assert executor.shares() == {}
+        assert results[0].given_back == ()
+
+    def test_a_drained_pack_keeps_what_is_complete_and_gives_the_rest_back(self, executor: Executor) -> None:
+        trials = make_trials(SLEEPS, *range(9))
+        executor.submit(trials)
+        results: list[PackResult] = []
+        while not any(share > 0.3 for share in executor.shares().values()):
+            assert executor.wait(0.2) == []
+        executor.drain(0.0)
+        results = wait_for(executor)
+        (result,) = results
+        assert result.failure is None
+        assert len(result.trials) >= 3
+        assert len(result.given_back) >= 2
+        assert [*result.trials, *result.given_back] == trials
+        assert result.trajectories is not None
+        expected = PlantedWork().run(result.trials, result.slot)
+        for found, wanted in zip(result.trajectories, expected, strict=True):
+            np.testing.assert_array_equal(found["loss"], wanted["loss"])
+        assert executor.idle() == len(executor.slots)
+        executor.submit(make_trials(1, 2))  # and the slot serves again
+        assert wait_for(executor)[0].given_back == ()
+
+    def test_a_drained_pack_ends_if_there_is_time(self, executor: Executor) -> None:
+        executor.submit(make_trials(SLEEPS, 1, 2))
+        executor.drain(600.0)
+        (result,) = wait_for(executor)
+        assert [t.number for t in result.trials] == [SLEEPS, 1, 2]
+        assert result.given_back == ()
+
+    def test_a_pack_that_has_not_begun_in_time_is_given_back_whole(self, executor: Executor) -> None:
+        executor.submit(make_trials(SLEEPS, 1, 2))
+        executor.drain(0.0)
+        (result,) = wait_for(executor)
+        assert (result.trials, result.trajectories, result.failure) == ((), [], None)
+        assert [t.number for t in result.given_back] == [SLEEPS, 1, 2]
+
     def test_waiting_for_nothing_returns_at_once(self, executor: Executor) -> None:
         assert executor.wait(3600.0) == [], "one that sleeps its hour meets the test's own time limit"
 
@@ -173,6 +224,21 @@ class TestRayExecutor(ExecutorContract):
         executor.submit(make_trials(1))
         executor.submit(make_trials(2))
         assert [r.failure for r in wait_for(executor, 2)] == [None, None]
+
+
+    def test_a_pack_hangs_when_it_does_no_step_and_not_when_it_takes_long(self, executor: Executor) -> None:
+        executor.submit(make_trials(STALLS), seconds=600.0, step_seconds=3.0)
+        executor.submit(make_trials(STEADY), seconds=600.0, step_seconds=3.0)  # it takes six
+        results = {result.trials[0].number: result for result in wait_for(executor, 2)}
+        assert results[STEADY].failure is None
+        failure = results[STALLS].failure
+        assert failure is not None
+        assert failure.kind is FailureKind.HUNG
+        assert failure.detail.startswith("no step within ")
+        deadline = time.monotonic() + 120
+        while executor.idle() < 2:
+            assert time.monotonic() < deadline
+            executor.wait(0.1)
 
 
 MIXED = SearchSpace(

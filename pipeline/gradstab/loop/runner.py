@@ -289,7 +289,7 @@ class Runner:
     def _report_progress(self) -> None:
         self.progress.in_flight = tuple(self._running)
         shares = self._executor.shares()
-        self._workload.follow(shares)
+        self._workload.follow(shares, self.progress.seconds)
         self.progress.slots.follow(shares)
         forecast = self._workload.forecast(*self._work_left(), self.progress.done - self.progress.new)
         self.progress.share, self.progress.seconds_left = forecast.share, forecast.seconds_left

@@ -7,7 +7,6 @@ changes nothing in what was counted before.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,6 +71,7 @@ class Workload:
         self._ended_work = 0.0
         self._num_ended = 0
         self._notes: deque[tuple[float, float]] = deque()  # times and the work that was done then
+        self._now = 0.0
         self._queue_work = (0.0, 0)  # of how many trials of the queue
         self._queue_seen_at = float("-inf")
 
@@ -91,15 +91,15 @@ class Workload:
             self._ended_work += pack.work * len(result.trials) / len(pack.trials)
             self._num_ended += len(result.trials)
 
-    def follow(self, shares: Mapping[str, float]) -> None:
-        """Take over the shares of running packs that are done, by slot."""
-        self._shares, now = shares, time.monotonic()
-        if self._notes and now - self._notes[-1][0] < _NOTE_SECONDS:
+    def follow(self, shares: Mapping[str, float], seconds: float) -> None:
+        """Take over the shares of running packs that are done, by slot, `seconds` after the run began."""
+        self._shares, self._now = shares, seconds
+        if self._notes and seconds - self._notes[-1][0] < _NOTE_SECONDS:
             return
-        self._notes.append((now, self._done()))
-        begin = max((self._notes[0][0] + now) / 2, now - _LONGEST_VIEW_SECONDS)
-        while len(self._notes) > 2 and self._notes[2][0] < begin:  # the first one marks the begin of the run
-            del self._notes[1]
+        self._notes.append((seconds, self._done()))
+        begin = max(seconds / 2, seconds - _LONGEST_VIEW_SECONDS)
+        while len(self._notes) > 2 and self._notes[1][0] < begin:
+            self._notes.popleft()
 
     def trials_underway(self) -> float:
         """How many trials the done parts of running packs come to."""
@@ -132,10 +132,9 @@ class Workload:
 
     def _look_at(self, queued: Sequence[Trial]) -> None:
         """Count the work of the queue, a few packs of it, as large as the largest that runs."""
-        now = time.monotonic()
-        if self._unit is None or now - self._queue_seen_at < _QUEUE_SECONDS:
+        if self._unit is None or self._now - self._queue_seen_at < _QUEUE_SECONDS:
             return
-        self._queue_seen_at = now
+        self._queue_seen_at = self._now
         size = max((len(pack.trials) for pack in self._running.values()), default=len(queued)) or 1
         starts = range(0, len(queued), size)
         stride = -(-len(starts) // _MOST_PACKS_OF_QUEUE) or 1
@@ -144,9 +143,9 @@ class Workload:
 
     def _rate(self) -> float:
         """Work a second in the second half of the run."""
-        if len(self._notes) < 3:
+        if len(self._notes) < 2:
             return 0.0
-        (begin, before), (now, done) = self._notes[1], self._notes[-1]
+        (begin, before), (now, done) = self._notes[0], self._notes[-1]
         return (done - before) / (now - begin)
 
     def _done(self) -> float:
