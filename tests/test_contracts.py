@@ -225,7 +225,6 @@ class TestRayExecutor(ExecutorContract):
         executor.submit(make_trials(2))
         assert [r.failure for r in wait_for(executor, 2)] == [None, None]
 
-
     def test_a_pack_hangs_when_it_does_no_step_and_not_when_it_takes_long(self, executor: Executor) -> None:
         executor.submit(make_trials(STALLS), seconds=600.0, step_seconds=3.0)
         executor.submit(make_trials(STEADY), seconds=600.0, step_seconds=3.0)  # it takes six
