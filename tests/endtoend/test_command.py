@@ -182,7 +182,7 @@ def test_ctrl_c_lets_trials_in_flight_finish_and_the_study_continues(place):
     process.send_signal(signal.SIGINT)
     _, stderr = finished(process)
     assert process.returncode == 130
-    assert_one_clear_sentence(stderr, "stopping: trials in flight finish")
+    assert_one_clear_sentence(stderr, "stopping: trials in flight that end within 15 s finish")
     recorded = len(place.records())
     assert 0 < recorded < 1000
     assert {trial.state.name for trial in place.optuna_trials()[:recorded]} == {"COMPLETE"}

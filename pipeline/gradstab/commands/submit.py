@@ -39,7 +39,7 @@ _SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "USERNAME", "KEY")
 @click.argument("study")
 @click.option("--address", help="The cluster: http://HEAD:8265. Default: RAY_API_SERVER_ADDRESS, else RAY_ADDRESS.")
 @click.option("--follow", is_flag=True, help="Show the job's log until it ends, then exit with the code of the study.")
-@click.option("--stop", is_flag=True, help="Stop the job after its trials in flight have finished.")
+@click.option("--stop", is_flag=True, help="Stop the job. Trials in flight that end soon finish.")
 @click.option("--trials", type=click.IntRange(min=1), help="Number of trials in total, not how many more.")
 @click.option(
     "--set",
@@ -126,7 +126,7 @@ def _stop(jobs: ClusterJobs, job: Job | None, name: str) -> None:
     if job is None or job.ended:
         say(f"no job of the study {name!r} is running")
         return
-    say(f"stopping {job.job_id}: trials in flight finish")
+    say(f"stopping {job.job_id}: trials in flight that end soon finish")
     job = jobs.stop(job, drain_seconds() + 2 * _STOP_MARGIN)
     if not job.ended:
         raise GradstabError(f"the job {job.job_id} was asked to stop but still runs: look at its log")

@@ -146,7 +146,7 @@ def drive(
                 progress = runner.run()
                 if runner.num_given_back:
                     listener.found(
-                        f"{runner.num_given_back} trials in flight did not end in time: the next run trains them again"
+                        f"trials in flight that did not end in time: {runner.num_given_back}. The next run trains them"
                     )
                 store_cost_models(runner.speeds.costs)
             except Exception:
