@@ -41,6 +41,11 @@ class TwoStacks:
             yield Step(1.0, ended={1: second})
 
 
+def run_to_the_end(pack: SteppedPack) -> None:
+    while pack.advance():
+        pass
+
+
 def test_it_goes_step_by_step_to_the_end() -> None:
     pack = SteppedPack(TwoStacks(), PACK, SLOT)
     assert not pack.has_begun
@@ -60,8 +65,7 @@ def test_a_work_in_one_piece_is_one_step() -> None:
 def test_a_work_that_forgets_a_trial_has_failed_and_gives_nothing_back() -> None:
     pack = SteppedPack(TwoStacks(short=True), PACK, SLOT)
     with pytest.raises(RuntimeError, match="one trajectory a trial, got 1 for 2 trials"):
-        while pack.advance():
-            pass
+        run_to_the_end(pack)
 
 
 def test_a_stack_that_would_end_too_late_is_given_up_at_once_and_one_that_ends_in_time_is_not() -> None:
