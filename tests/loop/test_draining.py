@@ -7,23 +7,25 @@ from pathlib import Path
 import pytest
 
 from gradstab.loop import runner as loop
-from gradstab.loop.packing import CostModel
 from gradstab.loop.progress import Progress
 from gradstab.loop.runner import Runner
 from gradstab.record.segments import Record, segment_paths
 from gradstab.study.axes import Choice, Integer
+from gradstab.study.recipe import Recipe
 from gradstab.study.study import Study
 from gradstab.training.work import TrainingWork
 from tests.fakes_work import SleepingWork
+from tests.loop.planted_costs import cost_taking
 from tests.loop.test_runner import assert_complete, declare, open_runner, recorded, run
 from tests.training.test_trainer import assert_same_bits
 
 
-def three_stacks() -> Study:
-    """One pack of three stacks, one an activation."""
+def two_stacks() -> Study:
+    """One pack of two stacks: with momentum, and without."""
     return declare(
-        space={"depth": Integer(2, 6), "activation": Choice(("relu", "tanh", "sigmoid"))},
+        space={"depth": Integer(2, 6), "momentum": Choice((0.0, 0.9))},
         recipe={"width": 16, "steps": 200, "batch_size": 16, "probe_samples": 64},
+        sampler={"type": "boundary", "batch": 24},  # whose trials are not sorted into packs of one stack
         budget={"trials": 24},
     )
 
@@ -37,7 +39,7 @@ def stopped_at(study: Study, folder: Path, share: float, work: TrainingWork | Sl
             runner.stop()
 
     runner._on_progress = watch
-    runner.speeds.costs["cpu"] = CostModel(((16, 1e6),), measured=True)  # so that all trials make one pack
+    runner.speeds.costs["cpu"] = cost_taking(1e-6, Recipe(width=16))  # so that all trials make one pack
     runner.recover()
     runner.run()
     return runner
@@ -55,7 +57,7 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_finished_stacks_are_recorded_and_the_others_train_again_to_the_same_bits(tmp_path: Path) -> None:
-    study = three_stacks()
+    study = two_stacks()
     work = TrainingWork(study.data, study.seed)
     undisturbed, resumed = tmp_path / "undisturbed", tmp_path / "resumed"
     undisturbed.mkdir()
@@ -65,8 +67,7 @@ def test_finished_stacks_are_recorded_and_the_others_train_again_to_the_same_bit
     kept = by_number(recorded(resumed))
     assert 0 < len(kept) < 24
     assert first.num_given_back == 24 - len(kept)
-    of_a_stack = {record.recipe["activation"] for record in kept.values()}
-    assert 0 < len(of_a_stack) < 3
+    assert len({record.recipe["momentum"] for record in kept.values()}) == 1, "a stack ends as a whole"
     second = open_runner(study, resumed, work)
     second.recover()
     assert len(second.resumed) == 24 - len(kept)
@@ -82,7 +83,7 @@ def test_finished_stacks_are_recorded_and_the_others_train_again_to_the_same_bit
 
 
 def test_a_pack_that_is_given_back_whole_leaves_nothing_on_record_and_no_failure(tmp_path: Path) -> None:
-    study = three_stacks()
+    study = two_stacks()
     work = TrainingWork(study.data, study.seed)
     runner = stopped_at(study, tmp_path, 0.02, work)
     assert (segment_paths(tmp_path), runner.num_given_back) == ([], 24)
@@ -105,7 +106,7 @@ def test_progress_moves_within_a_pack(tmp_path: Path) -> None:
     runner = open_runner(study, tmp_path, SleepingWork(0.05))
     seen: list[tuple[int, float, float]] = []
     runner._on_progress = lambda progress: seen.append((progress.new, progress.underway, progress.share))
-    runner.speeds.costs["cpu"] = CostModel(((64, 1e6),), measured=True)
+    runner.speeds.costs["cpu"] = cost_taking(1e-6, Recipe())
     runner.recover()
     runner.run()
     assert [share for *_, share in seen] == sorted(share for *_, share in seen)

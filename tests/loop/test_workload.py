@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from gradstab.loop.packing import CostModel, operations
+from gradstab.loop.cost_model import CostModel
 from gradstab.loop.ports import PackResult, Slot
 from gradstab.loop.speeds import Speeds
 from gradstab.loop.stacks import nominal_ends, stacks_in_order
@@ -16,6 +16,7 @@ from gradstab.loop.workload import Workload
 from gradstab.record.failure import Failure, FailureKind
 from gradstab.study.pack_key import DataShape
 from gradstab.study.recipe import Recipe
+from tests.loop.planted_costs import learned_cost
 
 SHAPE = DataShape(1000, 64, 10)
 SLOTS = (Slot("a"), Slot("b"))
@@ -66,7 +67,7 @@ class PlannedRun:
             if slot.name in self._packs:
                 pack, seconds = self._packs[slot.name]
                 self._packs[slot.name] = (pack, seconds + TICK)
-                if seconds + TICK >= sum(map(seconds_of, pack)):
+                if seconds + TICK >= seconds_of(pack):
                     self.workload.end(PackResult(tuple(pack), slot, 0, 1, trajectories=[]))
                     del self._packs[slot.name]
 
@@ -74,8 +75,8 @@ class PlannedRun:
         return {slot: told_share(pack, seconds) for slot, (pack, seconds) in self._packs.items()}
 
 
-def seconds_of(trial: Trial) -> float:
-    return operations(trial.recipe, SHAPE) / 5e9
+def seconds_of(pack: Sequence[Trial]) -> float:
+    return 30 * CostModel().pack_seconds([trial.recipe for trial in pack], SHAPE)
 
 
 def told_share(pack: list[Trial], seconds: float) -> float:
@@ -83,7 +84,7 @@ def told_share(pack: list[Trial], seconds: float) -> float:
     recipes = [trial.recipe for trial in pack]
     stacks, start = stacks_in_order(recipes), 0.0
     for members, end in zip(stacks, nominal_ends(recipes, stacks), strict=True):
-        needed = sum(seconds_of(pack[index]) for index in members)
+        needed = seconds_of([pack[index] for index in members])
         if seconds < needed:
             return start + (end - start) * seconds / needed
         seconds, start = seconds - needed, end
@@ -119,7 +120,7 @@ def test_what_the_model_learns_of_the_speed_does_not_bend_the_forecast() -> None
 
     def learn(now: float) -> None:
         if 10.0 < now < 11.0:
-            planned.speeds.costs["cpu"] = CostModel(((64, 0.5),), measured=True)
+            planned.speeds.costs["cpu"] = learned_cost(Recipe(depth=9, steps=50), 7.0, 7.0, shape=SHAPE)
 
     assert worst_after_a_tenth(planned.run(learn)) < 0.2
 
@@ -127,7 +128,7 @@ def test_what_the_model_learns_of_the_speed_does_not_bend_the_forecast() -> None
 def test_stacks_that_cost_more_than_their_layers_are_weighed_by_the_cost_model() -> None:
     """A dear activation first: half of the layers, and most of the seconds."""
     trials = trials_of([9, 8] * 20, ["gelu", "relu"])
-    gelu, relu = (sum(seconds_of(trial) for trial in trials[first::2]) for first in (0, 1))
+    gelu, relu = (seconds_of(trials[first::2]) for first in (0, 1))
     workload = Workload(Speeds(SHAPE, {"cpu": CostModel()}))
     workload.start(SLOTS[0], trials)
     end_of_gelu = 10 / 19

@@ -209,6 +209,7 @@ class Runner:
                 self.speeds.learn(result)
             self.num_given_back += len(result.given_back)
             self._workload.end(result)
+            self.progress.underway = self._workload.trials_underway()
             self.progress.slots.record_end(result)
             self._ended.append(result)
 
@@ -288,16 +289,20 @@ class Runner:
 
     def _report_progress(self) -> None:
         self.progress.in_flight = tuple(self._running)
+        if time.monotonic() - self._counted > _WAIT_SECONDS or not self._running:
+            self.progress.waiting = self._tracker.waiting()  # it reads files
+            self._look_ahead()
+            self._counted = time.monotonic()
+        self._on_progress(self.progress)
+
+    def _look_ahead(self) -> None:
+        """Find out how far the running packs are, and when the study will have ended."""
         shares = self._executor.shares()
         self._workload.follow(shares, self.progress.seconds)
         self.progress.slots.follow(shares)
         forecast = self._workload.forecast(*self._work_left(), self.progress.done - self.progress.new)
         self.progress.share, self.progress.seconds_left = forecast.share, forecast.seconds_left
         self.progress.underway = self._workload.trials_underway()
-        if time.monotonic() - self._counted > _WAIT_SECONDS or not self._running:  # it reads files
-            self.progress.waiting = self._tracker.waiting()
-            self._counted = time.monotonic()
-        self._on_progress(self.progress)
 
 
 def told_attributes(judgement: Judgement) -> dict[str, float | int | str]:
