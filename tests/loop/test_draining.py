@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from gradstab.loop import runner as loop
 from gradstab.loop.progress import Progress
@@ -48,6 +50,15 @@ def stopped_at(study: Study, folder: Path, share: float, work: TrainingWork | Sl
 def by_number(records: list[Record]) -> dict[int, Record]:
     assert len({record.number for record in records}) == len(records), "a trial is on record twice"
     return {record.number: record for record in records}
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_torch() -> Iterator[None]:
+    """Training in this process sets them; other tests must not meet flushed denormal numbers."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_flush_denormal(False)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
