@@ -183,9 +183,10 @@ def test_ctrl_c_lets_trials_in_flight_finish_and_the_study_continues(place):
     _, stderr = finished(process)
     assert process.returncode == 130
     assert_one_clear_sentence(stderr, "stopping: trials in flight that end within 15 s finish")
-    recorded = len(place.records())
+    numbers = {record.number for record in place.records()}
+    recorded = len(numbers)
     assert 0 < recorded < 1000
-    assert {trial.state.name for trial in place.optuna_trials()[:recorded]} == {"COMPLETE"}
+    assert {trial.state.name for trial in place.optuna_trials() if trial.number in numbers} == {"COMPLETE"}
     total = recorded + 5
     done = place.call_unshipped("run", "study", "--engine", "serial", "--trials", str(total))
     assert done.returncode == 0, done.stderr
@@ -208,7 +209,8 @@ def test_a_second_ctrl_c_exits_at_once_and_the_study_continues(place):
     total = len(place.records()) + 3
     done = place.call_unshipped("run", "study", "--engine", "serial", "--trials", str(total))
     assert done.returncode == 0, done.stderr
-    assert sorted(record.number for record in place.records()) == list(range(len(place.records())))
+    numbers = [record.number for record in place.records()]
+    assert len(set(numbers)) == len(numbers) >= total
 
 
 @contextlib.contextmanager
