@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_last_report_is_made_with_heat_maps_of_the_trials_nearest_the_boundary(folder: Path) -> None:
     process = ReportProcess(folder, 30)
-    process.notify(40, 40, 40, 2)
+    process.notify(40, 40, 0.0, 2)
     process.close(lambda: False, print)
     assert (folder / LOG_NAME).read_text() == ""
     check_last_report(folder)
@@ -66,7 +66,7 @@ def check_last_report(folder: Path) -> None:
 
 def test_no_report_where_none_is_wanted(folder: Path) -> None:
     process = ReportProcess(folder, math.inf)
-    process.notify(40, 40, 40, 2)
+    process.notify(40, 40, 0.0, 2)
     process.close(lambda: False, print)
     assert not (folder / "report").exists()
 
@@ -88,7 +88,7 @@ def test_no_report_of_few_trials_or_none_that_is_new_or_after_a_stop(
     folder: Path, done: int, new: int, stopped: bool
 ) -> None:
     process = ReportProcess(folder, 30)
-    process.notify(done, new, 40, 2)
+    process.notify(done, new, 0.0, 2)
     process.close(lambda: stopped, print)
     assert not (folder / "report").exists()
 
@@ -149,16 +149,16 @@ def test_a_study_that_runs_long_has_its_report_made_beside_it(folder: Path, monk
     process = ReportProcess(folder, 30)
     log = folder / LOG_NAME  # is there as soon as the process has been started
     clock.now += 0.4 * FIRST_COST_S / SHARE
-    process.notify(40, 40, 400, 2)
+    process.notify(40, 40, 1000.0, 2)
     assert not log.exists(), "a report would cost more than its share of what two slots had"
     clock.now += 0.2 * FIRST_COST_S / SHARE
-    process.notify(29, 29, 400, 2)
+    process.notify(29, 29, 1000.0, 2)
     assert not log.exists(), "too few trials"
-    process.notify(40, 40, 400, 2)
+    process.notify(40, 40, 1000.0, 2)
     assert log.exists()
     log.unlink()
     clock.now += 10
-    process.notify(40, 40, 400, 2)
+    process.notify(40, 40, 1000.0, 2)
     process.close(lambda: False, print)
     assert not log.exists(), "one process a study"
     check_last_report(folder)
@@ -171,11 +171,11 @@ def test_near_its_end_a_study_starts_the_process_for_the_last_report_alone(
     monkeypatch.setattr(background_process, "time", clock)
     process = ReportProcess(folder, 30)
     clock.now += 20
-    process.notify(40, 40, 70, 2)
+    process.notify(40, 40, 15.0, 2)
     assert not (folder / LOG_NAME).exists(), "15 seconds are left"
-    process.notify(40, 40, 50, 2)
+    process.notify(40, 40, 5.0, 2)
     clock.now += 2
-    process.notify(40, 40, 50, 2)
+    process.notify(40, 40, 5.0, 2)
     assert (folder / LOG_NAME).exists()
     process.close(lambda: False, print)
     check_last_report(folder)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -196,11 +196,6 @@ class Runner:
         work_left = self._queue.num_left > 0 or len(self._queue) > 0
         return work_left and not self._stopping and not self._executor.idle()
 
-    def _work_left(self) -> tuple[Sequence[Trial], int]:
-        """The trials that wait for a slot, as far as the queue lists them, and how many others are to come."""
-        queued = list(self._queue) if isinstance(self._queue, Iterable) else []
-        return queued, len(self._queue) - len(queued) + self._queue.num_left
-
     def _receive(self, results: Sequence[PackResult]) -> None:
         for result in results:
             for trial in (*result.trials, *result.given_back):
@@ -300,7 +295,8 @@ class Runner:
         shares = self._executor.shares()
         self._workload.follow(shares, self.progress.seconds)
         self.progress.slots.follow(shares)
-        forecast = self._workload.forecast(*self._work_left(), self.progress.done - self.progress.new)
+        before = self.progress.done - self.progress.new
+        forecast = self._workload.forecast(self._queue.waiting(), self._queue.num_left, before)
         self.progress.share, self.progress.seconds_left = forecast.share, forecast.seconds_left
         self.progress.underway = self._workload.trials_underway()
 

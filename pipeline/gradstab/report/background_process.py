@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import subprocess
 import time
 from collections.abc import Callable
@@ -34,21 +35,22 @@ class ReportProcess:
         self._worth = False
         self._process: subprocess.Popen[bytes] | None = None
 
-    def notify(self, done: int, new: int, total: int, num_slots: int) -> None:
+    def notify(self, done: int, new: int, seconds_left: float | None, num_slots: int) -> None:
         """Take note of how far the study has come.
 
         Args:
             done: trials on record.
             new: how many of them this run has added.
-            total: trials of the whole study.
+            seconds_left: until the study ends; None while that is unknown.
             num_slots: slots that the run has.
         """
         now = time.monotonic()
         self._worth = new > 0 and done >= self._fewest
         if not self._worth or now - self._told < TELL_EVERY_S:
             return
-        self._told, seconds = now, now - self._began
-        run = RunSoFar(cpu_seconds=num_slots * seconds, seconds_left=seconds * (total - done) / new)
+        self._told = now
+        left = math.inf if seconds_left is None else seconds_left
+        run = RunSoFar(cpu_seconds=num_slots * (now - self._began), seconds_left=left)
         if self._process is None and (run.seconds_left < AHEAD_S or is_remake_due(run, 0.0, FIRST_COST_S)):
             self._process = self._start()
         if self._process is not None:

@@ -189,7 +189,7 @@ class _Reporter:
 
     def __call__(self, progress: Progress) -> None:
         self._listener.progress(progress)
-        self._report.notify(progress.done, progress.new, progress.total, len(self._executor.slots))
+        self._report.notify(progress.done, progress.new, progress.seconds_left, len(self._executor.slots))
         folder, *_ = self._parts
         now = time.monotonic()
         if now - self._board_saved > BOARD_SECONDS or not progress.in_flight:
