@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from gradstab.errors import UsageError
+from gradstab.errors import GradstabError, UsageError
+from gradstab.record.shipping_order import load_order
 from gradstab.record.study_folder import StudyFolder
 from gradstab.study.file import changed, find_study_file, load_study_file
-from gradstab.study.settings import Settings, resolve_settings, results_setting
+from gradstab.study.settings import DEFAULT, Setting, Settings, resolve_settings, results_setting
 from gradstab.study.study import Study
+from gradstab.system.storage_url import Tracking, parse_tracking
 from gradstab.theory.relative_scale import require_critical_scales
 
 
@@ -35,8 +39,26 @@ def find_study(
 
 
 def find_settings(study: Study, source: Path | None, results: str | None, *, address: str | None = None) -> Settings:
-    """The settings of a study."""
-    return resolve_settings(study, source.parent if source else None, results, address)
+    """The settings of a study.
+
+    Where nothing says where MLflow is, it is where the study was shipped before: a study whose first run was told
+    by MLFLOW_TRACKING_URI stays in that store when the variable is gone.
+    """
+    found = resolve_settings(study, source.parent if source else None, results, address)
+    if found.tracking.origin != DEFAULT:
+        return found
+    folder = StudyFolder.of(found.results_root(), study.name)
+    before = _told_before(folder) if folder.exists() else None
+    return found if before is None else replace(found, tracking=before)
+
+
+def _told_before(folder: StudyFolder) -> Setting[Tracking] | None:
+    """The store that an earlier run was told to ship to; None if it took the default one, or never shipped."""
+    with suppress(GradstabError):
+        order = load_order(folder.path)
+        if not order.settings.get("tracking", f"({DEFAULT})").endswith(f"({DEFAULT})"):
+            return Setting(parse_tracking(order.uri), "as before")
+    return None
 
 
 def find_begun(given: str, results: str | None) -> tuple[StudyFolder, Settings]:

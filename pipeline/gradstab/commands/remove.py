@@ -29,13 +29,17 @@ def remove(study: str, yes: bool, results: str | None) -> None:
     """
     from gradstab.commands.lookup import find_begun
     from gradstab.commands.terminal import print_rows, say
+    from gradstab.tracking.shipping_files import is_shipped_elsewhere
 
     folder, settings = find_begun(study, results)
     print_rows(f"{folder.path.name}: this will be removed", ["what", "where", "how much"], belongings(folder, settings))
     if not yes:
         click.confirm("Remove all of this?", abort=True, err=True)
+    elsewhere = is_shipped_elsewhere(folder.path, settings.tracking.value.url)
     remove_study(folder, settings)
     say(f"{folder.path.name} is removed; MLflow keeps deleted runs until `mlflow gc`")
+    if elsewhere:
+        say(f"its runs stay in the MLflow that it was shipped to before, which is not {settings.tracking.value}")
 
 
 def belongings(folder: StudyFolder, settings: Settings) -> list[tuple[str, str, str]]:

@@ -90,7 +90,8 @@ def run(
     declared, source = find_study(study, results, (*overrides, *totals), name=name, seed=seed)
     settings = find_settings(declared, source, results, address=address)
     for name_of, setting in settings.shown().items():
-        say(f"{name_of:8} {setting}")
+        if name_of != "ray" or engine == "ray":
+            say(f"{name_of:8} {setting}")
     stop = StopSwitch()
     with interrupts_drain(stop), ProgressLine() as line:
         listener = Listener(found=say, progress=line.show, shipping=line.shipping)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -89,6 +90,9 @@ def submit(
         )
     totals = (f"budget.trials={trials}",) if trials is not None else ()
     declared, source = find_study(study, None, (*overrides, *totals), name=name, seed=seed)
+    flags = [("--trials", trials), ("--seed", seed), ("--name", name), ("--results", results)]
+    arguments = [part for flag, value in flags if value is not None for part in (flag, str(value))]
+    arguments += [part for override in overrides for part in ("--set", override)]
     jobs = ClusterJobs(found_address)
     job = jobs.latest(declared.name)
     if stop:
@@ -105,9 +109,6 @@ def submit(
         # this package travels without its history; the commit of the image would be wrong
         environment[COMMIT_VARIABLE] = git_commit() or ""
         environment["RAY_JOB_STOP_WAIT_TIME_S"] = str(int(drain_seconds() + _STOP_MARGIN))
-        flags = [("--trials", trials), ("--seed", seed), ("--name", name), ("--results", results)]
-        arguments = [part for flag, value in flags if value is not None for part in (flag, str(value))]
-        arguments += [part for override in overrides for part in ("--set", override)]
         with tempfile.TemporaryDirectory() as folder:
             file_name = pack_parcel(declared, source, Path(folder))
             write_secrets(secrets, job.attempt, Path(folder))
@@ -116,7 +117,8 @@ def submit(
     say(f"Ray dashboard: {jobs.page(job)}")
     if follow:
         sys.exit(_followed(jobs, job))
-    say(f"follow it: gradstab submit {study} --address {found_address} --follow")
+    same = shlex.join(["gradstab", "submit", study, "--address", found_address, *arguments, "--follow"])
+    say(f"follow it: {same}")
 
 
 def _stop(jobs: ClusterJobs, job: Job | None, name: str) -> None:

@@ -48,8 +48,26 @@ def ui(study: str | None, port: int, trials: tuple[int, ...], results: str | Non
         serve_ui(resolve_results_settings(results), None, port)
         return
     folder, settings = find_begun(study, results)
+    require_same_store(folder, settings)
     page = show_heat_maps(folder, settings, trials) if trials else None
     serve_ui(settings, folder, port, page)
+
+
+def require_same_store(folder: StudyFolder, settings: Settings) -> None:
+    """Make sure that the store which the settings name is the one that the study was shipped to.
+
+    Raises:
+        UsageError: the study was shipped to another store: here another study may have the number of its experiment.
+    """
+    from gradstab.errors import UsageError
+    from gradstab.tracking.shipping_files import is_shipped_elsewhere
+
+    if is_shipped_elsewhere(folder.path, settings.tracking.value.url):
+        name = folder.path.name
+        raise UsageError(
+            f"{name} was shipped to another MLflow than {settings.tracking.value} ({settings.tracking.origin}): "
+            f"take that setting away to open the one that has it, or send the study here with gradstab sync {name}"
+        )
 
 
 def waiting_trials(folder: StudyFolder, settings: Settings) -> int:

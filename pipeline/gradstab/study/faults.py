@@ -20,7 +20,20 @@ _TAGS = ("real", "log_real", "integer", "log_integer", "choice")
 
 def sentences(error: ValidationError, section: str) -> list[str]:
     """One sentence for each error that pydantic found in a section of a study."""
-    return list(dict.fromkeys(_sentence(details, section) for details in error.errors(include_url=False)))
+    found = error.errors(include_url=False)
+    places = [details["loc"] for details in found]
+    return list(
+        dict.fromkeys(
+            _sentence(details, section)
+            for details in found
+            # a list whose items are at fault is also said to be too short, since none of them counts
+            if details["type"] != "too_short" or not any(_is_inside(place, details["loc"]) for place in places)
+        )
+    )
+
+
+def _is_inside(place: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(place) > len(outer) and place[: len(outer)] == outer
 
 
 def cross_faults(sound: Mapping[str, Any], origin: object = None) -> list[str]:
@@ -66,6 +79,8 @@ def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return 
         case "extra_forbidden" | "unexpected_keyword_argument":
             known = Recipe.model_fields if section == "recipe" else {}
             return f"{where} must be a known field, got an unknown one{nearest(str(details['loc'][-1]), known)}"
+        case "too_short":
+            return f"{where} must have at least {context['min_length']}, got {context['actual_length']}"
         case "missing":
             return f"{where} must be given"
         case "union_tag_not_found":

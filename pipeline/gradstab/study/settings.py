@@ -25,6 +25,7 @@ from gradstab.system.storage_url import (
 )
 
 ENV_FILE = "mlflow.env"
+DEFAULT = "default"  # the origin of a setting that nobody made
 
 Value_co = TypeVar("Value_co", covariant=True)
 Default = TypeVar("Default")
@@ -99,7 +100,7 @@ def results_setting(flag: str | None) -> Setting[Path]:
         return Setting(Path(os.environ["GRADSTAB_RESULTS"]).resolve(), "GRADSTAB_RESULTS")
     from platformdirs import user_data_path
 
-    return Setting(user_data_path("gradstab"), "default")
+    return Setting(user_data_path("gradstab"), DEFAULT)
 
 
 def resolve_results_settings(
@@ -185,4 +186,4 @@ def _first(*candidates: tuple[str, str | None], default: Default) -> Setting[str
     for origin, value in candidates:
         if value:
             return Setting(value, origin)
-    return Setting(default, "default")
+    return Setting(default, DEFAULT)

@@ -52,6 +52,11 @@ def load_cursor(folder: Path, uri: str) -> Cursor:
     return cursor if cursor.store == empty.store else empty
 
 
+def is_shipped_elsewhere(folder: Path, uri: str) -> bool:
+    """Whether the study in a results folder was shipped, and to another store than this."""
+    return load_state(folder).experiment_id is not None and not load_cursor(folder, uri).parent_run_id
+
+
 def save_cursor(folder: Path, cursor: Cursor) -> None:
     """Put the cursor on disk, whole or not at all, before returning."""
     content = {"store": cursor.store, "parent_run_id": cursor.parent_run_id, "shipped": sorted(cursor.shipped)}
