@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import pytest
 
 from tests.bench.full import Kept, Part
 from tests.bench.goals import BARE_LOOP
+from tests.bench.kernels import kernels_environment
 from tests.bench.measure import Row
 
 PART = Part("training", "avx2", "0123abc", "a machine", 3)
@@ -47,3 +52,13 @@ def test_code_with_changes_that_no_commit_names_is_measured_each_time(tmp_path: 
     kept.add(dirty, ROWS, {})
     assert dirty not in kept
     assert kept.rows(dirty) == ROWS
+
+
+def test_a_process_without_avx512_asks_for_no_other_environment():
+    """It is started once again and no more."""
+    wanted = kernels_environment("avx2")
+    code = "from tests.bench.kernels import kernels_environment as k; import json; print(json.dumps(k('avx2')))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **wanted}, capture_output=True, text=True, check=True
+    )
+    assert json.loads(found.stdout) == wanted

@@ -25,7 +25,10 @@ def test_a_criterion_may_be_a_dictionary():
     [
         ({"ratio_bnd": 0.5}, ["criterion.ratio_bnd"]),
         ({"responses": ["Q"]}, ["criterion.responses.0: a response must be one of"]),
-        ({"ratio_band": -1, "responses": []}, ["criterion.responses must have at least 1, got 0", "criterion.ratio_band must be"]),
+        (
+            {"ratio_band": -1, "responses": []},
+            ["criterion.responses must have at least 1, got 0", "criterion.ratio_band must be"],
+        ),
         ("R", ["criterion"]),
     ],
 )
