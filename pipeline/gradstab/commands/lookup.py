@@ -14,6 +14,7 @@ from gradstab.study.settings import DEFAULT, Setting, Settings, resolve_settings
 from gradstab.study.study import Study
 from gradstab.system.storage_url import Tracking, parse_tracking
 from gradstab.theory.relative_scale import require_critical_scales
+from gradstab.tracking.shipping_files import load_cursor
 
 
 def find_study(
@@ -53,10 +54,11 @@ def find_settings(study: Study, source: Path | None, results: str | None, *, add
 
 
 def _told_before(folder: StudyFolder) -> Setting[Tracking] | None:
-    """The store that an earlier run was told to ship to; None if it took the default one, or never shipped."""
+    """The store that an earlier run was told to ship to and has shipped to; None if it took the default one."""
     with suppress(GradstabError):
         order = load_order(folder.path)
-        if not order.settings.get("tracking", f"({DEFAULT})").endswith(f"({DEFAULT})"):
+        was_told = not order.settings.get("tracking", f"({DEFAULT})").endswith(f"({DEFAULT})")
+        if was_told and load_cursor(folder.path, order.uri).parent_run_id:
             return Setting(parse_tracking(order.uri), "as before")
     return None
 

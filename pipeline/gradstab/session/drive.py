@@ -39,7 +39,7 @@ from gradstab.tracking.credentials import check_credentials
 from gradstab.tracking.restore_process import restore_lost_folder
 
 FEWEST_TRIALS = 30  # least trials of a report: fewer say little about a region
-SHIPPER_DELAY = 3.0  # seconds, in which the workers import torch
+SHIPPER_DELAY = 3.0  # seconds, in which Ray's workers import torch
 JOB_SECONDS = 2.0  # between two progress notes to the tracker
 BOARD_SECONDS = 0.9  # between two notes to `gradstab status`, which looks every second
 
@@ -127,7 +127,7 @@ def drive(
             num_slots = (
                 len(executor.slots) or study.resources.slots or 1
             )  # there are none yet if an autoscaler has to add them
-            tracker = start_tracker(folder, study, settings, SHIPPER_DELAY)
+            tracker = start_tracker(folder, study, settings, SHIPPER_DELAY if engine == "ray" else 0.0)
             remaker = ReportProcess(folder.path, FEWEST_TRIALS if report else math.inf)
             try:
                 runner = Runner(

@@ -170,7 +170,7 @@ class MlflowStore:
         with tempfile.TemporaryDirectory() as folder:
             image, small = Path(folder) / f"{name}.png", Path(folder) / f"{name}+compressed.webp"
             shutil.copyfile(path, image)
-            Image.open(path).convert("RGB").save(small, quality=90)
+            Image.open(path).convert("RGB").save(small, quality=90, method=0)  # half the time, an eighth more bytes
             self.log_file(run_id, image, "images")
             self.log_file(run_id, small, "images")
         _call(self._client.set_tag, run_id, MLFLOW_LOGGED_IMAGES, "True")
