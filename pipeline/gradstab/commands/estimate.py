@@ -18,7 +18,7 @@ NUM_SAMPLED_POINTS = 512
 ROWS_PER_SUMMARY = 100  # at most, see SUMMARY in tracking
 PARENT_ROWS = 200
 # CPU of everything beside training, if Python is as fast as the cost model assumes: driver, Ray and shipper
-SECONDS_BESIDE_TRAINING = 0.03
+SECONDS_BESIDE_TRAINING = 0.045
 
 
 @dataclass(frozen=True)
