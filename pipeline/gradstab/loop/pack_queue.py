@@ -11,7 +11,7 @@ from gradstab.loop.ports import Kind, Proposal, Searcher, Slot
 from gradstab.loop.speeds import Speeds
 from gradstab.loop.trial import Trial, trial_seed
 from gradstab.loop.waiting_trials import WaitingTrials
-from gradstab.study.pack_key import PackKey, pack_key, stack_key
+from gradstab.study.pack_key import PackKey, pack_key
 from gradstab.study.study import Study
 from gradstab.theory.relative_scale import resolved_recipe
 
@@ -68,7 +68,7 @@ class PackQueue:
         trials = [trial for queue in self._queues.values() for trial in queue]
         if self._study.is_adaptive:
             return trials
-        return sorted(trials, key=lambda trial: (*map(str, stack_key(trial.recipe)), trial.recipe.depth))
+        return sorted(trials, key=lambda trial: (trial.recipe.activation, trial.recipe.depth))
 
     @property
     def num_left(self) -> int:
