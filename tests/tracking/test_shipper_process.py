@@ -25,10 +25,12 @@ from tests.tracking.mlflow_server import start_server
 from tests.tracking.notebook import Held, parent_of, ship, table_of, trials_of
 
 
-def run_shipper(folder: Path, said: str = "finish 20\n", kill_at: str | None = None) -> int:
-    """The exit code of a shipper whose driver says one thing and hangs up."""
+def run_shipper(folder: Path, said: str = "finish 20\n", kill_at: str | None = None, *, direct: bool = True) -> int:
+    """The exit code of a shipper whose driver says one thing and hangs up; `direct` lets it write rows by itself."""
     environment = os.environ | ({} if kill_at is None else {VARIABLE: kill_at})
-    command = [sys.executable, "-m", "gradstab.tracking.shipper", "--folder", str(folder)]
+    way = "" if direct else "direct_rows.KNOWN_REVISIONS = frozenset(); "
+    code = f"from gradstab.tracking import direct_rows, shipper; {way}raise SystemExit(shipper.main())"
+    command = [sys.executable, "-c", code, "--folder", str(folder)]
     return subprocess.run(command, input=said.encode(), env=environment, check=False, timeout=150).returncode
 
 
@@ -40,15 +42,22 @@ def without_ids(trials: dict[int, Held]) -> dict[int, tuple[object, ...]]:
     }
 
 
-def test_kills_at_every_call_leave_each_trial_once(make_folder: MakeFolder, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("direct", "points"),
+    [(True, ("create_run:2", "log_batch:2")), (False, ("create_run:2", "log_batch:2", "set_terminated:2"))],
+    ids=["rows of a known schema", "calls of MLflow"],
+)
+def test_kills_at_every_call_leave_each_trial_once(
+    make_folder: MakeFolder, tmp_path: Path, direct: bool, points: tuple[str, ...]
+) -> None:
     records = make_mixed_records(12)
     segments = [records[:4], records[4:8], records[8:]]
     undisturbed = make_folder(segments, name="undisturbed", study_id="00000000-undisturbed", study="undisturbed")
     assert ship(undisturbed) == 0
     folder = make_folder(segments, name="killed")
-    for point in ("create_run:2", "log_batch:2", "set_terminated:2", "log_artifact:3"):
-        assert run_shipper(folder, kill_at=point) == -signal.SIGKILL, point
-    assert run_shipper(folder) == 0
+    for point in (*points, "log_artifact:3"):
+        assert run_shipper(folder, kill_at=point, direct=direct) == -signal.SIGKILL, point
+    assert run_shipper(folder, direct=direct) == 0
 
     def comparable(trials: dict[int, Held]) -> dict[int, tuple[object, ...]]:
         for held in trials.values():  # a note names the study in the commands that it gives

@@ -10,7 +10,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,10 @@ from PIL import Image
 
 from gradstab.system.failpoints import failpoint
 from gradstab.system.storage_url import SqliteFile, Tracking
+from gradstab.tracking.direct_rows import DirectRows
 from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.mlflow_client import all_pages, open_client
 from gradstab.tracking.run_content import RunContent
-from gradstab.tracking.shared_session import SharedSession
 from gradstab.tracking.sqlite_database import make_database, sync_database
 from gradstab.tracking.trial_metrics import MetricRow
 
@@ -55,18 +54,12 @@ class MlflowStore:
         if self._database is not None:
             make_database(self._database, artifact_root)
         self._client = open_client(tracking)
-        self._shared = None if self._database is None else SharedSession(self._client, RefusedError)
+        self._direct = None if self._database is None else DirectRows.of(self._database)
 
     def sync(self) -> None:
         """Wait until what was stored would survive a power cut. A server's database does that by itself."""
         if self._database is not None:
             sync_database(self._database)
-        if self._shared is not None:
-            self._shared.forget_experiments()
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """Calls within are stored together where the store is a file here; elsewhere each for itself."""
-        return nullcontext() if self._shared is None else self._shared.transaction()
 
     def experiment(self, name: str, study_id: str, artifact_root: str | None) -> Experiment:
         """Find the study's experiment by its tag, or create it, under a longer name if another study has the name."""
@@ -114,6 +107,14 @@ class MlflowStore:
         """Move runs of trials to another parent."""
         for run_id in run_ids:
             self._client.set_tag(run_id, MLFLOW_PARENT_RUN_ID, parent_run_id)
+
+    def add_child(self, experiment_id: str, parent_run_id: str, content: RunContent) -> str:
+        """Create, fill and end a run, and return its id: at once where the store is a file of a known schema."""
+        run_id = self._direct.add(experiment_id, parent_run_id, content) if self._direct is not None else None
+        if run_id is None:
+            run_id = self.create_child(experiment_id, parent_run_id, content)
+            self.fill_child(run_id, content)
+        return run_id
 
     def create_child(self, experiment_id: str, parent_run_id: str, content: RunContent) -> str:
         """Create a run with all its tags, and return its id."""

@@ -220,10 +220,7 @@ class SegmentShipper:
                 if found is not None:
                     store.fill_child(found.run_id, content)
                     return found.run_id
-            with store.transaction():
-                run_id = store.create_child(experiment_id, destination.parent_run_id, content)
-                store.fill_child(run_id, content)
-            return run_id
+            return store.add_child(experiment_id, destination.parent_run_id, content)
 
         return self._retry(create)
 
