@@ -85,7 +85,7 @@ def _insert(
     if found is None:
         return None
     run_id = uuid.uuid4().hex
-    artifacts = append_to_uri_path(found[0], run_id, "artifacts")
+    artifacts = append_to_uri_path(found[0], run_id, "artifacts")  # type: ignore[no-untyped-call]
     connection.execute(
         "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time,"
         " end_time, source_version, lifecycle_stage, artifact_uri, experiment_id)"
