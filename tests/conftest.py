@@ -36,3 +36,14 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path.with_name(".empty.db.partial").write_bytes(b"a process killed among the migrations leaves a broken file")
     make_database(path, None)
     return path
+
+
+@pytest.fixture
+def trains_here() -> Iterator[None]:
+    """Training sets torch up for one slot of a worker process; other tests of this process want it as it was."""
+    import torch
+
+    threads = torch.get_num_threads()
+    yield
+    torch.set_flush_denormal(False)
+    torch.set_num_threads(threads)

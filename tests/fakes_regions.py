@@ -18,8 +18,8 @@ from gradstab.search.searcher import OptunaSearcher
 from gradstab.study.criterion import Criterion
 from gradstab.study.responses.library.training_response import TRAINING_RESPONSE_RANGE, TRAINING_RESPONSE_UNIT
 from gradstab.study.study import Study
-from gradstab.system.storage_url import parse_storage
 from tests.fakes import REFERENCE_LOSS, make_trajectory
+from tests.journal_searcher import open_journal_searcher
 from tests.problems import Problem
 
 STEPS = 4
@@ -93,16 +93,7 @@ def open_study(study: Study, folder: Path, problem: Problem) -> tuple[Runner, Op
 
 def open_loop(study: Study, folder: Path, work: Work) -> tuple[Runner, OptunaSearcher]:
     """The real loop on a journal in the folder, in process; its searcher is to be closed."""
-    searcher = OptunaSearcher(
-        parse_storage(f"journal:{folder}/optuna.journal"),
-        study.name,
-        study.space,
-        study.sampler,
-        study_seed=study.seed,
-        replicates=study.replicates,
-        bands=study.bands(),
-        error=None if study.stop is None else study.stop.error,
-    )
+    searcher = open_journal_searcher(study, folder)
     runner = Runner(
         study,
         folder,

@@ -8,13 +8,11 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import pytest
-import torch
 from pydantic import Field
 
 from gradstab import Criterion, load_results
@@ -142,15 +140,6 @@ ALIVE = ProbeStatistic(
 )
 
 
-@pytest.fixture
-def _trains_here() -> Iterator[None]:
-    """Training sets torch up for one slot of a worker process; other tests of this process want it as it was."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_flush_denormal(False)
-    torch.set_num_threads(threads)
-
-
 def continued(kind: type[Study], results: Path, trials: int) -> Results:
     """The golden study continued in this process by a program whose studies are of this kind."""
     folder = StudyFolder.of(results, NAME)
@@ -162,7 +151,7 @@ def continued(kind: type[Study], results: Path, trials: int) -> Results:
     return Results(folder)
 
 
-@pytest.mark.usefixtures("_trains_here")
+@pytest.mark.usefixtures("trains_here")
 def test_a_program_with_one_more_statistic_and_field_continues_it_and_this_one_goes_on(
     tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ):

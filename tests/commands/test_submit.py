@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradstab.commands.submit import pack_parcel, travelling_settings, write_secrets
+from gradstab.commands.submit import follow_command, pack_parcel, submit, travelling_settings, write_secrets
 from gradstab.execution import job_entry
 from gradstab.study.axes import LogInteger
 from gradstab.study.file import load_study_file
@@ -165,3 +166,14 @@ def test_a_package_installed_within_a_persons_own_checkout_does_not_pass_for_it(
     assert git_commit.__wrapped__() is None
     subprocess.run(["git", "add", str(installed)], cwd=tmp_path, check=True)
     assert str(git_commit.__wrapped__()).endswith("-dirty")
+
+
+def test_the_command_that_follows_a_job_means_the_same_study():
+    """Typed in a shell, it gives `submit` what it was given before."""
+    given = ["--trials", "40", "--seed", "3", "--name", "two words", "--set", "recipe.width=128", "--set", "seed=4"]
+    program, verb, *typed = shlex.split(follow_command("my study.py", "http://head:8265", given))
+    assert (program, verb) == ("gradstab", "submit")
+    found = submit.make_context("submit", typed).params
+    before = submit.make_context("submit", ["my study.py", "--address", "http://head:8265", *given]).params
+    assert found == {**before, "follow": True}
+    assert before["name"] == "two words"

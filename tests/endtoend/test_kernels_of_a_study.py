@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,15 +21,6 @@ from tests.endtoend.command import Place
 SLOT = Slot("cpu-0")
 
 
-@pytest.fixture
-def _trains_here() -> Iterator[None]:
-    """Training sets torch up for one slot of a worker process; other tests of this process want it as it was."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_flush_denormal(False)
-    torch.set_num_threads(threads)
-
-
 def _study(trials: int) -> Study:
     return Study(
         name="kernels",
@@ -42,7 +32,7 @@ def _study(trials: int) -> Study:
     )
 
 
-@pytest.mark.usefixtures("_trains_here")
+@pytest.mark.usefixtures("trains_here")
 @pytest.mark.parametrize("began_in", ["0.1.0", "0.2.0"])
 def test_every_trial_trains_with_the_kernels_of_the_version_in_which_the_study_began(
     began_in: str, tmp_path: Path, empty_database: Path

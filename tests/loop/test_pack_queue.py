@@ -16,11 +16,10 @@ from gradstab.loop.speeds import Speeds
 from gradstab.loop.trial import Trial, trial_seed
 from gradstab.loop.waiting_trials import WaitingTrials
 from gradstab.record.failure import Failure, FailureKind
-from gradstab.search.searcher import OptunaSearcher
 from gradstab.study.axes import Choice, LogInteger, LogReal
 from gradstab.study.recipe import Recipe
 from gradstab.study.study import Study
-from gradstab.system.storage_url import parse_storage
+from tests.journal_searcher import open_journal_searcher
 from tests.loop.planted_costs import learned_cost
 from tests.loop.test_runner import declare
 
@@ -35,15 +34,7 @@ THREE = {
 def packs_of(study: Study, folder: Path) -> list[list[Trial]]:
     """All packs of a study on a machine that is as fast as assumed, whose results nobody awaits."""
     shape, attempts = study.data.shape(), AttemptLog(folder / "attempts.jsonl")
-    searcher = OptunaSearcher(
-        parse_storage(f"journal:{folder}/optuna.journal"),
-        study.name,
-        study.space,
-        study.sampler,
-        study_seed=study.seed,
-        replicates=study.replicates,
-        bands=study.bands(),
-    )
+    searcher = open_journal_searcher(study, folder)
     speeds = Speeds(shape, {"cpu": learned_cost(study.recipe, 1, 1, shape=shape)})
     queue = PackQueue(study, searcher, attempts, speeds, num_slots=2, pack_bytes=2**30)
     packs = []

@@ -43,3 +43,18 @@ def test_a_step_that_takes_long_may_take_twenty_times_as_long() -> None:
     assert patience_with(pack, "cpu", speeds, 1.0, 2).step_seconds == pytest.approx(
         4 * 20 * 400 / (STEPS + 1), rel=0.01
     )
+
+
+def test_patience_is_the_floor_for_short_packs_and_a_multiple_of_what_long_ones_take() -> None:
+    pack, speeds = pack_of(2000.0, count=20)
+    assert patience_with(pack, "cpu", speeds, LEAST, 0).seconds == pytest.approx(20 * 2000, rel=0.01)
+    assert patience_with(pack, "cpu", speeds, LEAST, 2).seconds == pytest.approx(80 * 2000, rel=0.01)
+    quick, speeds = pack_of(1e-6, count=20)
+    assert patience_with(quick, "cpu", speeds, LEAST, 0).seconds == LEAST
+
+
+def test_where_the_speed_was_never_measured_the_patience_is_ten_times_as_long() -> None:
+    pack, _ = pack_of(1.0)
+    unmeasured = Speeds(declare().data.shape(), {})
+    expected = unmeasured.pack_seconds(pack, "cpu")
+    assert patience_with(pack, "cpu", unmeasured, 0.0, 0).seconds == pytest.approx(200 * expected)

@@ -20,6 +20,7 @@ from gradstab.study.axes import Choice, LogInteger, LogReal
 from gradstab.study.study import Study
 from gradstab.system.storage_url import parse_storage
 from tests.fakes_work import NarrowWork, PlantedWork, RaisingWork
+from tests.journal_searcher import open_journal_searcher
 
 
 class NoTracker:
@@ -50,16 +51,7 @@ def declare(**changes: object) -> Study:
 
 
 def open_runner(study: Study, folder: Path, work: Work | None = None, **limits: float) -> Runner:
-    searcher = OptunaSearcher(
-        parse_storage(f"journal:{folder}/optuna.journal"),
-        study.name,
-        study.space,
-        study.sampler,
-        study_seed=study.seed,
-        replicates=study.replicates,
-        bands=study.bands(),
-        error=None if study.stop is None else study.stop.error,
-    )
+    searcher = open_journal_searcher(study, folder)
     return Runner(
         study,
         folder,

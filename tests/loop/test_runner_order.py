@@ -13,10 +13,9 @@ from gradstab.loop.trial import Trial
 from gradstab.record.failure import Failure
 from gradstab.record.segments import read_segment, segment_index, segment_paths, write_segment
 from gradstab.record.trajectory import Trajectory
-from gradstab.search.searcher import OptunaSearcher
 from gradstab.study.recipe import Recipe
-from gradstab.system.storage_url import parse_storage
 from tests.fakes_work import PlantedWork
+from tests.journal_searcher import open_journal_searcher
 from tests.loop.planted_costs import cost_taking
 from tests.loop.test_runner import NoTracker, assert_complete, declare, recorded, run, stored
 
@@ -65,9 +64,7 @@ class TwoSlots:
 
 def two_slots(study, folder) -> tuple[Runner, TwoSlots]:
     executor = TwoSlots(folder)
-    searcher = OptunaSearcher(
-        parse_storage(f"journal:{folder}/optuna.journal"), study.name, study.space, study.sampler, study_seed=study.seed
-    )
+    searcher = open_journal_searcher(study, folder)
     cost = cost_taking(0.5, study.recipe, study.data.shape())
     limits = Limits(2**30)
     runner = Runner(

@@ -1,4 +1,4 @@
-"""Speed by kind of slot: what one kind shows says nothing of the other; patience grows and never falls below its floor."""
+"""Speed by kind of slot: what one kind shows says nothing of the other."""
 
 from __future__ import annotations
 
@@ -78,18 +78,6 @@ def test_a_lost_worker_s_next_pack_is_a_first_again():
     speeds.learn(replace(pack_result(slot, 1.0), trajectories=None, failure=Failure(FailureKind.WORKER_LOST)))
     speeds.learn(pack_result(slot, 1.0))
     assert not speeds.of("cpu").measured
-
-
-def test_patience_is_the_floor_for_short_packs_and_a_multiple_of_what_long_ones_take():
-    shape = shape_of(declare())
-    speeds = Speeds(shape, {"cpu": cost_taking(100.0, RECIPE, shape)})
-    pack = [Trial(number, {}, RECIPE, 0) for number in range(20)]
-    expected = speeds.pack_seconds(pack, "cpu")
-    assert expected == pytest.approx(2000, rel=0.05)
-    assert speeds.patience(pack, "cpu", 120.0, 0) == pytest.approx(20 * expected)
-    assert speeds.patience(pack, "cpu", 120.0, 2) == pytest.approx(80 * expected)
-    quick = Speeds(shape, {"cpu": cost_taking(1e-6, RECIPE, shape)})
-    assert quick.patience(pack, "cpu", 120.0, 0) == 120.0
 
 
 def test_memory_that_ran_out_halves_new_packs_of_that_kind_and_the_parts_of_one_pack_do_not():

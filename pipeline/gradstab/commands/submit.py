@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 import ast
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from gradstab.execution import job_entry
@@ -117,8 +117,12 @@ def submit(
     say(f"Ray dashboard: {jobs.page(job)}")
     if follow:
         sys.exit(_followed(jobs, job))
-    same = shlex.join(["gradstab", "submit", study, "--address", found_address, *arguments, "--follow"])
-    say(f"follow it: {same}")
+    say(f"follow it: {follow_command(study, found_address, arguments)}")
+
+
+def follow_command(study: str, address: str, arguments: Sequence[str]) -> str:
+    """The command that follows the job; without the arguments of the submission it would begin another study."""
+    return shlex.join(["gradstab", "submit", study, "--address", address, *arguments, "--follow"])
 
 
 def _stop(jobs: ClusterJobs, job: Job | None, name: str) -> None:

@@ -9,6 +9,8 @@ from gradstab.loop.ports import Kind
 from gradstab.loop.speeds import Speeds
 from gradstab.loop.trial import Trial
 
+_HANG_FACTOR = 20.0  # a worker counts as hanging after so many times the seconds that its pack or a step should take
+_HANG_FACTOR_UNMEASURED = 200.0
 _MOST_DOUBLINGS = 8
 
 
@@ -33,8 +35,9 @@ def patience_with(pack: Sequence[Trial], kind: Kind, speeds: Speeds, least: floa
         tries: how often the pack's trials have failed so far.
     """
     doubled = 2.0 ** min(tries, _MOST_DOUBLINGS)
-    many_packs = speeds.patience(pack, kind, 0.0, tries)
+    factor = _HANG_FACTOR if speeds.of(kind).measured else _HANG_FACTOR_UNMEASURED
+    expected = speeds.pack_seconds(pack, kind)
     steps = 1 + pack[0].recipe.steps  # of one stack: where there are several, there are more steps, and shorter ones
     # a pack that takes very long may have one long step: the first of a stack, in which its weights are drawn
-    one_step = speeds.pack_seconds(pack, kind) * doubled
-    return Patience(max(least * doubled, many_packs), max(least * doubled, one_step, many_packs / steps))
+    one_step = max(expected, factor * expected / steps)
+    return Patience(max(least, factor * expected) * doubled, max(least, one_step) * doubled)

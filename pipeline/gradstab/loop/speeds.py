@@ -1,4 +1,4 @@
-"""How fast each kind of slot is, learnt from its packs. Decides the size of packs and when one counts as hanging."""
+"""How fast each kind of slot is, learnt from its packs: decides the size of packs and when one hangs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from gradstab.loop.trial import Trial
 from gradstab.record.failure import FailureKind
 from gradstab.study.pack_key import DataShape
 
-_HANG_FACTOR = 20.0  # a worker counts as hanging after so many times the seconds that its pack should take
-_HANG_FACTOR_UNMEASURED = 200.0
 _SHORTEST_SECONDS = 0.05  # a shorter pack says little about speed
 _MOST_DISTURBED = 8.0  # a pack that took more of the wall clock than this, by its CPU time, waited for something else
 
@@ -75,14 +73,3 @@ class Speeds:
     def pack_seconds(self, pack: Sequence[Trial], kind: Kind) -> float:
         """Seconds that a pack should take on a slot of this kind that nobody disturbs."""
         return self.of(kind).pack_seconds([trial.recipe for trial in pack], self._shape)
-
-    def patience(self, pack: Sequence[Trial], kind: Kind, least: float, tries: int) -> float:
-        """Seconds after which a pack's worker counts as hanging: many times what is expected, doubled at each new try.
-
-        Args:
-            least: the shortest patience, before doubling.
-            tries: how often the pack's trials have failed so far.
-        """
-        cost = self.of(kind)
-        factor = _HANG_FACTOR if cost.measured else _HANG_FACTOR_UNMEASURED
-        return max(least, factor * self.pack_seconds(pack, kind)) * 2.0 ** min(tries, 8)
