@@ -39,7 +39,8 @@ def test_a_pack_costs_its_largest_depth_once_for_each_activation():
     deep, shallow, relu = TANH.at({"depth": 30}), TANH.at({"depth": 3}), TANH.at({"activation": "relu"})
     arithmetic = sum(cost.seconds(recipe, SHAPE) for recipe in (deep, shallow, relu))
     dispatch = cost.dispatch_seconds(TANH, 30) + cost.dispatch_seconds(relu, 12)
-    assert cost.pack_seconds([shallow, relu, deep], SHAPE) == pytest.approx(arithmetic + dispatch)
+    for pack in ([shallow, relu, deep], [deep, shallow, relu]):
+        assert cost.pack_seconds(pack, SHAPE) == pytest.approx(arithmetic + dispatch)
     assert cost.dispatch_seconds(TANH, 30) > cost.dispatch_seconds(TANH, 3)
 
 

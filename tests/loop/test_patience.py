@@ -12,7 +12,7 @@ from gradstab.study.recipe import Recipe
 from tests.loop.test_runner import declare
 
 LEAST = 120.0
-STEPS = 19
+STEPS = 14
 
 
 def pack_of(seconds: float, count: int = 1) -> tuple[list[Trial], Speeds]:
