@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gradstab.session.drive import run_study
     from gradstab.study.axes import Choice, Integer, LogInteger, LogReal, Real
     from gradstab.study.criterion import Criterion
+    from gradstab.study.model_spec import Model
     from gradstab.study.study import Study
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Integer",
     "LogInteger",
     "LogReal",
+    "Model",
     "Real",
     "Study",
     "__version__",
@@ -33,6 +35,7 @@ _HOMES = {
     "Study": "gradstab.study.study",
     "Criterion": "gradstab.study.criterion",
     **dict.fromkeys(("Choice", "Integer", "LogInteger", "LogReal", "Real"), "gradstab.study.axes"),
+    "Model": "gradstab.study.model_spec",
     "run_study": "gradstab.session.drive",
     "load_results": "gradstab.results.loading",
     "probe": "gradstab.module_probe",

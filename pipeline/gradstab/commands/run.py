@@ -48,6 +48,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Take over from another process that runs this study (PostgreSQL only). It stops at its next write.",
 )
+@click.option(
+    "--accept-changed-code",
+    is_flag=True,
+    help="Go on although the code of the study's modules changed since its first trials.",
+)
 @click.option("--report/--no-report", default=True, show_default=True, help="Write the study's report at the end.")
 @results_option
 @format_option
@@ -61,6 +66,7 @@ def run(
     name: str | None,
     retry_failed: bool,
     force: bool,
+    accept_changed_code: bool,
     report: bool,
     results: str | None,
     output: Format,
@@ -105,6 +111,7 @@ def run(
             force=force,
             retry_failed=retry_failed,
             report=report,
+            accept_changed_code=accept_changed_code,
         )
     found = Results(StudyFolder.of(settings.results_root(), declared.name))
     page = write_report_if_stale(found) if report and not ended.stopped else None

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gradstab.display.numbers import setting_text
 from gradstab.figures.heat_map_picture import heat_map_png
+from gradstab.record.network_settings import is_of_module
 from gradstab.record.segments import Record
 from gradstab.record.trajectory import FloatArray, Trajectory
 from gradstab.system.durable import new_folder
@@ -70,7 +72,7 @@ def write_heat_maps(record: Record, study_folder: Path) -> Path:
         return target
     target.parent.mkdir(exist_ok=True)
     with new_folder(target) as partial:
-        name = f"trial {record.number}: {record.recipe['activation']}, init scale {record.recipe['init_scale']:.3g}"
+        name = f"trial {record.number}: {_network_text(record)}"
         for heat_map in heat_maps(record.trajectory):
             png = _picture(heat_map, record.trajectory.probe_step_P, name)
             (partial / f"{heat_map.name}.png").write_bytes(png)
@@ -78,6 +80,12 @@ def write_heat_maps(record: Record, study_folder: Path) -> Path:
         # numpy's stubs take **arrays for its keyword allow_pickle too
         np.savez_compressed(file, probe_step=record.trajectory.probe_step_P, **record.trajectory.series)  # type: ignore[arg-type]
     return target
+
+
+def _network_text(record: Record) -> str:
+    if is_of_module(record.recipe):
+        return ", ".join(f"{name.replace('_', ' ')} {setting_text(value)}" for name, value in record.point.items())
+    return f"{record.recipe['activation']}, init scale {record.recipe['init_scale']:.3g}"
 
 
 def _picture(heat_map: HeatMap, probe_step_P: NDArray[np.int64], trial: str) -> bytes:

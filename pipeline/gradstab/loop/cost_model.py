@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from gradstab.loop.packing import operations, pack_bytes
 from gradstab.study.pack_key import DataShape, padded, stack_key
+from gradstab.study.module_recipe import ModuleRecipe
 from gradstab.study.recipe import Recipe, probe_steps
 
 # passes of a stack through its layers, in units of one layer of one step (fitted at widths 32 to 256, one thread)
@@ -22,6 +23,7 @@ _STEPS_A_PROBE = 2  # what a probe takes beyond its step, as steps
 # what is assumed before packs were measured
 _DISPATCH_SECONDS = 10e-6  # of one layer of one step
 _GFLOPS = ((32, 30.0), (64, 40.0), (128, 50.0), (256, 55.0), (512, 55.0))  # of `operations`, by width
+_MODULE_SECONDS = 2e-4  # of a module, for one of those passes
 _FORGETTING = 0.95  # weight of what is known when one more pack is measured
 _PRIOR_WEIGHT = 1e-3  # of the assumed ratio between the two parts, by that of the packs measured
 _LEAST_RATIO = 0.05  # of one part's slowness to the other's: noise must not make a part free
@@ -77,7 +79,22 @@ class Evidence:
         return (a * self.d + b * self.m) / (a * a * self.dd + 2 * a * b * self.dm + b * b * self.mm)
 
 
-Cell = tuple[int, str]  # width and activation, on which the speed of a stack depends
+# on which the speed of a stack depends: width and activation, or for a module what builds it, with its choices
+Cell = tuple[int, str]
+_MODULE = "module "
+
+
+def cell_of(recipe: Recipe) -> Cell:
+    """Where the evidence of a recipe's stack is kept."""
+    if isinstance(recipe, ModuleRecipe):
+        choices = [f"{name}={value}" for name, value in sorted(recipe.arguments.items()) if isinstance(value, str | bool)]
+        return padded(recipe.width), " ".join([_MODULE + recipe.build, *choices])
+    return padded(recipe.width), recipe.activation
+
+
+def _builder(kind: str) -> str:
+    """The function that builds the modules of a kind of stack; "" for the fully connected family."""
+    return kind.removeprefix(_MODULE).split(" ")[0] if kind.startswith(_MODULE) else ""
 
 
 @dataclass(frozen=True)
@@ -102,16 +119,20 @@ class CostModel:
 
         Of stacks that were never measured: what those of the nearest width show, of the same activation if possible.
         """
-        width, activation = padded(recipe.width), recipe.activation
-        found = self.evidence.get((width, activation))
+        width, kind = cell_of(recipe)
+        found = self.evidence.get((width, kind))
         if found is None:
-            if not self.evidence:
+            builder = _builder(kind)
+            alike = [cell for cell in self.evidence if _builder(cell[1]) == builder]
+            if not alike:
                 return 1.0, 1.0
-            nearest = min(
-                self.evidence, key=lambda cell: (abs(math.log2(cell[0] / width)), cell[1] != activation, cell)
-            )
+            nearest = min(alike, key=lambda cell: (abs(math.log2(cell[0] / width)), cell[1] != kind, cell))
             found = self.evidence[nearest]
         return found.slowness()
+
+    def knows(self, recipe: Recipe) -> bool:
+        """Whether packs of this width and kind of stack were measured."""
+        return cell_of(recipe) in self.evidence
 
     def python_slowness(self) -> float:
         """How many times slower than assumed this machine runs Python, as the dispatch of its packs shows."""
@@ -143,7 +164,7 @@ class CostModel:
         for key, members in stacks.items():
             dispatch = _DISPATCH_SECONDS * passes(members[0], max(recipe.depth for recipe in members))
             arithmetic = sum(_assumed_seconds(recipe, shape) for recipe in members)
-            cell = padded(members[0].width), members[0].activation
+            cell = cell_of(members[0])
             share = seconds * expected[key] / sum(expected.values())
             evidence[cell] = evidence.get(cell, Evidence()).after(dispatch, arithmetic, share)
         return replace(self, evidence=evidence)
@@ -184,5 +205,7 @@ class PackSeconds:
 
 def _assumed_seconds(recipe: Recipe, shape: DataShape) -> float:
     """Seconds of one member's arithmetic before packs were measured."""
+    if isinstance(recipe, ModuleRecipe):
+        return _MODULE_SECONDS * passes(recipe, recipe.depth)
     rate = min(_GFLOPS, key=lambda known: abs(known[0].bit_length() - recipe.width.bit_length()))[1]
     return operations(recipe, shape) / (1e9 * rate)

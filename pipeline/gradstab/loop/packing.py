@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from gradstab.activations.registry import is_dear, keeps_z
 from gradstab.record.statistics.registry import stored_bytes
 from gradstab.study.pack_key import DataShape, padded, stack_key
+from gradstab.study.module_recipe import ModuleRecipe
 from gradstab.study.recipe import NUM_ACCURACY_ROWS, Recipe, probe_steps, reads_accuracy
 
 _BYTES = {"float32": 4, "float64": 8}
@@ -73,8 +74,10 @@ class PackMemory:
     def add(self, recipe: Recipe | None) -> int:
         """The bytes of the pack, with this member if one is given."""
         if recipe is not None:
-            key = stack_key(recipe)
-            self._stacks[key] = self._stacks.get(key, 0) + member_bytes(recipe, self._shape)
+            key, own = stack_key(recipe), member_bytes(recipe, self._shape)
+            before = self._stacks.get(key, 0)
+            # modules are trained one after another
+            self._stacks[key] = max(before, own) if isinstance(recipe, ModuleRecipe) else before + own
             self._results += 2 * result_bytes(recipe)
         return self._results + max(self._stacks.values(), default=0)
 

@@ -10,6 +10,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from gradstab.probing.summary import Summary
+
 Role = Literal["output", "input", "state", "step input"]
 
 
@@ -25,6 +27,7 @@ class Event:
         shape: of the first tensor.
         layer: whether the module owns a weight of two or more dimensions itself.
         block: whether modules inside it own such weights.
+        summary: what the values themselves show, where that was asked for.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Event:
     shape: tuple[int, ...] = ()
     layer: bool = False
     block: bool = False
+    summary: Summary | None = None
 
     @property
     def pattern(self) -> str:

@@ -82,8 +82,8 @@ def refuse_unfit_data(inputs: Tree, targets: Tree) -> None:
                 refuse(f"{name} must be numbers, got NaN in a tensor of shape {tuple(tensor.shape)}")
 
 
-def run_forward(own: nn.Module, batch: Batch) -> Forward:
-    """Call a private copy and the loss.
+def run_forward(own: nn.Module, batch: Batch, *, summarise: bool = False) -> Forward:
+    """Call a private copy and the loss; events carry a summary of their values if asked.
 
     Raises:
         UsageError: either raised, or what they returned has no gradient.
@@ -91,7 +91,7 @@ def run_forward(own: nn.Module, batch: Batch) -> Forward:
     given, targets = lifted((batch.inputs, batch.targets), {})
     with default_type(batch.types), Lifting(batch.types):
         with user_code("the module"):
-            recording = record(own, lambda module: _called(module, given))
+            recording = record(own, lambda module: called(module, given), summarise=summarise)
         # copies, so that no output lies on another one's path, and a loss may write in place
         with user_code("copying what the module returned"):
             handed = map_tensors(lambda tensor: tensor.clone() if tensor.requires_grad else tensor, recording.outputs)
@@ -121,7 +121,7 @@ def run_forward(own: nn.Module, batch: Batch) -> Forward:
     )
 
 
-def _called(module: nn.Module, given: Tree) -> Any:
+def called(module: nn.Module, given: Tree) -> Any:
     """A tuple is positional arguments; a dict is keywords if forward has all those names."""
     if type(given) is tuple:
         return module(*given)
@@ -170,7 +170,7 @@ def sgd_step(own: nn.Module, batch: Batch, rate: float) -> None:
     given, targets = lifted((batch.inputs, batch.targets), {})
     with default_type(batch.types), Lifting(batch.types):
         with user_code("the module"):
-            outputs = _called(own, given)
+            outputs = called(own, given)
         with user_code("the loss"):
             value = one_number(batch.loss(outputs, targets), _length(given, targets))
         parameters = [parameter for parameter in own.parameters() if parameter.requires_grad]

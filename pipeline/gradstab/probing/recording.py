@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from gradstab.probing.events import Event, edge_of, matrix_size
 from gradstab.probing.products import Products
 from gradstab.probing.recurrence import step_by_step
+from gradstab.probing.summary import summary_of
 from gradstab.probing.trees import differentiable, tensors
 
 _CONTAINERS = (nn.ParameterList, nn.ParameterDict)
@@ -31,6 +32,7 @@ class Recording:
         elementwise: names of parameters that were used entry by entry.
         unbatched: whether a recurrent layer was given one sequence without a batch axis.
         closed: whether the forward pass is over.
+        summarise: whether events carry what their values show.
     """
 
     outputs: Any = None
@@ -40,11 +42,12 @@ class Recording:
     elementwise: set[str] = field(default_factory=set)
     unbatched: bool = False
     closed: bool = False
+    summarise: bool = False
 
 
-def record(own: nn.Module, call: Callable[[nn.Module], Any]) -> Recording:
+def record(own: nn.Module, call: Callable[[nn.Module], Any], *, summarise: bool = False) -> Recording:
     """Call the module with hooks on every part of it, which are gone afterwards."""
-    recording = Recording()
+    recording = Recording(summarise=summarise)
     products = Products(own, recording.events)
     handles: list[RemovableHandle] = []
     for name, part in own.named_modules():
@@ -120,7 +123,10 @@ class _Watch:
 
     def _event(self, role: Any, found: list[Tensor], *, layer: bool = False, block: bool = False) -> Event:
         edges = tuple(edge_of(tensor) for tensor in found)
-        return Event(self._name, self._kind(), role, edges, tuple(found[0].shape), layer=layer, block=block)
+        summary = summary_of(found[0], self._part if role == "output" else None) if self._recording.summarise else None
+        return Event(
+            self._name, self._kind(), role, edges, tuple(found[0].shape), layer=layer, block=block, summary=summary
+        )
 
     def _kind(self) -> Hashable:
         kind = parametrize.type_before_parametrizations(self._part)

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gradstab.probing.events import Event, edge_of
 from gradstab.probing.refusals import refuse
+from gradstab.probing.summary import summary_of
 from gradstab.probing.trees import tensors
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ def step_by_step(name: str, part: nn.RNNBase, recording: Recording) -> None:
         if recording.closed:  # a checkpoint runs the layer again in the backward pass
             return
         edges = tuple(edge_of(tensor) for tensor in found)
-        recording.events.append(Event(f"{name} step {count}", nn.RNNBase, role, edges, tuple(found[0].shape)))
+        # a state is (layers, samples, units): its last layer is what the output shows
+        summary = summary_of(found[0][-1] if role == "state" else found[0]) if recording.summarise else None
+        step = f"{name} step {count}"
+        recording.events.append(Event(step, nn.RNNBase, role, edges, tuple(found[0].shape), summary=summary))
         count += 1
 
     def forward(given: Any, state: Any = None) -> Any:

@@ -182,6 +182,10 @@ def _head(record: Record, statistics: Iterable[str]) -> dict[str, Any]:
             "reference_loss": record.trajectory.reference_loss,
             "nonfinite_step": record.trajectory.nonfinite_step,
         }
+        if record.trajectory.taps:
+            head["trajectory"]["taps"] = list(record.trajectory.taps)
+        if record.trajectory.target_loss is not None:
+            head["trajectory"]["target_loss"] = record.trajectory.target_loss
         missing = [name for name in statistics if name not in record.trajectory]
         if missing:  # other trials of the pack have it
             head["trajectory"]["missing"] = missing
@@ -237,6 +241,8 @@ class _Reader:
             probe_step_P=self._take("probe_step", [lengths["P"]]).astype(np.int64),
             series={name: self._take(name, [lengths[axis] for axis in axes]) for name, axes in held.items()},
             nonfinite_step=shape["nonfinite_step"],
+            taps=tuple(shape.get("taps", ())),
+            target_loss=shape.get("target_loss"),
             other_axes={name: axes for name, axes in held.items() if name not in STATISTICS},
         )
 

@@ -25,15 +25,18 @@ class Trajectory:
     statistic existed. `name in trajectory` says whether it was recorded.
 
     Attributes:
-        depth: hidden layers L.
+        depth: hidden layers L, or taps of a module.
         steps: optimizer steps S that were planned.
-        reference_loss: entropy of the training labels in nats, the loss of the best constant predictor.
+        reference_loss: the loss of the best constant predictor: entropy of the training labels in nats, or what a
+            module's loss has in its place; NaN where that is unknown.
         probe_step_P: step of each probe; the last is S.
         series: statistic name to array, for what was recorded. "S" arrays have shape (S,), "P" arrays (P,), "PL"
             arrays (P, L). NaN where nothing was measured (after divergence); -inf is the log10 of an exact zero and
             +inf of an overflow.
         nonfinite_step: first step at which loss, gradient norm or a parameter was not finite (S when found
             after the last update), or None.
+        taps: names of the taps of a module, in order; empty for the fully connected family.
+        target_loss: the loss that counts as trained, where the study gives it.
         other_axes: axes of those statistics in `series` that this version of gradstab does not know. A later version
             recorded them; they are kept.
 
@@ -47,6 +50,8 @@ class Trajectory:
     probe_step_P: NDArray[np.int64]
     series: dict[str, FloatArray]
     nonfinite_step: int | None = None
+    taps: tuple[str, ...] = ()
+    target_loss: float | None = None
     other_axes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

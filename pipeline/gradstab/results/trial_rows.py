@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gradstab.record.network_settings import network_settings
 from gradstab.record.segments import Record
 from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.axes import Value
@@ -94,7 +95,7 @@ def trial_row(record: Record, segment: Path, criterion: Criterion) -> TrialRow:
         number=record.number,
         segment=segment,
         point=dict(record.point),
-        init_scale=record.recipe["init_scale"],
+        init_scale=network_settings(record.recipe).get("init_scale"),
         seed=record.seed,
         attempts=record.attempts,
         device=record.device,

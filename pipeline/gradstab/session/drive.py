@@ -20,6 +20,7 @@ from gradstab.record.shipping_order import save_order
 from gradstab.record.study_folder import StudyFolder
 from gradstab.report.background_process import ReportProcess
 from gradstab.results.results import Results
+from gradstab.session.own_network import costs_with, module_work, prepare_modules
 from gradstab.session.parts import (
     Engine,
     Listener,
@@ -101,6 +102,7 @@ def drive(
     force: bool = False,
     retry_failed: bool = False,
     report: bool = True,
+    accept_changed_code: bool = False,
 ) -> Ended:
     """Run the study's loop as its only driver, then wait until results are shipped.
 
@@ -109,6 +111,7 @@ def drive(
         work: what workers do with a pack; training by default.
         force: take the study over from another driver.
         retry_failed: try failed trials again, under new numbers.
+        accept_changed_code: go on where the code of the study's modules is not what its first trials ran.
         report: remake the study's report and heat maps in the background, and once more at the end.
     """
     listener, stop = listener or Listener(), stop or StopSwitch()
@@ -119,6 +122,10 @@ def drive(
         study = folder.with_known_data(study)
         known = restore_lost_folder(folder, study, settings, listener.found)
         folder.claim(study, source, *((known.study_id, known.began_in) if known is not None else ()))
+        costs = stored_cost_models()
+        if work is None and study.model is not None:
+            code, tried = prepare_modules(study, source, folder, listener.found, accept_changed=accept_changed_code)
+            work, costs = module_work(study, code, tried), costs_with(costs, study, tried)
         work = work or training_work(study, activations, folder.began_in())
         with (
             closing(open_executor(study, settings, engine, work, listener.found)) as executor,
@@ -137,7 +144,7 @@ def drive(
                     executor,
                     tracker,
                     limits=_limits(study, num_slots),
-                    costs=stored_cost_models(),
+                    costs=costs,
                     on_progress=_Reporter(folder, study, settings, listener, remaker, executor),
                 )
                 stop.attach(runner)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
@@ -10,10 +9,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from gradstab.errors import GradstabError
 from gradstab.study.axes import AnyAxis
+from gradstab.study.model_faults import build_arguments, subject_faults
+from gradstab.study.model_spec import ModelSpec
 from gradstab.study.recipe import Recipe, conditions
 from gradstab.study.responses.registry import RESPONSES
 from gradstab.study.space import SearchSpace
-from gradstab.system.storage_url import without_password, without_passwords
+from gradstab.study.wording import nearest, plain, short
+from gradstab.system.storage_url import without_password
 
 _TAGS = ("real", "log_real", "integer", "log_integer", "choice")
 
@@ -38,14 +40,14 @@ def _is_inside(place: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bo
 
 def cross_faults(sound: Mapping[str, Any], origin: object = None) -> list[str]:
     """Faults between sections, found in the sections that are sound by themselves; `origin` is that of origin.py."""
-    faults = list(_secrets(sound))
+    faults = [*_secrets(sound), *subject_faults(sound)]
     space: SearchSpace | None = sound.get("space")
     recipe: Recipe | None = sound.get("recipe")
     if space is not None:
         if len(space) == 0:
             faults.append("space must have at least one axis, got none")
         for name, axis in space.items():
-            faults.extend(_axis_faults(name, axis, origin))
+            faults.extend(_axis_faults(name, axis, origin, sound.get("model")))
     if space is not None and recipe is not None:
         faults.extend(_conflicts(space, recipe))
         faults.extend(_scale_faults(space, recipe))
@@ -100,30 +102,17 @@ def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return 
     return f"{where} {details['msg'].replace('Input should', 'must')}, got {short(given)}"
 
 
-def plain(key: object) -> str:
-    """A key as it is, or quoted and shortened if it would break the sentence."""
-    word = str(key)
-    return word if isinstance(key, int) or (word.isidentifier() and len(word) <= 60) else short(key)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint at the known name that is most like an unknown one, or nothing."""
-    matches = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
-
-
-def short(value: object) -> str:
-    """A value as a sentence may quote it: short and without passwords."""
-    text = without_passwords(repr(value))
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _axis_faults(name: str, axis: AnyAxis, origin: object) -> Iterator[str]:
+def _axis_faults(name: str, axis: AnyAxis, origin: object, model: ModelSpec | None) -> Iterator[str]:
     if name == "seed":
         yield "space.seed: a seed is no axis; remove it and set replicates to train each point several times"
         return
     if name not in Recipe.model_fields:
-        yield f"space.{plain(name)} must name a recipe field, got an unknown one{nearest(name, Recipe.model_fields)}"
+        arguments = () if model is None else build_arguments(model)
+        if model is not None and (model.parameters is None or name in arguments):
+            return
+        meant = "a recipe field" if model is None else "a recipe field or an argument of build"
+        hint = nearest(name, (*Recipe.model_fields, *arguments))
+        yield f"space.{plain(name)} must name {meant}, got an unknown one{hint}"
         return
     types = _leaf_types(Recipe.model_fields[name].annotation)
     takes_integers = int in types

@@ -13,12 +13,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from gradstab.errors import StudyError, UsageError
-from gradstab.study.faults import plain, sentences, short
+from gradstab.study.faults import sentences
 from gradstab.study.old_names import old_names
 from gradstab.study.origin import FromData
 from gradstab.study.plain_yaml import load_yaml
 from gradstab.study.study import Study, Tracking
 from gradstab.study.versions import current_name, under_current_names
+from gradstab.study.wording import plain, short
 from gradstab.system.siblings import siblings_importable
 from gradstab.system.storage_url import anchored
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradstab.study.recipe import Recipe, structural_fields
+from gradstab.study.module_recipe import ModuleRecipe
+from gradstab.study.recipe import BUILDABLE, Recipe, fields_with, structural_fields
 
 PackKey = tuple[object, ...]
 
@@ -13,8 +14,11 @@ LANE = 16  # floats in a vector register: shapes are padded to it so that result
 
 
 def pack_key(recipe: Recipe) -> PackKey:
-    """Recipes with equal keys may train in one pack."""
-    return tuple(getattr(recipe, field) for field in structural_fields())
+    """Recipes with equal keys may train in one pack. What a module is built of decides stacks, not packs."""
+    fields = structural_fields()
+    if isinstance(recipe, ModuleRecipe):
+        fields = tuple(field for field in fields if field not in fields_with(BUILDABLE))
+    return tuple(getattr(recipe, field) for field in fields)
 
 
 def padded(size: int) -> int:
@@ -33,4 +37,7 @@ class DataShape:
 
 def stack_key(recipe: Recipe) -> tuple[object, ...]:
     """Members of a pack with equal keys form a stack: they go through exactly the same operations together."""
-    return (recipe.activation, recipe.momentum > 0, recipe.weight_decay > 0)
+    uses = (recipe.momentum > 0, recipe.weight_decay > 0)
+    if isinstance(recipe, ModuleRecipe):
+        return (recipe.build, *uses)
+    return (recipe.activation, *uses)

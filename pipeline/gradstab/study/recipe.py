@@ -38,6 +38,25 @@ class ActiveIf(NamedTuple):
 STRUCTURAL = Structural()
 
 
+class OfNetwork(NamedTuple):
+    """Marks a field that says what the fully connected network is, and not how it is trained.
+
+    Attributes:
+        buildable: whether the function that builds a user's module may take it as an argument.
+    """
+
+    buildable: bool
+
+
+class OfModules:
+    """Marks a field that only studies of modules have."""
+
+
+BUILDABLE = OfNetwork(buildable=True)
+FULLY_CONNECTED = OfNetwork(buildable=False)
+OF_MODULES = OfModules()
+
+
 class Recipe(BaseModel):
     """Every setting of one training of one fully connected network.
 
@@ -50,17 +69,25 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    depth: Annotated[int, Field(ge=1, le=10_000, description="hidden layers L")] = 8
-    width: Annotated[int, Field(ge=1, le=65_536, description="units in a hidden layer"), STRUCTURAL] = 64
+    depth: Annotated[int, Field(ge=1, le=10_000, description="hidden layers L"), BUILDABLE] = 8
+    width: Annotated[int, Field(ge=1, le=65_536, description="units in a hidden layer"), STRUCTURAL, BUILDABLE] = 64
     activation: Annotated[
-        str, AfterValidator(check_activation), Field(description="nonlinearity of the hidden layers")
+        str, AfterValidator(check_activation), Field(description="nonlinearity of the hidden layers"), BUILDABLE
     ] = "tanh"
-    init_scale: Annotated[_Positive, Field(description="sigma_w: std of a weight times sqrt(fan_in)")] = 1.0
+    init_scale: Annotated[_Positive, Field(description="sigma_w: std of a weight times sqrt(fan_in)"), BUILDABLE] = 1.0
     relative_init_scale: Annotated[
-        _Positive | None, Field(description="sigma_w in units of the activation's critical value")
+        _Positive | None, Field(description="sigma_w in units of the activation's critical value"), FULLY_CONNECTED
     ] = None
-    bias_scale: Annotated[_NonNegative, Field(description="sigma_b: std of a bias")] = 0.0
-    init_distribution: Annotated[InitDistribution, Field(description="shape of the weights' distribution")] = "normal"
+    bias_scale: Annotated[_NonNegative, Field(description="sigma_b: std of a bias"), FULLY_CONNECTED] = 0.0
+    init_distribution: Annotated[
+        InitDistribution, Field(description="shape of the weights' distribution"), FULLY_CONNECTED
+    ] = "normal"
+    weight_scale: Annotated[
+        _Positive,
+        Field(description="factor on the weights inside the taps of a module after it is built; 1 leaves them"),
+        Since("0.2.0"),
+        OF_MODULES,
+    ] = 1.0
 
     steps: Annotated[
         int,
@@ -120,7 +147,12 @@ class Recipe(BaseModel):
 @cache
 def structural_fields() -> tuple[str, ...]:
     """Names of the fields in which the trials of one pack must agree."""
-    return tuple(name for name, field in Recipe.model_fields.items() if STRUCTURAL in field.metadata)
+    return fields_with(STRUCTURAL)
+
+
+def fields_with(mark: object) -> tuple[str, ...]:
+    """Names of the fields that carry a mark."""
+    return tuple(name for name, field in Recipe.model_fields.items() if mark in field.metadata)
 
 
 @cache

@@ -14,15 +14,17 @@ from gradstab.activations.registry import is_import_path, versions_of_passes
 from gradstab.errors import StudyError
 from gradstab.study.criterion import Criterion
 from gradstab.study.data_spec import DataSpec, Digits, Npz
-from gradstab.study.faults import cross_faults, nearest, plain, sentences
+from gradstab.study.faults import cross_faults, sentences
+from gradstab.study.model_spec import ModelSpec
 from gradstab.study.recipe import Recipe
 from gradstab.study.response_band import ResponseBand, response_bands
 from gradstab.study.sampler_spec import SamplerSpec, SobolSpec
 from gradstab.study.space import SearchSpace
-from gradstab.study.versions import Was, as_of, under_current_names, versions_of
+from gradstab.study.versions import Since, Was, as_of, under_current_names, versions_of
+from gradstab.study.wording import nearest, plain
 from gradstab.system.version_order import version_numbers
 
-FINGERPRINTED = ("space", "recipe", "data", "criterion", "sampler", "replicates", "seed")
+FINGERPRINTED = ("space", "recipe", "model", "data", "criterion", "sampler", "replicates", "seed")
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 Name = Annotated[
@@ -103,6 +105,7 @@ class Study(BaseModel):
     prediction: str = ""
     space: SearchSpace
     recipe: Recipe = Recipe()
+    model: Annotated[ModelSpec | None, Since("0.2.0")] = None
     data: DataSpec = Digits()
     criterion: Criterion = Criterion()
     sampler: SamplerSpec = SobolSpec()
@@ -215,8 +218,15 @@ class Study(BaseModel):
 
     @property
     def import_paths(self) -> frozenset[str]:
-        """Those of them that are functions of the user, `module:function`."""
-        return frozenset(filter(is_import_path, self.activations))
+        """Functions of the user that the study names, `module:function`: activations, and those of its model."""
+        return frozenset(filter(is_import_path, self.activations)) | self.functions
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """Functions of the user that build, judge and feed the modules of the study."""
+        named = [] if self.model is None else [*self.model.functions]
+        named += [self.data.function] if isinstance(self.data, FromFunction) else []
+        return frozenset(name for name in named if ":" in name)
 
     def bands(self) -> tuple[ResponseBand, ...]:
         """The responses that are judged, and where each must lie."""

@@ -48,7 +48,11 @@ def start(
 
 
 def run(
-    module: str, said: str, arguments: Sequence[str] = (), env: Mapping[str, str] | None = None
+    module: str,
+    said: str,
+    arguments: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    seconds: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a module in a child process to its end, and return its exit code, standard output and standard error.
 
@@ -57,6 +61,10 @@ def run(
 
     Args:
         said: text for the child's standard input.
+        seconds: after which the child is killed; never by default.
+
+    Raises:
+        TimeoutExpired: (subprocess's) the child was killed.
     """
     return subprocess.run(
         _command(module, arguments),
@@ -66,6 +74,7 @@ def run(
         check=False,
         env=_environment(env),
         process_group=0,
+        timeout=seconds,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from gradstab.activations.registry import is_known
 from gradstab.errors import GradstabError, StudyError
 from gradstab.study.axes import Value
+from gradstab.study.module_recipe import module_recipe
 from gradstab.study.recipe import Recipe
 from gradstab.study.study import Study
 
@@ -17,6 +18,8 @@ def resolved_recipe(study: Study, point: Mapping[str, Value]) -> Recipe:
     The scale stays relative for an activation that this process has not imported: such a recipe can be neither trained
     nor asked of theory here, only counted.
     """
+    if study.model is not None:
+        return module_recipe(study, point)
     recipe = study.recipe.at(point)
     if recipe.relative_init_scale is None or not is_known(recipe.activation):
         return recipe

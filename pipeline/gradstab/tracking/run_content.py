@@ -12,6 +12,7 @@ from gradstab.display.colours import VERDICT_COLOURS
 from gradstab.display.numbers import setting_text
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import ShippingOrder
+from gradstab.record.network_settings import is_of_module, network_settings
 from gradstab.stability.judgement import Judgement
 from gradstab.study.axes import Value
 from gradstab.study.responses.registry import RESPONSES
@@ -21,6 +22,7 @@ from gradstab.tracking.trial_metrics import MetricRow, rounded, trial_metrics
 from gradstab.tracking.trial_note import trial_note
 
 _MIN_DIGITS = 4
+_MOST_OF_A_TAG = 5000  # characters that every MLflow store takes
 _MOST_IN_NAME = 3
 _FIRST_IN_NAME = ("depth", "init_scale", "relative_init_scale", "activation")
 _PREFIXES = {
@@ -71,6 +73,8 @@ def run_content(record: Record, judgement: Judgement | None, order: ShippingOrde
     metrics: list[MetricRow] = []
     if judgement is not None and record.trajectory is not None:
         tags |= {"phase": judgement.phase, "outcome": judgement.outcome}
+        if record.trajectory.taps:
+            tags["taps"] = ", ".join(record.trajectory.taps)[:_MOST_OF_A_TAG]
         tags["mlflow.runColor"] = VERDICT_COLOURS[judgement.verdict]
         if judgement.flag:
             tags[names("gradient_flag")] = judgement.flag
@@ -111,10 +115,12 @@ def _short(name: str, value: Value) -> str:
 def run_params(record: Record) -> dict[str, str]:
     """The point, the recipe's fields that have an effect on this trial, and the seed; numbers rounded to 4 digits."""
     recipe = record.recipe
-    names = [*_ALWAYS, *(name for name in _IF_SET if recipe.get(name))]
+    network = network_settings(recipe) if is_of_module(recipe) else {}
+    always = ("steps", "clip") if is_of_module(recipe) else _ALWAYS
+    names = [*always, *(name for name in _IF_SET if recipe.get(name))]
     if recipe.get("steps"):
         names += [*_TRAINING, *(("clip_mode", "clip_threshold") if recipe.get("clip") else ())]
-    values = {name: recipe[name] for name in names if name in recipe} | dict(record.point)
+    values = network | {name: recipe[name] for name in names if name in recipe} | dict(record.point)
     return {name: setting_text(value) for name, value in values.items()} | {"seed": str(record.seed)}
 
 
@@ -124,7 +130,7 @@ def table_row(record: Record, judgement: Judgement | None, names: MetricNames) -
         "trial": record.number,
         "verdict": "failed" if judgement is None else judgement.verdict,
         **record.point,
-        "init_scale": record.recipe.get("init_scale"),  # the absolute one, where the study gives relative ones
+        "init_scale": network_settings(record.recipe).get("init_scale"),  # the absolute one, where the study gives relative ones
     }
     if judgement is not None:
         row |= {

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gradstab.record.network_settings import network_settings
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import Detail
 from gradstab.record.statistics.registry import layer_statistics
@@ -100,7 +101,10 @@ def _summaries(record: Record, trajectory: Trajectory, judgement: Judgement) -> 
 
 def _places(record: Record, space: SearchSpace) -> dict[str, float | None]:
     """Where the trial is, as numbers for charts: init scale and depth always, and every numeric axis."""
-    places: dict[str, float | None] = {f"log10_{name}": _log10_of(record.recipe.get(name)) for name in _ALWAYS_PLACED}
+    network = network_settings(record.recipe)
+    places: dict[str, float | None] = {
+        f"log10_{name}": _log10_of(network[name]) for name in _ALWAYS_PLACED if name in network
+    }
     for name, axis in space.items():
         if not axis.is_choice:
             key, value = axis_metric(name, axis), record.point.get(name)

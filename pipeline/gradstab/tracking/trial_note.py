@@ -46,7 +46,7 @@ def where_arrays_are(study: str, number: int, run_id: str | None = None) -> str:
 
 
 def _events(record: Record, trajectory: Trajectory, judgement: Judgement) -> Iterator[str]:
-    yield _gradients(trajectory.depth, judgement)
+    yield _gradients(trajectory, judgement)
     if trajectory.steps:
         yield _training(trajectory, judgement)
     if record.recipe.get("clip"):
@@ -61,18 +61,26 @@ def _events(record: Record, trajectory: Trajectory, judgement: Judgement) -> Ite
         yield f"up to {100 * saturated:.0f} % of a layer is saturated at the end"
 
 
-def _gradients(depth: int, judgement: Judgement) -> str:
-    ratio = judgement.gradient_ratio
+def _gradients(trajectory: Trajectory, judgement: Judgement) -> str:
+    ratio, depth = judgement.gradient_ratio, trajectory.depth
+    first, last = _ends(trajectory)
     if depth == 1:
-        return "one hidden layer, so there is no gradient ratio"
+        return f"one {'tap' if trajectory.taps else 'hidden layer'}, so there is no gradient ratio"
     if judgement.flag == "underflow":
-        return "the gradient underflows to zero on its way to layer 1 at initialisation"
+        return f"the gradient underflows to zero on its way to {first} at initialisation"
     if judgement.flag == "overflow":
-        return "the gradient overflows on its way to layer 1 at initialisation"
+        return f"the gradient overflows on its way to {first} at initialisation"
     if abs(ratio) < 0.05:
-        return f"the gradient is the same at layer 1 and layer {depth} at initialisation"
+        return f"the gradient is the same at {first} and {last} at initialisation"
     side = "above" if ratio > 0 else "below"
-    return f"the gradient at layer 1 is {abs(ratio):.1f} decades {side} layer {depth} at initialisation"
+    return f"the gradient at {first} is {abs(ratio):.1f} decades {side} {last} at initialisation"
+
+
+def _ends(trajectory: Trajectory) -> tuple[str, str]:
+    """What the first and the last layer are called."""
+    if trajectory.taps:
+        return f"`{trajectory.taps[0]}`", f"`{trajectory.taps[-1]}`"
+    return "layer 1", f"layer {trajectory.depth}"
 
 
 def _training(trajectory: Trajectory, judgement: Judgement) -> str:
@@ -80,7 +88,7 @@ def _training(trajectory: Trajectory, judgement: Judgement) -> str:
     if step is not None:
         return f"the training became non-finite at step {step} of {trajectory.steps}"
     tail, chance = judgement.tail_loss, trajectory.reference_loss
-    loss = "the loss" if tail is None else f"the loss ended at {tail:.3g} nats ({chance:.3g} is guessing)"
+    loss = "the loss" if tail is None else f"the loss ended at {tail:.3g}{_guessing(chance, trajectory)}"
     meaning = {
         "trained": "trained",
         "partial": "learned, but not to the target",
@@ -88,6 +96,11 @@ def _training(trajectory: Trajectory, judgement: Judgement) -> str:
         "diverged": "ended more than ten times too high",
     }
     return f"{loss}: {meaning[judgement.outcome]}"
+
+
+def _guessing(chance: float, trajectory: Trajectory) -> str:
+    unit = "" if trajectory.taps else " nats"  # a module's loss may have any unit
+    return unit if math.isnan(chance) else f"{unit} ({chance:.3g} is guessing)"
 
 
 def _at_end(trajectory: Trajectory, name: str) -> float | None:

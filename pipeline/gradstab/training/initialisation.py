@@ -23,7 +23,7 @@ _TRUNCATION = 2.0  # in standard deviations of the untruncated normal
 
 
 class Stream(IntEnum):
-    """Independent streams of random numbers: the first four of a trial's seed, the rest of a study's seed."""
+    """Independent streams of random numbers: of a trial's seed, and those that name data or rows of a study's seed."""
 
     WEIGHTS = 0
     BIASES = 1
@@ -31,6 +31,7 @@ class Stream(IntEnum):
     BATCHES = 3
     DATA = 4
     ROWS = 5
+    DRAWS = 6  # of a module, as dropout masks
 
 
 def generator(seed: int, stream: Stream) -> np.random.Generator:

@@ -23,13 +23,14 @@ _RUNNING = -1
 class StackLog:
     """Series of every member. A member that becomes non-finite keeps what was read until then, and NaN after."""
 
-    def __init__(self, recipes: Sequence[Recipe], device: torch.device) -> None:
+    def __init__(self, recipes: Sequence[Recipe], depths: Sequence[int], device: torch.device) -> None:
         self._recipes = recipes
+        self._depths = depths
         self._probe_steps = probe_steps(recipes[0])
         lengths = {
             "S": (recipes[0].steps,),
             "P": (len(self._probe_steps),),
-            "PL": (len(self._probe_steps), recipes[0].depth),
+            "PL": (len(self._probe_steps), max(depths)),
         }
         members = len(recipes)
         self._series = {
@@ -87,14 +88,14 @@ class StackLog:
         stopped_N = self._stopped_N.tolist()
         return [
             Trajectory(
-                depth=recipe.depth,
+                depth=depth,
                 steps=recipe.steps,
                 reference_loss=reference_loss,
                 probe_step_P=np.array(self._probe_steps, dtype=np.int64),
-                series={s.name: _own(series[s.name], member, recipe.depth, s.dtype) for s in STATISTICS.values()},
+                series={s.name: _own(series[s.name], member, depth, s.dtype) for s in STATISTICS.values()},
                 nonfinite_step=None if stopped_N[member] == _RUNNING else stopped_N[member],
             )
-            for member, recipe in enumerate(self._recipes)
+            for member, (recipe, depth) in enumerate(zip(self._recipes, self._depths, strict=True))
         ]
 
     def _catch_up(self) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradstab.activations.registry import find_activation, passes_of
+from gradstab.record.trajectory import Trajectory
 from gradstab.study.pack_key import padded
 from gradstab.study.recipe import Recipe
 from gradstab.training.data import Dataset
@@ -59,16 +60,24 @@ class Network:
         dtype = _DTYPES[recipe.precision]
         activation = find_activation(recipe.activation)
         self._phi, self._keeps_z = passes_of(activation, began_in), activation.keeps_z
-        self._depths = [r.depth for r in recipes]
+        self.depths = [r.depth for r in recipes]
         self._width = recipe.width
         self._num_classes = data.num_classes
         self._widths = Widths(padded(data.shape.num_features), padded(recipe.width), padded(data.num_classes))
         self._x_NF, self._y_N = data.tensors(dtype, device)
-        self.layout = FlatLayout(len(recipes), sections(layer_counts(self._depths), self._widths))
+        self.layout = FlatLayout(len(recipes), sections(layer_counts(self.depths), self._widths))
         self.value = initial_values(self.layout, recipes, seeds, data, self._widths, dtype).to(device)
         self._reading: Reading | None = None
         self._fast_p: Tensor | None = None  # norms of the gradient's pieces, computed while they were in the cache
         self._bind(capacity=padded(max(recipe.batch_size, recipe.probe_samples)))
+
+    def labelled(self, trajectories: list[Trajectory]) -> list[Trajectory]:
+        """The trajectories as they are: layers have numbers, no names."""
+        return trajectories
+
+    def by_layer(self, norm_sn: Tensor) -> Tensor:
+        """Norms by hidden layer, which are those of the measured sections."""
+        return norm_sn
 
     def loss_and_gradient(self, rows_nB: NDArray[np.int64]) -> Tensor:
         """Mean loss of each member on its own rows (n,), float64; leaves the gradient of that loss in `grad`."""
@@ -78,7 +87,7 @@ class Network:
         """Like `loss_and_gradient`, and also reads the layer statistics."""
         reading = self._begun_reading(rows_nB.shape[1])
         loss_n = self._pass(rows_nB, reading)
-        depth = self._depths[0]
+        depth = self.depths[0]
         norm_sn = section_norms(self.layout, self.grad, self._fast_p)
         values = reading.values(self._plan(padded(rows_nB.shape[1])).views.a, norm_sn[:depth], norm_sn[depth + 1 : -1])
         if bool(reading.exponent_Ln.any()):
@@ -107,15 +116,15 @@ class Network:
         """Keep only these members (ascending)."""
         self.value = self.layout.kept(self.value, members)
         self.layout = self.layout.keep(members)
-        self._depths = [self._depths[member] for member in members]
+        self.depths = [self.depths[member] for member in members]
         self._bind(self._arena.capacity)
 
     def _bind(self, capacity: int) -> None:
         """Allocate gradients and buffers for the current members."""
-        self.layer_counts = layer_counts(self._depths)
-        depth_n = torch.tensor(self._depths, device=self.value.device)
-        self._present_Ln = torch.arange(self._depths[0], device=self.value.device)[:, None] < depth_n
-        self.num_layers = self._depths[0]
+        self.layer_counts = layer_counts(self.depths)
+        depth_n = torch.tensor(self.depths, device=self.value.device)
+        self._present_Ln = torch.arange(self.depths[0], device=self.value.device)[:, None] < depth_n
+        self.num_layers = self.depths[0]
         self.grad = torch.zeros_like(self.value)
         self._norm_p = self.value.new_zeros(sum(section.members for section in self.layout.sections))
         self._fast_p = None
@@ -172,12 +181,12 @@ class Network:
 
     def _matrices(self, flat: Tensor) -> list[Tensor]:
         """Weights of hidden layers and readout, shape (n_l, in, out)."""
-        shapes = layer_shapes(self._depths[0], self._widths)
+        shapes = layer_shapes(self.depths[0], self._widths)
         return [self.layout.section(flat, layer).view(-1, *shape) for layer, shape in enumerate(shapes)]
 
     def _vectors(self, flat: Tensor) -> list[Tensor]:
         """Biases of hidden layers and readout, shape (n_l, out)."""
-        shapes = layer_shapes(self._depths[0], self._widths)
+        shapes = layer_shapes(self.depths[0], self._widths)
         first = len(shapes)
         return [self.layout.section(flat, first + layer)[:, :size] for layer, (_, size) in enumerate(shapes)]
 

@@ -8,7 +8,7 @@ P probe time, L layer.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from gradstab.record.trajectory import Trajectory
 from gradstab.study.pack_key import pack_key
 from gradstab.study.recipe import Recipe, probe_steps, reads_accuracy
 from gradstab.training.clipping import Clipping
-from gradstab.training.data import BatchOrder, Dataset
+from gradstab.training.data import BatchOrder
 from gradstab.training.layout import FlatLayout
 from gradstab.training.log import StackLog
 from gradstab.training.network import Network
@@ -41,7 +41,8 @@ class Family(Protocol):
     """What the loop needs from a stack of networks. `Network` is one; others can stand beside it.
 
     `value` and `grad` are flat buffers laid out by `layout`, whose first `num_layers` sections are the hidden layers'
-    weights. Rows are indices into the data, (n, B); losses are float64 (n,) means over those rows; both passes leave
+    weights; `by_layer` makes norms of the layers (L, n) of those of the sections. `depths` says how many layers each
+    member has when the stack is made; `labelled` adds to trajectories what only the family knows. Rows are indices into the data, (n, B); losses are float64 (n,) means over those rows; both passes leave
     the gradient of the mean loss in `grad`, and its norm over all layers (n,), float64, in `grad_norms`.
     """
 
@@ -49,6 +50,11 @@ class Family(Protocol):
     num_layers: int
     value: Tensor
     grad: Tensor
+
+    @property
+    def depths(self) -> Sequence[int]: ...
+
+    def by_layer(self, norm_sn: Tensor) -> Tensor: ...
 
     def loss_and_gradient(self, rows_nB: NDArray[np.int64]) -> Tensor: ...
 
@@ -60,14 +66,32 @@ class Family(Protocol):
 
     def keep(self, members: Sequence[int]) -> None: ...
 
+    def labelled(self, trajectories: list[Trajectory]) -> list[Trajectory]: ...
 
-MakeFamily = Callable[[Sequence[Recipe], Sequence[int], Dataset, torch.device], Family]
+
+class Rows(Protocol):
+    """What the loop itself needs of the data; the rest is between the data and its family."""
+
+    @property
+    def num_rows(self) -> int: ...
+
+    @property
+    def accuracy_rows(self) -> NDArray[np.int64]: ...
+
+    @property
+    def reference_loss(self) -> float: ...
+
+    def probe_rows(self, count: int) -> NDArray[np.int64]: ...
+
+
+MakeFamily = Callable[[Sequence[Recipe], Sequence[int], Any, torch.device], Family]
+FindStacks = Callable[[Sequence[Recipe]], list[list[int]]]
 
 
 def train(
     recipes: Sequence[Recipe],
     seeds: Sequence[int],
-    data: Dataset,
+    data: Rows,
     device: torch.device = CPU,
     family: MakeFamily = Network,
 ) -> list[Trajectory]:
@@ -81,9 +105,10 @@ def train(
 def train_in_steps(
     recipes: Sequence[Recipe],
     seeds: Sequence[int],
-    data: Dataset,
+    data: Rows,
     device: torch.device = CPU,
     family: MakeFamily = Network,
+    find_stacks: FindStacks = stacks_in_order,
 ) -> Generator[Step, None, None]:
     """Train the members of one pack, stack after stack; each stack ends with the trajectories of its members.
 
@@ -93,6 +118,7 @@ def train_in_steps(
         data: the study's data set.
         device: the device to train on.
         family: makes the stack of networks.
+        find_stacks: says which members are computed together.
 
     Raises:
         ValueError: the recipes do not share a pack key.
@@ -100,7 +126,7 @@ def train_in_steps(
     """
     if len({pack_key(recipe) for recipe in recipes}) > 1:
         raise ValueError("recipes of one pack must agree in every structural field (study/recipe.py)")
-    stacks = stacks_in_order(recipes)
+    stacks = find_stacks(recipes)
     ends = nominal_ends(recipes, stacks)
     for members, start, end, next_end in zip(stacks, [0.0, *ends], ends, [*ends[1:], 1.0], strict=False):
         chosen, chosen_seeds = [recipes[index] for index in members], [seeds[index] for index in members]
@@ -115,7 +141,7 @@ class _Run:
         self,
         recipes: Sequence[Recipe],
         seeds: Sequence[int],
-        data: Dataset,
+        data: Rows,
         device: torch.device,
         family: MakeFamily,
     ) -> None:
@@ -126,7 +152,7 @@ class _Run:
         self.batches = BatchOrder(seeds, data.num_rows, self.recipe.batch_size)
         self.clipping = Clipping(recipes, device)
         self.optimizer = OPTIMIZERS[self.recipe.optimizer](recipes, self.network.layout, self.network.value)
-        self.log = StackLog(recipes, device)
+        self.log = StackLog(recipes, self.network.depths, device)
 
     def train(self, start: float, end: float) -> Generator[Step, None, list[Trajectory]]:
         """Train from the first probe to the last; the pack's share of work goes from `start` to `end` meanwhile.
@@ -140,12 +166,12 @@ class _Run:
             # every step counts alike: members that stop do so early, and are dropped, which makes the rest one pace
             yield Step(start + (end - start) * (1 + step) / (self.recipe.steps + _FIXED_PROBES), end)
             self.step(step, probes.index(step) if step % self.recipe.probe_every == 0 else None)
-            if step % _COMPACT_EVERY == 0:
-                self.drop_stopped_members()
+            if step % _COMPACT_EVERY == 0 and not self.drop_stopped_members():
+                return self.network.labelled(self.log.trajectories(self.data.reference_loss))
         if self.recipe.steps > 0:
             self.probe_fixed_rows(len(probes) - 1)
         self.log.finish(torch.isfinite(total_norms(self.network.layout, self.network.value)))
-        return self.log.trajectories(self.data.reference_loss)
+        return self.network.labelled(self.log.trajectories(self.data.reference_loss))
 
     def step(self, step: int, probe: int | None) -> None:
         """Do one optimizer step. `probe` is the index of its probe time, if it is one."""
@@ -164,9 +190,8 @@ class _Run:
         if probe is None:
             self.optimizer.update(network.value, network.grad, factor_n)
         else:
-            updated = UpdatedLayers(
-                *self.optimizer.measured_update(network.value, network.grad, factor_n, network.num_layers)
-            )
+            norms = self.optimizer.measured_update(network.value, network.grad, factor_n, network.num_layers)
+            updated = UpdatedLayers(*(network.by_layer(norm_sn) for norm_sn in norms))
             self.log.update(probe, {statistic.name: statistic.read(updated) for statistic in update_statistics()})
 
     def probe_fixed_rows(self, probe: int) -> None:
@@ -175,14 +200,19 @@ class _Run:
         loss_n, layers = self.network.probe(rows_nB)
         self.log.probe(probe, layers, loss_n, self.network.accuracy(self.data.accuracy_rows))
 
-    def drop_stopped_members(self) -> None:
-        """Drop members that became non-finite once there are enough of them to pay for rebuilding the stack."""
+    def drop_stopped_members(self) -> bool:
+        """Drop members that became non-finite once there are enough of them to pay for rebuilding the stack.
+
+        Returns:
+            Whether any member still runs.
+        """
         members = self.log.running_members()
         total = self.network.layout.members
         if total - len(members) <= _COMPACT_FRACTION * total or not members:
-            return
+            return bool(members)
         self.optimizer.keep(members)
         self.network.keep(members)
         self.clipping.keep(members)
         self.batches.keep(members)
         self.log.keep(members)
+        return True

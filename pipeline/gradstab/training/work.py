@@ -5,7 +5,6 @@ torch is imported only where training runs: the driver, which only passes the wo
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -18,6 +17,7 @@ from gradstab.loop.ports import Slot, Step
 from gradstab.loop.trial import Trial
 from gradstab.record.trajectory import Trajectory
 from gradstab.study.data_spec import AnyData
+from gradstab.training.slots import ask_for_huge_pages, free_bytes, set_known_state, why_unusable
 
 if TYPE_CHECKING:
     from gradstab.training.data import Dataset
@@ -42,32 +42,17 @@ class TrainingWork:
 
     def warm_up(self) -> None:
         """Import torch and load the data."""
-        _ask_for_huge_pages()
+        ask_for_huge_pages()
         import_module("gradstab.training.trainer")
         _loaded(self.data, self.study_seed)
 
     def why_unusable(self, slot: Slot) -> str | None:
-        """The reason why torch cannot use the slot's GPU. It is tried, because a listed GPU may be unusable."""
-        if slot.kind == "cpu":
-            return None
-        _ask_for_huge_pages()
-        try:
-            import torch
-
-            torch.zeros(1, device=slot.kind).item()
-        except Exception as error:  # any exception: no CUDA in torch, no driver, no free memory, no code for this GPU
-            return str(error).strip().partition("\n")[0] or type(error).__name__
-        return None
+        """The reason why torch cannot use the slot's GPU."""
+        return why_unusable(slot)
 
     def free_bytes(self, slot: Slot) -> int:
         """The free memory of the slot's GPU, or of this machine, which may be another than the driver's."""
-        if slot.kind == "cuda":
-            import torch
-
-            return torch.cuda.mem_get_info()[0]
-        import psutil
-
-        return int(psutil.virtual_memory().available)
+        return free_bytes(slot)
 
     def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
         """One trajectory per trial, in order.
@@ -86,17 +71,14 @@ class TrainingWork:
         Raises:
             DataError: the data cannot be read or trained on.
         """
-        _ask_for_huge_pages()
+        ask_for_huge_pages()
         add_imported(self.activations)
         import torch
 
         from gradstab.training.network import Network
         from gradstab.training.trainer import train_in_steps
 
-        torch.set_num_threads(slot.threads)
-        torch.set_default_dtype(torch.float32)
-        torch.set_flush_denormal(True)
-        torch.backends.cuda.matmul.allow_tf32 = False
+        set_known_state(slot)
         recipes, seeds = [trial.recipe for trial in trials], [trial.seed for trial in trials]
         data, device = _loaded(self.data, self.study_seed), torch.device(slot.kind)
         steps = train_in_steps(recipes, seeds, data, device, partial(Network, began_in=self.began_in))
@@ -106,11 +88,6 @@ class TrainingWork:
             if step is None:
                 return
             yield step
-
-
-def _ask_for_huge_pages() -> None:
-    """Use pages of 2 MB for large buffers where Linux has them. torch reads this at its first allocation only."""
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 @lru_cache(maxsize=1)

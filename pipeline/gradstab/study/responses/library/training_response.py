@@ -40,7 +40,7 @@ def training_response(training: Training, limits: Limits) -> float | None:
     step = nonfinite_step(training)
     if step is not None:
         return high + 1.0 - step / training.steps
-    target = limits.target_fraction * training.reference_loss
+    target = training.target_loss or limits.target_fraction * training.reference_loss
     if not target > 0:  # labels of one class: there is nothing to learn
         return high
     fraction = tail / target

@@ -1,0 +1,111 @@
+"""Prepares a study of modules: its code, whether that changed, and a dry run before the first trial."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from gradstab.errors import UsageError
+from gradstab.loop.cost_model import CostModel
+from gradstab.loop.ports import KINDS, Kind, Work
+from gradstab.record.dry_run import DryRun, read_dry_run, save_dry_run
+from gradstab.record.study_folder import StudyFolder
+from gradstab.study.module_recipe import module_recipe
+from gradstab.study.study import Study
+from gradstab.system import child_process
+from gradstab.user_code.code import UserCode, collect_code
+from gradstab.user_code.stored import changed_files, read_code, save_code
+
+DRY_RUN_SECONDS = 120.0  # after which build, loss or data count as hanging
+
+
+def code_of(study: Study, source: Path | None, folder: StudyFolder) -> UserCode:
+    """The code of a study: of its file, or as it was when the study last ran, where no file is given.
+
+    Raises:
+        UsageError: the code cannot be read.
+    """
+    if source is None:
+        kept = read_code(folder.path)
+        if kept is not None:
+            return kept
+    return collect_code(sorted(study.functions | set(study.model.functions if study.model else ())), source)
+
+
+def prepare_modules(
+    study: Study, source: Path | None, folder: StudyFolder, say: Callable[[str], None], *, accept_changed: bool = False
+) -> tuple[UserCode, DryRun]:
+    """Check the code of a study of modules and try it, unless this code was tried before.
+
+    Raises:
+        UsageError: the code changed since the study began, or it cannot be trained.
+    """
+    code, before = code_of(study, source, folder), read_code(folder.path)
+    changed = [] if before is None or before.digest == code.digest else changed_files(before, code)
+    if changed and folder.num_recorded() and not accept_changed:
+        raise UsageError(
+            f"{', '.join(changed)} changed since the study {study.name!r} began, so its trials would not be alike: undo "
+            f"the change, give the new study a name of its own (--name {study.name}-2), or go on with "
+            "--accept-changed-code"
+        )
+    found = read_dry_run(folder.path)
+    if found is None or found.digest != code.digest:
+        say("trying the smallest and the largest module of the study")
+        found = try_modules(study, code)
+    for warning in found.warnings:
+        say(warning)
+    save_code(folder.path, code)
+    save_dry_run(folder.path, found)
+    return code, found
+
+
+def try_modules(study: Study, code: UserCode) -> DryRun:
+    """A dry run in a child process.
+
+    Raises:
+        UsageError: the user's code or data cannot be used, or takes too long.
+    """
+    with tempfile.TemporaryDirectory(prefix="gradstab-") as place:
+        save_code(Path(place), code)
+        asked = json.dumps({"study": study.model_dump(mode="json"), "code": place})
+        try:
+            child = child_process.run("gradstab.training.modules.dry_run_process", asked, seconds=DRY_RUN_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise UsageError(
+                f"build, loss and data must take less than {DRY_RUN_SECONDS:.0f} s for three modules, and took longer: "
+                "make the largest module smaller, or load less data"
+            ) from None
+    lines = child.stdout.strip().splitlines()
+    if child.returncode != 0 or not lines:
+        reason = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+        raise UsageError(f"the process that tried the modules must end by itself, but: {reason}")
+    answer = json.loads(lines[-1])
+    if "fault" in answer:
+        raise UsageError("\n".join(filter(None, [answer["traceback"].rstrip(), answer["fault"]])))
+    return DryRun.parse(answer["found"])
+
+
+def module_work(study: Study, code: UserCode, found: DryRun) -> Work:
+    """Training of a study's modules."""
+    from gradstab.training.modules.work import ModuleWork
+
+    assert study.model is not None
+    reference = math.nan if found.reference_loss is None else found.reference_loss
+    return ModuleWork(study.model, code, study.data, study.seed, reference)
+
+
+def costs_with(known: dict[Kind, CostModel], study: Study, found: DryRun) -> dict[Kind, CostModel]:
+    """Cost models that know these modules: where no run has measured them, the dry run has."""
+    costs = dict(known)
+    for kind in KINDS[:1]:
+        model = costs.get(kind, CostModel())
+        for one in found.tried:
+            recipe = module_recipe(study, one.point)
+            if not model.knows(recipe) and one.seconds > 0:
+                model = model.learned([recipe], study.data.shape(), one.seconds)
+        costs[kind] = model
+    return costs

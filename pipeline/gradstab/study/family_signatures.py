@@ -1,0 +1,34 @@
+"""What the families that ship take, read from their source: a declaration is checked without importing torch."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_FOLDER = Path(__file__).parent.parent / "families"
+_NO_FAMILY = ("__init__", "registry")
+
+
+def family_names() -> tuple[str, ...]:
+    """Names of the families that ship: one file each, which defines `build`."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("[a-z]*.py") if path.stem not in _NO_FAMILY))
+
+
+@cache
+def family_signature(name: str) -> dict[str, Any] | None:
+    """Parameters, required ones and plain defaults of a family's `build`; None if there is no such family."""
+    if name not in family_names():
+        return None
+    tree = ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    build = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "build")
+    positional = [one.arg for one in build.args.args]
+    named = [one.arg for one in build.args.kwonlyargs]
+    defaults: dict[str, ast.expr] = dict(zip(reversed(positional), reversed(build.args.defaults), strict=False))
+    defaults |= {name: value for name, value in zip(named, build.args.kw_defaults, strict=True) if value is not None}
+    return {
+        "parameters": (*positional, *named),
+        "required": tuple(name for name in (*positional, *named) if name not in defaults),
+        "defaults": {name: value.value for name, value in defaults.items() if isinstance(value, ast.Constant)},
+    }

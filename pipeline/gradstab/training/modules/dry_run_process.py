@@ -1,0 +1,51 @@
+"""The process of a dry run: user code must neither hang, print into nor change the process that drives a study.
+
+Standard input holds JSON with the study and the folder of its code; the last line of standard output is the answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+
+from gradstab.errors import GradstabError
+from gradstab.loop.ports import Slot
+from gradstab.study.origin import FROM_RECORD
+from gradstab.study.study import Study
+from gradstab.system.storage_url import without_passwords
+from gradstab.training.modules.work import ModuleWork
+from gradstab.user_code.failures import CodeError
+from gradstab.user_code.stored import read_code
+from gradstab.user_code.tracebacks import code_error
+
+
+def main() -> None:
+    """Answer one question: {"found": the dry run} or {"fault": a sentence, "traceback": the user's part of it}."""
+    asked = json.load(sys.stdin)
+    answer = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):
+        found = _answer(Study.model_validate(asked["study"], context=FROM_RECORD), Path(asked["code"]))
+    answer.write(json.dumps(found) + "\n")
+
+
+def _answer(study: Study, folder: Path) -> dict[str, str]:
+    code = read_code(folder)
+    assert study.model is not None and code is not None
+    work = ModuleWork(study.model, code, study.data, study.seed, reference_loss=float("nan"))
+    try:
+        return {"found": work.try_out(study, Slot("dry run")).dump()}
+    except CodeError as error:
+        return {"fault": str(error), "traceback": error.traceback}
+    except GradstabError as error:
+        return {"fault": str(error), "traceback": ""}
+    except MemoryError:
+        return {"fault": "the modules must fit the memory of this machine, but the largest one does not", "traceback": ""}
+    except Exception as error:
+        told = code_error("the study's program", error)
+        return {"fault": without_passwords(str(told)), "traceback": told.traceback}
+
+
+if __name__ == "__main__":
+    main()

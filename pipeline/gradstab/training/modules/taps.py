@@ -1,0 +1,218 @@
+"""The taps of one module in training: where its gradients are compared, and what is read there at a probe.
+
+Definitions are those of `gradstab.probe`, in the precision of the training. Shapes: L tap, B sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from gradstab.probing.draws import Draws
+from gradstab.probing.events import Event
+from gradstab.probing.forward import Batch, Forward, run_forward
+from gradstab.probing.gradients import Edges, Reading, read
+from gradstab.probing.precision import OWN
+from gradstab.probing.samples import MOST_PASSES
+from gradstab.probing.series import choose_runs
+from gradstab.probing.surroundings import measuring_conditions
+from gradstab.probing.table import Key, Members
+from gradstab.record.statistics.layers import log10_magnitude
+
+
+@dataclass(frozen=True)
+class TapReading:
+    """What one reading gives.
+
+    Attributes:
+        loss: mean over samples, float64.
+        gradients: of the mean loss by the parameters asked for; None where the loss does not depend on one.
+        values: statistic name to (L,), float64; NaN where a tap did not run.
+        finite: whether the loss was finite.
+    """
+
+    loss: Tensor
+    gradients: list[Tensor | None]
+    values: dict[str, Tensor]
+
+
+class Taps:
+    """The taps of one module, found on its first batch, and the readings at them.
+
+    Args:
+        module: as it is trained.
+        batch: on which taps are found.
+        patterns: names that the user gives; found by itself if empty.
+
+    Attributes:
+        names: of the taps, in the order in which they run.
+        owners: names of the modules or bare parameters behind the taps; time steps share one.
+
+    Raises:
+        UsageError: no place passes the whole gradient; the sentence says how to name taps.
+    """
+
+    def __init__(self, module: nn.Module, batch: Batch, patterns: Sequence[str]) -> None:
+        self._patterns = patterns
+        with measuring_conditions(), np.errstate(all="ignore"):
+            forward = run_forward(module, batch)
+            run = choose_runs(forward.events, forward.graph, forward.value, patterns)[0]
+            self._members = Members(run, forward.events)
+            places = self._members.of(forward.events)
+            self._keys: list[Key] = [*places]
+            edges = [self._members.edges(event) for event in places.values()]
+            first = read(
+                forward.value, edges, len(edges), forward.cut, forward.candidates,
+                MOST_PASSES, known_mix=None, normalises=_normalises(module),
+            )  # fmt: skip
+            self._rows, self._mix = first.rows, first.mix
+            forward.release(module)
+        self.axis = run.axis
+        self.names = tuple(_shown(key, self._keys) for key in self._keys)
+        self.owners = tuple(key[0].split(" step ")[0] for key in self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def read(self, module: nn.Module, batch: Batch, parameters: Sequence[Tensor], num_samples: int) -> TapReading:
+        """Read the statistics at every tap, and the gradients by the parameters."""
+        # generators are the caller's business: masks must be those of the training step
+        with torch.enable_grad(), np.errstate(all="ignore"):
+            forward = run_forward(module, batch, summarise=True)
+            places = self._members.of(forward.events)
+            found = [places.get(key) for key in self._keys]
+            present = [event for event in found if event is not None]
+            edges = [self._members.edges(event) for event in present]
+            norms, peaks, zeros, gradients = self._gradients(forward, edges, parameters)
+            values = _values(found, norms, peaks, zeros, num_samples)
+            loss = forward.value.detach().double()
+            forward.release(module)
+        return TapReading(loss, gradients, values)
+
+    def initial_norms(self, module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Norms and peaks where zero readouts hide every gradient, of a copy whose readouts are drawn anew.
+
+        None where they cannot be made to pass a gradient.
+        """
+        with measuring_conditions(), np.errstate(all="ignore"):
+            draws = Draws(module, batch, self._patterns)
+            first, own, forward = draws.take(0, None)
+            if first.without_gradient:
+                draws.make_readouts_pass(own, forward)
+                forward.release(own)
+                first, own, forward = draws.take(0, None)
+            forward.release(own)
+        places = [first.positions.index(key) if key in first.positions else -1 for key in self._keys]
+        norm_P = _root_mean_square(first.reading)
+        pick = [(norm_P[place], first.reading.peak_P[place]) if place >= 0 else (np.nan, np.nan) for place in places]
+        pairs = torch.tensor(pick, dtype=torch.float64)
+        return pairs[:, 0], pairs[:, 1]
+
+    def _gradients(
+        self, forward: Forward, edges: Sequence[Edges], parameters: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor, list[Tensor | None]]:
+        """Norm, largest entry and share of zeros at each tap, and the gradients by the parameters."""
+        flat = [edge for position in edges for edge in position]
+        targets: list[Any] = [*flat, *parameters]
+        found = torch.autograd.grad([forward.value], targets, retain_graph=bool(self._mix), allow_unused=True)
+        device = forward.value.device
+        numbers = _numbers_of(found[: len(flat)], edges, device)
+        if self._mix:  # one pass would mix the samples' shares
+            reading = read(
+                forward.value, edges, len(edges), forward.cut, [self._rows] if self._rows else [],
+                MOST_PASSES, known_mix=True, normalises=False,
+            )  # fmt: skip
+            numbers = (torch.from_numpy(_root_mean_square(reading)).to(device), *numbers[1:])
+        return (*numbers, list(found[len(flat) :]))
+
+
+def batch_of(inputs: Any, targets: Any, loss: Any) -> Batch:
+    """A batch in the types of the training."""
+    return Batch(inputs, targets, loss, OWN)
+
+
+def _numbers_of(
+    gradients: Sequence[Tensor | None], edges: Sequence[Edges], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Norm, largest entry and share of exact zeros at each position, over all its tensors; float64."""
+    norms, peaks, zeros = [], [], []
+    given = iter(gradients)
+    zero = torch.zeros((), dtype=torch.float64, device=device)
+    for position in edges:
+        parts = [part.detach().double() for part in (next(given) for _ in position) if part is not None]
+        if not parts:
+            norms.append(zero)
+            peaks.append(zero)
+            zeros.append(zero + 1)
+            continue
+        largest = torch.stack([part.abs().amax() for part in parts]).amax()
+        scale = torch.where((largest > 0) & torch.isfinite(largest), largest, 1.0)
+        square = torch.stack([torch.square(part / scale).sum() for part in parts]).sum()
+        norms.append(torch.where(torch.isfinite(largest), square.sqrt() * scale, torch.inf))
+        peaks.append(torch.where(torch.isfinite(largest), largest, torch.inf))
+        entries = sum(part.numel() for part in parts)
+        zeros.append(torch.stack([(part == 0).sum() for part in parts]).sum().double() / entries)
+    return torch.stack(norms), torch.stack(peaks), torch.stack(zeros)
+
+
+def _root_mean_square(reading: Reading) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The norm at each position: that of one exact pass, or the root mean square over passes with signs."""
+    norm_KP = reading.norm_KP
+    largest_P = norm_KP.max(0)
+    scale_P = np.where((largest_P > 0) & np.isfinite(largest_P), largest_P, 1.0)
+    found: np.ndarray[Any, np.dtype[np.float64]] = np.sqrt(np.mean((norm_KP / scale_P) ** 2, 0)) * scale_P
+    return found
+
+
+def _values(
+    found: Sequence[Event | None], norms: Tensor, peaks: Tensor, zeros: Tensor, num_samples: int
+) -> dict[str, Tensor]:
+    """The statistics of the registry that a tap has; a tap that did not run has NaN."""
+    nan = norms.new_full((), torch.nan)
+    rows = iter(zip(norms, peaks, zeros, strict=True))
+    columns: list[list[Tensor]] = [[] for _ in range(6)]
+    for event in found:
+        norm, peak, zero = (nan, nan, nan) if event is None else next(rows)
+        summary = None if event is None else event.summary
+        shown = (nan, nan, nan) if summary is None else (summary.mean_square, summary.cosine, summary.dead)
+        for column, value in zip(columns, (norm, peak, zero, *shown), strict=True):
+            column.append(value)
+    norm_L, peak_L, zero_L, square_L, cosine_L, dead_L = (torch.stack(column) for column in columns)
+    return {
+        **gradient_values(norm_L, peak_L, num_samples),
+        "delta_zero_fraction": zero_L,
+        "log10_activation_ms": _magnitude(square_L),
+        "activation_cosine": cosine_L,
+        "dead_fraction": dead_L,
+    }
+
+
+def gradient_values(norm_L: Tensor, peak_L: Tensor, num_samples: int) -> dict[str, Tensor]:
+    """The statistics that follow from norms and largest entries of the gradient of the mean loss."""
+    log10_B = float(np.log10(num_samples))
+    return {
+        "log10_delta_norm": _magnitude(norm_L) + log10_B / 2,
+        "log10_delta_max": _magnitude(peak_L) + log10_B,
+    }
+
+
+def _magnitude(value_L: Tensor) -> Tensor:
+    """log10, NaN where nothing was read."""
+    return torch.where(torch.isnan(value_L), torch.nan, log10_magnitude(value_L))
+
+
+def _normalises(module: nn.Module) -> bool:
+    return any(isinstance(part, _BatchNorm) and part.training for part in module.modules())
+
+
+def _shown(key: Key, keys: Sequence[Key]) -> str:
+    """The name of a tap, with the number of the call where a module runs more than once."""
+    name, role, call = key
+    repeated = sum(other[:2] == key[:2] for other in keys) > 1
+    return f"{name}{'' if role in ('output', 'state') else ' ' + role}{f' call {call}' if repeated else ''}"

@@ -1,0 +1,141 @@
+"""The Work that trains a user's modules: a pack of trials in, trajectories out."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
+
+from gradstab.loop.ports import Slot, Step
+from gradstab.loop.trial import Trial
+from gradstab.record.dry_run import DryRun
+from gradstab.record.trajectory import Trajectory
+from gradstab.study.data_spec import AnyData, FromFunction
+from gradstab.study.model_spec import ModelSpec
+from gradstab.study.recipe import Recipe
+from gradstab.study.study import Study
+from gradstab.training.slots import ask_for_huge_pages, free_bytes, set_known_state, why_unusable
+from gradstab.user_code.code import UserCode
+
+if TYPE_CHECKING:
+    from gradstab.training.modules.data import ModuleData
+    from gradstab.training.modules.program import Program
+
+
+@dataclass(frozen=True)
+class ModuleWork:
+    """Trains packs of modules. Each process imports the user's code and loads the data once.
+
+    Attributes:
+        model: names of the user's functions.
+        code: where they come from; it travels with the work, so that a worker needs no file of the user's.
+        reference_loss: of the best constant prediction; NaN where it is unknown.
+    """
+
+    model: ModelSpec
+    code: UserCode
+    data: AnyData
+    study_seed: int
+    reference_loss: float
+
+    def warm_up(self) -> None:
+        """Import torch and the user's code, and load the data."""
+        ask_for_huge_pages()
+        self._program()
+        self._loaded()
+
+    def why_unusable(self, slot: Slot) -> str | None:
+        """The reason why torch cannot use the slot's GPU."""
+        return why_unusable(slot)
+
+    def free_bytes(self, slot: Slot) -> int:
+        """The free memory of the slot's GPU, or of this machine, which may be another than the driver's."""
+        return free_bytes(slot)
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+        """One trajectory per trial, in order.
+
+        Raises:
+            UsageError: the user's code or data cannot be used.
+        """
+        trajectories: dict[int, Trajectory] = {}
+        for step in self.run_in_steps(trials, slot):
+            trajectories.update(step.ended)
+        return [trajectories[index] for index in range(len(trials))]
+
+    def run_in_steps(self, trials: Sequence[Trial], slot: Slot) -> Generator[Step, None, None]:
+        """As `run`, with a pause after every optimizer step; members end one after another.
+
+        Raises:
+            UsageError: the user's code or data cannot be used.
+        """
+        ask_for_huge_pages()
+        import torch
+
+        from gradstab.training.modules.member import ModuleMember
+        from gradstab.training.trainer import train_in_steps
+
+        recipes, seeds = [trial.recipe for trial in trials], [trial.seed for trial in trials]
+        family = partial(ModuleMember, program=self._program())
+        steps = train_in_steps(recipes, seeds, self._loaded(), torch.device(slot.kind), family, one_by_one)
+        while True:
+            set_known_state(slot)  # a module may set global switches itself
+            with torch.no_grad():
+                step = next(steps, None)
+            if step is None:
+                return
+            yield step
+
+    def try_out(self, study: Study, slot: Slot) -> DryRun:
+        """Build and train a few modules for a few steps.
+
+        Raises:
+            UsageError: the user's code or data cannot be used.
+        """
+        ask_for_huge_pages()
+        from gradstab.training.modules.dry_run import dry_run
+
+        set_known_state(slot)
+        return dry_run(study, self._program(), self._loaded(), self.code.digest)
+
+    def _program(self) -> Program:
+        from gradstab.training.modules.program import Program
+
+        known = self._known()
+        if "program" not in known:
+            spec = self.model
+            build = self.code.load(spec.build)
+            loss = self.code.load(spec.build, "loss") if spec.loss is None else self.code.load(spec.loss)
+            known["program"] = Program(build, loss, spec.taps, spec.scaled)
+        program: Program = known["program"]
+        return program
+
+    def _loaded(self) -> ModuleData:
+        from gradstab.training.modules.data import ModuleData
+        from gradstab.training.tensor_data import load_tensor_data
+
+        known = self._known()
+        if "data" not in known:
+            function = self.code.load(self.data.name) if isinstance(self.data, FromFunction) else None
+            known["data"] = ModuleData(
+                load_tensor_data(self.data, self.study_seed, function), self.reference_loss, self.model.target_loss
+            )
+        data: ModuleData = known["data"]
+        return data
+
+    def _known(self) -> dict[str, Any]:
+        told = f"{self.model.model_dump_json()} {self.data.model_dump_json()} {self.study_seed} {self.reference_loss}"
+        return _once(self.code.digest, told)
+
+
+def one_by_one(recipes: Sequence[Recipe]) -> list[list[int]]:
+    """Each member is computed alone, in the order of the pack."""
+    return [[index] for index in range(len(recipes))]
+
+
+@lru_cache(maxsize=1)
+def _once(digest: str, told: str) -> dict[str, Any]:
+    """What this process has loaded for a study; told apart by its code and its declaration."""
+    del digest, told
+    return {}

@@ -1,0 +1,50 @@
+"""torch on a slot: whether it works there, how much memory is free, and the state in which every pack begins.
+
+torch is imported only where training runs.
+"""
+
+from __future__ import annotations
+
+import os
+
+from gradstab.loop.ports import Slot
+
+
+def ask_for_huge_pages() -> None:
+    """Use pages of 2 MB for large buffers where Linux has them. torch reads this at its first allocation only."""
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+def set_known_state(slot: Slot) -> None:
+    """Set torch's global settings: results must not depend on what ran before."""
+    import torch
+
+    torch.set_num_threads(slot.threads)
+    torch.set_default_dtype(torch.float32)
+    torch.set_flush_denormal(True)
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def why_unusable(slot: Slot) -> str | None:
+    """The reason why torch cannot use the slot's GPU. It is tried, because a listed GPU may be unusable."""
+    if slot.kind == "cpu":
+        return None
+    ask_for_huge_pages()
+    try:
+        import torch
+
+        torch.zeros(1, device=slot.kind).item()
+    except Exception as error:  # any exception: no CUDA in torch, no driver, no free memory, no code for this GPU
+        return str(error).strip().partition("\n")[0] or type(error).__name__
+    return None
+
+
+def free_bytes(slot: Slot) -> int:
+    """The free memory of the slot's GPU, or of this machine, which may be another than the driver's."""
+    if slot.kind == "cuda":
+        import torch
+
+        return torch.cuda.mem_get_info()[0]
+    import psutil
+
+    return int(psutil.virtual_memory().available)
