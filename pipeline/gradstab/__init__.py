@@ -13,16 +13,26 @@ if TYPE_CHECKING:
     from gradstab.session.drive import run_study
     from gradstab.study.axes import Choice, Integer, LogInteger, LogReal, Real
     from gradstab.study.criterion import Criterion
+    from gradstab.study.shipped_data import Adding, Copying, DigitImages, DigitPixels, DigitRows, TextBytes
     from gradstab.study.study import Study
+    from gradstab.study.tensor_spec import Tensors, Tokens
 
 __all__ = [
+    "Adding",
     "Choice",
+    "Copying",
     "Criterion",
+    "DigitImages",
+    "DigitPixels",
+    "DigitRows",
     "Integer",
     "LogInteger",
     "LogReal",
     "Real",
     "Study",
+    "Tensors",
+    "TextBytes",
+    "Tokens",
     "__version__",
     "load_results",
     "probe",
@@ -33,6 +43,10 @@ _HOMES = {
     "Study": "gradstab.study.study",
     "Criterion": "gradstab.study.criterion",
     **dict.fromkeys(("Choice", "Integer", "LogInteger", "LogReal", "Real"), "gradstab.study.axes"),
+    **dict.fromkeys(
+        ("Adding", "Copying", "DigitImages", "DigitPixels", "DigitRows", "TextBytes"), "gradstab.study.shipped_data"
+    ),
+    **dict.fromkeys(("Tensors", "Tokens"), "gradstab.study.tensor_spec"),
     "run_study": "gradstab.session.drive",
     "load_results": "gradstab.results.loading",
     "probe": "gradstab.module_probe",
