@@ -14,17 +14,27 @@ if TYPE_CHECKING:
     from gradstab.study.axes import Choice, Integer, LogInteger, LogReal, Real
     from gradstab.study.criterion import Criterion
     from gradstab.study.model_spec import Model
+    from gradstab.study.shipped_data import Adding, Copying, DigitImages, DigitPixels, DigitRows, TextBytes
     from gradstab.study.study import Study
+    from gradstab.study.tensor_spec import Tensors, Tokens
 
 __all__ = [
+    "Adding",
     "Choice",
+    "Copying",
     "Criterion",
+    "DigitImages",
+    "DigitPixels",
+    "DigitRows",
     "Integer",
     "LogInteger",
     "LogReal",
     "Model",
     "Real",
     "Study",
+    "Tensors",
+    "TextBytes",
+    "Tokens",
     "__version__",
     "load_results",
     "probe",
@@ -36,6 +46,10 @@ _HOMES = {
     "Criterion": "gradstab.study.criterion",
     **dict.fromkeys(("Choice", "Integer", "LogInteger", "LogReal", "Real"), "gradstab.study.axes"),
     "Model": "gradstab.study.model_spec",
+    **dict.fromkeys(
+        ("Adding", "Copying", "DigitImages", "DigitPixels", "DigitRows", "TextBytes"), "gradstab.study.shipped_data"
+    ),
+    **dict.fromkeys(("Tensors", "Tokens"), "gradstab.study.tensor_spec"),
     "run_study": "gradstab.session.drive",
     "load_results": "gradstab.results.loading",
     "probe": "gradstab.module_probe",

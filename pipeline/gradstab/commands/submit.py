@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from gradstab.execution import job_entry
-from gradstab.study.data_spec import Npz
+from gradstab.study.data_spec import file_of
 from gradstab.study.settings import Settings
 from gradstab.study.study import Study
 from gradstab.system.storage_url import without_password
@@ -179,10 +179,11 @@ def pack_parcel(study: Study, source: Path | None, folder: Path) -> str:
         copied = folder / beside.relative_to(here)
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(beside, copied)
-    if isinstance(study.data, Npz) and study.data.path.is_relative_to(here):
-        beside = folder / study.data.path.relative_to(here)
+    path = file_of(study.data)
+    if path is not None and path.is_relative_to(here):
+        beside = folder / path.relative_to(here)
         beside.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(study.data.path, beside)
+        shutil.copy(path, beside)
     return source.name
 
 

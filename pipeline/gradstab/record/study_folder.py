@@ -13,7 +13,7 @@ from typing import Any
 
 from gradstab.errors import StorageError, StudyError, UsageError
 from gradstab.record.segments import segment_numbers, segment_paths
-from gradstab.study.data_spec import Npz
+from gradstab.study.data_spec import file_of
 from gradstab.study.origin import FROM_RECORD
 from gradstab.study.study import FINGERPRINTED, Study, differences
 from gradstab.study.versions import FIRST_VERSION
@@ -105,9 +105,9 @@ class StudyFolder:
             return
         known = self._read()
         declared = known["study"]
-        if isinstance(study.data, Npz) and "sha256" in declared.get("data", {}):
-            # the file may have moved since
-            declared = {**declared, "data": {**declared["data"], "path": str(study.data.path)}}
+        path = file_of(study.data)
+        if path is not None and "sha256" in declared.get("data", {}):  # the file may have moved since
+            declared = {**declared, "data": {**declared["data"], "path": str(path)}}
         before = self._validated(declared)
         version = self.began_in()
         if before.fingerprint(version) != study.fingerprint(version):

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from pathlib import Path
-from typing import IO, Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.lib import format as npy_format
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from gradstab.errors import UsageError
+from gradstab.study.array_files import header_shape
+from gradstab.study.data_file import FROZEN, DataError, Generated, KnownShape, Sha256, hash_of_file, readable
 from gradstab.study.pack_key import DataShape
+from gradstab.study.shipped_data import Adding, Copying, DigitImages, DigitPixels, DigitRows, TextBytes
+from gradstab.study.tensor_spec import FromFunction, Tensors, Tokens
 
-_CONFIG = ConfigDict(frozen=True, extra="forbid")
+__all__ = [
+    "Adding",
+    "AnyData",
+    "Copying",
+    "DataError",
+    "DataSpec",
+    "DigitImages",
+    "DigitPixels",
+    "DigitRows",
+    "Digits",
+    "FromFunction",
+    "Mnist",
+    "Npz",
+    "Teacher",
+    "Tensors",
+    "TextBytes",
+    "Tokens",
+    "file_of",
+    "require_fitting",
+]
 
 
-class DataError(UsageError):
-    """Data that cannot be read or trained on."""
-
-
-class Digits(BaseModel):
+class Digits(Generated, BaseModel):
     """scikit-learn's handwritten digits: 1797 images of 8 x 8, ten classes; ships with the library."""
 
-    model_config = _CONFIG
+    model_config = FROZEN
 
     type: Literal["digits"] = "digits"
 
@@ -32,10 +49,10 @@ class Digits(BaseModel):
         return DataShape(num_rows=1797, num_features=64, num_classes=10)
 
 
-class Teacher(BaseModel):
+class Teacher(Generated, BaseModel):
     """Gaussian rows labelled by the largest output of a random linear map, both drawn from the study's seed."""
 
-    model_config = _CONFIG
+    model_config = FROZEN
 
     type: Literal["teacher"] = "teacher"
     num_rows: Annotated[int, Field(ge=64, le=10_000_000)] = 4096
@@ -49,17 +66,13 @@ class Teacher(BaseModel):
 class Npz(BaseModel):
     """The user's own data: an npz file with X (rows first; further axes are flattened) and y (one label per row)."""
 
-    model_config = _CONFIG
+    model_config = FROZEN
 
     type: Literal["npz"] = "npz"
     path: Annotated[Path, Field(description="the npz file")]
-    sha256: Annotated[
-        str | None, Field(pattern="^[0-9a-f]{64}$", description="of the npz file; filled in when the study begins")
-    ] = None
-    known_shape: Annotated[
-        tuple[int, int, int] | None,
-        Field(description="rows, features, classes; filled in when the study begins: results outlive their data"),
-    ] = None
+    sha256: Sha256 = None
+    known_shape: KnownShape = None
+    for_modules: ClassVar[bool] = False
 
     def with_data_hash(self) -> Npz:
         """A copy with the file's hash and size, so that the content identifies the data, wherever the file lies.
@@ -67,13 +80,7 @@ class Npz(BaseModel):
         Raises:
             DataError: the file cannot be read, or it has another hash than the one that was given.
         """
-        try:
-            with self.path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise DataError(f"data must be in a file that can be read, got {self.path}: {error.strerror}.") from error
-        if self.sha256 not in (None, found):
-            raise DataError(f"{self.path} must be the file with SHA-256 {self.sha256}, got one with {found}.")
+        found = hash_of_file(self.path, self.sha256)
         shape = self.shape()
         known = (shape.num_rows, shape.num_features, shape.num_classes)
         return self.model_copy(update={"sha256": found, "known_shape": known})
@@ -85,15 +92,12 @@ class Npz(BaseModel):
             DataError: there is no such file, it holds no X and y, or their shapes do not fit each other.
         """
         if self.known_shape is not None and not self.path.exists():
-            rows, features, classes = self.known_shape
-            return DataShape(num_rows=rows, num_features=features, num_classes=classes)
+            return DataShape(*self.known_shape)
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with readable(self.path), zipfile.ZipFile(self.path) as archive:
                 x_shape = _member_shape(archive, "X")
                 with archive.open("y.npy") as file:
                     y_N = npy_format.read_array(file, allow_pickle=False)
-        except OSError as error:
-            raise DataError(f"data must be in a file that can be read, got {self.path}: {error.strerror}.") from error
         except KeyError as error:
             raise DataError(
                 f"{self.path} must hold the arrays X and y (numpy.savez(path, X=..., y=...)): {error.args[0]}."
@@ -107,10 +111,10 @@ class Npz(BaseModel):
         return DataShape(num_rows=x_shape[0], num_features=num_features, num_classes=len(np.unique(y_N)))
 
 
-class Mnist(BaseModel):
+class Mnist(Generated, BaseModel):
     """The 70,000 handwritten digits of 28 x 28, fetched once from OpenML through scikit-learn and kept in its cache."""
 
-    model_config = _CONFIG
+    model_config = FROZEN
 
     type: Literal["mnist"] = "mnist"
 
@@ -118,8 +122,27 @@ class Mnist(BaseModel):
         return DataShape(num_rows=70_000, num_features=784, num_classes=10)
 
 
-AnyData = Digits | Teacher | Npz | Mnist
+AnyData = (
+    Digits
+    | Teacher
+    | Npz
+    | Mnist
+    | Tensors
+    | Tokens
+    | FromFunction
+    | DigitImages
+    | DigitRows
+    | DigitPixels
+    | Adding
+    | Copying
+    | TextBytes
+)
 DataSpec = Annotated[AnyData, Field(discriminator="type")]
+
+
+def file_of(data: AnyData) -> Path | None:
+    """The user's file from which the data are read, if there is one."""
+    return data.path if isinstance(data, Npz | Tensors | Tokens | TextBytes) else None
 
 
 def require_fitting(path: Path, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> None:
@@ -138,13 +161,4 @@ def require_fitting(path: Path, x_shape: tuple[int, ...], y_shape: tuple[int, ..
 def _member_shape(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
     """Shape of an array in an npz file, from its header."""
     with archive.open(f"{name}.npy") as file:
-        return _header_shape(file)
-
-
-def _header_shape(file: IO[bytes]) -> tuple[int, ...]:
-    version = npy_format.read_magic(file)
-    read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    if dtype.hasobject:
-        raise ValueError("X holds Python objects")
-    return shape
+        return header_shape(file)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from gradstab.activations.registry import is_import_path, versions_of_passes
 from gradstab.errors import StudyError
 from gradstab.study.criterion import Criterion
-from gradstab.study.data_spec import DataSpec, Digits, Npz
+from gradstab.study.data_spec import DataSpec, Digits
 from gradstab.study.faults import cross_faults, sentences
 from gradstab.study.model_spec import ModelSpec
 from gradstab.study.recipe import Recipe
@@ -21,6 +21,7 @@ from gradstab.study.response_band import ResponseBand, response_bands
 from gradstab.study.sampler_spec import SamplerSpec, SobolSpec
 from gradstab.study.space import SearchSpace
 from gradstab.study.versions import Since, Was, as_of, under_current_names, versions_of
+from gradstab.study.tensor_spec import FromFunction
 from gradstab.study.wording import nearest, plain
 from gradstab.system.version_order import version_numbers
 
@@ -178,7 +179,9 @@ class Study(BaseModel):
         """The parts that decide which trials there are and what they mean; these may not change between runs."""
         dumped = self.dump(version)
         if dumped["data"].get("sha256"):  # the file's content counts, not where it lies
-            dumped["data"] = {"type": dumped["data"]["type"], "sha256": dumped["data"]["sha256"]}
+            dumped["data"] = {
+                name: value for name, value in dumped["data"].items() if name not in ("path", "known_shape")
+            }
         return {name: dumped[name] for name in FINGERPRINTED if name in dumped}
 
     def fingerprint(self, version: str | None = None) -> str:
@@ -195,7 +198,7 @@ class Study(BaseModel):
 
         A study that began before files were known so stays known by the file's path.
         """
-        return self.model_copy(update={"data": self.data.with_data_hash()}) if isinstance(self.data, Npz) else self
+        return self.model_copy(update={"data": self.data.with_data_hash()})
 
     @property
     def is_adaptive(self) -> bool:

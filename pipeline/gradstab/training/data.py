@@ -16,12 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradstab.study.data_spec import AnyData, DataError, Digits, Mnist, Npz, Teacher, require_fitting
+from gradstab.study.data_file import DataError, require_rows
+from gradstab.study.data_spec import AnyData, Digits, Mnist, Npz, Teacher, require_fitting
 from gradstab.study.pack_key import DataShape, padded
-from gradstab.study.recipe import NUM_ACCURACY_ROWS
 from gradstab.training.initialisation import Stream, generator
-
-MIN_ROWS = 64  # the smallest probe batch
+from gradstab.training.rows import first_rows, fixed_order, rows_of_accuracy
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,7 @@ class Dataset:
         Raises:
             DataError: there are fewer rows.
         """
-        if count > self.num_rows:
-            raise DataError(
-                f"probe_samples must be at most the number of training rows, got {count} for {self.num_rows} rows: "
-                "lower it in the recipe, or bring more data."
-            )
-        return self.order_N[:count]
+        return first_rows(self.order_N, count)
 
     def tensors(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
         """x padded to (N + 1, F) and y to (N + 1,): row N is all zero and fills batches up."""
@@ -91,28 +85,27 @@ def make_dataset(x_ND: NDArray[np.generic], y_N: NDArray[np.generic], study_seed
         if bad_N.any():
             row = int(np.argmax(bad_N))
             raise DataError(f"{source} must hold {must}, got {bad_N.sum()} such rows, first row {row}: remove them.")
-    if len(x64_ND) < MIN_ROWS:
-        raise DataError(f"{source} must hold at least {MIN_ROWS} rows, got {len(x64_ND)}: bring more data.")
+    require_rows(source, len(x64_ND))
     classes, labels_N, counts = np.unique(y_N, return_inverse=True, return_counts=True)
     if len(classes) < 2:
         raise DataError(f"{source} must hold at least two classes, got only {classes[0]!r}: bring other labels.")
     fraction = counts / counts.sum()
-    order_N = generator(study_seed, Stream.ROWS).permutation(len(labels_N))
+    order_N = fixed_order(len(labels_N), study_seed)
     return Dataset(
         x_ND=(x64_ND / np.sqrt(mean_square_N)[:, None]).astype(np.float32),
         y_N=labels_N.astype(np.int64),
         num_classes=len(classes),
         reference_loss=float(-(fraction * np.log(fraction)).sum()),
         order_N=order_N,
-        accuracy_rows=order_N[-NUM_ACCURACY_ROWS:],
+        accuracy_rows=rows_of_accuracy(order_N),
     )
 
 
 def load_dataset(spec: AnyData, study_seed: int) -> Dataset:
-    """The data set that a study names.
+    """The data set that a study of fully connected networks names.
 
     Raises:
-        DataError: it cannot be read, fetched or trained on.
+        DataError: it cannot be read, fetched or trained on, or its rows are no rows of features with a label.
     """
     match spec:
         case Digits():
@@ -123,6 +116,11 @@ def load_dataset(spec: AnyData, study_seed: int) -> Dataset:
             x_ND, y_N = _npz(spec)
         case Mnist():
             x_ND, y_N = _mnist()
+        case _:
+            raise DataError(
+                f"data {spec.type} are for studies of modules, since their rows are no rows of features with a label: "
+                "give model, or use data 'digits', 'teacher', 'npz' or 'mnist'."
+            )
     return make_dataset(x_ND, y_N, study_seed, str(getattr(spec, "path", spec.type)))
 
 

@@ -1,0 +1,137 @@
+"""What a file of arrays says of them in its headers, so that its size is known without reading it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from gradstab.study.data_file import DataError, readable
+from gradstab.study.tensor_tree import Header
+from gradstab.study.torch_file import torch_headers
+
+LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself has it
+
+
+class Numbers(NamedTuple):
+    """Where a flat file keeps its numbers."""
+
+    dtype: np.dtype[Any]
+    offset: int  # bytes before the first number
+    count: int
+
+
+class SafeTensor(NamedTuple):
+    """Where a safetensors file keeps one tensor; `begin` and `end` count from the start of the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def headers(path: Path) -> object:
+    """The content of an array file, with a Header in place of every array.
+
+    Raises:
+        DataError: the file cannot be read, or it is none of .npz, .pt, .pth and .safetensors.
+    """
+    match path.suffix.lower():
+        case ".npz":
+            return _npz_headers(path)
+        case ".pt" | ".pth":
+            return torch_headers(path)
+        case ".safetensors":
+            return {name: Header(tensor.shape) for name, tensor in safetensors_header(path).items()}
+    raise DataError(f"tensors must be in a file .npz, .pt, .pth or .safetensors, got {path}.")
+
+
+def header_shape(file: IO[bytes]) -> tuple[int, ...]:
+    """Shape of an array from its .npy header.
+
+    Raises:
+        ValueError: it is no .npy header, or one of an array of Python objects.
+    """
+    shape, dtype = _npy_header(file)
+    if dtype.hasobject:
+        raise ValueError("X holds Python objects")
+    return shape
+
+
+def numbers_in_npy(path: Path) -> Numbers:
+    """Where a .npy file keeps its numbers.
+
+    Raises:
+        DataError: it cannot be read, or it holds anything but one row of numbers.
+    """
+    try:
+        with readable(path), path.open("rb") as file:
+            shape, dtype = _npy_header(file)
+            offset = file.tell()
+    except (ValueError, EOFError) as error:
+        raise DataError(f"{path} must be a .npy file, but: {_reason(error)}. Write it with numpy.save.") from error
+    if len(shape) != 1:
+        raise DataError(f"{path} must hold one row of token ids, got an array of shape {shape}: flatten it.")
+    if path.stat().st_size < offset + shape[0] * dtype.itemsize:
+        raise DataError(f"{path} must hold the {shape[0]} numbers that its header promises, but it ends before.")
+    return Numbers(dtype, offset, shape[0])
+
+
+def safetensors_header(path: Path) -> dict[str, SafeTensor]:
+    """Where a safetensors file keeps each of its tensors: eight bytes of length, a JSON table, then the numbers.
+
+    Raises:
+        DataError: it cannot be read, or it is no such file.
+    """
+    try:
+        with readable(path), path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > LONGEST_HEADER:
+                raise ValueError(f"its table would be {length} bytes long")
+            table = json.loads(file.read(length))
+        start, size = 8 + length, path.stat().st_size
+        found = {}
+        for name, entry in table.items():
+            if name != "__metadata__":
+                begin, end = entry["data_offsets"]
+                found[name] = SafeTensor(str(entry["dtype"]), tuple(entry["shape"]), start + begin, start + end)
+                if not 0 <= begin <= end or start + end > size:
+                    raise ValueError(f"it ends before {name} does")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{path} must be a safetensors file, but: {_reason(error)}.") from error
+    return found
+
+
+def _npz_headers(path: Path) -> dict[str, Header]:
+    found = {}
+    try:
+        with readable(path), zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                if member.endswith(".npy"):
+                    with archive.open(member) as file:
+                        shape, dtype = _npy_header(file)
+                    name = member.removesuffix(".npy")
+                    if dtype.hasobject:
+                        raise ValueError(f"{name} holds Python objects")
+                    found[name] = Header(shape)
+    except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise DataError(
+            f"{path} must be an npz file of plain numeric arrays, but: {_reason(error)}. Write it with numpy.savez."
+        ) from error
+    return found
+
+
+def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = npy_format.read_magic(file)
+    read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _reason(error: Exception) -> str:
+    """What an exception says, as part of a sentence."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
