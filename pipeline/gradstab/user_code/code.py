@@ -1,0 +1,149 @@
+"""The code that a study runs: its sources travel to workers with the work, and its hash says whether it changed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gradstab.system.siblings import is_installed
+from gradstab.user_code.failures import CodeError
+from gradstab.user_code.importing import Sources, import_sources
+from gradstab.user_code.packages import families, registered, versions_of
+from gradstab.user_code.sources import collect_sources, sibling_files
+from gradstab.user_code.syntax import code_hash
+from gradstab.user_code.tracebacks import code_errors
+
+_ONE_AT_A_TIME = threading.RLock()  # loading sets the process's working folder and its standard output
+
+
+@dataclass(frozen=True)
+class UserCode:
+    """The files behind a study's functions, read where the study is run. It is pickled without any function.
+
+    Attributes:
+        entry: the study file's name among the sources; None if no function is the study file's own.
+        sources: the content of the study file and of the siblings that it imports, by path below its folder.
+        packages: the installed distributions that hold functions of the study, and their versions.
+        digest: the code hash. Comments, docstrings, and the study's declaration are no part of it.
+        folder: where the sources were read, which gives the modules their `__file__`; it need not exist here.
+    """
+
+    entry: str | None
+    sources: Mapping[str, bytes]
+    packages: Mapping[str, str]
+    digest: str
+    folder: str | None = field(default=None, compare=False)
+
+    def load(self, name: str, attribute: str = "build") -> Callable[..., Any]:
+        """The function of a name. The sources are run at most once in this process, under names of their own.
+
+        Args:
+            name: `my_gpt.py:build`, `package.module:build`, or the name of a family of gradstab or of an installed
+                package.
+            attribute: which function of a family.
+
+        Raises:
+            CodeError: the code cannot be imported here, or has no such function.
+        """
+        place, colon, path = name.partition(":")
+        with _ONE_AT_A_TIME, self._surroundings():
+            if not colon:
+                found = _of_family(name, attribute)
+            else:
+                found = _attribute(self._module(place), path, place)
+        if not callable(found):
+            raise CodeError(f"{name} must be a function, got {type(found).__name__}")
+        function: Callable[..., Any] = found
+        return function
+
+    def _module(self, place: str) -> ModuleType:
+        sources: Sources = import_sources(self.sources, self.entry, self.folder)
+        with code_errors(place):
+            if place == self.entry or place.partition(".")[0] in sources.tops:
+                return sources.module(place)
+            if place.endswith(".py"):
+                raise CodeError(f"{place} must be the study's own file, but the study's file is {self.entry}")
+            return importlib.import_module(place)
+
+    @contextlib.contextmanager
+    def _surroundings(self) -> Iterator[None]:
+        """Relative paths start at the study's folder where it exists; what is printed does not belong on stdout."""
+        folder = Path(self.folder) if self.folder else None
+        with contextlib.redirect_stdout(sys.stderr):
+            if folder is not None and folder.is_dir():
+                with contextlib.chdir(folder):
+                    yield
+            else:
+                yield
+
+
+def collect_code(names: Sequence[str], study_file: Path | None) -> UserCode:
+    """The code behind the names of a study's functions. It is read, and not run.
+
+    Args:
+        names: as `UserCode.load` takes them.
+        study_file: modules beside it are siblings; without one, modules in the working folder.
+
+    Raises:
+        CodeError: a file cannot be read or is not Python, or a name leads nowhere.
+    """
+    folder = study_file.resolve().parent if study_file else Path.cwd()
+    places = sorted({name.partition(":")[0] for name in names if ":" in name})
+    entry, siblings, installed = None, list[str](), list[str]()
+    for place in places:
+        if study_file is not None and place == study_file.name:
+            entry = place
+        elif place.endswith(".py"):
+            of = f"the study's file is {study_file.name}" if study_file else "the study has no file"
+            raise CodeError(f"{place} must be the study's own file, but {of}")
+        elif is_installed(place.partition(".")[0], folder):
+            installed.append(place)
+        elif sibling_files(folder, place):
+            siblings.append(place)
+        else:
+            raise CodeError(f"{place} must be an installed module or a file in {folder}, but there is none")
+    packages = versions_of(installed)
+    for name in names:
+        if ":" not in name and name not in families():
+            distribution = _entry(name).dist
+            if distribution is not None:
+                packages[distribution.name] = distribution.version
+    sources = collect_sources(folder, [entry] if entry else [], siblings)
+    return UserCode(entry, sources, packages, code_hash(sources, packages), str(folder) if sources else None)
+
+
+def _of_family(name: str, attribute: str) -> object:
+    module = families().get(name)
+    if module is not None:
+        return getattr(importlib.import_module(module), attribute)
+    entry = _entry(name)
+    with code_errors(f"the model {name}"):
+        found = entry.load()
+        if attribute == "build" and not isinstance(found, ModuleType):
+            return found
+        return _attribute(importlib.import_module(entry.module), attribute, entry.module)
+
+
+def _entry(name: str) -> metadata.EntryPoint:
+    entry = registered().get(name)
+    if entry is None:
+        known = ", ".join(sorted({*families(), *registered()}))
+        raise CodeError(f"a model must be one of {known}, or be written module:build, got {name!r}")
+    return entry
+
+
+def _attribute(module: ModuleType, path: str, place: str) -> object:
+    found: object = module
+    for part in path.split("."):
+        if not hasattr(found, part):
+            raise CodeError(f"{place} must define {path}, but it does not")
+        found = getattr(found, part)
+    return found
