@@ -52,8 +52,13 @@ class Run:
         return any(self.whole)
 
 
-def choose_runs(events: Sequence[Event], graph: Graph, value: Tensor, taps: Sequence[str]) -> list[Run]:
+def choose_runs(
+    events: Sequence[Event], graph: Graph, value: Tensor, taps: Sequence[str], fewest: int = FEWEST
+) -> list[Run]:
     """The series that are judged, the headline first.
+
+    Args:
+        fewest: positions that make a stream. A study, whose networks are alike, may have some of two blocks.
 
     Raises:
         UsageError: no place passes the whole gradient, or `taps` names none.
@@ -72,7 +77,7 @@ def choose_runs(events: Sequence[Event], graph: Graph, value: Tensor, taps: Sequ
             return [Run(_axis("layers", kept), kept, (True,) * len(kept), remark=remark)]
     for role, axis in (("output", "blocks"), ("input", "block inputs")):
         chosen = [event for event in events if event.role == role and (event.block or role == "input")]
-        if runs := _streams(chosen, events, layers, graph, axis):
+        if runs := _streams(chosen, events, layers, graph, axis, fewest):
             return runs
     if run := _calls(events, value):
         return [run]
@@ -137,7 +142,7 @@ def _without_silent_joints(events: Sequence[Event], value: Tensor) -> Graph:
 
 
 def _streams(
-    chosen: Sequence[Event], events: Sequence[Event], layers: Sequence[Event], graph: Graph, axis: str
+    chosen: Sequence[Event], events: Sequence[Event], layers: Sequence[Event], graph: Graph, axis: str, fewest: int
 ) -> list[Run]:
     """The longest run of alike modules that all separate, and such runs of other stacks that do not overlap with it."""
     place = {id(event): index for index, event in enumerate(events)}
@@ -153,7 +158,7 @@ def _streams(
             run = _distinct([event for event in chosen if key(event) == kind])
             twins = max(call[id(event)] for event in chosen if event.name == run[0].name) + 1 if key is keys[2] else 1
             span = _span(run, events, place)
-            if len(run) < FEWEST or SPAN_OF_MORE * span < len(layers):
+            if len(run) < fewest or SPAN_OF_MORE * span < len(layers):
                 continue
             wide = SPAN * twins * span >= len(layers)
             for joint in (False, True):

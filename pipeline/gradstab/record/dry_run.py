@@ -52,6 +52,7 @@ class DryRun:
         digest: of the code that was tried.
         reference_loss: of the best constant prediction; None where it is unknown and no response needs it.
         reference: where that number comes from, in words.
+        data_hash, data_shape: of what was trained on; rows, numbers in a row and classes.
         tried: smallest, largest and middle structure.
         warnings: sentences.
     """
@@ -59,6 +60,8 @@ class DryRun:
     digest: str
     reference_loss: float | None
     reference: str
+    data_hash: str
+    data_shape: tuple[int, int, int]
     tried: tuple[TriedModule, ...]
     warnings: tuple[str, ...] = ()
 
@@ -71,7 +74,8 @@ class DryRun:
         """What `dump` wrote."""
         found: dict[str, Any] = json.loads(text)
         tried = tuple(TriedModule(**{**one, "taps": tuple(one["taps"])}) for one in found.pop("tried"))
-        return cls(**{**found, "tried": tried, "warnings": tuple(found["warnings"])})
+        shape, warnings = tuple(found["data_shape"]), tuple(found["warnings"])
+        return cls(**{**found, "tried": tried, "data_shape": shape, "warnings": warnings})
 
 
 def save_dry_run(folder: Path, found: DryRun) -> None:

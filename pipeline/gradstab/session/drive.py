@@ -20,7 +20,7 @@ from gradstab.record.shipping_order import save_order
 from gradstab.record.study_folder import StudyFolder
 from gradstab.report.background_process import ReportProcess
 from gradstab.results.results import Results
-from gradstab.session.own_network import costs_with, module_work, prepare_modules
+from gradstab.session.own_network import costs_with, keep_modules, module_work, prepare_modules, with_tried_data
 from gradstab.session.parts import (
     Engine,
     Listener,
@@ -121,11 +121,14 @@ def drive(
     with hold_study(folder, settings, force=force):
         study = folder.with_known_data(study)
         known = restore_lost_folder(folder, study, settings, listener.found)
-        folder.claim(study, source, *((known.study_id, known.began_in) if known is not None else ()))
-        costs = stored_cost_models()
+        costs, modules = stored_cost_models(), None
         if work is None and study.model is not None:
-            code, tried = prepare_modules(study, source, folder, listener.found, accept_changed=accept_changed_code)
-            work, costs = module_work(study, code, tried), costs_with(costs, study, tried)
+            modules = prepare_modules(study, source, folder, listener.found, accept_changed=accept_changed_code)
+            study = with_tried_data(study, modules[1])
+        folder.claim(study, source, *((known.study_id, known.began_in) if known is not None else ()))
+        if modules is not None:
+            keep_modules(folder, *modules)
+            work, costs = module_work(study, *modules), costs_with(costs, study, modules[1])
         work = work or training_work(study, activations, folder.began_in())
         with (
             closing(open_executor(study, settings, engine, work, listener.found)) as executor,

@@ -15,7 +15,9 @@ from gradstab.loop.ports import KINDS, Kind, Work
 from gradstab.record.dry_run import DryRun, read_dry_run, save_dry_run
 from gradstab.record.study_folder import StudyFolder
 from gradstab.study.module_recipe import module_recipe
+from gradstab.study.pack_key import DataShape
 from gradstab.study.study import Study
+from gradstab.study.tensor_spec import FromFunction
 from gradstab.system import child_process
 from gradstab.user_code.code import UserCode, collect_code
 from gradstab.user_code.stored import changed_files, read_code, save_code
@@ -58,9 +60,20 @@ def prepare_modules(
         found = try_modules(study, code)
     for warning in found.warnings:
         say(warning)
+    return code, found
+
+
+def with_tried_data(study: Study, found: DryRun) -> Study:
+    """The study whose data is known by what its function returned in the dry run."""
+    if not isinstance(study.data, FromFunction):
+        return study
+    return study.model_copy(update={"data": study.data.known_as(found.data_hash, DataShape(*found.data_shape))})
+
+
+def keep_modules(folder: StudyFolder, code: UserCode, found: DryRun) -> None:
+    """Keep the code and what the dry run found in the study's folder."""
     save_code(folder.path, code)
     save_dry_run(folder.path, found)
-    return code, found
 
 
 def try_modules(study: Study, code: UserCode) -> DryRun:
@@ -71,7 +84,7 @@ def try_modules(study: Study, code: UserCode) -> DryRun:
     """
     with tempfile.TemporaryDirectory(prefix="gradstab-") as place:
         save_code(Path(place), code)
-        asked = json.dumps({"study": study.model_dump(mode="json"), "code": place})
+        asked = json.dumps({"study": study.dump(), "code": place})
         try:
             child = child_process.run("gradstab.training.modules.dry_run_process", asked, seconds=DRY_RUN_SECONDS)
         except subprocess.TimeoutExpired:

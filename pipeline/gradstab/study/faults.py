@@ -14,6 +14,7 @@ from gradstab.study.model_spec import ModelSpec
 from gradstab.study.recipe import Recipe, conditions
 from gradstab.study.responses.registry import RESPONSES
 from gradstab.study.space import SearchSpace
+from gradstab.study.tensor_spec import FromFunction
 from gradstab.study.wording import nearest, plain, short
 from gradstab.system.storage_url import without_password
 
@@ -181,6 +182,8 @@ def _numbers(axis: AnyAxis) -> Iterable[float]:
 
 
 def _data_faults(space: SearchSpace, recipe: Recipe, data: Any) -> Iterator[str]:
+    if isinstance(data, FromFunction) and data.known_shape is None:
+        return  # a run calls the function, and finds out
     try:
         rows = data.shape().num_rows
     except GradstabError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -16,13 +17,15 @@ from gradstab.study.criterion import Criterion
 from gradstab.study.data_spec import DataSpec, Digits
 from gradstab.study.faults import cross_faults, sentences
 from gradstab.study.model_spec import ModelSpec
-from gradstab.study.recipe import Recipe
+from gradstab.study.recipe import BUILDABLE, FULLY_CONNECTED, OF_MODULES, Recipe, fields_with
 from gradstab.study.response_band import ResponseBand, response_bands
 from gradstab.study.sampler_spec import SamplerSpec, SobolSpec
 from gradstab.study.space import SearchSpace
-from gradstab.study.versions import Since, Was, as_of, under_current_names, versions_of
 from gradstab.study.tensor_spec import FromFunction
+from gradstab.study.versions import Since, Was, as_of, under_current_names, versions_of
 from gradstab.study.wording import nearest, plain
+from gradstab.user_code.failures import CodeError
+from gradstab.user_code.names import name_of
 from gradstab.system.version_order import version_numbers
 
 FINGERPRINTED = ("space", "recipe", "model", "data", "criterion", "sampler", "replicates", "seed")
@@ -141,7 +144,12 @@ class Study(BaseModel):
                     sound[key] = field.default
                 continue
             try:
-                sound[key] = _adapter(cls, key).validate_python(given[key], context=info.context)
+                value = given[key]
+                if key == "data" and inspect.isroutine(value):
+                    value = FromFunction(name_of(value, what="data"))
+                sound[key] = _adapter(cls, key).validate_python(value, context=info.context)
+            except CodeError as error:
+                faults.append(str(error))
             except ValidationError as error:
                 faults.extend(sentences(error, key))
                 sound.update(_salvaged(cls, key, given[key], error, info.context))
@@ -168,9 +176,10 @@ class Study(BaseModel):
         """
         dumped: dict[str, Any] = as_of(self, self.model_dump(mode="json"), version or self.versions()[-1])
         given = self.recipe.model_fields_set
+        # not given, they have no meaning for the subject, or one excludes the other
+        exclusive = {"init_scale", "relative_init_scale", *_other_subject(self.model)} - given
         for name in list(dumped["recipe"]):
-            exclusive = name in ("init_scale", "relative_init_scale") and name not in given
-            if name in self.space.names() or exclusive:
+            if name in self.space.names() or name in exclusive:
                 del dumped["recipe"][name]
         dumped["data"] = {name: value for name, value in dumped["data"].items() if value is not None}
         return dumped
@@ -244,6 +253,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         for key in [*flat_old, *(key for key in flat_new if key not in flat_old)]
         if flat_old.get(key) != flat_new.get(key)
     ]
+
+
+def _other_subject(model: ModelSpec | None) -> tuple[str, ...]:
+    """Recipe fields that need not have a value in a study of this subject."""
+    return fields_with(OF_MODULES) if model is None else (*fields_with(BUILDABLE), *fields_with(FULLY_CONNECTED))
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

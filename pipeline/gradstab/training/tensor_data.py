@@ -88,7 +88,7 @@ class TensorData:
 
         Token ids are int64 whatever the file holds.
         """
-        rows_B = torch.from_numpy(np.ascontiguousarray(rows))
+        rows_B = torch.from_numpy(np.array(rows))
 
         def taken(_: str, tensor: Tensor) -> Tensor:
             part = tensor.index_select(0, rows_B)

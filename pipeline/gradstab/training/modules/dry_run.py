@@ -5,6 +5,7 @@ Every fault of the user's code and data that shows at once is found here, before
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import resource
 import time
@@ -14,12 +15,14 @@ import numpy as np
 import torch
 
 from gradstab.errors import UsageError
+from gradstab.probing.trees import tensors
 from gradstab.record.dry_run import DryRun, TriedModule
 from gradstab.study.axes import Value
 from gradstab.study.module_recipe import ModuleRecipe, module_recipe
 from gradstab.study.recipe import probe_steps, reads_accuracy
 from gradstab.study.responses.registry import RESPONSES
 from gradstab.study.study import Study
+from gradstab.study.tensor_spec import FromFunction
 from gradstab.training.modules.data import ModuleData
 from gradstab.training.modules.member import ModuleMember
 from gradstab.training.modules.parameters import scale_weights
@@ -53,7 +56,10 @@ def dry_run(study: Study, program: Program, data: ModuleData, digest: str) -> Dr
             if "weight_scale" in study.space.axes:
                 warnings += _scale_warnings(member, program)
     assert reference is not None
-    return DryRun(digest, reference[0], reference[1], tuple(tried), tuple(warnings))
+    is_function = isinstance(study.data, FromFunction)  # other data is known by its file, or by its name
+    content = data.tensors.content_hash() if is_function else ""
+    shape = dataclasses.astuple(data.tensors.shape)
+    return DryRun(digest, reference[0], reference[1], content, shape, tuple(tried), tuple(warnings))
 
 
 def structures(study: Study) -> Iterator[dict[str, Value]]:
@@ -155,8 +161,6 @@ def _scale_warnings(member: ModuleMember, program: Program) -> list[str]:
 
 
 def _equal(one: object, other: object) -> bool:
-    from gradstab.probing.trees import tensors
-
     pairs = zip(tensors(one), tensors(other), strict=True)
     return all(torch.allclose(a.detach(), b.detach(), rtol=1e-9, atol=0) for a, b in pairs)
 

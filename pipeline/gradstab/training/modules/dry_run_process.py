@@ -44,6 +44,8 @@ def _answer(study: Study, folder: Path) -> dict[str, str]:
         return {"fault": "the modules must fit the memory of this machine, but the largest one does not", "traceback": ""}
     except Exception as error:
         told = code_error("the study's program", error)
+        if not told.traceback:
+            raise  # nothing of the user's was running
         return {"fault": without_passwords(str(told)), "traceback": told.traceback}
 
 

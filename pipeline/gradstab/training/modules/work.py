@@ -11,10 +11,11 @@ from gradstab.loop.ports import Slot, Step
 from gradstab.loop.trial import Trial
 from gradstab.record.dry_run import DryRun
 from gradstab.record.trajectory import Trajectory
-from gradstab.study.data_spec import AnyData, FromFunction
+from gradstab.study.data_spec import AnyData
 from gradstab.study.model_spec import ModelSpec
 from gradstab.study.recipe import Recipe
 from gradstab.study.study import Study
+from gradstab.study.tensor_spec import FromFunction
 from gradstab.training.slots import ask_for_huge_pages, free_bytes, set_known_state, why_unusable
 from gradstab.user_code.code import UserCode
 
@@ -117,7 +118,7 @@ class ModuleWork:
 
         known = self._known()
         if "data" not in known:
-            function = self.code.load(self.data.name) if isinstance(self.data, FromFunction) else None
+            function = self.code.load(self.data.function) if isinstance(self.data, FromFunction) else None
             known["data"] = ModuleData(
                 load_tensor_data(self.data, self.study_seed, function), self.reference_loss, self.model.target_loss
             )
@@ -125,7 +126,7 @@ class ModuleWork:
         return data
 
     def _known(self) -> dict[str, Any]:
-        told = f"{self.model.model_dump_json()} {self.data.model_dump_json()} {self.study_seed} {self.reference_loss}"
+        told = f"{self.model.model_dump_json()} {self.data!r} {self.study_seed} {self.reference_loss}"
         return _once(self.code.digest, told)
 
 

@@ -1,0 +1,2 @@
+def fitted_reference(*a):
+    return None
