@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from gradstab.errors import UsageError
 from gradstab.probing.copies import bare_module
@@ -24,13 +24,13 @@ from gradstab.study.recipe import Recipe
 from gradstab.training.initialisation import Stream
 from gradstab.training.layout import FlatLayout
 from gradstab.training.modules.accuracy import accuracy_of
+from gradstab.training.modules.data import ModuleData
 from gradstab.training.modules.faults import is_divergence
 from gradstab.training.modules.parameters import placed, scale_weights
 from gradstab.training.modules.program import DTYPES, Program, seed_of, seeded
 from gradstab.training.modules.taps import Taps, batch_of, gradient_values
 from gradstab.training.norms import section_norms, total_norms
 from gradstab.training.probes import LayerValues
-from gradstab.training.modules.data import ModuleData
 
 
 class ModuleMember:
@@ -56,7 +56,9 @@ class ModuleMember:
         self.module = built
         self.first_rows = data.probe_rows(recipe.probe_samples)
         with seeded(built, self._draw_seed(0)), _buffers_kept(built):
-            self.taps = Taps(built, batch_of(*data.batch(self.first_rows, self._dtype, device), program.loss), program.taps)
+            self.taps = Taps(
+                built, batch_of(*data.batch(self.first_rows, self._dtype, device), program.loss), program.taps
+            )
         if recipe.weight_scale != 1.0:
             scale_weights(built, recipe.weight_scale, self.taps.owners, program.scaled)
         self._placed = placed(built, self.taps.owners)
@@ -143,6 +145,12 @@ class ModuleMember:
         with _buffers_kept(self.module), seeded(self.module, self._draw_seed(0)):
             return self.taps.read(self.module, batch, (), len(self.first_rows)).values["log10_delta_norm"]
 
+    def taken_home(self) -> nn.Module:
+        """The module itself, its parameters in memory of their own."""
+        for parameter in self._parameters:
+            parameter.data = parameter.data.clone()
+        return self.module
+
     def labelled(self, trajectories: list[Trajectory]) -> list[Trajectory]:
         """The trajectories with the names of the taps, and with the loss that counts as trained."""
         return [replace(one, taps=self.taps.names, target_loss=self._data.target_loss) for one in trajectories]
@@ -163,8 +171,10 @@ class ModuleMember:
         """Run a pass of the user's code. Numbers that left their range make the loss NaN; other faults are raised."""
         self._passes += 1
         try:
-            with torch.inference_mode(False), torch.set_grad_enabled(gradients), seeded(
-                self.module, self._draw_seed(self._passes)
+            with (
+                torch.inference_mode(False),
+                torch.set_grad_enabled(gradients),
+                seeded(self.module, self._draw_seed(self._passes)),
             ):
                 return compute()
         except Exception as error:
@@ -186,7 +196,7 @@ class ModuleMember:
 
 
 @contextmanager
-def _buffers_kept(module: torch.nn.Module) -> Iterator[None]:
+def _buffers_kept(module: nn.Module) -> Iterator[None]:
     """Leave running statistics as they were: reading accuracy must not change the training."""
     before = {name: value.clone() for name, value in module.named_buffers()}
     try:
