@@ -74,6 +74,23 @@ def readable(path: Path) -> Iterator[None]:
         raise DataError(f"data must be in a file that can be read, got {path}: {reason}.") from error
 
 
+@contextmanager
+def understood(path: Path, must: str, advice: str = "") -> Iterator[None]:
+    """Says in one sentence that a file is damaged, or something else than its name says.
+
+    Raises:
+        DataError: it is, or it cannot be read.
+    """
+    try:
+        with readable(path):
+            yield
+    except DataError:
+        raise
+    except Exception as error:  # readers of damaged files raise anything
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise DataError(f"{path} must {must}, but: {reason[:200]}.{advice}") from error
+
+
 def require_rows(source: str, num_rows: int) -> None:
     """Check that there are rows enough for the smallest probe batch.
 

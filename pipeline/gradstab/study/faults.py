@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gradstab.errors import GradstabError
 from gradstab.study.axes import AnyAxis
+from gradstab.study.data_spec import FromFunction
 from gradstab.study.recipe import Recipe, conditions
 from gradstab.study.responses.registry import RESPONSES
 from gradstab.study.space import SearchSpace
@@ -192,6 +193,8 @@ def _numbers(axis: AnyAxis) -> Iterable[float]:
 
 
 def _data_faults(space: SearchSpace, recipe: Recipe, data: Any) -> Iterator[str]:
+    if isinstance(data, FromFunction) and data.known_shape is None:  # its size is known once a run has called it
+        return
     try:
         rows = data.shape().num_rows
     except GradstabError as error:

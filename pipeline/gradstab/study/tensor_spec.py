@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
 from gradstab.study.array_files import Numbers, headers, numbers_in_npy
-from gradstab.study.data_file import STRICT, DataError, KnownShape, Sha256, hash_of_file, readable
+from gradstab.study.data_file import STRICT, DataError, KnownShape, Sha256, hash_of_file, readable, require_rows
 from gradstab.study.origin import FromData
 from gradstab.study.pack_key import DataShape
 from gradstab.study.tensor_tree import inputs_and_targets, shape_of
@@ -92,7 +92,9 @@ class Tokens:
         """
         if self.known_shape is not None and not self.path.exists():
             return DataShape(*self.known_shape)
-        return DataShape(windows(str(self.path), self.numbers().count, self.context), self.context, num_classes=1)
+        num_rows = windows(str(self.path), self.numbers().count, self.context)
+        require_rows(str(self.path), num_rows)
+        return DataShape(num_rows, self.context, num_classes=1)
 
     def numbers(self) -> Numbers:
         """Where the file keeps its token ids.

@@ -6,7 +6,7 @@ anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,18 @@ class Header:
     """What a file says of one array before it is read."""
 
     shape: tuple[int, ...]
+
+
+def header(shape: Iterable[Any]) -> Header:
+    """The header of an array whose shape a file says.
+
+    Raises:
+        ValueError: it is no shape.
+    """
+    found = tuple(shape)
+    if not all(isinstance(length, int) and length >= 0 for length in found):
+        raise ValueError(f"{found} is no shape")
+    return Header(found)
 
 
 def inputs_and_targets(content: object, source: str) -> tuple[Any, Any]:
