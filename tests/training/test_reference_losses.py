@@ -135,8 +135,10 @@ def test_squared_error_is_the_variance_of_the_entries(scale: float, reduce: str,
 
 
 def test_one_number_a_row_may_lack_its_last_axis():
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs[:, 0] - targets).square()
+
     targets = normal(150, seed=3)
-    loss: Loss = lambda outputs, targets: (outputs[:, 0] - targets).square()
     assert fitted(loss, normal(150, 1), targets) == pytest.approx(float(targets.var(correction=0)), rel=1e-12)
 
 
@@ -164,7 +166,7 @@ OTHERS: dict[str, Loss] = {
     "smoothed": smoothed,
     "weighted": weighted,
     "warm": lambda outputs, targets: functional.cross_entropy(outputs / 1.001, targets, reduction="none"),
-    "penalised": lambda outputs, targets: second_axis(outputs, targets) + 1e-5 * outputs.square().sum(1),
+    "penalised": lambda outputs, targets: second_axis(outputs, targets) + 1e-1 * outputs.square().sum(1),
     "shifted": lambda outputs, targets: second_axis(outputs, targets) + 1e-5,
     "negative": lambda outputs, targets: -second_axis(outputs, targets),
     "likelihood": lambda outputs, targets: functional.nll_loss(outputs, targets, reduction="none"),
@@ -224,8 +226,11 @@ def test_labels_that_are_left_out_unseen_decide_nothing():
 
 def test_a_common_label_that_the_samples_lack_decides_nothing():
     """The loss could leave it out: here it is what `ignore_index=0` leaves out."""
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, targets, reduction="none", ignore_index=0)
+
     targets = torch.tensor([1, 2, 3] * 20 + [0] * 20)
-    loss: Loss = lambda outputs, targets: functional.cross_entropy(outputs, targets, reduction="none", ignore_index=0)
     outputs = normal(80, 4)
     assert fitted_reference(loss(outputs[:30], targets[:30]), outputs[:30], targets[:30], targets) is None
     assert fitted_reference(loss(outputs, targets), outputs, targets, targets) is None
@@ -243,4 +248,4 @@ def test_of_any_shape_it_is_the_loss_of_the_label_frequencies(classes, positions
     frequency = torch.bincount(targets.flatten(), minlength=classes) / targets.numel()
     constant = frequency.double().clamp(min=1e-300).log().expand(300, *positions, classes)
     expected = float(last_axis(reduce)(constant, targets).mean())
-    assert fitted(last_axis(reduce), normal(300, *positions, classes, seed=seed), targets, 250) == pytest.approx(expected, rel=1e-6)  # fmt: skip
+    assert fitted(last_axis(reduce), normal(300, *positions, classes, seed=seed), targets, 300) == pytest.approx(expected, rel=1e-6)  # fmt: skip

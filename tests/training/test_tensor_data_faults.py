@@ -112,8 +112,8 @@ def test_a_torch_file_holds_tensors_and_nothing_else(tmp_path: Path):
     cases = [
         (torch.nn.Linear(2, 2), "nothing but tensors, tuples and dicts of them"),
         ({"inputs": x, "targets": x.to_sparse()}, "nothing but tensors, tuples and dicts of them"),
-        ([x, x], "must hold inputs and targets (or X and y), got list"),
-        (x, "must hold inputs and targets (or X and y), got Header"),
+        ([x, x], "must hold inputs and targets (or X and y), got a list"),
+        (x, "must hold inputs and targets (or X and y), got one array"),
         ({"inputs": {"a": x, "b": 3}, "targets": x}, "must hold tensors or arrays, got int as inputs.b"),
         ({"inputs": {}, "targets": x}, "at least one array as inputs, got none"),
         ({"inputs": x, "targets": x[1:]}, "got inputs 70, targets 69"),

@@ -22,7 +22,7 @@ class Numbers(NamedTuple):
 
     dtype: np.dtype[Any]
     offset: int  # bytes before the first number
-    count: int
+    size: int
 
 
 class SafeTensor(NamedTuple):

@@ -92,7 +92,7 @@ class Tokens:
         """
         if self.known_shape is not None and not self.path.exists():
             return DataShape(*self.known_shape)
-        num_rows = windows(str(self.path), self.numbers().count, self.context)
+        num_rows = windows(str(self.path), self.numbers().size, self.context)
         require_rows(str(self.path), num_rows)
         return DataShape(num_rows, self.context, num_classes=1)
 

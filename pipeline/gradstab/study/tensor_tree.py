@@ -49,7 +49,10 @@ def inputs_and_targets(content: object, source: str) -> tuple[Any, Any]:
             inputs, targets = (_named(content, name, source) for name in names)
             if inputs is not None and targets is not None:
                 return inputs, targets
-    held = f"{', '.join(map(str, content)) or 'nothing'}" if isinstance(content, Mapping) else type(content).__name__
+    if isinstance(content, Mapping):
+        held = ", ".join(map(str, content)) or "nothing"
+    else:
+        held = "one array" if isinstance(content, Header) else f"a {type(content).__name__}"
     raise DataError(f"{source} must hold inputs and targets (or X and y), got {_cut(held)}.")
 
 

@@ -57,7 +57,7 @@ def read_tokens(spec: Tokens) -> Tensor:
     numbers = spec.numbers()
     spec.shape()  # a context longer than the file is said there; a map of no bytes would fail
     with readable(spec.path):
-        ids = np.memmap(spec.path, numbers.dtype, mode="r", offset=numbers.offset, shape=(numbers.count,))
+        ids = np.memmap(spec.path, numbers.dtype, mode="r", offset=numbers.offset, shape=(numbers.size,))
     if numbers.dtype.kind == "i" or numbers.dtype.itemsize == 8:  # smaller unsigned ids all fit
         least, most = int(ids.min()), int(ids.max())
         if least < 0 or most > _LARGEST_ID:
