@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +15,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from gradstab.training.reference_losses import fitted_reference
+from gradstab.study.data_spec import Adding, DigitRows, Digits, Tokens
+from gradstab.training.data import load_dataset
+from gradstab.training.reference_losses import ConstantLoss, constant_loss, fitted_reference
+from gradstab.training.tensor_data import TensorData, load_tensor_data
 
 Loss = Callable[[Any, Tensor], Tensor]
 
@@ -68,7 +73,9 @@ def labels(*shape: int, classes: int = 4, seed: int = 1) -> Tensor:
 def fitted(loss: Loss, outputs: Tensor, targets: Tensor, count: int = 40) -> float | None:
     """Decided on the first rows, fitted on all."""
     few = outputs[:count]
-    return fitted_reference(loss(few, targets[:count]), few, targets[:count], targets)
+    found = constant_loss(loss(few, targets[:count]), few, targets[:count], targets)
+    assert found is None or found.name == ("squared error" if targets.is_floating_point() else "cross-entropy")
+    return None if found is None else found.loss
 
 
 def test_figures_worked_out_by_hand():
@@ -146,12 +153,10 @@ def test_rows_are_counted_in_parts_of_any_number():
     targets = labels(10_001, 3)
     frequency = torch.bincount(targets.flatten()) / targets.numel()
     expected = float(torch.special.entr(frequency.double()).sum())
-    outputs = normal(50, 3, 4)
-    found = fitted_reference(last_axis()(outputs, targets[:50]), outputs, targets[:50], targets)
-    assert found == pytest.approx(expected, rel=1e-6)
+    assert fitted(last_axis(), normal(10_001, 3, 4), targets) == pytest.approx(expected, rel=1e-6)
     real = normal(10_001, 2, seed=8)
-    found = fitted_reference(squared()(outputs[:, 0, :2], real[:50]), outputs[:, 0, :2], real[:50], real)
-    assert found == pytest.approx(float(real.var(0, correction=0).mean()), rel=1e-9)
+    expected = float(real.var(0, correction=0).mean())
+    assert fitted(squared(), normal(10_001, 2), real) == pytest.approx(expected, rel=1e-9)
 
 
 def smoothed(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -203,10 +208,8 @@ def test_outputs_that_show_nothing_decide_nothing():
     targets = labels(200)
     assert fitted(last_axis(), torch.zeros(200, 4).double(), targets) is None
     assert fitted(last_axis(), normal(200, 4), targets, count=2) is None
-    outputs = (normal(200, 4), normal(200, 4))
-    assert fitted_reference(normal(200), outputs, targets, targets) is None
-    assert fitted_reference(normal(200, 2), normal(200, 4), targets, targets) is None
-    assert fitted_reference(normal(200), normal(200, 4), {"a": targets}, {"a": targets}) is None
+    assert constant_loss(normal(200, 2), normal(200, 4), targets, targets) is None
+    assert constant_loss(normal(200), normal(200, 4), {"a": targets}, {"a": targets}) is None
 
 
 def test_labels_that_are_left_out_unseen_decide_nothing():
@@ -232,8 +235,8 @@ def test_a_common_label_that_the_samples_lack_decides_nothing():
 
     targets = torch.tensor([1, 2, 3] * 20 + [0] * 20)
     outputs = normal(80, 4)
-    assert fitted_reference(loss(outputs[:30], targets[:30]), outputs[:30], targets[:30], targets) is None
-    assert fitted_reference(loss(outputs, targets), outputs, targets, targets) is None
+    assert fitted(loss, outputs, targets, count=30) is None
+    assert fitted(loss, outputs, targets, count=80) is None
 
 
 @settings(max_examples=50, deadline=None)
@@ -249,3 +252,40 @@ def test_of_any_shape_it_is_the_loss_of_the_label_frequencies(classes, positions
     constant = frequency.double().clamp(min=1e-300).log().expand(300, *positions, classes)
     expected = float(last_axis(reduce)(constant, targets).mean())
     assert fitted(last_axis(reduce), normal(300, *positions, classes, seed=seed), targets, 300) == pytest.approx(expected, rel=1e-6)  # fmt: skip
+
+
+def network(weight: Tensor, data: TensorData) -> Callable[[Any], Tensor]:
+    """A linear network in float32, as studies train them."""
+    return lambda rows: data.batch(rows, torch.float32, torch.device("cpu"))[0].flatten(1) @ weight
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.0])
+def test_the_reference_of_data_that_ship(scale: float):
+    """Digits are nearly even; of the adding problem's targets the variance is 1/6; a zero readout hides no loss."""
+    digits, adding = load_tensor_data(DigitRows(), 0), load_tensor_data(Adding(6), 0)
+    found = fitted_reference(second_axis, network(normal(64, 10).float() * scale, digits), digits)
+    assert found == ConstantLoss(pytest.approx(load_dataset(Digits(), 0).reference_loss, rel=1e-9), "cross-entropy")
+    found = fitted_reference(squared(), network(normal(12, 1).float() * scale, adding), adding)
+    assert found == ConstantLoss(pytest.approx(1 / 6, rel=0.05), "squared error")
+
+
+def test_the_reference_of_a_file_of_tokens_is_the_entropy_of_its_tokens(tmp_path: Path):
+    path = tmp_path / "tokens.bin"
+    ids = np.random.default_rng(0).choice(3, 9001, p=[0.5, 0.25, 0.25]).astype(np.uint16)
+    ids.tofile(path)
+    data = load_tensor_data(Tokens(path, 9), 0)
+    found = fitted_reference(last_axis(), lambda rows: normal(len(rows), 9, 3), data)
+    share = np.bincount(ids[1:]) / 9000
+    assert found == ConstantLoss(pytest.approx(float(-(share * np.log(share)).sum()), rel=1e-9), "cross-entropy")
+
+
+def test_a_loss_that_takes_float32_alone_and_outputs_that_are_no_tensor_are_not_fitted():
+    data = load_tensor_data(DigitRows(), 0)
+
+    def of_classes(outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, targets, reduction="none", weight=torch.ones(10))
+
+    logits_of = network(normal(64, 10).float(), data)
+    of_classes(logits_of(np.arange(3)), data.targets[:3])
+    assert fitted_reference(of_classes, logits_of, data) is None
+    assert fitted_reference(second_axis, lambda rows: (logits_of(rows),), data) is None

@@ -7,19 +7,64 @@ classes, P positions of a sample.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from gradstab.training.tensor_data import TensorData
 
 TOLERANCE = 1e-6  # of a loss's spread over samples: its level would hide what nearly equal outputs do
 COMMON = 0.01  # share of a label that the samples of the decision must show
+DECIDING_ROWS = 256
 _ROWS_AT_ONCE = 4096
 
 
-def fitted_reference(loss_values: Tensor, outputs: Any, targets: Any, training_targets: Any) -> float | None:
+@dataclass(frozen=True)
+class ConstantLoss:
+    """The mean loss of the best constant prediction over all training rows.
+
+    Attributes:
+        loss: in the unit of the user's loss.
+        name: of the loss, as a sentence may say it.
+    """
+
+    loss: float
+    name: str
+
+
+def fitted_reference(
+    loss: Callable[[Any, Any], Tensor], outputs_of: Callable[[NDArray[np.int64]], Any], data: TensorData
+) -> ConstantLoss | None:
+    """The loss of the best constant prediction on the training rows, or None if the loss is not one of the known ones.
+
+    Decided in float64 on the first rows of the probe order, at what a network returns for them. A network that returns
+    the same for all of them (a zero readout) shows nothing, and normal numbers stand in for its outputs.
+
+    Args:
+        loss: `(outputs, targets) -> (B,)`.
+        outputs_of: what a network returns for these rows.
+    """
+    rows = data.probe_rows(min(DECIDING_ROWS, data.num_rows))
+    outputs = outputs_of(rows)
+    _, targets = data.batch(rows, torch.float64, torch.device("cpu"))
+    if not isinstance(outputs, Tensor):
+        return None
+    outputs = outputs.detach().cpu().double()
+    if not outputs.isfinite().all() or (outputs == outputs[:1]).all():
+        outputs = torch.randn(outputs.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    try:
+        loss_values = loss(outputs, targets)
+    except Exception:  # a loss that takes float32 alone, as one with weights of classes does
+        return None
+    return constant_loss(loss_values, outputs, targets, data.targets)
+
+
+def constant_loss(loss_values: Tensor, outputs: Tensor, targets: Any, training_targets: Any) -> ConstantLoss | None:
     """The mean loss of the best constant prediction over all training rows, or None if the loss is neither of the two.
 
     - Softmax cross-entropy over classes on the last axis or, as `F.cross_entropy` has them, on axis 1; the sum over a
@@ -31,20 +76,21 @@ def fitted_reference(loss_values: Tensor, outputs: Any, targets: Any, training_t
 
     Args:
         loss_values: (B,), float64, the loss of each sample. At least three samples.
-        outputs: float64, what the network returned. Outputs that are equal for all classes decide nothing (the loss is
-            log C whichever loss it is), so a network with a zero readout needs other ones, such as normal numbers.
+        outputs: float64, what the network returned. Outputs that are equal for all samples decide nothing.
         targets: the targets of the same samples.
         training_targets: the targets of all training rows.
     """
-    if not all(isinstance(part, Tensor) for part in (outputs, targets, training_targets)):
+    if not isinstance(targets, Tensor) or not isinstance(training_targets, Tensor):
         return None
-    loss_B = loss_values.detach().double()
+    loss_B = loss_values.detach().cpu().double()
     if loss_B.ndim != 1 or len(loss_B) < 3 or len(outputs) != len(loss_B) or len(targets) != len(loss_B):
         return None
     with torch.no_grad():
         if targets.is_floating_point():
-            return _squared_error(loss_B, outputs, targets, training_targets)
-        return _cross_entropy(loss_B, outputs, targets, training_targets)
+            found, name = _squared_error(loss_B, outputs, targets, training_targets), "squared error"
+        else:
+            found, name = _cross_entropy(loss_B, outputs, targets, training_targets), "cross-entropy"
+    return None if found is None else ConstantLoss(found, name)
 
 
 def _squared_error(loss_B: Tensor, outputs: Tensor, targets: Tensor, training_targets: Tensor) -> float | None:
