@@ -169,7 +169,7 @@ def test_a_tensor_file_with_a_pickle_in_it_is_refused_and_runs_nothing(tmp_path:
     for content in (Bomb(fuse), {"inputs": torch.ones(70, 2), "targets": [Bomb(fuse)]}):
         torch.save(content, path)
         for read in (Tensors(path).shape, partial(load_tensor_data, Tensors(path), 0)):
-            with pytest.raises(DataError, match="must hold nothing but tensors.*since other objects run code"):
+            with pytest.raises(DataError, match=r"must hold nothing but tensors.*since other objects run code"):
                 read()
     assert not fuse.exists()
 

@@ -35,7 +35,7 @@ def minimised(loss: Loss, constant: Tensor, outputs_of: Callable[[Tensor, int], 
         return mean
 
     search.step(closure)
-    return float(closure())
+    return float(closure().detach())
 
 
 def last_axis(reduce: str = "mean", scale: float = 1.0) -> Loss:
@@ -164,7 +164,9 @@ def smoothed(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def weighted(outputs: Tensor, targets: Tensor) -> Tensor:
-    return functional.cross_entropy(outputs, targets, reduction="none", weight=torch.tensor([1.0, 1, 1, 1.001]).double())
+    return functional.cross_entropy(
+        outputs, targets, reduction="none", weight=torch.tensor([1.0, 1, 1, 1.001]).double()
+    )
 
 
 OTHERS: dict[str, Loss] = {
@@ -220,7 +222,9 @@ def test_labels_that_are_left_out_unseen_decide_nothing():
     even = targets.clone()
     even[:, 3:] = -100
     even[100:, 1:] = -100
-    assert fitted(mean_of_counted, outputs, even) is None  # three count in each of them: the mean, or the sum over five?
+    assert (
+        fitted(mean_of_counted, outputs, even) is None
+    )  # three count in each of them: the mean, or the sum over five?
     empty = targets.masked_fill(normal(200, 5, seed=9) < -0.5, -100)
     empty[:40, 0], empty[150] = 1, -100
     assert fitted(mean_of_counted, outputs, empty) is None  # the mean over nothing

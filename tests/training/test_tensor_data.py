@@ -184,7 +184,9 @@ def whole(tensors: dict[str, torch.Tensor], part: str) -> Any:
 @given(tensors=trees(), suffix=st.sampled_from(SUFFIXES), seed=st.integers(0, 2**31), data=st.data())
 def test_a_batch_is_the_same_as_indexing_the_whole_tensors(tmp_path: Path, tensors, suffix, seed, data):
     if suffix == ".npz":  # numpy has no bfloat16
-        tensors = {name: tensor.float() if tensor.dtype is torch.bfloat16 else tensor for name, tensor in tensors.items()}
+        tensors = {
+            name: tensor.float() if tensor.dtype is torch.bfloat16 else tensor for name, tensor in tensors.items()
+        }
     spec = Tensors(save(tmp_path / f"own{suffix}", tensors))
     loaded = load_tensor_data(spec, seed)
     rows = data.draw(st.lists(st.integers(0, loaded.num_rows - 1), min_size=1, max_size=20))
@@ -248,7 +250,16 @@ def test_a_function_draws_the_same_at_every_call_and_leaves_the_generators_alone
 
 def test_the_hash_of_the_content_sees_every_number_name_and_type():
     x, y = torch.arange(140.0).reshape(70, 2), torch.arange(70)
-    pairs = [(x, y), (x + 1, y), (x.double(), y), (x.reshape(70, 1, 2), y), ({"a": x}, y), ((x,), y), (x, y + 1), (y, x)]
+    pairs = [
+        (x, y),
+        (x + 1, y),
+        (x.double(), y),
+        (x.reshape(70, 1, 2), y),
+        ({"a": x}, y),
+        ((x,), y),
+        (x, y + 1),
+        (y, x),
+    ]
     hashes = [load_tensor_data(FromFunction("s:f"), 0, lambda pair=pair: pair).content_hash() for pair in pairs]
     assert len(set(hashes)) == len(pairs)
 

@@ -12,8 +12,7 @@ from pydantic import ConfigDict, Field
 
 from gradstab.errors import UsageError
 
-STRICT = ConfigDict(extra="forbid")  # of dataclasses, which say themselves that they are frozen
-FROZEN = ConfigDict(frozen=True, extra="forbid")  # of models
+FROZEN = ConfigDict(frozen=True, extra="forbid")
 MIN_ROWS = 64  # the smallest probe batch
 
 Sha256 = Annotated[
@@ -29,10 +28,15 @@ class DataError(UsageError):
     """Data that cannot be read or trained on."""
 
 
+class ForModules:
+    """Data of studies of modules, as plain dataclasses: checked when a study is built, with all its other faults."""
+
+    for_modules: ClassVar[bool] = True
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", revalidate_instances="always")
+
+
 class Generated:
     """Data that the declaration determines, so that there is no content to be known by."""
-
-    for_modules: ClassVar[bool] = False
 
     def with_data_hash(self) -> Self:
         """The same declaration: it says everything."""

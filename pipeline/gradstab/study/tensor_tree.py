@@ -49,7 +49,6 @@ def inputs_and_targets(content: object, source: str) -> tuple[Any, Any]:
             inputs, targets = (_named(content, name, source) for name in names)
             if inputs is not None and targets is not None:
                 return inputs, targets
-    if isinstance(content, Mapping):
         held = ", ".join(map(str, content)) or "nothing"
     else:
         held = "one array" if isinstance(content, Header) else f"a {type(content).__name__}"
@@ -112,7 +111,9 @@ def _named(content: Mapping[Any, Any], name: str, source: str) -> Any:
     if name not in content:
         return _tuple_or_dict(parts) if parts else None
     if parts:
-        raise DataError(f"{source} must hold {name} as one array or in parts, got {name} and {name}.{next(iter(parts))}.")
+        raise DataError(
+            f"{source} must hold {name} as one array or in parts, got {name} and {name}.{next(iter(parts))}."
+        )
     return content[name]
 
 

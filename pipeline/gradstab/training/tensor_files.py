@@ -162,4 +162,3 @@ def _read_safetensors(path: Path, inputs: Any, targets: Any) -> tuple[Any, Any]:
         return torch.from_numpy(raw).view(dtype).reshape(entry.shape)
 
     return map_leaves(tensor, inputs, "inputs"), map_leaves(tensor, targets, "targets")
-
