@@ -187,7 +187,8 @@ def _labels(training_targets: Tensor, num_classes: int) -> _Labels | None:
 
 def _parts(training_targets: Tensor) -> Iterator[Tensor]:
     """The rows in parts, since targets may lie in a file that is larger than the memory."""
-    return iter(training_targets.split(_ROWS_AT_ONCE))
+    for start in range(0, len(training_targets), _ROWS_AT_ONCE):
+        yield training_targets[start : start + _ROWS_AT_ONCE]
 
 
 def _factor(loss_B: Tensor, known_B: Tensor) -> float | None:
