@@ -16,8 +16,8 @@ from typing import Any
 from gradstab.system.siblings import is_installed
 from gradstab.user_code.failures import CodeError
 from gradstab.user_code.importing import Sources, import_sources
-from gradstab.user_code.packages import families, registered, versions_of
-from gradstab.user_code.sources import collect_sources, sibling_files
+from gradstab.user_code.packages import families, hashes_of_loose_code, registered, versions_of
+from gradstab.user_code.sources import collect_sources, imported_modules, sibling_files
 from gradstab.user_code.syntax import code_hash
 from gradstab.user_code.tracebacks import code_errors
 
@@ -31,7 +31,8 @@ class UserCode:
     Attributes:
         entry: the study file's name among the sources; None if no function is the study file's own.
         sources: the content of the study file and of the siblings that it imports, by path below its folder.
-        packages: the installed distributions that hold functions of the study, and their versions.
+        packages: the installed distributions that hold functions of the study, and their versions; and modules that
+            can be imported without being installed as copies, with the hash of their text.
         digest: the code hash. Comments, docstrings, and the study's declaration are no part of it.
         folder: where the sources were read, which gives the modules their `__file__`; it need not exist here.
     """
@@ -117,6 +118,7 @@ def collect_code(names: Sequence[str], study_file: Path | None) -> UserCode:
             if distribution is not None:
                 packages[distribution.name] = distribution.version
     sources = collect_sources(folder, [entry] if entry else [], siblings)
+    packages |= hashes_of_loose_code({*installed, *imported_modules(sources)}, folder)
     return UserCode(entry, sources, packages, code_hash(sources, packages), str(folder) if sources else None)
 
 
