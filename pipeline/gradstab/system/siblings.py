@@ -58,7 +58,7 @@ def installed_file(top: str, folder: Path) -> Path | None:
         spec = find(top, path) if find else None
         if spec is not None and spec.origin is not None:  # a folder without __init__.py comes after any module
             file = Path(spec.origin)
-            return None if file.is_relative_to(folder) else file
+            return None if file in (folder / f"{top}.py", folder / top / "__init__.py") else file
     return None
 
 

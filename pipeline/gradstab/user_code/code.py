@@ -111,14 +111,9 @@ def collect_code(names: Sequence[str], study_file: Path | None) -> UserCode:
             siblings.append(place)
         else:
             raise CodeError(f"{place} must be an installed module or a file in {folder}, but there is none")
-    packages = versions_of(installed)
-    for name in names:
-        if ":" not in name and name not in families():
-            distribution = _entry(name).dist
-            if distribution is not None:
-                packages[distribution.name] = distribution.version
+    installed += [_entry(name).module for name in names if ":" not in name and name not in families()]
     sources = collect_sources(folder, [entry] if entry else [], siblings)
-    packages |= hashes_of_loose_code({*installed, *imported_modules(sources)}, folder)
+    packages = versions_of(installed) | hashes_of_loose_code({*installed, *imported_modules(sources)}, folder)
     return UserCode(entry, sources, packages, code_hash(sources, packages), str(folder) if sources else None)
 
 
