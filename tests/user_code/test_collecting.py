@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
-from gradstab.user_code.code import collect_code
+from gradstab.user_code.code import UserCode, collect_code
 from gradstab.user_code.failures import CodeError
 from gradstab.user_code.syntax import code_hash
 from tests.user_code.files import write
@@ -35,7 +36,7 @@ def folder(tmp_path):
     return write(tmp_path, {"my_gpt.py": STUDY, "blocks.py": BLOCKS})
 
 
-def hash_of(folder, **changed):
+def hash_of(folder: Path, **changed: str) -> str:
     write(folder, {f"{name}.py": content for name, content in changed.items()})
     return collect_code(["my_gpt.py:build"], folder / "my_gpt.py").digest
 
@@ -48,7 +49,7 @@ def hash_of(folder, **changed):
         ("def build", "# a comment\n\n\ndef build"),
         ('"""A stack."""', '"""A stack of blocks."""'),
         ('    """A stack."""\n', ""),
-        ("depth + 1", "(depth  +  1)  # one more"),
+        ("depth + 1", "depth  +  (1)"),
         ("STUDY = Study", "STUDY: Study = Study"),
     ],
 )
@@ -63,7 +64,12 @@ def test_a_block_for_scripts_is_no_part_of_the_code_hash(folder):
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [("depth + 1", "depth + 2"), ("depth + 1", "depth - 1"), ("depth + 1", "depth + 1.0"), ("def build(depth)", "def build(depth=3)")],
+    [
+        ("depth + 1", "depth + 2"),
+        ("depth + 1", "depth - 1"),
+        ("depth + 1", "depth + 1.0"),
+        ("def build(depth)", "def build(depth=3)"),
+    ],
 )
 def test_one_character_in_a_function_changes_the_code_hash(folder, before, after):
     assert hash_of(folder) != hash_of(folder, my_gpt=STUDY.replace(before, after))
@@ -76,7 +82,10 @@ def test_a_sibling_changes_the_code_hash(folder):
 def test_a_declaration_that_the_code_reads_is_part_of_the_code(folder):
     reading = STUDY + "\ndef size(): return STUDY.budget\n"
     assert hash_of(folder, my_gpt=reading) != hash_of(folder, my_gpt=reading.replace("400", "800"))
-    write(folder, {"my_gpt.py": STUDY, "blocks.py": "def late():\n    from my_gpt import STUDY\n    return STUDY\n" + BLOCKS})
+    write(
+        folder,
+        {"my_gpt.py": STUDY, "blocks.py": "def late():\n    from my_gpt import STUDY\n    return STUDY\n" + BLOCKS},
+    )
     assert hash_of(folder) != hash_of(folder, my_gpt=STUDY.replace("400", "800"))
 
 
@@ -127,7 +136,8 @@ def test_an_installed_package_is_known_by_name_and_version(tmp_path):
     [
         ({}, "my_gpt.py must be readable, but: No such file or directory"),
         ({"my_gpt.py": "x = 1\ndef build(:\n"}, "my_gpt.py fails in line 2: SyntaxError: invalid syntax"),
-        ({"my_gpt.py": b"x = '\xe9'\n"}, "my_gpt.py must be UTF-8 text, but: invalid continuation byte at byte 5"),
+        ({"my_gpt.py": b"x = '\xe9'\n"}, "my_gpt.py must be UTF-8 text, but: invalid or missing encoding declaration"),
+        ({"my_gpt.py": b"\n\nx = '\xe9'\n"}, "my_gpt.py must be UTF-8 text, but: invalid continuation byte at byte 7"),
         ({"my_gpt.py": b"# coding: nonsense\n"}, "my_gpt.py must be UTF-8 text, but: unknown encoding: nonsense"),
         ({"my_gpt.py": b"x = 1\x00"}, "null bytes"),
         ({"my_gpt.py": "x = " + "(" * 500}, "my_gpt.py fails in line 1: SyntaxError: too many nested parentheses"),
@@ -173,15 +183,15 @@ def test_a_package_that_is_installed_to_be_edited_counts_with_its_text(folder, t
         "loose_nets/parts.py": "X = 1\n", "loose_nets/unused.py": "", "loose_beside.py": "Y = 1\n",
     })  # fmt: skip
     monkeypatch.syspath_prepend(str(project))
-    for names in (["my_gpt.py:build"], ["loose_nets.deep:build"]):
-        write(folder, {"blocks.py": "from loose_nets.deep import X\n" + BLOCKS})
+    write(folder, {"blocks.py": "from loose_nets.deep import X\n" + BLOCKS})
 
-        def known(**changed):
-            write(project, {name.replace("__", "/") + ".py": text for name, text in changed.items()})
-            return collect_code(names, folder / "my_gpt.py")  # noqa: B023
+    def known(name: str, **changed: str) -> UserCode:
+        write(project, {f"{path.replace('__', '/')}.py": text for path, text in changed.items()})
+        return collect_code([name], folder / "my_gpt.py")
 
-        before = known(loose_nets__parts="X = 1\n", loose_beside="Y = 1\n")
+    for name in ("my_gpt.py:build", "loose_nets.deep:build"):
+        before = known(name, loose_nets__parts="X = 1\n", loose_beside="Y = 1\n")
         assert list(before.packages) == ["loose_nets"]
-        assert known(loose_nets__parts="X = 1  # one\n", loose_nets__unused="Z = 1\n").digest == before.digest
-        assert known(loose_nets__parts="X = 2\n").digest != before.digest
-        assert known(loose_nets__parts="X = 1\n", loose_beside="Y = 2\n").digest != before.digest
+        assert known(name, loose_nets__parts="X = 1  # one\n", loose_nets__unused="Z = 1\n").digest == before.digest
+        assert known(name, loose_nets__parts="X = 2\n").digest != before.digest
+        assert known(name, loose_nets__parts="X = 1\n", loose_beside="Y = 2\n").digest != before.digest

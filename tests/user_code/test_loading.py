@@ -37,7 +37,7 @@ if __name__ == "__main__":
 """
 
 
-def siblings(name):
+def siblings(name: str) -> dict[str, str]:
     module = f"NAME = {name!r}\n"
     return {
         "utils.py": module, "data.py": module, "pipeline.py": module, "late.py": f"LATE = {name!r}\n",
@@ -68,7 +68,9 @@ def test_two_studies_with_siblings_of_the_same_names_are_loaded_in_one_fresh_pro
 
 def test_modules_of_the_process_with_the_names_of_siblings_change_nothing_and_stay(two, tmp_path):
     """The strangers lie on the search path before everything else, as an installed `utils` does."""
-    strangers = write(tmp_path / "strangers", {f"{name}.py": "NAME = 'stranger'\n" for name in ("utils", "pipeline", "late", "deep")})
+    strangers = write(
+        tmp_path / "strangers", {f"{name}.py": "NAME = 'stranger'\n" for name in ("utils", "pipeline", "late", "deep")}
+    )
     program = "import utils, pipeline\n" + LOAD + (
         "print(one.load(name)() == ['one'] * 7)\nimport late, sys\n"
         "print(utils.NAME, sys.modules['utils'] is utils, pipeline.NAME, hasattr(late, 'LATE'), 'data' in sys.modules)"
@@ -132,7 +134,9 @@ def test_a_study_file_called_like_a_package_does_not_stand_in_for_it(tmp_path):
 
 
 def test_a_study_file_with_dots_in_its_name_is_loaded(tmp_path):
-    folder = write(tmp_path, {"gpt.v1.2.py": "import gpt\ndef build(): return gpt.NAME\n", "gpt.py": "NAME = 'sibling'\n"})
+    folder = write(
+        tmp_path, {"gpt.v1.2.py": "import gpt\ndef build(): return gpt.NAME\n", "gpt.py": "NAME = 'sibling'\n"}
+    )
     assert collect_code(["gpt.v1.2.py:build"], folder / "gpt.v1.2.py").load("gpt.v1.2.py:build")() == "sibling"
 
 
@@ -171,7 +175,9 @@ def test_a_family_is_found_by_its_name(installed_model, tmp_path):
     ],
 )
 def test_code_that_fails_while_it_is_loaded_ends_in_one_sentence(tmp_path, study, sentence):
-    folder = write(tmp_path, {"study.py": study, "sibling.py": "\nraise ValueError('two\\nlines')\n", "empty/__init__.py": ""})
+    folder = write(
+        tmp_path, {"study.py": study, "sibling.py": "\nraise ValueError('two\\nlines')\n", "empty/__init__.py": ""}
+    )
     code = collect_code(["study.py:build"], folder / "study.py")
     for _ in range(2):  # a second attempt says the same
         with pytest.raises(CodeError) as caught:
@@ -189,7 +195,9 @@ def test_a_traceback_is_cut_to_the_users_files(tmp_path):
     with pytest.raises(CodeError) as caught, code_errors("study.py:build"):
         build()
     error = pickle.loads(pickle.dumps(caught.value))
-    assert str(error).startswith("study.py:build fails in line 3 of helper.py: JSONDecodeError: Expecting property name")
+    assert str(error).startswith(
+        "study.py:build fails in line 3 of helper.py: JSONDecodeError: Expecting property name"
+    )
     assert error.traceback.splitlines()[:-1] == [
         "Traceback (most recent call last):",
         f'  File "{folder}/study.py", line 3, in build',
@@ -203,7 +211,10 @@ def test_an_error_of_an_installed_package_points_into_it(tmp_path, monkeypatch):
     write(tmp_path, {"site/broken_net.py": "def build():\n    raise ValueError('no')\n"})
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     code = collect_code(["broken_net:build"], tmp_path / "study.py")
-    with pytest.raises(CodeError, match=r"fails in line 2 of .*broken_net\.py: ValueError: no$"), code_errors("broken_net:build"):
+    with (
+        pytest.raises(CodeError, match=r"fails in line 2 of .*broken_net\.py: ValueError: no$"),
+        code_errors("broken_net:build"),
+    ):
         code.load("broken_net:build")()
     del sys.modules["broken_net"]
 
@@ -213,7 +224,7 @@ def test_a_package_that_is_not_installed_here_is_named(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     code = collect_code(["only_there:build"], tmp_path / "study.py")
     monkeypatch.undo()
-    with pytest.raises(CodeError, match="^only_there fails: ModuleNotFoundError: No module named 'only_there'$"):
+    with pytest.raises(CodeError, match=r"^only_there fails: ModuleNotFoundError: No module named 'only_there'$"):
         code.load("only_there:build")
 
 

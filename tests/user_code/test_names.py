@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import runpy
+from collections.abc import Callable
 
 import pytest
 
@@ -54,15 +55,18 @@ def test_functions_of_a_study_file_are_named_by_the_file_and_found_under_the_nam
 
 
 def test_a_function_keeps_its_name_after_the_file_was_run(tmp_path):
-    found = runpy.run_path(str(write(tmp_path, {"mine.py": STUDY.split("NAMES")[0].replace("import blocks", "")
-                                                                     .replace("from blocks import Block", "")}) / "mine.py"))
+    alone = STUDY.partition("NAMES")[0].replace("from blocks import Block\nimport blocks\n", "")
+    found = runpy.run_path(str(write(tmp_path, {"mine.py": alone}) / "mine.py"))
     assert name_of(found["build"]) == "mine.py:build"
     assert name_of(found["Net"]) == "mine.py:Net"
     assert name_of(found["Empty"], tmp_path / "mine.py") == "mine.py:Empty", "a class without methods knows no file"
 
 
 def test_a_script_is_named_by_its_file(tmp_path):
-    write(tmp_path, {"script.py": "from gradstab.user_code.names import name_of\ndef build(): pass\nprint(name_of(build))\n"})
+    write(
+        tmp_path,
+        {"script.py": "from gradstab.user_code.names import name_of\ndef build(): pass\nprint(name_of(build))\n"},
+    )
     assert python("import runpy; runpy.run_path('script.py', run_name='__main__')", tmp_path) == "script.py:build\n"
 
 
@@ -70,8 +74,8 @@ def test_a_function_of_an_installed_module_is_named_by_the_module():
     assert name_of(json.dumps) == "json:dumps"
 
 
-def nested():
-    def build():
+def nested() -> Callable[[], None]:
+    def build() -> None:
         return None
 
     return build
@@ -84,7 +88,7 @@ def first():
 kept = first
 
 
-def first():  # type: ignore[no-redef]  # noqa: F811
+def first():  # type: ignore[no-redef]
     return 2
 
 
@@ -101,7 +105,7 @@ class Called:
     [
         (lambda: None, "got a lambda: define it with def"),
         (nested(), "got build, which is made inside nested: define it with def outside of any function"),
-        (functools.partial(nested, 1), "got a partial of nested: define a function that calls nested with these arguments"),
+        (functools.partial(sorted, [1]), "got a partial of sorted: define a function that calls sorted with these arguments"),
         (Called().build, "got the method build of an object of Called: define a function that makes the object and"),
         (Called(), "got an object of Called: give its class, or a function that makes one"),
         (3, "got int '3': give the function itself"),

@@ -31,7 +31,10 @@ class CallingWork:
 
 
 def test_code_travels_to_a_ray_worker_with_the_work(tmp_path):
-    files = {"my-gpt.py": "import utils\ndef build(): return [utils.NAME, __file__]\n", "utils.py": "NAME = 'sibling'\n"}
+    files = {
+        "my-gpt.py": "import utils\ndef build(): return [utils.NAME, __file__]\n",
+        "utils.py": "NAME = 'sibling'\n",
+    }
     folder = write(tmp_path / "study", files)
     code = collect_code(["my-gpt.py:build"], folder / "my-gpt.py")
     folder.rename(tmp_path / "moved")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gradstab.errors import StorageError
@@ -15,7 +17,7 @@ def code(tmp_path):
     return collected(tmp_path)
 
 
-def collected(tmp_path, **changed):
+def collected(tmp_path: Path, **changed: str) -> UserCode:
     files = {"my_gpt": "import utils\ndef build(): return utils.SIZE\n", "utils": "SIZE = 3\n", **changed}
     folder = write(tmp_path / "study", {f"{name}.py": text for name, text in files.items()})
     return collect_code(["my_gpt.py:build"], folder / "my_gpt.py")
@@ -25,6 +27,7 @@ def test_what_was_saved_is_read_and_runs(tmp_path, code):
     assert read_code(tmp_path) is None
     save_code(tmp_path, code)
     found = read_code(tmp_path)
+    assert found is not None
     assert (found, found.folder) == (code, code.folder)
     assert found.load("my_gpt.py:build")() == 3
     assert (tmp_path / "code" / code.digest / "my_gpt.py").read_bytes() == code.sources["my_gpt.py"]
@@ -42,7 +45,7 @@ def test_earlier_code_is_kept_under_its_hash(tmp_path, code):
 
 
 def test_changed_files_are_named(tmp_path, code):
-    def changes(**changed):
+    def changes(**changed: str) -> list[str]:
         return changed_files(code, collected(tmp_path, **changed))
 
     assert changes() == []
@@ -89,5 +92,5 @@ def test_a_save_that_was_killed_leaves_nothing_that_counts(tmp_path, code):
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path, code):
     (tmp_path / "code").write_text("a file stands in the way")
-    with pytest.raises(StorageError, match="cannot write to .*code: "):
+    with pytest.raises(StorageError, match=r"cannot write to .*code: "):
         save_code(tmp_path, code)

@@ -78,4 +78,6 @@ def _put_aside(folder: Path) -> dict[str, ModuleType]:
 def _places(module: ModuleType) -> set[Path]:
     """Where a module was found: its file and, of a package, its folders."""
     spec = module.__spec__
-    return {Path(place) for place in (spec.origin, *(spec.submodule_search_locations or ())) if place} if spec else set()
+    return (
+        {Path(place) for place in (spec.origin, *(spec.submodule_search_locations or ())) if place} if spec else set()
+    )

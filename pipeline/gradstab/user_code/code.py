@@ -56,10 +56,7 @@ class UserCode:
         """
         place, colon, path = name.partition(":")
         with _ONE_AT_A_TIME, self._surroundings():
-            if not colon:
-                found = _of_family(name, attribute)
-            else:
-                found = _attribute(self._module(place), path, place)
+            found = _attribute(self._module(place), path, place) if colon else _of_family(name, attribute)
         if not callable(found):
             raise CodeError(f"{name} must be a function, got {type(found).__name__}")
         function: Callable[..., Any] = found

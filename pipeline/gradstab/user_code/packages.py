@@ -1,4 +1,4 @@
-"""What identifies installed code: the distribution's name and version, or the text where it is installed to be edited."""
+"""What identifies installed code: its distribution's name and version, or its text where it is there to be edited."""
 
 from __future__ import annotations
 

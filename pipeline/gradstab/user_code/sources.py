@@ -43,8 +43,8 @@ def collect_sources(folder: Path, paths: Iterable[str], modules: Iterable[str]) 
                 files = sibling_files(folder, module.name)
                 if files and module.line_of_call:
                     raise CodeError(
-                        f"{path} imports its sibling {module.name} by import_module in line {module.line_of_call}: write "
-                        f"import {module.name}, since workers know siblings by import statements"
+                        f"{path} imports its sibling {module.name} by import_module in line {module.line_of_call}: "
+                        f"write import {module.name}, since workers know siblings by import statements"
                     )
                 unread += files
     return dict(sorted(found.items()))
