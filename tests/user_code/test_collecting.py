@@ -195,3 +195,10 @@ def test_a_package_that_is_installed_to_be_edited_counts_with_its_text(folder, t
         assert known(name, loose_nets__parts="X = 1  # one\n", loose_nets__unused="Z = 1\n").digest == before.digest
         assert known(name, loose_nets__parts="X = 2\n").digest != before.digest
         assert known(name, loose_nets__parts="X = 1\n", loose_beside="Y = 2\n").digest != before.digest
+
+
+def test_a_study_file_is_known_by_the_file_that_a_link_leads_to(folder, tmp_path):
+    link = tmp_path / "elsewhere" / "linked.py"
+    link.parent.mkdir()
+    link.symlink_to(folder / "my_gpt.py")
+    assert collect_code(["my_gpt.py:build"], link) == collect_code(["my_gpt.py:build"], folder / "my_gpt.py")

@@ -170,13 +170,26 @@ def test_a_family_is_found_by_its_name(installed_model, tmp_path):
         ("import absent.one\n", "study.py fails in line 1: ModuleNotFoundError: No module named 'absent'"),
         ("import empty.one\n", "study.py fails in line 1: ModuleNotFoundError: No module named 'empty.one'"),
         ("from empty import one\n", "study.py fails in line 1: ImportError: cannot import name 'one' from 'empty' ("),
+        (
+            "import importlib\nimportlib.import_module('besid' + 'e')\n",
+            "study.py fails in line 2: ModuleNotFoundError: No module named 'beside'. It lies beside the study file, but only "
+            "what import statements name is sent to workers: write import beside",
+        ),
+        ("class Mute(Exception):\n    def __str__(self): raise self\nraise Mute", "study.py fails in line 3: Mute"),
+        ("def __getattr__(name): raise KeyError(name)\n", "study.py fails in line 1: KeyError: 'build'"),
         ("build = 3\n", "study.py:build must be a function, got int"),
         ("x = 3\n", "study.py must define build, but it does not"),
     ],
 )
 def test_code_that_fails_while_it_is_loaded_ends_in_one_sentence(tmp_path, study, sentence):
     folder = write(
-        tmp_path, {"study.py": study, "sibling.py": "\nraise ValueError('two\\nlines')\n", "empty/__init__.py": ""}
+        tmp_path,
+        {
+            "study.py": study,
+            "sibling.py": "\nraise ValueError('two\\nlines')\n",
+            "empty/__init__.py": "",
+            "beside.py": "",
+        },
     )
     code = collect_code(["study.py:build"], folder / "study.py")
     for _ in range(2):  # a second attempt says the same
