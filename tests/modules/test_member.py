@@ -117,8 +117,8 @@ def test_dropout_draws_other_masks_at_every_step():
 
 def test_batch_normalisation_mixes_samples_and_is_read_by_passes_with_signs():
     started = member(program(networks.chain), settings(depth=4, width=16, between="batch"))
-    assert started.taps.mixes
-    assert not member(program(networks.chain), settings(depth=4, width=16)).taps.mixes
+    assert started.places.mixes
+    assert not member(program(networks.chain), settings(depth=4, width=16)).places.mixes
 
 
 def test_readings_leave_running_statistics_of_the_training_alone():

@@ -168,6 +168,11 @@ def pack_parcel(study: Study, source: Path | None, folder: Path) -> str:
     other path must exist on the cluster.
     """
     shutil.copy(job_entry.__file__, folder)
+    if source is None and study.functions:
+        raise UsageError(
+            f"a study of functions of the user must be submitted by its file, got the name {study.name!r}: the file "
+            "holds or imports them"
+        )
     if source is None:
         import yaml
 
