@@ -181,6 +181,8 @@ def test_missing_and_torn_token_files_are_refused(tmp_path: Path):
     assert "must hold the 1000 numbers that its header promises" in early_fault(Tokens(path, 4))
     path.write_bytes(b"no array at all")
     assert "must be a .npy file" in early_fault(Tokens(path, 4))
+    np.save(path, np.arange(256))
+    assert "at least 64 rows, got 63" in early_fault(Tokens(path, 4))
 
 
 def test_a_text_that_is_too_short_says_what_it_can_give(tmp_path: Path):
