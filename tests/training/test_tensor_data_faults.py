@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,22 @@ def test_missing_torn_and_foreign_files_are_refused(suffix: str, tmp_path: Path)
     for size in (len(whole) - 1, len(whole) // 2, 20):
         path.write_bytes(whole[:size])
         assert str(path) in fault(Tensors(path))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".pt", ".safetensors", ".bin", ".npy"])
+def test_what_is_no_file_is_refused_and_never_waited_for(suffix: str, tmp_path: Path):
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    (tmp_path / f"folder{suffix}").mkdir()
+    (tmp_path / f"loop{suffix}").symlink_to(f"loop{suffix}")
+    for name in ("pipe", "folder", "loop", "a\0b", "a\nb", "\ud800", "a" * 5000):
+        path = tmp_path / f"{name}{suffix}"
+        spec = Tokens(path, 4) if suffix in (".bin", ".npy") else Tensors(path)
+        sentence = early_fault(spec)
+        assert sentence.startswith("data must be in a file that can be read, got ")
+        assert len(sentence) < 500
+        assert sentence.isprintable()
+        with pytest.raises(DataError, match="data must be in a file that can be read"):
+            spec.with_data_hash()
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".pt", ".safetensors"])
