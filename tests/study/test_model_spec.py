@@ -172,7 +172,7 @@ def test_data_may_name_families_and_no_functions():
 
 
 def test_a_family_is_checked_by_its_signature_without_importing_it():
-    with pytest.raises(StudyError, match="space.branch_scale must name a recipe field or an argument of build"):
+    with pytest.raises(StudyError, match=r"space\.branch_scale must name a recipe field or an argument of build"):
         declared("residual", None, space={"branch_scale": LogReal(0.1, 1)}, recipe={})
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gradstab.commands.draining import drain_seconds
-from gradstab.errors import EXIT_FAILED, EXIT_INTERRUPTED
+from gradstab.errors import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
     from gradstab.execution.jobs import ClusterJobs, Job
@@ -80,7 +80,6 @@ def submit(
     """
     from gradstab.commands.lookup import find_settings, find_study
     from gradstab.commands.terminal import say
-    from gradstab.errors import UsageError
     from gradstab.execution.jobs import ClusterJobs, given_address
 
     found_address = given_address(address)
