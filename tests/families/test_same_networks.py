@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from gradstab.families import mlp
 from gradstab.module_probe import probe
@@ -55,3 +56,26 @@ def test_wide_convolutions_follow_the_theory_of_the_fully_connected_stack(weight
     error = 4 * float(np.std(found, ddof=1)) / math.sqrt(len(found)) + 0.02
     assert np.mean(found) == pytest.approx(predicted_ratio("tanh", init_scale, 0.0, 8), abs=error)
     assert error < 0.15
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "order"),
+    [("vanilla", nn.RNN, [0]), ("lstm", nn.LSTM, [0, 1, 3, 2]), ("gru", nn.GRU, [0, 1, 2])],
+)
+def test_cells_are_those_of_torch(cell, kind, order):
+    """torch has an LSTM's gates in another order."""
+    case = Case("rnn", {"cell": cell, "width": 12})
+    module, (inputs, _) = case.build(0).double(), case.batch()
+    layer = kind(8, 12, batch_first=True).double()
+    with torch.no_grad():
+        for ours, theirs in (
+            ("inward.weight", layer.weight_ih_l0),
+            ("inward.bias", layer.bias_ih_l0),
+            ("cell.recurrent.weight", layer.weight_hh_l0),
+        ):
+            gates = module.get_parameter(ours).chunk(len(order))
+            theirs.copy_(torch.cat([gates[place] for place in order]))
+        layer.bias_hh_l0.zero_()
+        hidden_BTH, _ = layer(inputs.double())
+        expected = module.get_submodule("readout")(hidden_BTH[:, -1])
+        torch.testing.assert_close(module(inputs.double()), expected, rtol=1e-10, atol=1e-12)
