@@ -24,5 +24,5 @@ STUDY = Study(
         "learning_rate": LogReal(3e-4, 0.1),
     },
     recipe={"width": 32, "optimizer": "adam", "steps": 100, "batch_size": 16, "probe_every": 25},
-    budget={"trials": 320},
+    budget={"trials": 240},
 )
