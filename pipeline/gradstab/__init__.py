@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gradstab.module_probe import probe
     from gradstab.results.loading import load_results
+    from gradstab.search.optuna_sampler import BoundarySampler
     from gradstab.session.drive import run_study
     from gradstab.study.axes import Choice, Integer, LogInteger, LogReal, Real
     from gradstab.study.criterion import Criterion
     from gradstab.study.study import Study
 
 __all__ = [
+    "BoundarySampler",
     "Choice",
     "Criterion",
     "Integer",
@@ -36,6 +38,7 @@ _HOMES = {
     "run_study": "gradstab.session.drive",
     "load_results": "gradstab.results.loading",
     "probe": "gradstab.module_probe",
+    "BoundarySampler": "gradstab.search.optuna_sampler",
 }
 
 
