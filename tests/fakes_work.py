@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from gradstab.loop.ports import Kind, RunsInSteps, Slot, Step, Work
+from gradstab.loop.ports import Kind, Outcome, RunsInSteps, Slot, Step, Work
 from gradstab.loop.trial import Trial
 from gradstab.record.trajectory import Trajectory
 from gradstab.training.work import TrainingWork
@@ -182,7 +182,7 @@ class SwitchingWork:
 
     by_number: dict[int, Work]
 
-    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+    def run(self, trials: Sequence[Trial], slot: Slot) -> Sequence[Outcome]:
         return self._chosen(trials).run(trials, slot)
 
     def run_in_steps(self, trials: Sequence[Trial], slot: Slot) -> Generator[Step, None, None]:

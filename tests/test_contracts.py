@@ -19,6 +19,7 @@ from gradstab.loop.ports import Executor, PackResult, Proposal, Searcher, TrialV
 from gradstab.loop.trial import Trial, trial_seed
 from gradstab.record.failure import Failure, FailureKind
 from gradstab.record.statistics.registry import STATISTICS
+from gradstab.record.trajectory import Trajectory
 from gradstab.search.history import ATTRIBUTE_PREFIX
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.study.axes import Choice, Integer, LogInteger, LogReal, Real
@@ -97,8 +98,9 @@ class ExecutorContract:
         assert before_ms <= result.started_ms <= result.finished_ms <= time.time_ns() // 10**6
         expected = PlantedWork().run(trials, result.slot)
         assert result.outcomes is not None
-        assert [t.depth for t in result.outcomes] == [4, 2, 4]
-        for found, wanted in zip(result.outcomes, expected, strict=True):
+        trajectories = [outcome for outcome in result.outcomes if isinstance(outcome, Trajectory)]
+        assert [t.depth for t in trajectories] == [4, 2, 4]
+        for found, wanted in zip(trajectories, expected, strict=True):
             for statistic in STATISTICS.values():
                 np.testing.assert_array_equal(found[statistic.name], wanted[statistic.name])
 
@@ -161,6 +163,7 @@ class ExecutorContract:
         assert result.outcomes is not None
         expected = PlantedWork().run(result.trials, result.slot)
         for found, wanted in zip(result.outcomes, expected, strict=True):
+            assert isinstance(found, Trajectory)
             np.testing.assert_array_equal(found["loss"], wanted["loss"])
         assert executor.idle() == len(executor.slots)
         executor.submit(make_trials(1, 2))  # and the slot serves again

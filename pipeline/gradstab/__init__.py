@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gradstab.session.drive import run_study
     from gradstab.study.axes import Choice, Integer, LogInteger, LogReal, Real
     from gradstab.study.criterion import Criterion
+    from gradstab.study.data_spec import Digits, Mnist, Npz, Teacher
     from gradstab.study.model_spec import Model
     from gradstab.study.shipped_data import Adding, Copying, DigitImages, DigitPixels, DigitRows, TextBytes
     from gradstab.study.study import Study
@@ -29,12 +30,16 @@ __all__ = [
     "DigitImages",
     "DigitPixels",
     "DigitRows",
+    "Digits",
     "Integer",
     "LogInteger",
     "LogReal",
+    "Mnist",
     "Model",
+    "Npz",
     "Real",
     "Study",
+    "Teacher",
     "Tensors",
     "TextBytes",
     "Tokens",
@@ -48,6 +53,7 @@ __all__ = [
 _HOMES = {
     "Study": "gradstab.study.study",
     "Criterion": "gradstab.study.criterion",
+    **dict.fromkeys(("Digits", "Mnist", "Npz", "Teacher"), "gradstab.study.data_spec"),
     **dict.fromkeys(("Choice", "Integer", "LogInteger", "LogReal", "Real"), "gradstab.study.axes"),
     "Model": "gradstab.study.model_spec",
     **dict.fromkeys(

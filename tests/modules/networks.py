@@ -16,15 +16,21 @@ class Chain(nn.Module):
         super().__init__()
         sizes = [64, *[width] * depth]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
-        extra = {"batch": lambda: nn.BatchNorm1d(width), "dropout": lambda: nn.Dropout(0.3)}.get(between, nn.Identity)
-        self.between = nn.ModuleList(extra() for _ in range(depth))
+        self.between = nn.ModuleList(_between(between, width) for _ in range(depth))
         self.out = nn.Linear(width, 10)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
         for layer, between in zip(self.layers, self.between, strict=True):
             x = torch.tanh(between(layer(x)))
-        return self.out(x)
+        found: Tensor = self.out(x)
+        return found
+
+
+def _between(kind: str, width: int) -> nn.Module:
+    if kind == "batch":
+        return nn.BatchNorm1d(width)
+    return nn.Dropout(0.3) if kind == "dropout" else nn.Identity()
 
 
 class Residual(nn.Module):
@@ -40,7 +46,8 @@ class Residual(nn.Module):
         x = self.embed(x.flatten(1))
         for block in self.blocks:
             x = block(x)
-        return self.out(x)
+        found: Tensor = self.out(x)
+        return found
 
 
 class _Block(nn.Module):
@@ -50,7 +57,8 @@ class _Block(nn.Module):
         self.branch = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + torch.relu(self.branch(self.norm(x)))
+        found: Tensor = x + torch.relu(self.branch(self.norm(x)))
+        return found
 
 
 def chain(depth: int, width: int, *, between: str = "tanh") -> nn.Module:

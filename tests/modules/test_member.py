@@ -41,7 +41,7 @@ def plain_losses(build: Any, given: ModuleRecipe, seed: int = 7) -> NDArray[np.f
         with torch.enable_grad():
             loss = functional.cross_entropy(module(inputs), targets)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         if given.clip:
             nn.utils.clip_grad_norm_(module.parameters(), given.clip_threshold)
         optimizer.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import pytest
 
@@ -17,15 +18,17 @@ from gradstab.study.study import Study
 from gradstab.theory.relative_scale import resolved_recipe
 
 
-def build(depth, width, *, norm="pre", scale=1.0, heads=4, extra=None):
+def build(
+    depth: int, width: int, *, norm: str = "pre", scale: float = 1.0, heads: int = 4, extra: object = None
+) -> None:
     """A builder; it is named, never called."""
 
 
-def loss(outputs, targets):
+def loss(outputs: object, targets: object) -> None:
     """A loss; it is named, never called."""
 
 
-def declared(build=build, loss=loss, *, model=None, **fields):
+def declared(build: Any = build, loss: Any = loss, *, model: Any = None, **fields: Any) -> Any:
     """A study of `build`."""
     given = {
         "name": "own",
@@ -71,19 +74,19 @@ def test_the_name_of_the_builder_is_part_of_the_fingerprint_and_the_budget_is_no
     assert declared(budget={"trials": 99}).fingerprint() == declared().fingerprint()
 
 
-def variadic(depth, **rest):
+def variadic(depth: int, **rest: object) -> None:
     """Takes anything."""
 
 
-def positional(depth, /):
+def positional(depth: int, /) -> None:
     """Takes no names."""
 
 
-def takes_steps(depth, width, steps=3):
+def takes_steps(depth: int, width: int, steps: int = 3) -> None:
     """Takes a training field."""
 
 
-FAULTS = {
+FAULTS: dict[str, Any] = {
     "unknown axis": (
         lambda: declared(space={"depth": LogInteger(2, 4), "nrom": Choice(("pre", "post"))}),
         "space.nrom must name a recipe field or an argument of build.*did you mean 'norm'",
@@ -166,7 +169,9 @@ def test_data_may_name_families_and_no_functions():
         "space": {"depth": {"type": "log_integer", "low": 2, "high": 8}},
         "budget": {"trials": 5},
     }
-    assert changed(tree, (), "own.yaml").model.required == ()
+    declaration = changed(tree, (), "own.yaml").model
+    assert declaration is not None
+    assert declaration.required == ()
     with pytest.raises(StudyError, match="only a Python study file"):
         changed({**tree, "model": {"build": "os:system", "loss": "os:system"}}, (), "own.yaml")
 

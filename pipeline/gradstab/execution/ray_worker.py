@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from ray import cloudpickle, method
 
 from gradstab.execution.job_entry import SECRETS
-from gradstab.loop.ports import Slot, Work
+from gradstab.loop.ports import Outcome, Slot, Work
 from gradstab.loop.trial import Trial
-from gradstab.record.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from gradstab.execution.stepped_pack import SteppedPack
@@ -67,11 +66,11 @@ class Worker:
         if isinstance(self._work, SupportsWarmUp):
             self._work.warm_up()
 
-    def run(self, trials: tuple[Trial, ...], number: int) -> tuple[int, int, float | None, dict[int, Trajectory]]:
+    def run(self, trials: tuple[Trial, ...], number: int) -> tuple[int, int, float | None, dict[int, Outcome]]:
         """Train a pack, which `watch` knows by its number.
 
         Returns:
-            Start and end in ms since the epoch, busy seconds (see PackResult), and the trajectories by the position of
+            Start and end in ms since the epoch, busy seconds (see PackResult), and the outcomes by the position of
             their trial in the pack.
         """
         from gradstab.execution.stepped_pack import SteppedPack

@@ -131,7 +131,7 @@ class PackResult:
     slot: Slot
     started_ms: int
     finished_ms: int
-    outcomes: list[Outcome] | None = None
+    outcomes: Sequence[Outcome] | None = None
     failure: Failure | None = None
     busy_seconds: float | None = None
     given_back: tuple[Trial, ...] = ()

@@ -37,7 +37,7 @@ def predicted_field(recipes: Sequence[Recipe]) -> Array:
             continue
         ratio_ML = _by_depth(activation, scale_M, bias_scale, int(depth.max()))
         ratio_N[np.array(members)[deep]] = ratio_ML[scale_of[deep], depth[deep] - 2]
-    return np.clip(ratio_N, -RATIO_LIMIT, RATIO_LIMIT)
+    return np.asarray(np.clip(ratio_N, -RATIO_LIMIT, RATIO_LIMIT))
 
 
 def _by_depth(activation: str, scale_M: Array, bias_scale: float, deepest: int) -> Array:

@@ -49,9 +49,11 @@ class Family(Protocol):
     """
 
     layout: FlatLayout
-    num_layers: int
     value: Tensor
     grad: Tensor
+
+    @property
+    def num_layers(self) -> int: ...
 
     @property
     def depths(self) -> Sequence[int]: ...

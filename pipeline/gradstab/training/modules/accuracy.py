@@ -22,4 +22,5 @@ def accuracy_of(outputs: Tree, targets: Tree) -> Tensor:
     )
     if not classes:
         return torch.full((), torch.nan, dtype=torch.float64)
-    return (outputs.argmax(-1) == targets).double().mean()
+    share: Tensor = (outputs.argmax(-1) == targets).double().mean()
+    return share

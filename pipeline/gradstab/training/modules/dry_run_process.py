@@ -15,42 +15,38 @@ from gradstab.loop.ports import Slot
 from gradstab.study.origin import FROM_RECORD
 from gradstab.study.study import Study
 from gradstab.system.storage_url import without_passwords
+from gradstab.training.modules.faults import told
 from gradstab.training.modules.work import ModuleWork
-from gradstab.user_code.failures import CodeError
 from gradstab.user_code.stored import read_code
-from gradstab.user_code.tracebacks import code_error
 
 
 def main() -> None:
     """Answer one question: {"found": the dry run} or {"fault": a sentence, "traceback": the user's part of it}."""
     asked = json.load(sys.stdin)
-    answer = sys.stdout
+    channel = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
-        found = _answer(Study.model_validate(asked["study"], context=FROM_RECORD), Path(asked["code"]))
-    answer.write(json.dumps(found) + "\n")
+        found = answer_of(Study.model_validate(asked["study"], context=FROM_RECORD), Path(asked["code"]))
+    channel.write(json.dumps(found) + "\n")
 
 
-def _answer(study: Study, folder: Path) -> dict[str, str]:
+def answer_of(study: Study, folder: Path) -> dict[str, str]:
+    """What a dry run of the study found, with the code that is kept in a folder, or why it cannot be run."""
     code = read_code(folder)
     assert study.model is not None
     assert code is not None
     work = ModuleWork(study.model, code, study.data, study.seed, reference_loss=float("nan"))
     try:
         return {"found": work.try_out(study, Slot("dry run")).dump()}
-    except CodeError as error:
-        return {"fault": str(error), "traceback": error.traceback}
-    except GradstabError as error:
-        return {"fault": str(error), "traceback": ""}
     except MemoryError:
         return {
             "fault": "the modules must fit the memory of this machine, but the largest one does not",
             "traceback": "",
         }
     except Exception as error:
-        told = code_error("the study's program", error)
-        if not told.traceback:
+        sentence, shown = told(error)
+        if not shown and not isinstance(error, GradstabError):
             raise  # nothing of the user's was running
-        return {"fault": without_passwords(str(told)), "traceback": told.traceback}
+        return {"fault": without_passwords(sentence), "traceback": shown}
 
 
 if __name__ == "__main__":

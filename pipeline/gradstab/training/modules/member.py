@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradstab.errors import UsageError
-from gradstab.probing.copies import bare_module
+from gradstab.probing.copies import bare_module, refuse_unready
+from gradstab.probing.forward import Batch
+from gradstab.probing.precision import OWN
 from gradstab.probing.trees import Tree
 from gradstab.record.statistics.layers import log10_magnitude
 from gradstab.study.module_recipe import ModuleRecipe
@@ -27,7 +29,7 @@ from gradstab.training.modules.data import ModuleData
 from gradstab.training.modules.faults import is_divergence
 from gradstab.training.modules.parameters import placed, scale_weights
 from gradstab.training.modules.program import Program, seed_of, seeded
-from gradstab.training.modules.taps import Taps, batch_of, gradient_values
+from gradstab.training.modules.taps import Taps, gradient_values
 from gradstab.training.norms import section_norms, total_norms
 from gradstab.training.probes import LayerValues
 
@@ -52,12 +54,11 @@ class ModuleMember:
         self._program, self._data, self._device = program, data, device
         self._dtype = DTYPES[recipe.precision]
         built = bare_module(program.built(recipe, self._seed)).to(device)
+        refuse_unready(built)
         self.module = built
         self.first_rows = data.probe_rows(recipe.probe_samples)
         with seeded(built, self._draw_seed(0)), _buffers_kept(built):
-            self.places = Taps(
-                built, batch_of(*data.batch(self.first_rows, self._dtype, device), program.loss), program.taps
-            )
+            self.places = Taps(built, self._batch(self.first_rows), program.taps)
         if recipe.weight_scale != 1.0:
             scale_weights(built, recipe.weight_scale, self.places.owners, program.scaled)
         self._placed = placed(built, self.places.owners)
@@ -110,12 +111,12 @@ class ModuleMember:
         values: dict[str, Tensor] = {}
 
         def compute() -> tuple[Tensor, Sequence[Tensor | None]]:
-            batch = batch_of(*self._data.batch(rows_nB[0], self._dtype, self._device), self._program.loss)
+            batch = self._batch(rows_nB[0])
             found = self.places.read(self.module, batch, self._parameters, rows_nB.shape[1])
             values.update(found.values)
             if first and bool((values["log10_delta_norm"] == -torch.inf).all()):
                 initial = self.places.initial_norms(self.module, batch)
-                values.update(gradient_values(*initial, rows_nB.shape[1]))
+                values.update({} if initial is None else gradient_values(*initial, rows_nB.shape[1]))
             return found.loss, found.gradients
 
         with _buffers_kept(self.module) if first else nullcontext():
@@ -145,7 +146,7 @@ class ModuleMember:
 
     def tap_norms(self) -> Tensor:
         """log10 of the gradient's size at each tap on the first rows (L,)."""
-        batch = batch_of(*self._data.batch(self.first_rows, self._dtype, self._device), self._program.loss)
+        batch = self._batch(self.first_rows)
         with _buffers_kept(self.module), seeded(self.module, self._draw_seed(0)):
             return self.places.read(self.module, batch, (), len(self.first_rows)).values["log10_delta_norm"]
 
@@ -161,6 +162,10 @@ class ModuleMember:
 
     def keep(self, members: Sequence[int]) -> None:
         """Nothing: a stack of one is never rebuilt, because it ends when its member stops."""
+
+    def _batch(self, rows: NDArray[np.int64]) -> Batch:
+        inputs, targets = self._data.batch(rows, self._dtype, self._device)
+        return Batch(inputs, targets, self._program.checked_loss(len(rows)), OWN)
 
     def _draw_seed(self, number: int) -> int:
         return seed_of(self._seed, Stream.DRAWS, number)

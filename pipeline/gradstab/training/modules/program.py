@@ -44,7 +44,10 @@ class Program:
         given: Mapping[str, Any] = {name: recipe.arguments[name] for name in recipe.given}
         with torch.inference_mode(False), torch.no_grad(), generators_restored():
             seed_generators(seed_of(seed, Stream.WEIGHTS), [])
-            module = self.build(**given)
+            try:
+                module = self.build(**given)
+            except SystemExit as error:
+                raise ProgramError("build must return a module, but it ends the program (SystemExit)") from error
         if not isinstance(module, nn.Module):
             raise ProgramError(f"build must return a torch.nn.Module, got {type(module).__name__}")
         return module.to(DTYPES[recipe.precision])
@@ -56,14 +59,22 @@ class Program:
             ProgramError: the loss does not return one number per sample.
         """
         outputs = called(module, inputs)
-        losses = self.loss(outputs, targets)
-        if not isinstance(losses, Tensor) or losses.shape != (num_samples,):
-            got = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
-            raise ProgramError(
-                f"loss must return the loss of each sample, a tensor of shape ({num_samples},), got {got}: "
-                "leave the mean over samples to gradstab (reduction='none')"
-            )
-        return outputs, losses
+        return outputs, self.checked_loss(num_samples)(outputs, targets)
+
+    def checked_loss(self, num_samples: int) -> Callable[[Any, Any], Tensor]:
+        """The user's loss, which raises a ProgramError where it does not return one number per sample."""
+
+        def checked(outputs: Any, targets: Any) -> Tensor:
+            losses = self.loss(outputs, targets)
+            if not isinstance(losses, Tensor) or losses.shape != (num_samples,):
+                got = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
+                raise ProgramError(
+                    f"loss must return the loss of each sample, a tensor of shape ({num_samples},), got {got}: "
+                    "leave the mean over samples to gradstab (reduction='none')"
+                )
+            return losses
+
+        return checked
 
 
 def seed_of(seed: int, stream: Stream, step: int = 0) -> int:

@@ -5,6 +5,7 @@ Definitions are those of `gradstab.probe`, in the precision of the training. Sha
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gradstab.probing.draws import Draws
+from gradstab.errors import UsageError
+from gradstab.probing.draws import Draw, Draws
 from gradstab.probing.events import Event
 from gradstab.probing.forward import Batch, Forward, run_forward
 from gradstab.probing.gradients import Edges, Reading, read
-from gradstab.probing.precision import OWN
 from gradstab.probing.samples import MOST_PASSES
 from gradstab.probing.series import choose_runs
 from gradstab.probing.surroundings import measuring_conditions
@@ -105,16 +106,21 @@ class Taps:
     def initial_norms(self, module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor] | None:
         """Norms and peaks where zero readouts hide every gradient, of a copy whose readouts are drawn anew.
 
-        None where they cannot be made to pass a gradient.
+        None where they cannot be made to pass a gradient, as in a dead network.
         """
-        with measuring_conditions(), np.errstate(all="ignore"):
+        with measuring_conditions(), np.errstate(all="ignore"), contextlib.suppress(UsageError):
             draws = Draws(module, batch, self._patterns)
             first, own, forward = draws.take(0, None)
-            if first.without_gradient:
+            while first.without_gradient:
                 draws.make_readouts_pass(own, forward)
                 forward.release(own)
                 first, own, forward = draws.take(0, None)
             forward.release(own)
+            return self._read_by(first)
+        return None
+
+    def _read_by(self, first: Draw) -> tuple[Tensor, Tensor]:
+        """Norms and peaks that a draw gave at these taps; NaN at a tap that it does not have."""
         places = [first.positions.index(key) if key in first.positions else -1 for key in self._keys]
         norm_P = _root_mean_square(first.reading)
         pick = [(norm_P[place], first.reading.peak_P[place]) if place >= 0 else (np.nan, np.nan) for place in places]
@@ -137,11 +143,6 @@ class Taps:
             )  # fmt: skip
             numbers = (torch.from_numpy(_root_mean_square(reading)).to(device), *numbers[1:])
         return (*numbers, list(found[len(flat) :]))
-
-
-def batch_of(inputs: Any, targets: Any, loss: Any) -> Batch:
-    """A batch in the types of the training."""
-    return Batch(inputs, targets, loss, OWN)
 
 
 def _numbers_of(

@@ -19,7 +19,6 @@ from gradstab.study.study import Study
 from gradstab.study.tensor_spec import FromFunction
 from gradstab.training.slots import ask_for_huge_pages, free_bytes, set_known_state, why_unusable
 from gradstab.user_code.code import UserCode
-from gradstab.user_code.tracebacks import code_error
 
 if TYPE_CHECKING:
     from torch import nn
@@ -150,13 +149,15 @@ class ModuleWork:
 
 def _failure_of(error: Exception) -> Failure:
     """The failure of the member whose code raised it; machines and gradstab itself are not the member's fault."""
+    from gradstab.training.modules.faults import told
+
     cause = error.__cause__ if isinstance(error, UsageError) and isinstance(error.__cause__, Exception) else error
-    told = code_error("the study's program", cause)
+    sentence, shown = told(error)
     is_memory = isinstance(cause, MemoryError) or "OutOfMemory" in type(cause).__name__
-    is_of_member = isinstance(cause, UsageError) and not isinstance(cause, DataError)
-    if is_memory or not (told.traceback or is_of_member):
+    is_of_member = isinstance(error, UsageError) and not isinstance(error, DataError)
+    if is_memory or not (shown or is_of_member):
         raise error
-    return Failure(FailureKind.PROGRAM, str(told) if told.traceback else str(cause))
+    return Failure(FailureKind.PROGRAM, sentence)
 
 
 def one_by_one(recipes: Sequence[Recipe]) -> list[list[int]]:
