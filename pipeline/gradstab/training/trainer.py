@@ -130,11 +130,11 @@ def train_in_steps(
     ends = nominal_ends(recipes, stacks)
     for members, start, end, next_end in zip(stacks, [0.0, *ends], ends, [*ends[1:], 1.0], strict=False):
         chosen, chosen_seeds = [recipes[index] for index in members], [seeds[index] for index in members]
-        results = yield from _Run(chosen, chosen_seeds, data, device, family).train(start, end)
+        results = yield from StackTraining(chosen, chosen_seeds, data, device, family).train(start, end)
         yield Step(end, next_end, dict(zip(members, results, strict=True)))
 
 
-class _Run:
+class StackTraining:
     """One training of one stack."""
 
     def __init__(

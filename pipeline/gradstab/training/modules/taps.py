@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -44,6 +44,18 @@ class TapReading:
     values: dict[str, Tensor]
 
 
+class Place(NamedTuple):
+    """A tap that a hook on a module can reach: what the module returns at one of its calls.
+
+    Attributes:
+        tensors: how many of the tensors that it returns are one position, from the first on.
+    """
+
+    module: str
+    call: int
+    tensors: int
+
+
 class Taps:
     """The taps of one module, found on its first batch, and the readings at them.
 
@@ -55,6 +67,7 @@ class Taps:
     Attributes:
         names: of the taps, in the order in which they run.
         owners: names of the modules or bare parameters behind the taps; time steps share one.
+        mix: whether samples depend on each other.
 
     Raises:
         UsageError: no place passes the whole gradient; the sentence says how to name taps.
@@ -73,7 +86,8 @@ class Taps:
                 forward.value, edges, len(edges), forward.cut, forward.candidates,
                 MOST_PASSES, known_mix=None, normalises=_normalises(module),
             )  # fmt: skip
-            self._rows, self._mix = first.rows, first.mix
+            self._rows, self.mix = first.rows, bool(first.mix)
+            self._counts = [len(position) for position in edges]
             forward.release(module)
         self.axis = run.axis
         self.names = tuple(_shown(key, self._keys) for key in self._keys)
@@ -81,6 +95,13 @@ class Taps:
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    def places(self, module: nn.Module) -> list[Place] | None:
+        """Where hooks reach the taps; None where a tap is no output of a module, as a time step inside nn.LSTM."""
+        parts = {name for name, part in module.named_modules() if not isinstance(part, nn.RNNBase)}
+        if any(role != "output" or name not in parts for name, role, _ in self._keys):
+            return None
+        return [Place(name, call, count) for (name, _, call), count in zip(self._keys, self._counts, strict=True)]
 
     def read(self, module: nn.Module, batch: Batch, parameters: Sequence[Tensor], num_samples: int) -> TapReading:
         """Read the statistics at every tap, and the gradients by the parameters."""
@@ -122,10 +143,10 @@ class Taps:
         """Norm, largest entry and share of zeros at each tap, and the gradients by the parameters."""
         flat = [edge for position in edges for edge in position]
         targets: list[Any] = [*flat, *parameters]
-        found = torch.autograd.grad([forward.value], targets, retain_graph=bool(self._mix), allow_unused=True)
+        found = torch.autograd.grad([forward.value], targets, retain_graph=self.mix, allow_unused=True)
         device = forward.value.device
         numbers = _numbers_of(found[: len(flat)], edges, device)
-        if self._mix:  # one pass would mix the samples' shares
+        if self.mix:  # one pass would mix the samples' shares
             reading = read(
                 forward.value, edges, len(edges), forward.cut, [self._rows] if self._rows else [],
                 MOST_PASSES, known_mix=True, normalises=False,
