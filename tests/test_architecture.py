@@ -21,8 +21,9 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"theory", "stability"}),
     frozenset({"probing"}),
     frozenset({"figures", "loop", "sampling", "tracking"}),
-    frozenset({"execution", "results", "search", "training"}),
-    frozenset({"module_probe", "report"}),
+    frozenset({"execution", "search", "training"}),
+    frozenset({"module_probe", "results"}),
+    frozenset({"report"}),
     frozenset({"session"}),
     frozenset({"commands"}),
 )

@@ -96,9 +96,9 @@ class ExecutorContract:
         assert result.slot in executor.slots
         assert before_ms <= result.started_ms <= result.finished_ms <= time.time_ns() // 10**6
         expected = PlantedWork().run(trials, result.slot)
-        assert result.trajectories is not None
-        assert [t.depth for t in result.trajectories] == [4, 2, 4]
-        for found, wanted in zip(result.trajectories, expected, strict=True):
+        assert result.outcomes is not None
+        assert [t.depth for t in result.outcomes] == [4, 2, 4]
+        for found, wanted in zip(result.outcomes, expected, strict=True):
             for statistic in STATISTICS.values():
                 np.testing.assert_array_equal(found[statistic.name], wanted[statistic.name])
 
@@ -117,7 +117,7 @@ class ExecutorContract:
         executor.submit(make_trials(1, RAISES))
         (result,) = wait_for(executor)
         assert str(result.failure) == "ValueError: width must be even"
-        assert result.trajectories is None
+        assert result.outcomes is None
         assert [t.number for t in result.trials] == [1, RAISES]
         assert executor.idle() == len(executor.slots)
 
@@ -158,9 +158,9 @@ class ExecutorContract:
         assert len(result.trials) >= 3
         assert len(result.given_back) >= 2
         assert [*result.trials, *result.given_back] == trials
-        assert result.trajectories is not None
+        assert result.outcomes is not None
         expected = PlantedWork().run(result.trials, result.slot)
-        for found, wanted in zip(result.trajectories, expected, strict=True):
+        for found, wanted in zip(result.outcomes, expected, strict=True):
             np.testing.assert_array_equal(found["loss"], wanted["loss"])
         assert executor.idle() == len(executor.slots)
         executor.submit(make_trials(1, 2))  # and the slot serves again
@@ -177,7 +177,7 @@ class ExecutorContract:
         executor.submit(make_trials(SLEEPS, 1, 2))
         executor.drain(0.0)
         (result,) = wait_for(executor)
-        assert (result.trials, result.trajectories, result.failure) == ((), [], None)
+        assert (result.trials, result.outcomes, result.failure) == ((), [], None)
         assert [t.number for t in result.given_back] == [SLEEPS, 1, 2]
 
     def test_waiting_for_nothing_returns_at_once(self, executor: Executor) -> None:

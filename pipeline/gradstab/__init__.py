@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gradstab.study.shipped_data import Adding, Copying, DigitImages, DigitPixels, DigitRows, TextBytes
     from gradstab.study.study import Study
     from gradstab.study.tensor_spec import Tensors, Tokens
+    from gradstab.training.scale import scale_
 
 __all__ = [
     "Adding",
@@ -39,6 +40,7 @@ __all__ = [
     "load_results",
     "probe",
     "run_study",
+    "scale_",
 ]
 
 _HOMES = {
@@ -53,6 +55,7 @@ _HOMES = {
     "run_study": "gradstab.session.drive",
     "load_results": "gradstab.results.loading",
     "probe": "gradstab.module_probe",
+    "scale_": "gradstab.training.scale",
 }
 
 

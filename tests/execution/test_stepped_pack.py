@@ -53,13 +53,13 @@ def test_it_goes_step_by_step_to_the_end() -> None:
     while pack.advance():
         seen.append(pack.done)
     assert seen == [0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0]
-    assert sorted(pack.trajectories) == [0, 1]
+    assert sorted(pack.outcomes) == [0, 1]
 
 
 def test_a_work_in_one_piece_is_one_step() -> None:
     pack = SteppedPack(PlantedWork(), PACK, SLOT)
     assert [pack.advance(), pack.done, pack.advance()] == [True, 1.0, False]
-    assert sorted(pack.trajectories) == [0, 1]
+    assert sorted(pack.outcomes) == [0, 1]
 
 
 def test_a_work_that_forgets_a_trial_has_failed_and_gives_nothing_back() -> None:
@@ -76,21 +76,21 @@ def test_a_stack_that_would_end_too_late_is_given_up_at_once_and_one_that_ends_i
     assert pack.advance(), "two more steps are no matter of minutes"
     pack.finish_within(0.01)
     assert not pack.advance(), "a step takes longer than that"
-    assert pack.trajectories == {}
+    assert pack.outcomes == {}
 
 
 def test_what_was_complete_when_the_time_was_over_is_kept() -> None:
     pack = SteppedPack(TwoStacks(seconds=0.05), PACK, SLOT)
-    while not pack.trajectories:
+    while not pack.outcomes:
         pack.advance()
     pack.finish_within(0.0)
     assert not pack.advance()
     assert not pack.advance(), "it stays ended"
-    assert list(pack.trajectories) == [0]
+    assert list(pack.outcomes) == [0]
 
 
 def test_a_pack_that_has_not_begun_in_time_never_does() -> None:
     pack = SteppedPack(TwoStacks(), PACK, SLOT)
     pack.finish_within(0.0)
     assert not pack.advance()
-    assert pack.trajectories == {}
+    assert pack.outcomes == {}

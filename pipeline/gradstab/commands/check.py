@@ -27,18 +27,30 @@ if TYPE_CHECKING:
 @format_option
 def check(study: str, overrides: tuple[str, ...], results: str | None, output: Format) -> None:
     """Check STUDY and estimate its time, memory and disk use."""
+    from dataclasses import asdict
+
     from gradstab.commands.estimate import estimate
     from gradstab.commands.lookup import find_study
+    from gradstab.commands.modules_text import modules_texts
     from gradstab.commands.terminal import print_json, print_pairs
     from gradstab.display.numbers import duration_text, size_text
     from gradstab.loop.calibration import stored_cost_model
+    from gradstab.record.study_folder import StudyFolder
+    from gradstab.session.own_network import code_of, costs_with, try_modules, with_tried_data
     from gradstab.session.parts import memory_of_a_slot
+    from gradstab.study.settings import results_setting
 
-    declared, _ = find_study(study, results, overrides)
+    declared, source = find_study(study, results, overrides)
     slots = declared.resources.slots or os.cpu_count() or 1
-    found = estimate(declared, stored_cost_model(), slots, memory_of_a_slot(slots))
+    cost, modules = stored_cost_model(), None
+    if declared.model is not None:
+        folder = StudyFolder.of(results_setting(results).value, declared.name)
+        modules = try_modules(declared, code_of(declared, source, folder))
+        declared, cost = with_tried_data(declared, modules), costs_with({"cpu": cost}, declared, modules)["cpu"]
+    found = estimate(declared, cost, slots, memory_of_a_slot(slots))
     if output == "json":
-        print_json({"study": declared.dump(), "estimate": vars(found)})
+        tried = {} if modules is None else {"modules": asdict(modules)}
+        print_json({"study": declared.dump(), "estimate": vars(found), **tried})
         return
     import yaml
 
@@ -53,6 +65,7 @@ def check(study: str, overrides: tuple[str, ...], results: str | None, output: F
             "memory": f"{size_text(found.pack_bytes)} a slot",
             "disk": size_text(found.disk_bytes),
             "MLflow": f"{found.mlflow_rows} rows at most",
+            **({} if modules is None else modules_texts(modules)),
         }
     )
 

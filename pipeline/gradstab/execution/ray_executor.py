@@ -174,7 +174,7 @@ class RayExecutor:
         pack = self._taken(reference)
         worker = pack.worker
         try:
-            started_ms, finished_ms, busy_seconds, trajectories = ray.get(reference)
+            started_ms, finished_ms, busy_seconds, outcomes = ray.get(reference)
         except RayTaskError as error:
             cause = error.cause if isinstance(error.cause, Exception) else error
             if isinstance(cause, GradstabError):
@@ -195,7 +195,7 @@ class RayExecutor:
                 self._fleet.release(worker)
             return pack.failed(worker_failure(error))
         self._fleet.release(worker)
-        return result_of(pack.trials, worker.slot, (started_ms, finished_ms), trajectories, busy_seconds)
+        return result_of(pack.trials, worker.slot, (started_ms, finished_ms), outcomes, busy_seconds)
 
     def _taken(self, reference: Any) -> _RunningPack:
         """A pack that runs no more."""

@@ -84,7 +84,7 @@ class Worker:
         while pack.advance():
             pass
         busy = (time.process_time() - cpu_seconds) / self._slot.threads if self._slot.kind == "cpu" else None
-        return started_ms, time.time_ns() // 10**6, busy, pack.trajectories
+        return started_ms, time.time_ns() // 10**6, busy, pack.outcomes
 
     @method(concurrency_group=WATCHING)
     def watch(self, number: int, finish_seconds: float | None = None) -> tuple[float, float] | None:

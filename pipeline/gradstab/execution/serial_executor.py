@@ -100,7 +100,7 @@ class SerialExecutor:
         times_ms = submitted.started_ms, time.time_ns() // 10**6
         if failure is not None:
             return [PackResult(submitted.trials, self._slot, *times_ms, failure=failure, busy_seconds=busy)]
-        return [result_of(submitted.trials, self._slot, times_ms, pack.trajectories, busy)]
+        return [result_of(submitted.trials, self._slot, times_ms, pack.outcomes, busy)]
 
     def close(self) -> None:
         """Forget the submitted pack."""

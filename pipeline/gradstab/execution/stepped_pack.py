@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
-from gradstab.loop.ports import PackResult, RunsInSteps, Slot, Step, Work
+from gradstab.loop.ports import Outcome, PackResult, RunsInSteps, Slot, Step, Work
 from gradstab.loop.trial import Trial
-from gradstab.record.trajectory import Trajectory
 
 
 class SteppedPack:
@@ -17,7 +16,7 @@ class SteppedPack:
 
     Attributes:
         done: the share of the work that is done, from 0 to 1.
-        trajectories: those that are complete, by the position of their trial in the pack.
+        outcomes: of the trials that have ended, by their position in the pack.
     """
 
     def __init__(self, work: Work, trials: Sequence[Trial], slot: Slot) -> None:
@@ -31,7 +30,7 @@ class SteppedPack:
         self._first: tuple[float, float] | None = None  # time and share of the first step: until then things load
         self._last_step_at = time.monotonic()
         self.done = 0.0
-        self.trajectories: dict[int, Trajectory] = {}
+        self.outcomes: dict[int, Outcome] = {}
 
     @property
     def has_begun(self) -> bool:
@@ -59,14 +58,14 @@ class SteppedPack:
         step = next(self._steps, None)
         self._last_step_at = time.monotonic()
         if step is None:
-            if len(self.trajectories) != self._num_trials:
+            if len(self.outcomes) != self._num_trials:
                 raise RuntimeError(
-                    f"the work must return one trajectory a trial, got {len(self.trajectories)} for "
+                    f"the work must return one trajectory a trial, got {len(self.outcomes)} for "
                     f"{self._num_trials} trials"
                 )
             return False
         self.done, self._until = step.done, step.until
-        self.trajectories.update(step.ended)
+        self.outcomes.update(step.ended)
         if self._first is None:
             self._first = (self._last_step_at, step.done)
         return True
@@ -87,18 +86,18 @@ def result_of(
     trials: Sequence[Trial],
     slot: Slot,
     times_ms: tuple[int, int],
-    trajectories: dict[int, Trajectory],
+    outcomes: Mapping[int, Outcome],
     busy_seconds: float | None,
 ) -> PackResult:
-    """The result of a pack that ended without a failure; trials without a trajectory are given back."""
-    ended = [index for index in range(len(trials)) if index in trajectories]
+    """The result of a pack that ended without a failure; trials that did not end are given back."""
+    ended = [index for index in range(len(trials)) if index in outcomes]
     return PackResult(
         tuple(trials[index] for index in ended),
         slot,
         *times_ms,
-        trajectories=[trajectories[index] for index in ended],
+        outcomes=[outcomes[index] for index in ended],
         busy_seconds=busy_seconds,
-        given_back=tuple(trial for index, trial in enumerate(trials) if index not in trajectories),
+        given_back=tuple(trial for index, trial in enumerate(trials) if index not in outcomes),
     )
 
 

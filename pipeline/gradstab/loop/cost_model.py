@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gradstab.loop.packing import operations, pack_bytes
-from gradstab.study.pack_key import DataShape, padded, stack_key
 from gradstab.study.module_recipe import ModuleRecipe
+from gradstab.study.pack_key import DataShape, padded, stack_key
 from gradstab.study.recipe import Recipe, probe_steps
 
 # passes of a stack through its layers, in units of one layer of one step (fitted at widths 32 to 256, one thread)
@@ -87,7 +87,9 @@ _MODULE = "module "
 def cell_of(recipe: Recipe) -> Cell:
     """Where the evidence of a recipe's stack is kept."""
     if isinstance(recipe, ModuleRecipe):
-        choices = [f"{name}={value}" for name, value in sorted(recipe.arguments.items()) if isinstance(value, str | bool)]
+        choices = [
+            f"{name}={value}" for name, value in sorted(recipe.arguments.items()) if isinstance(value, str | bool)
+        ]
         return padded(recipe.width), " ".join([_MODULE + recipe.build, *choices])
     return padded(recipe.width), recipe.activation
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from gradstab.activations.registry import is_dear, keeps_z
 from gradstab.record.statistics.registry import stored_bytes
-from gradstab.study.pack_key import DataShape, padded, stack_key
 from gradstab.study.module_recipe import ModuleRecipe
+from gradstab.study.pack_key import DataShape, padded, stack_key
 from gradstab.study.recipe import NUM_ACCURACY_ROWS, Recipe, probe_steps, reads_accuracy
 
 _BYTES = {"float32": 4, "float64": 8}

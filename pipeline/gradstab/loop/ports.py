@@ -40,11 +40,15 @@ class Slot:
     memory: int | None = field(default=None, compare=False)
 
 
+# how a trial ended: a failure is that of the user's program at this trial, which trying again would repeat
+Outcome = Trajectory | Failure
+
+
 class Work(Protocol):
     """What a worker does with a pack: training, or what a test puts in its place. It must be picklable."""
 
-    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
-        """One trajectory per trial, in order.
+    def run(self, trials: Sequence[Trial], slot: Slot) -> Sequence[Outcome]:
+        """One trajectory per trial, in order, or the failure of that trial alone.
 
         An exception or the death of the process counts as a failure of the machine. A GradstabError does not: it names
         what the user must repair, and ends the run.
@@ -59,12 +63,13 @@ class Step:
     Attributes:
         done: the share of the pack's work that is done, from 0 to 1.
         until: the share at which the next trajectories will be there.
-        ended: the trajectories that this step completed, by the position of their trial in the pack.
+        ended: what this step completed, by the position of its trial in the pack: a trajectory, or the failure of that
+            trial alone.
     """
 
     done: float
     until: float = 1.0
-    ended: Mapping[int, Trajectory] = field(default_factory=dict)
+    ended: Mapping[int, Outcome] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -115,7 +120,7 @@ class PackResult:
 
     Attributes:
         trials: the trials that ended; with a failure, all trials of the pack.
-        trajectories: one for each of those trials, in order; None with a failure.
+        outcomes: one for each of those trials, in order; None with a failure.
         busy_seconds: the time that the slot itself worked on the pack, which its neighbours' load does not change:
             CPU seconds by threads on a CPU. None where only the wall clock is known, as on a GPU.
         given_back: the other trials of the pack, which did not end because the executor was asked to drain. They are as
@@ -126,7 +131,7 @@ class PackResult:
     slot: Slot
     started_ms: int
     finished_ms: int
-    trajectories: list[Trajectory] | None = None
+    outcomes: list[Outcome] | None = None
     failure: Failure | None = None
     busy_seconds: float | None = None
     given_back: tuple[Trial, ...] = ()

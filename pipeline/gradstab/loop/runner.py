@@ -17,7 +17,8 @@ from gradstab.loop.attempts import AttemptLog
 from gradstab.loop.cost_model import CostModel
 from gradstab.loop.pack_queue import PackQueue
 from gradstab.loop.patience import patience_with
-from gradstab.loop.ports import Executor, Kind, PackResult, Searcher, Tracker, TrialValue
+from gradstab.loop.ports import Executor, Kind, Outcome, PackResult, Searcher, Tracker, TrialValue
+from gradstab.loop.program_faults import ProgramFaults
 from gradstab.loop.progress import Progress
 from gradstab.loop.recovery import find_remaining, restore_lost_trials
 from gradstab.loop.speeds import Speeds
@@ -33,7 +34,6 @@ from gradstab.record.segments import (
     segment_paths,
     write_segment,
 )
-from gradstab.record.trajectory import Trajectory
 from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.study import Study
 from gradstab.system.failpoints import failpoint
@@ -99,6 +99,7 @@ class Runner:
         )
         self._workload = Workload(self.speeds)
         self._running: dict[int, Trial] = {}  # by number
+        self._faults = ProgramFaults()
         self._ended: deque[PackResult] = deque()  # packs whose results are not recorded yet
         self._next_segment = 0
         self._stopping = False
@@ -210,13 +211,11 @@ class Runner:
 
     def _record_and_tell(self, result: PackResult) -> None:
         """Record the results of a pack, then tell storage, then let the tracker ship them."""
-        if result.trajectories is None:
+        if result.outcomes is None:
             records = self._count_loss(result)
         else:
-            records = [
-                self._record(trial, result, trajectory=trajectory)
-                for trial, trajectory in zip(result.trials, result.trajectories, strict=True)
-            ]
+            ended = zip(result.trials, result.outcomes, strict=True)
+            records = [self._record(trial, result, outcome) for trial, outcome in ended]
         if not records:
             return
         write_segment(self._folder, self._next_segment, records)
@@ -228,6 +227,7 @@ class Runner:
                 self.progress.new += 1
         self._update_certificate()
         self._tracker.notify()
+        self._faults.require_few(records)
 
     def _update_certificate(self) -> None:
         """Find out whether the study's stop is reached, and record how the study stands against it."""
@@ -246,16 +246,10 @@ class Runner:
         for trial in result.trials:
             (failed if self._attempts.has_failed(trial.number) else again).append(trial)
         self._queue.put_back(again)
-        return [self._record(trial, result, failure=failure) for trial in failed]
+        return [self._record(trial, result, failure) for trial in failed]
 
-    def _record(
-        self,
-        trial: Trial,
-        result: PackResult,
-        *,
-        trajectory: Trajectory | None = None,
-        failure: Failure | None = None,
-    ) -> Record:
+    def _record(self, trial: Trial, result: PackResult, outcome: Outcome) -> Record:
+        failure = outcome if isinstance(outcome, Failure) else None
         return Record(
             number=trial.number,
             seed=trial.seed,
@@ -266,7 +260,7 @@ class Runner:
             finished_ms=result.finished_ms,
             retry_of=trial.retry_of,
             attempts=self._attempts.attempts(trial.number) + (1 if failure is None else 0),
-            trajectory=trajectory,
+            trajectory=None if isinstance(outcome, Failure) else outcome,
             failure=failure,
         )
 

@@ -57,7 +57,7 @@ class SlotBoard:
     def record_end(self, result: PackResult) -> None:
         history = self._histories.setdefault(result.slot.name, _SlotHistory(result.slot))
         history.in_flight = 0
-        if result.trajectories is None:
+        if result.outcomes is None:
             history.lost += 1
         else:
             history.trials += len(result.trials)

@@ -33,7 +33,7 @@ class Speeds:
 
     def learn(self, result: PackResult) -> None:
         """Update the model of the slot's kind by how fast the pack ran, or by its size where memory ran out."""
-        if result.trajectories is None:
+        if result.outcomes is None:
             self._warm.discard(result.slot.name)
             self._learn_size(result)
             return

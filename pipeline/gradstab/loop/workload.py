@@ -87,7 +87,7 @@ class Workload:
     def end(self, result: PackResult) -> None:
         """Count a pack that has ended: its work is done as far as its trials are."""
         pack = self._running.pop(result.slot.name)
-        if result.trajectories is not None:
+        if result.outcomes is not None:
             self._ended_work += pack.work * len(result.trials) / len(pack.trials)
             self._num_ended += len(result.trials)
 

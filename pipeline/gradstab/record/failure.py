@@ -7,7 +7,10 @@ from enum import StrEnum
 
 
 class FailureKind(StrEnum):
-    """The ways in which a machine fails. The value is the word that begins the reason in files, tags and reports."""
+    """The ways in which a machine or the user's program fails.
+
+    The value is the word that begins the reason in files, tags and reports.
+    """
 
     OUT_OF_MEMORY = "oom"
     """Memory ran out: the work raised that, or Ray killed the worker for it."""
@@ -17,6 +20,8 @@ class FailureKind(StrEnum):
     """The worker's process died, or its result could not be read."""
     NODE_LOST = "node lost"
     """The worker's whole machine went away, which is seldom the fault of what it trained."""
+    PROGRAM = "program"
+    """The user's own code raised an exception; it would raise it again."""
     ERROR = "error"
     """The work raised any other exception. The reason is its type and message, without a word for the kind."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstab.errors import UsageError
-from gradstab.record.segments import CorruptSegmentError, read_segment, segment_paths
+from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_paths
 from gradstab.record.study_folder import StudyFolder
 from gradstab.record.trajectory import Trajectory
 from gradstab.results.trial_rows import FAILED, TrialRow, measured_trials, trial_row
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from torch import nn
 
     from gradstab.figures.layout import PanelLayout
     from gradstab.figures.theory_curves import TheoryCurves
@@ -83,6 +84,19 @@ class Results:
         from gradstab.results.notebook import results_html
 
         return results_html(self)
+
+    def module(self, number: int) -> nn.Module:
+        """The network with which a trial began, as a `torch.nn.Module` with the same weights bit for bit.
+
+        Of a study of modules it is what `build` returned under the trial's seed, after `weight_scale`; of the fully
+        connected family, an `nn.Sequential` of layers and activations.
+
+        Raises:
+            UsageError: the study has no such trial, or its code cannot be imported here.
+        """
+        from gradstab.results.initial import initial_module
+
+        return initial_module(self, number)
 
     @cached_property
     def rows(self) -> list[TrialRow]:
@@ -264,12 +278,21 @@ class Results:
         Raises:
             UsageError: no such trial is recorded, or its machine failed.
         """
+        trajectory = self.record(number).trajectory
+        if trajectory is None:
+            failure = self.record(number).failure
+            raise UsageError(f"trial {number} has no trajectory, because its machine failed: {failure}")
+        return trajectory
+
+    def record(self, number: int) -> Record:
+        """All that is on record of a trial: its recipe, seed, machine and trajectory.
+
+        Raises:
+            UsageError: no such trial is recorded.
+        """
         for row in self.rows:
             if row.number == number:
-                for record in read_segment(row.segment):
-                    if record.number == number and record.trajectory is not None:
-                        return record.trajectory
-                raise UsageError(f"trial {number} has no trajectory, because its machine failed: {row.failure}")
+                return next(record for record in read_segment(row.segment) if record.number == number)
         raise UsageError(f"trial must be one of the {len(self.rows)} recorded ones, got {number}")
 
     def stable_intervals(self) -> IntervalTable:

@@ -68,7 +68,9 @@ class TrialRow:
 
     def columns(self) -> dict[str, Value | None]:
         """The row of the table of trials, by column."""
-        found: dict[str, Value | None] = {**self.point, "init_scale": self.init_scale}
+        found: dict[str, Value | None] = dict(self.point)
+        if self.init_scale is not None:
+            found["init_scale"] = self.init_scale
         found |= {"seed": self.seed, "attempts": self.attempts, "device": self.device, "seconds": self.seconds}
         if self.retry_of is not None:
             found["retry_of"] = self.retry_of

@@ -50,8 +50,8 @@ def prepare_modules(
     changed = [] if before is None or before.digest == code.digest else changed_files(before, code)
     if changed and folder.num_recorded() and not accept_changed:
         raise UsageError(
-            f"{', '.join(changed)} changed since the study {study.name!r} began, so its trials would not be alike: undo "
-            f"the change, give the new study a name of its own (--name {study.name}-2), or go on with "
+            f"{', '.join(changed)} changed since the study {study.name!r} began, so its trials would not be alike: "
+            f"undo the change, give the new study a name of its own (--name {study.name}-2), or go on with "
             "--accept-changed-code"
         )
     found = read_dry_run(folder.path)

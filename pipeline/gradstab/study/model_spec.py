@@ -58,7 +58,8 @@ class ModelSpec(BaseModel):
         tuple[str, ...], Field(description="which modules weight_scale multiplies; those inside the taps if none")
     ] = ()
     traced: Annotated[
-        tuple[str, ...], Field(description="arguments of build that are buffers, so that a pack may hold several values")
+        tuple[str, ...],
+        Field(description="arguments of build that are buffers, so that a pack may hold several values"),
     ] = ()
     reference_loss: Annotated[
         float | None,

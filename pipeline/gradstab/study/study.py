@@ -24,9 +24,9 @@ from gradstab.study.space import SearchSpace
 from gradstab.study.tensor_spec import FromFunction
 from gradstab.study.versions import Since, Was, as_of, under_current_names, versions_of
 from gradstab.study.wording import nearest, plain
+from gradstab.system.version_order import version_numbers
 from gradstab.user_code.failures import CodeError
 from gradstab.user_code.names import name_of
-from gradstab.system.version_order import version_numbers
 
 FINGERPRINTED = ("space", "recipe", "model", "data", "criterion", "sampler", "replicates", "seed")
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

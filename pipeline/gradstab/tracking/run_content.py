@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from gradstab.display.colours import VERDICT_COLOURS
 from gradstab.display.numbers import setting_text
+from gradstab.record.network_settings import is_of_module, network_settings
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import ShippingOrder
-from gradstab.record.network_settings import is_of_module, network_settings
 from gradstab.stability.judgement import Judgement
 from gradstab.study.axes import Value
 from gradstab.study.responses.registry import RESPONSES
@@ -130,7 +130,9 @@ def table_row(record: Record, judgement: Judgement | None, names: MetricNames) -
         "trial": record.number,
         "verdict": "failed" if judgement is None else judgement.verdict,
         **record.point,
-        "init_scale": network_settings(record.recipe).get("init_scale"),  # the absolute one, where the study gives relative ones
+        "init_scale": network_settings(record.recipe).get(
+            "init_scale"
+        ),  # the absolute one, where the study gives relative ones
     }
     if judgement is not None:
         row |= {

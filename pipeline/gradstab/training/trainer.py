@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradstab.loop.ports import Step
+from gradstab.loop.ports import Outcome, Step
 from gradstab.loop.stacks import nominal_ends, stacks_in_order
+from gradstab.record.failure import Failure
 from gradstab.record.statistics.layers import UpdatedLayers
 from gradstab.record.statistics.registry import update_statistics
 from gradstab.record.trajectory import Trajectory
@@ -42,8 +43,9 @@ class Family(Protocol):
 
     `value` and `grad` are flat buffers laid out by `layout`, whose first `num_layers` sections are the hidden layers'
     weights; `by_layer` makes norms of the layers (L, n) of those of the sections. `depths` says how many layers each
-    member has when the stack is made; `labelled` adds to trajectories what only the family knows. Rows are indices into the data, (n, B); losses are float64 (n,) means over those rows; both passes leave
-    the gradient of the mean loss in `grad`, and its norm over all layers (n,), float64, in `grad_norms`.
+    member has when the stack is made; `labelled` adds to trajectories what only the family knows. Rows are indices into
+    the data, (n, B); losses are float64 (n,) means over those rows; both passes leave the gradient of the mean loss in
+    `grad`, and its norm over all layers (n,), float64, in `grad_norms`.
     """
 
     layout: FlatLayout
@@ -84,6 +86,10 @@ class Rows(Protocol):
     def probe_rows(self, count: int) -> NDArray[np.int64]: ...
 
 
+class Unstackable(Exception):
+    """A family cannot compute these members together. Alone it can."""
+
+
 MakeFamily = Callable[[Sequence[Recipe], Sequence[int], Any, torch.device], Family]
 FindStacks = Callable[[Sequence[Recipe]], list[list[int]]]
 
@@ -96,10 +102,10 @@ def train(
     family: MakeFamily = Network,
 ) -> list[Trajectory]:
     """One trajectory per recipe, in order; arguments and errors are those of `train_in_steps`."""
-    trajectories: dict[int, Trajectory] = {}
+    ended: dict[int, Outcome] = {}
     for step in train_in_steps(recipes, seeds, data, device, family):
-        trajectories.update(step.ended)
-    return [trajectories[index] for index in range(len(recipes))]
+        ended.update(step.ended)
+    return [trajectory for _, trajectory in sorted(ended.items()) if isinstance(trajectory, Trajectory)]
 
 
 def train_in_steps(
@@ -109,6 +115,7 @@ def train_in_steps(
     device: torch.device = CPU,
     family: MakeFamily = Network,
     find_stacks: FindStacks = stacks_in_order,
+    failure_of: Callable[[Exception], Failure] | None = None,
 ) -> Generator[Step, None, None]:
     """Train the members of one pack, stack after stack; each stack ends with the trajectories of its members.
 
@@ -119,6 +126,8 @@ def train_in_steps(
         device: the device to train on.
         family: makes the stack of networks.
         find_stacks: says which members are computed together.
+        failure_of: makes an exception the failure of the stack in which it was raised, whose members end with it; it
+            may raise it again. Without it every exception ends the pack.
 
     Raises:
         ValueError: the recipes do not share a pack key.
@@ -130,8 +139,43 @@ def train_in_steps(
     ends = nominal_ends(recipes, stacks)
     for members, start, end, next_end in zip(stacks, [0.0, *ends], ends, [*ends[1:], 1.0], strict=False):
         chosen, chosen_seeds = [recipes[index] for index in members], [seeds[index] for index in members]
-        results = yield from StackTraining(chosen, chosen_seeds, data, device, family).train(start, end)
+        results = yield from _train_stack(chosen, chosen_seeds, data, device, family, failure_of, start, end)
         yield Step(end, next_end, dict(zip(members, results, strict=True)))
+
+
+def _train_stack(
+    recipes: Sequence[Recipe],
+    seeds: Sequence[int],
+    data: Rows,
+    device: torch.device,
+    family: MakeFamily,
+    failure_of: Callable[[Exception], Failure] | None,
+    start: float,
+    end: float,
+) -> Generator[Step, None, Sequence[Outcome]]:
+    """Train one stack; its members one by one from the start where they turn out not to go together."""
+    done = start
+    try:
+        steps = StackTraining(recipes, seeds, data, device, family).train(start, end)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stopped:
+                return stopped.value
+            done = step.done
+            yield step
+    except Unstackable:
+        pass
+    except Exception as error:
+        if failure_of is None:
+            raise
+        return [failure_of(error)] * len(recipes)
+    share = (end - done) / len(recipes)
+    results: list[Outcome] = []
+    for place, (recipe, seed) in enumerate(zip(recipes, seeds, strict=True)):
+        first = done + place * share
+        results += yield from _train_stack([recipe], [seed], data, device, family, failure_of, first, first + share)
+    return results
 
 
 class StackTraining:

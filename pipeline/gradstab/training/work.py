@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from gradstab.activations.activation import Activation
 from gradstab.activations.registry import add_imported
-from gradstab.loop.ports import Slot, Step
+from gradstab.loop.ports import Outcome, Slot, Step
 from gradstab.loop.trial import Trial
-from gradstab.record.trajectory import Trajectory
 from gradstab.study.data_spec import AnyData
 from gradstab.training.slots import ask_for_huge_pages, free_bytes, set_known_state, why_unusable
 
@@ -54,16 +53,16 @@ class TrainingWork:
         """The free memory of the slot's GPU, or of this machine, which may be another than the driver's."""
         return free_bytes(slot)
 
-    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Outcome]:
         """One trajectory per trial, in order.
 
         Raises:
             DataError: the data cannot be read or trained on.
         """
-        trajectories: dict[int, Trajectory] = {}
+        ended: dict[int, Outcome] = {}
         for step in self.run_in_steps(trials, slot):
-            trajectories.update(step.ended)
-        return [trajectories[index] for index in range(len(trials))]
+            ended.update(step.ended)
+        return [ended[index] for index in range(len(trials))]
 
     def run_in_steps(self, trials: Sequence[Trial], slot: Slot) -> Generator[Step, None, None]:
         """As `run`, with a pause after every optimizer step; the members of a stack end together.

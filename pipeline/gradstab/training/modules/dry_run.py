@@ -52,7 +52,7 @@ def dry_run(study: Study, program: Program, data: ModuleData, digest: str) -> Dr
         found, member = _tried(recipe, point, program, data)
         tried.append(found)
         if reference is None:
-            reference = _reference(study, program, data, member, recipe)
+            reference = _reference(study, program, data, member)
             if "weight_scale" in study.space.axes:
                 warnings += _scale_warnings(member, program)
     assert reference is not None
@@ -120,9 +120,7 @@ def _tried(
     )
 
 
-def _reference(
-    study: Study, program: Program, data: ModuleData, member: ModuleMember, recipe: ModuleRecipe
-) -> tuple[float | None, str]:
+def _reference(study: Study, program: Program, data: ModuleData, member: ModuleMember) -> tuple[float | None, str]:
     """The loss of the best constant prediction, and where it comes from."""
     assert study.model is not None
     if study.model.reference_loss is not None:
@@ -133,8 +131,8 @@ def _reference(
     needing = [name for name in study.criterion.responses_for(study.least_steps) if RESPONSES[name].needs_training]
     if needing:
         raise UsageError(
-            "the loss is neither cross-entropy nor a squared error, so the loss that counts as trained is unknown: give "
-            "reference_loss and target_loss to Model, or set criterion.responses to [R]"
+            "the loss is neither cross-entropy nor a squared error, so the loss that counts as trained is unknown: "
+            "give reference_loss and target_loss to Model, or set criterion.responses to [R]"
         )
     return None, "unknown: trials are judged without it"
 
@@ -151,8 +149,8 @@ def _scale_warnings(member: ModuleMember, program: Program) -> list[str]:
     after, doubled = member.outputs_of(rows), member.tap_norms()
     if not scaled or _equal(before, after):
         raise UsageError(
-            "weight_scale must change what the modules return, but doubling the weights "
-            f"of {', '.join(dict.fromkeys(member.taps.owners)) or 'no module'} changes no output: name others as scaled="
+            "weight_scale must change what the modules return, but doubling the weights of "
+            f"{', '.join(dict.fromkeys(member.taps.owners))} changes no output: name others as scaled="
         )
     change = doubled - norms
     if float((change - change[0]).abs().max()) < 1e-6:

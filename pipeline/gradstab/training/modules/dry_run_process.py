@@ -32,7 +32,8 @@ def main() -> None:
 
 def _answer(study: Study, folder: Path) -> dict[str, str]:
     code = read_code(folder)
-    assert study.model is not None and code is not None
+    assert study.model is not None
+    assert code is not None
     work = ModuleWork(study.model, code, study.data, study.seed, reference_loss=float("nan"))
     try:
         return {"found": work.try_out(study, Slot("dry run")).dump()}
@@ -41,7 +42,10 @@ def _answer(study: Study, folder: Path) -> dict[str, str]:
     except GradstabError as error:
         return {"fault": str(error), "traceback": ""}
     except MemoryError:
-        return {"fault": "the modules must fit the memory of this machine, but the largest one does not", "traceback": ""}
+        return {
+            "fault": "the modules must fit the memory of this machine, but the largest one does not",
+            "traceback": "",
+        }
     except Exception as error:
         told = code_error("the study's program", error)
         if not told.traceback:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from gradstab.errors import UsageError
 from gradstab.probing.copies import bare_module
@@ -24,13 +24,13 @@ from gradstab.study.recipe import Recipe
 from gradstab.training.initialisation import Stream
 from gradstab.training.layout import FlatLayout
 from gradstab.training.modules.accuracy import accuracy_of
+from gradstab.training.modules.data import ModuleData
 from gradstab.training.modules.faults import is_divergence
 from gradstab.training.modules.parameters import placed, scale_weights
 from gradstab.training.modules.program import DTYPES, Program, seed_of, seeded
 from gradstab.training.modules.taps import Taps, batch_of, gradient_values
 from gradstab.training.norms import section_norms, total_norms
 from gradstab.training.probes import LayerValues
-from gradstab.training.modules.data import ModuleData
 
 
 class ModuleMember:
@@ -38,6 +38,7 @@ class ModuleMember:
 
     Attributes:
         taps: where its gradients are compared.
+        placed: where its parameters lie in the flat buffer.
     """
 
     def __init__(
@@ -55,21 +56,23 @@ class ModuleMember:
         built = bare_module(program.built(recipe, self._seed)).to(device)
         self.module = built
         self.first_rows = data.probe_rows(recipe.probe_samples)
-        with seeded(built, self._draw_seed(0)), _buffers_kept(built):
-            self.taps = Taps(built, batch_of(*data.batch(self.first_rows, self._dtype, device), program.loss), program.taps)
+        with seeded(built, self._draw_seed(0)), buffers_kept(built):
+            self.taps = Taps(
+                built, batch_of(*data.batch(self.first_rows, self._dtype, device), program.loss), program.taps
+            )
         if recipe.weight_scale != 1.0:
             scale_weights(built, recipe.weight_scale, self.taps.owners, program.scaled)
-        self._placed = placed(built, self.taps.owners)
-        self.layout: FlatLayout = self._placed.layout(1)
+        self.placed = placed(built, self.taps.owners)
+        self.layout: FlatLayout = self.placed.layout(1)
         self.value = torch.zeros(self.layout.length, dtype=self._dtype, device=device)
         self.grad = torch.zeros_like(self.value)
         by_name = dict(built.named_parameters())
-        self._parameters = [by_name[name] for name in self._placed.names]
+        self._parameters = [by_name[name] for name in self.placed.names]
         with torch.no_grad():
-            for parameter, view in zip(self._parameters, self._placed.views(self.layout, self.value), strict=True):
+            for parameter, view in zip(self._parameters, self.placed.views(self.layout, self.value), strict=True):
                 view[0].copy_(parameter)
                 parameter.data = view[0]
-        self._grads = [view[0] for view in self._placed.views(self.layout, self.grad)]
+        self._grads = [view[0] for view in self.placed.views(self.layout, self.grad)]
         self._passes = 0  # forward passes so far, each with random numbers of its own
         self._first_probe = True
 
@@ -81,11 +84,11 @@ class ModuleMember:
     @property
     def num_layers(self) -> int:
         """Sections whose updates are measured."""
-        return self._placed.measured
+        return self.placed.measured
 
     def by_layer(self, norm_sn: Tensor) -> Tensor:
         """Norms of sections as norms by tap (L, n)."""
-        return self._placed.weight_norms(norm_sn)
+        return self.placed.weight_norms(norm_sn)
 
     def loss_and_gradient(self, rows_nB: NDArray[np.int64]) -> Tensor:
         """The mean loss (n,) over a batch; its gradient is left in `grad`."""
@@ -101,6 +104,10 @@ class ModuleMember:
     def probe(self, rows_nB: NDArray[np.int64]) -> tuple[Tensor, LayerValues]:
         """The same with the statistics of every tap, each (L, n)."""
         first, self._first_probe = self._first_probe, False
+        return self.read(rows_nB, first=first)
+
+    def read(self, rows_nB: NDArray[np.int64], *, first: bool) -> tuple[Tensor, LayerValues]:
+        """A probe; the first one changes no buffers, and looks behind readouts that are zero."""
         values: dict[str, Tensor] = {}
 
         def compute() -> tuple[Tensor, Sequence[Tensor | None]]:
@@ -112,11 +119,11 @@ class ModuleMember:
                 values.update(gradient_values(*initial, rows_nB.shape[1]))
             return found.loss, found.gradients
 
-        with _buffers_kept(self.module) if first else nullcontext():
+        with buffers_kept(self.module) if first else nullcontext():
             loss_n = self._take(self._guarded(compute))
         norm_sn = section_norms(self.layout, self.grad)
-        values["log10_weight_grad_norm"] = _log10(self._placed.weight_norms(norm_sn))[:, 0]
-        values["log10_bias_grad_norm"] = _log10(self._placed.bias_norms(norm_sn))[:, 0]
+        values["log10_weight_grad_norm"] = log10_or_nan(self.placed.weight_norms(norm_sn))[:, 0]
+        values["log10_bias_grad_norm"] = log10_or_nan(self.placed.bias_norms(norm_sn))[:, 0]
         return loss_n, {name: value_L[:, None].to(loss_n.device) for name, value_L in values.items()}
 
     def accuracy(self, rows: NDArray[np.int64]) -> Tensor:
@@ -127,21 +134,27 @@ class ModuleMember:
             outputs, _ = self._program.losses(self.module, inputs, targets, len(rows))
             return accuracy_of(outputs, targets), ()
 
-        with torch.no_grad(), _buffers_kept(self.module):
+        with torch.no_grad(), buffers_kept(self.module):
             found = self._guarded(compute, gradients=False)
         return found[0].reshape(1)
 
     def outputs_of(self, rows: NDArray[np.int64]) -> Tree:
         """What the module returns for these rows, with random numbers that are the same at every call."""
         inputs, targets = self._data.batch(rows, self._dtype, self._device)
-        with torch.no_grad(), _buffers_kept(self.module), seeded(self.module, self._draw_seed(0)):
+        with torch.no_grad(), buffers_kept(self.module), seeded(self.module, self._draw_seed(0)):
             return self._program.losses(self.module, inputs, targets, len(rows))[0]
 
     def tap_norms(self) -> Tensor:
         """log10 of the gradient's size at each tap on the first rows (L,)."""
         batch = batch_of(*self._data.batch(self.first_rows, self._dtype, self._device), self._program.loss)
-        with _buffers_kept(self.module), seeded(self.module, self._draw_seed(0)):
+        with buffers_kept(self.module), seeded(self.module, self._draw_seed(0)):
             return self.taps.read(self.module, batch, (), len(self.first_rows)).values["log10_delta_norm"]
+
+    def taken_home(self) -> nn.Module:
+        """The module itself, its parameters in memory of their own."""
+        for parameter in self._parameters:
+            parameter.data = parameter.data.clone()
+        return self.module
 
     def labelled(self, trajectories: list[Trajectory]) -> list[Trajectory]:
         """The trajectories with the names of the taps, and with the loss that counts as trained."""
@@ -163,8 +176,10 @@ class ModuleMember:
         """Run a pass of the user's code. Numbers that left their range make the loss NaN; other faults are raised."""
         self._passes += 1
         try:
-            with torch.inference_mode(False), torch.set_grad_enabled(gradients), seeded(
-                self.module, self._draw_seed(self._passes)
+            with (
+                torch.inference_mode(False),
+                torch.set_grad_enabled(gradients),
+                seeded(self.module, self._draw_seed(self._passes)),
             ):
                 return compute()
         except Exception as error:
@@ -186,7 +201,7 @@ class ModuleMember:
 
 
 @contextmanager
-def _buffers_kept(module: torch.nn.Module) -> Iterator[None]:
+def buffers_kept(module: nn.Module) -> Iterator[None]:
     """Leave running statistics as they were: reading accuracy must not change the training."""
     before = {name: value.clone() for name, value in module.named_buffers()}
     try:
@@ -197,5 +212,5 @@ def _buffers_kept(module: torch.nn.Module) -> Iterator[None]:
                 value.copy_(before[name])
 
 
-def _log10(norm: Tensor) -> Tensor:
+def log10_or_nan(norm: Tensor) -> Tensor:
     return torch.where(torch.isnan(norm), torch.nan, log10_magnitude(norm))

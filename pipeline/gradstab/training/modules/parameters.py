@@ -56,7 +56,9 @@ def placed(module: nn.Module, owners: Sequence[str]) -> Placed:
     trained = [name for name, value in module.named_parameters() if value.requires_grad]
     by_name = dict(module.named_parameters())
     aliases = _aliases(module)
-    inside = [[name for name in trained if any(_is_inside(alias, owner) for alias in aliases[name])] for owner in owners]
+    inside = [
+        [name for name in trained if any(_is_inside(alias, owner) for alias in aliases[name])] for owner in owners
+    ]
     of_taps = {name for names in inside for name in names}
     first = [name for name in trained if name in of_taps and by_name[name].ndim > 1]
     names = (*first, *(name for name in trained if name not in first))

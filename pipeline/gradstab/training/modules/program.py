@@ -1,4 +1,4 @@
-"""The user's functions of a study of modules, and how they are called: divergence is data, every other fault is theirs."""
+"""The user's functions of a study of modules, and how they are called."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class Taps:
         targets: list[Any] = [*flat, *parameters]
         found = torch.autograd.grad([forward.value], targets, retain_graph=self.mix, allow_unused=True)
         device = forward.value.device
-        numbers = _numbers_of(found[: len(flat)], edges, device)
+        numbers = tap_numbers(found[: len(flat)], [len(position) for position in edges], device)
         if self.mix:  # one pass would mix the samples' shares
             reading = read(
                 forward.value, edges, len(edges), forward.cut, [self._rows] if self._rows else [],
@@ -160,15 +160,20 @@ def batch_of(inputs: Any, targets: Any, loss: Any) -> Batch:
     return Batch(inputs, targets, loss, OWN)
 
 
-def _numbers_of(
-    gradients: Sequence[Tensor | None], edges: Sequence[Edges], device: torch.device
+def tap_numbers(
+    gradients: Sequence[Tensor | None], counts: Sequence[int], device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Norm, largest entry and share of exact zeros at each position, over all its tensors; float64."""
+    """Norm, largest entry and share of exact zeros at each position, over all its tensors; (L,) each, float64.
+
+    Args:
+        gradients: those of all tensors, position after position.
+        counts: number of tensors of each position.
+    """
     norms, peaks, zeros = [], [], []
     given = iter(gradients)
     zero = torch.zeros((), dtype=torch.float64, device=device)
-    for position in edges:
-        parts = [part.detach().double() for part in (next(given) for _ in position) if part is not None]
+    for count in counts:
+        parts = [part.detach().double() for part in (next(given) for _ in range(count)) if part is not None]
         if not parts:
             norms.append(zero)
             peaks.append(zero)
@@ -206,14 +211,8 @@ def _values(
         shown = (nan, nan, nan) if summary is None else (summary.mean_square, summary.cosine, summary.dead)
         for column, value in zip(columns, (norm, peak, zero, *shown), strict=True):
             column.append(value)
-    norm_L, peak_L, zero_L, square_L, cosine_L, dead_L = (torch.stack(column) for column in columns)
-    return {
-        **gradient_values(norm_L, peak_L, num_samples),
-        "delta_zero_fraction": zero_L,
-        "log10_activation_ms": _magnitude(square_L),
-        "activation_cosine": cosine_L,
-        "dead_fraction": dead_L,
-    }
+    norm_L, peak_L, zero_L, *shown_L = (torch.stack(column) for column in columns)
+    return {**gradient_values(norm_L, peak_L, num_samples), "delta_zero_fraction": zero_L, **shown_values(*shown_L)}
 
 
 def gradient_values(norm_L: Tensor, peak_L: Tensor, num_samples: int) -> dict[str, Tensor]:
@@ -222,6 +221,15 @@ def gradient_values(norm_L: Tensor, peak_L: Tensor, num_samples: int) -> dict[st
     return {
         "log10_delta_norm": _magnitude(norm_L) + log10_B / 2,
         "log10_delta_max": _magnitude(peak_L) + log10_B,
+    }
+
+
+def shown_values(mean_square_L: Tensor, cosine_L: Tensor, dead_L: Tensor) -> dict[str, Tensor]:
+    """The statistics that the values at a tap show."""
+    return {
+        "log10_activation_ms": _magnitude(mean_square_L),
+        "activation_cosine": cosine_L,
+        "dead_fraction": dead_L,
     }
 
 

@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from gradstab.loop.ports import Slot, Step
+from gradstab.errors import UsageError
+from gradstab.loop.ports import Outcome, Slot, Step
 from gradstab.loop.trial import Trial
 from gradstab.record.dry_run import DryRun
-from gradstab.record.trajectory import Trajectory
-from gradstab.study.data_spec import AnyData
+from gradstab.record.failure import Failure, FailureKind
+from gradstab.study.data_spec import AnyData, DataError
 from gradstab.study.model_spec import ModelSpec
 from gradstab.study.recipe import Recipe
 from gradstab.study.study import Study
 from gradstab.study.tensor_spec import FromFunction
 from gradstab.training.slots import ask_for_huge_pages, free_bytes, set_known_state, why_unusable
 from gradstab.user_code.code import UserCode
+from gradstab.user_code.tracebacks import code_error
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from gradstab.training.modules.data import ModuleData
     from gradstab.training.modules.program import Program
 
@@ -54,16 +58,16 @@ class ModuleWork:
         """The free memory of the slot's GPU, or of this machine, which may be another than the driver's."""
         return free_bytes(slot)
 
-    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Outcome]:
         """One trajectory per trial, in order.
 
         Raises:
             UsageError: the user's code or data cannot be used.
         """
-        trajectories: dict[int, Trajectory] = {}
+        ended: dict[int, Outcome] = {}
         for step in self.run_in_steps(trials, slot):
-            trajectories.update(step.ended)
-        return [trajectories[index] for index in range(len(trials))]
+            ended.update(step.ended)
+        return [ended[index] for index in range(len(trials))]
 
     def run_in_steps(self, trials: Sequence[Trial], slot: Slot) -> Generator[Step, None, None]:
         """As `run`, with a pause after every optimizer step; members end one after another.
@@ -79,7 +83,7 @@ class ModuleWork:
 
         recipes, seeds = [trial.recipe for trial in trials], [trial.seed for trial in trials]
         family = partial(ModuleMember, program=self._program())
-        steps = train_in_steps(recipes, seeds, self._loaded(), torch.device(slot.kind), family, one_by_one)
+        steps = train_in_steps(recipes, seeds, self._loaded(), torch.device(slot.kind), family, one_by_one, _failure_of)
         while True:
             set_known_state(slot)  # a module may set global switches itself
             with torch.no_grad():
@@ -99,6 +103,20 @@ class ModuleWork:
 
         set_known_state(slot)
         return dry_run(study, self._program(), self._loaded(), self.code.digest)
+
+    def initial_module(self, recipe: Recipe, seed: int) -> nn.Module:
+        """The module with which a trial of this recipe and seed begins, on the CPU.
+
+        Raises:
+            UsageError: the user's code or data cannot be used here.
+        """
+        import torch
+
+        from gradstab.training.modules.member import ModuleMember
+
+        with torch.no_grad():
+            member = ModuleMember([recipe], [seed], self._loaded(), torch.device("cpu"), self._program())
+        return member.taken_home()
 
     def _program(self) -> Program:
         from gradstab.training.modules.program import Program
@@ -128,6 +146,17 @@ class ModuleWork:
     def _known(self) -> dict[str, Any]:
         told = f"{self.model.model_dump_json()} {self.data!r} {self.study_seed} {self.reference_loss}"
         return _once(self.code.digest, told)
+
+
+def _failure_of(error: Exception) -> Failure:
+    """The failure of the member whose code raised it; machines and gradstab itself are not the member's fault."""
+    cause = error.__cause__ if isinstance(error, UsageError) and isinstance(error.__cause__, Exception) else error
+    told = code_error("the study's program", cause)
+    is_memory = isinstance(cause, MemoryError) or "OutOfMemory" in type(cause).__name__
+    is_of_member = isinstance(cause, UsageError) and not isinstance(cause, DataError)
+    if is_memory or not (told.traceback or is_of_member):
+        raise error
+    return Failure(FailureKind.PROGRAM, str(told) if told.traceback else str(cause))
 
 
 def one_by_one(recipes: Sequence[Recipe]) -> list[list[int]]:
