@@ -78,6 +78,11 @@ class ModuleStack:
         self._first_probe = True
 
     @property
+    def module(self) -> nn.Module:
+        """The module that is called with the numbers of every member in turn."""
+        return self._one.module
+
+    @property
     def depths(self) -> tuple[int, ...]:
         """Number of taps of each member."""
         return self._one.depths * self.layout.members
