@@ -93,6 +93,11 @@ class Taps:
         self.names = tuple(_shown(key, self._keys) for key in self._keys)
         self.owners = tuple(key[0].split(" step ")[0] for key in self._keys)
 
+    @property
+    def mixes(self) -> bool:
+        """Whether a sample's loss depends on other samples."""
+        return bool(self._mix)
+
     def __len__(self) -> int:
         return len(self._keys)
 
