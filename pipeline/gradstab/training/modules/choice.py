@@ -22,7 +22,7 @@ from gradstab.probing.randomness import generator_states, held_generators
 from gradstab.study.module_recipe import ModuleRecipe
 from gradstab.training.modules.alike import state
 from gradstab.training.modules.data import ModuleData
-from gradstab.training.modules.member import ModuleMember
+from gradstab.training.modules.member import ModuleMember, buffers_kept
 from gradstab.training.modules.program import Program, seeded
 from gradstab.training.modules.stack import ModuleStack
 from gradstab.training.probes import LayerValues
@@ -48,7 +48,7 @@ _NAMED = (
     (r"batching rule .*?(aten::\w+)", "torch has no rule to run {} for several members at once"),
     (r"calling \.item\(\)", "a number is read out of a tensor (.item(), int() or float())"),
     (r"data-dependent control flow", "which way it goes depends on the numbers in a tensor (if, while, bool())"),
-    (r"vmap: (\w+).*in-?place|in-?place arithmetic\((\w*)", "a tensor that members share is written to in place"),
+    (r"in-?place|doesn't match the broadcast shape", "a tensor that members share is written to in place"),
     (r"autograd\.Function|setup_context|vmap staticmethod", "a torch.autograd.Function of its own has no vmap rule"),
     (r"dynamic shape|data-dependent|unsupported output shape", "a shape depends on the numbers in a tensor"),
     (r"random operation|randomness", "it draws random numbers while it trains"),
@@ -125,7 +125,7 @@ def _draws(member: ModuleMember, data: ModuleData, program: Program) -> bool:
     """Whether a pass draws random numbers."""
     inputs, targets = data.batch(member.first_rows, member.value.dtype, _CPU)
     own = held_generators(member.module)
-    with seeded(member.module, 0):
+    with seeded(member.module, 0), buffers_kept(member.module):
         before = generator_states(own)
         with torch.inference_mode(False), torch.enable_grad():
             _, losses = program.losses(member.module, inputs, targets, len(member.first_rows))
