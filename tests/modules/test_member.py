@@ -264,7 +264,7 @@ def test_an_own_update_is_read_at_every_tap():
     found = trained(program(networks.chain), given)
     started = member(program(networks.chain), given)
     started.loss_and_gradient(BatchOrder([7], DIGITS.num_rows, 32).next())
-    first = dict(zip(started._placed.names, started._grads, strict=True))["layers.0.weight"]
+    first = dict(zip(started.placed.names, started._grads, strict=True))["layers.0.weight"]
     weight = started.module.layers[0].weight.detach()
     expected = torch.log10(1e-3 * first.norm() / weight.norm())
     assert found["log10_update_ratio"][0, 0] == pytest.approx(float(expected), abs=1e-5)

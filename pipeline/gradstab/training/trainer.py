@@ -49,9 +49,11 @@ class Family(Protocol):
     """
 
     layout: FlatLayout
-    num_layers: int
     value: Tensor
     grad: Tensor
+
+    @property
+    def num_layers(self) -> int: ...
 
     @property
     def depths(self) -> Sequence[int]: ...
@@ -86,7 +88,7 @@ class Rows(Protocol):
     def probe_rows(self, count: int) -> NDArray[np.int64]: ...
 
 
-class Unstackable(Exception):
+class UnstackableError(Exception):
     """A family cannot compute these members together. Alone it can."""
 
 
@@ -161,10 +163,11 @@ def _train_stack(
             try:
                 step = next(steps)
             except StopIteration as stopped:
-                return stopped.value
+                ended: list[Trajectory] = stopped.value
+                return ended
             done = step.done
             yield step
-    except Unstackable:
+    except UnstackableError:
         pass
     except Exception as error:
         if failure_of is None:

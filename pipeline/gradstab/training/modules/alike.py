@@ -16,20 +16,28 @@ def difference(first: nn.Module, second: nn.Module) -> str | None:
     parts, others = dict(first.named_modules()), dict(second.named_modules())
     if list(parts) != list(others):
         return "modules of equal arguments have other parts"
-    for name, part in parts.items():
-        other = others[name]
-        if type(part) is not type(other):
-            return f"{name or 'the module'} is a {type(part).__name__} in one and a {type(other).__name__} in another"
-        if part.training != other.training:
-            return f"{name or 'the module'} is in training mode in one and not in another"
-        if told := _differing_attribute(part, other):
-            return f"{f'{name}.' if name else ''}{told} differs between members: register it as a buffer"
+    found = (_other_part(name, part, others[name]) for name, part in parts.items())
+    return next(filter(None, found), None) or _other_numbers(first, second)
+
+
+def _other_part(name: str, part: nn.Module, other: nn.Module) -> str | None:
+    shown = name or "the module"
+    if type(part) is not type(other):
+        return f"{shown} is a {type(part).__name__} in one member and a {type(other).__name__} in another"
+    if part.training != other.training:
+        return f"{shown} is in training mode in one member and not in another"
+    if told := _differing_attribute(part, other):
+        return f"{f'{name}.' if name else ''}{told} differs between members: register it as a buffer"
+    return None
+
+
+def _other_numbers(first: nn.Module, second: nn.Module) -> str | None:
     for what in ("parameters", "buffers"):
         one, two = (dict(getattr(module, f"named_{what}")(remove_duplicate=False)) for module in (first, second))
         if {name: _shape(value) for name, value in one.items()} != {name: _shape(value) for name, value in two.items()}:
-            return f"{what} differ in name, shape or type"
+            return f"{what} of members differ in name, shape or type"
         if _groups(one) != _groups(two):
-            return f"other {what} are shared"
+            return f"members share other {what} inside them"
     return None
 
 

@@ -26,7 +26,7 @@ from gradstab.training.modules.member import ModuleMember, buffers_kept
 from gradstab.training.modules.program import Program, seeded
 from gradstab.training.modules.stack import ModuleStack
 from gradstab.training.probes import LayerValues
-from gradstab.training.trainer import StackTraining, Unstackable
+from gradstab.training.trainer import Family, MakeFamily, StackTraining, UnstackableError
 from gradstab.user_code.failures import one_line
 
 TOLERANCE = 1e-10  # relative, in float64
@@ -41,7 +41,10 @@ _GENTLE = {
     "precision": "float64", "optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "learning_rate": 0.01,
     "clip": True, "clip_mode": "norm", "clip_threshold": 1.0, "steps": 2, "probe_every": 1,
 }  # fmt: skip
-_COMPARED = ("log10_delta_norm", "log10_delta_max", "log10_activation_ms", "activation_cosine")
+_COMPARED = (
+    "log10_delta_norm", "log10_delta_max", "delta_zero_fraction",
+    "log10_activation_ms", "activation_cosine", "dead_fraction",
+)  # fmt: skip
 _CPU = torch.device("cpu")
 
 _NAMED = (
@@ -99,7 +102,7 @@ def why_one_by_one(recipes: Sequence[ModuleRecipe], data: ModuleData, program: P
     members = [one.network for one in alone]
     first = members[0]
     assert isinstance(first, ModuleMember)
-    if first.taps.mix:
+    if first.taps.mixes:
         return "samples depend on each other, as under batch normalisation"
     if first.taps.places(first.module) is None:
         return f"its taps are {first.taps.axis} that no hook on a module reaches"
@@ -109,14 +112,17 @@ def why_one_by_one(recipes: Sequence[ModuleRecipe], data: ModuleData, program: P
         warnings.simplefilter("always")
         try:
             told = _difference(alone, _training(pair, range(2), data, partial(ModuleStack, program=program)), data)
-        except Unstackable as error:
+        except UnstackableError as error:
             return _in_words(error)
     slow = [str(one.message) for one in caught if "batching rule" in str(one.message)]
-    return _in_words(Unstackable(slow[0])) if slow else told
+    return _in_words(UnstackableError(slow[0])) if slow else told
 
 
 def _training(
-    recipes: Sequence[ModuleRecipe], seeds: Sequence[int], data: ModuleData, family: Callable[..., ModuleMember | ModuleStack]
+    recipes: Sequence[ModuleRecipe],
+    seeds: Sequence[int],
+    data: ModuleData,
+    family: MakeFamily,
 ) -> StackTraining:
     return StackTraining(recipes, seeds, data, _CPU, family)
 
@@ -129,11 +135,9 @@ def _draws(member: ModuleMember, data: ModuleData, program: Program) -> bool:
         before = generator_states(own)
         with torch.inference_mode(False), torch.enable_grad():
             _, losses = program.losses(member.module, inputs, targets, len(member.first_rows))
-            losses.mean().backward(inputs=list(member.module.parameters()))
-        drawn = generator_states(own) != before
-    for parameter in member.module.parameters():
-        parameter.grad = None
-    return drawn
+            weights = [parameter for parameter in member.module.parameters() if parameter.requires_grad]
+            torch.autograd.grad(losses.mean(), weights, allow_unused=True)  # checkpoints compute again
+        return generator_states(own) != before
 
 
 def _difference(alone: Sequence[StackTraining], together: StackTraining, data: ModuleData) -> str | None:
@@ -181,7 +185,7 @@ def _other_buffers(stack: ModuleStack, member: object, place: int) -> str | None
 
 
 def _far_parts(
-    what: str, together: StackTraining, alone: StackTraining, place: int, flat: Callable[[object], Tensor]
+    what: str, together: StackTraining, alone: StackTraining, place: int, flat: Callable[[Family], Tensor]
 ) -> str | None:
     """How far sections of a flat buffer are apart, if they are."""
     one, other = together.network, alone.network
@@ -226,7 +230,7 @@ def _seconds(trainings: Sequence[StackTraining], steps: int) -> float:
     return time.process_time() - began
 
 
-def _in_words(error: Unstackable) -> str:
+def _in_words(error: UnstackableError) -> str:
     said = str(error)
     for pattern, words in _NAMED:
         found = re.search(pattern, said, re.IGNORECASE | re.DOTALL)

@@ -213,4 +213,5 @@ def buffers_kept(module: nn.Module) -> Iterator[None]:
 
 
 def log10_or_nan(norm: Tensor) -> Tensor:
+    """log10 of norms; NaN where there is none."""
     return torch.where(torch.isnan(norm), torch.nan, log10_magnitude(norm))

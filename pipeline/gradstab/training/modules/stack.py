@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,7 +34,7 @@ from gradstab.training.modules.tap_inputs import TapInputs
 from gradstab.training.modules.taps import gradient_values, shown_values, tap_numbers
 from gradstab.training.norms import section_norms, total_norms
 from gradstab.training.probes import LayerValues
-from gradstab.training.trainer import Unstackable
+from gradstab.training.trainer import UnstackableError
 
 _Found = TypeVar("_Found")
 
@@ -42,7 +43,7 @@ class ModuleStack:
     """Several modules of a study whose arguments differ at most in those that are traced.
 
     Raises:
-        Unstackable: the modules differ in more than their numbers, or a pass fails; members then train one by one.
+        UnstackableError: the modules differ in more than their numbers, or a pass fails; members then train one by one.
     """
 
     def __init__(
@@ -58,8 +59,8 @@ class ModuleStack:
         self._program, self._data, self._device = program, data, device
         self._dtype = DTYPES[recipes[0].precision]
         places = self._one.taps.places(self._one.module)
-        if places is None or self._one.taps.mix:
-            raise Unstackable("taps are out of reach of hooks, or samples mix")
+        if places is None or self._one.taps.mixes:
+            raise UnstackableError("taps are out of reach of hooks, or samples mix")
         self._eps = TapInputs(self._one.module, places)
         self._call = _MeanLoss(self._one.module, program)
         self.layout = self._one.placed.layout(len(recipes))
@@ -67,7 +68,7 @@ class ModuleStack:
         fresh = [self._built(recipe, seed) for recipe, seed in zip(recipes, seeds, strict=True)]
         for other in fresh[1:]:
             if told := difference(fresh[0], other):
-                raise Unstackable(told)
+                raise UnstackableError(told)
         numbers = [_numbers(module) for module in fresh]
         trained = set(self._one.placed.names)
         with torch.inference_mode(False), torch.no_grad():
@@ -124,7 +125,7 @@ class ModuleStack:
             found = torch.autograd.grad(loss_n.sum(), [*self._leaves, *eps], allow_unused=True)
             self._take(found[: len(self._leaves)])
             deltas = found[len(self._leaves) :]
-            return loss_n.detach().double(), self._values(eps, deltas, outputs, num_samples)
+            return loss_n.detach().double(), self._values(deltas, outputs, num_samples)
 
         with self._held_kept() if first else nullcontext():
             loss_n, values = _together(compute)
@@ -211,12 +212,11 @@ class ModuleStack:
         with torch.no_grad(), self._lent(0):
             self._call(inputs, targets)
 
-    def _values(
-        self, eps: Sequence[Tensor], deltas: Sequence[Tensor | None], outputs: Sequence[Tensor], num_samples: int
-    ) -> LayerValues:
+    def _values(self, deltas: Sequence[Tensor | None], outputs: Sequence[Tensor], num_samples: int) -> LayerValues:
         """The statistics at the taps, (L, n) each, as those of one member are read."""
-        counts = self._eps.counts
-        given = [torch.zeros_like(zero) if delta is None else delta for zero, delta in zip(eps, deltas, strict=True)]
+        rest = iter(deltas)
+        found = [[delta for delta in islice(rest, count) if delta is not None] for count in self._eps.counts]
+        given, counts = [delta for tap in found for delta in tap], [len(tap) for tap in found]
         norm_nL, peak_nL, zero_nL = vmap(lambda own: tap_numbers(own, counts, self._device))(given)
         shown = []
         for output, part in zip(outputs, self._eps.parts, strict=True):
@@ -285,7 +285,7 @@ def _together(compute: Callable[[], _Found], *, gradients: bool = True) -> _Foun
         with torch.inference_mode(False), torch.set_grad_enabled(gradients):
             return compute()
     except Exception as error:
-        raise Unstackable(str(error)) from error
+        raise UnstackableError(str(error)) from error
 
 
 def _numbers(module: nn.Module) -> dict[str, Tensor]:

@@ -82,7 +82,7 @@ class TapInputs:
             return tree_unflatten(leaves, spec)
 
         def hook(name: str) -> Callable[[nn.Module, Any, Any], Any]:
-            return lambda module, given, output: changed(name, output)
+            return lambda _module, _given, output: changed(name, output)
 
         handles = [self._module.get_submodule(name).register_forward_hook(hook(name)) for name in self._names]
         try:

@@ -67,7 +67,6 @@ class Taps:
     Attributes:
         names: of the taps, in the order in which they run.
         owners: names of the modules or bare parameters behind the taps; time steps share one.
-        mix: whether samples depend on each other.
 
     Raises:
         UsageError: no place passes the whole gradient; the sentence says how to name taps.
@@ -86,7 +85,7 @@ class Taps:
                 forward.value, edges, len(edges), forward.cut, forward.candidates,
                 MOST_PASSES, known_mix=None, normalises=_normalises(module),
             )  # fmt: skip
-            self._rows, self.mix = first.rows, bool(first.mix)
+            self._rows, self._mix = first.rows, first.mix
             self._counts = [len(position) for position in edges]
             forward.release(module)
         self.axis = run.axis
@@ -148,10 +147,10 @@ class Taps:
         """Norm, largest entry and share of zeros at each tap, and the gradients by the parameters."""
         flat = [edge for position in edges for edge in position]
         targets: list[Any] = [*flat, *parameters]
-        found = torch.autograd.grad([forward.value], targets, retain_graph=self.mix, allow_unused=True)
+        found = torch.autograd.grad([forward.value], targets, retain_graph=bool(self._mix), allow_unused=True)
         device = forward.value.device
         numbers = tap_numbers(found[: len(flat)], [len(position) for position in edges], device)
-        if self.mix:  # one pass would mix the samples' shares
+        if self._mix:  # one pass would mix the samples' shares
             reading = read(
                 forward.value, edges, len(edges), forward.cut, [self._rows] if self._rows else [],
                 MOST_PASSES, known_mix=True, normalises=False,
