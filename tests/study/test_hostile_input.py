@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,10 +19,12 @@ from gradstab.commands.lookup import find_study
 from gradstab.errors import StudyError, UsageError
 from gradstab.record.segments import CorruptSegmentError, read_segment, write_segment
 from gradstab.record.study_folder import StudyFolder
+from gradstab.study.data_spec import DataError, Tensors
 from gradstab.study.file import load_study_file
 from gradstab.study.plain_yaml import MAX_VALUES, load_yaml
 from gradstab.study.settings import read_env_file
 from gradstab.study.study import Study
+from gradstab.training.tensor_data import load_tensor_data
 from tests.fakes import make_mixed_records
 from tests.fuzz.cases import KINDS, check_case, make_case
 
@@ -76,6 +80,7 @@ READS: dict[str, dict[str, bool] | None] = {
 }
 ALLOWED = {
     "execution/ray_worker.py": {"pickle"},  # a worker of Ray unpickles what its driver sent through Ray
+    "study/torch_file.py": {"pickle"},  # with a reader that calls nothing but makers of tensors' shapes, tested here
 }
 
 
@@ -157,6 +162,16 @@ def test_a_segment_with_a_pickle_in_it_is_corrupt_and_runs_nothing(tmp_path: Pat
         with pytest.raises(CorruptSegmentError):
             read_segment(path)
         assert not fuse.exists(), name
+
+
+def test_a_tensor_file_with_a_pickle_in_it_is_refused_and_runs_nothing(tmp_path: Path) -> None:
+    fuse, path = tmp_path / "fuse", tmp_path / "bomb.pt"
+    for content in (Bomb(fuse), {"inputs": torch.ones(70, 2), "targets": [Bomb(fuse)]}):
+        torch.save(content, path)
+        for read in (Tensors(path).shape, partial(load_tensor_data, Tensors(path), 0)):
+            with pytest.raises(DataError, match=r"must hold nothing but tensors.*since other objects run code"):
+                read()
+    assert not fuse.exists()
 
 
 HOSTILE_ACTIVATIONS = ("os:system", "subprocess:run", "builtins:exec", "antigravity:fly", "mine_to_import:phi")

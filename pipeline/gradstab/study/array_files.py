@@ -10,8 +10,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.lib import format as npy_format
 
-from gradstab.study.data_file import DataError, readable
-from gradstab.study.tensor_tree import Header
+from gradstab.study.data_file import DataError, understood
+from gradstab.study.tensor_tree import Header, header
 from gradstab.study.torch_file import torch_headers
 
 LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself has it
@@ -22,7 +22,7 @@ class Numbers(NamedTuple):
 
     dtype: np.dtype[Any]
     offset: int  # bytes before the first number
-    count: int
+    size: int
 
 
 class SafeTensor(NamedTuple):
@@ -68,12 +68,9 @@ def numbers_in_npy(path: Path) -> Numbers:
     Raises:
         DataError: it cannot be read, or it holds anything but one row of numbers.
     """
-    try:
-        with readable(path), path.open("rb") as file:
-            shape, dtype = _npy_header(file)
-            offset = file.tell()
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{path} must be a .npy file, but: {_reason(error)}. Write it with numpy.save.") from error
+    with understood(path, "be a .npy file", " Write it with numpy.save."), path.open("rb") as file:
+        shape, dtype = _npy_header(file)
+        offset = file.tell()
     if len(shape) != 1:
         raise DataError(f"{path} must hold one row of token ids, got an array of shape {shape}: flatten it.")
     if path.stat().st_size < offset + shape[0] * dtype.itemsize:
@@ -87,41 +84,35 @@ def safetensors_header(path: Path) -> dict[str, SafeTensor]:
     Raises:
         DataError: it cannot be read, or it is no such file.
     """
-    try:
-        with readable(path), path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > LONGEST_HEADER:
-                raise ValueError(f"its table would be {length} bytes long")
-            table = json.loads(file.read(length))
+    found = {}
+    with understood(path, "be a safetensors file"), path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > LONGEST_HEADER:
+            raise ValueError(f"its table would be {length} bytes long")
+        table = json.loads(file.read(length))
         start, size = 8 + length, path.stat().st_size
-        found = {}
         for name, entry in table.items():
             if name != "__metadata__":
                 begin, end = entry["data_offsets"]
-                found[name] = SafeTensor(str(entry["dtype"]), tuple(entry["shape"]), start + begin, start + end)
                 if not 0 <= begin <= end or start + end > size:
                     raise ValueError(f"it ends before {name} does")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path} must be a safetensors file, but: {_reason(error)}.") from error
+                shape = header(entry["shape"]).shape
+                found[name] = SafeTensor(str(entry["dtype"]), shape, start + begin, start + end)
     return found
 
 
 def _npz_headers(path: Path) -> dict[str, Header]:
     found = {}
-    try:
-        with readable(path), zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                if member.endswith(".npy"):
-                    with archive.open(member) as file:
-                        shape, dtype = _npy_header(file)
-                    name = member.removesuffix(".npy")
-                    if dtype.hasobject:
-                        raise ValueError(f"{name} holds Python objects")
-                    found[name] = Header(shape)
-    except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise DataError(
-            f"{path} must be an npz file of plain numeric arrays, but: {_reason(error)}. Write it with numpy.savez."
-        ) from error
+    must, advice = "be an npz file of plain numeric arrays", " Write it with numpy.savez."
+    with understood(path, must, advice), zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            if member.endswith(".npy"):
+                name = member.removesuffix(".npy")
+                with archive.open(member) as file:
+                    shape, dtype = _npy_header(file)
+                if dtype.hasobject:
+                    raise ValueError(f"{name} holds Python objects")
+                found[name] = header(shape)
     return found
 
 
@@ -130,8 +121,3 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
     shape, _, dtype = read(file)
     return shape, dtype
-
-
-def _reason(error: Exception) -> str:
-    """What an exception says, as part of a sentence."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

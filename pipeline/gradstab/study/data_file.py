@@ -12,8 +12,7 @@ from pydantic import ConfigDict, Field
 
 from gradstab.errors import UsageError
 
-STRICT = ConfigDict(extra="forbid")  # of dataclasses, which say themselves that they are frozen
-FROZEN = ConfigDict(frozen=True, extra="forbid")  # of models
+FROZEN = ConfigDict(frozen=True, extra="forbid")
 MIN_ROWS = 64  # the smallest probe batch
 
 Sha256 = Annotated[
@@ -29,10 +28,15 @@ class DataError(UsageError):
     """Data that cannot be read or trained on."""
 
 
+class ForModules:
+    """Data of studies of modules, as plain dataclasses: checked when a study is built, with all its other faults."""
+
+    for_modules: ClassVar[bool] = True
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", revalidate_instances="always")
+
+
 class Generated:
     """Data that the declaration determines, so that there is no content to be known by."""
-
-    for_modules: ClassVar[bool] = False
 
     def with_data_hash(self) -> Self:
         """The same declaration: it says everything."""
@@ -72,6 +76,23 @@ def readable(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(f"data must be in a file that can be read, got {path}: {reason}.") from error
+
+
+@contextmanager
+def understood(path: Path, must: str, advice: str = "") -> Iterator[None]:
+    """Says in one sentence that a file is damaged, or something else than its name says.
+
+    Raises:
+        DataError: it is, or it cannot be read.
+    """
+    try:
+        with readable(path):
+            yield
+    except DataError:
+        raise
+    except Exception as error:  # readers of damaged files raise anything
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise DataError(f"{path} must {must}, but: {reason[:200]}.{advice}") from error
 
 
 def require_rows(source: str, num_rows: int) -> None:

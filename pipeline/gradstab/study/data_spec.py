@@ -42,6 +42,7 @@ class Digits(Generated, BaseModel):
     """scikit-learn's handwritten digits: 1797 images of 8 x 8, ten classes; ships with the library."""
 
     model_config = FROZEN
+    for_modules: ClassVar[bool] = False
 
     type: Literal["digits"] = "digits"
 
@@ -53,6 +54,7 @@ class Teacher(Generated, BaseModel):
     """Gaussian rows labelled by the largest output of a random linear map, both drawn from the study's seed."""
 
     model_config = FROZEN
+    for_modules: ClassVar[bool] = False
 
     type: Literal["teacher"] = "teacher"
     num_rows: Annotated[int, Field(ge=64, le=10_000_000)] = 4096
@@ -67,12 +69,12 @@ class Npz(BaseModel):
     """The user's own data: an npz file with X (rows first; further axes are flattened) and y (one label per row)."""
 
     model_config = FROZEN
+    for_modules: ClassVar[bool] = False
 
     type: Literal["npz"] = "npz"
     path: Annotated[Path, Field(description="the npz file")]
     sha256: Sha256 = None
     known_shape: KnownShape = None
-    for_modules: ClassVar[bool] = False
 
     def with_data_hash(self) -> Npz:
         """A copy with the file's hash and size, so that the content identifies the data, wherever the file lies.
@@ -115,6 +117,7 @@ class Mnist(Generated, BaseModel):
     """The 70,000 handwritten digits of 28 x 28, fetched once from OpenML through scikit-learn and kept in its cache."""
 
     model_config = FROZEN
+    for_modules: ClassVar[bool] = False
 
     type: Literal["mnist"] = "mnist"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 _FOLDER = Path(__file__).parent.parent / "families"
 _NO_FAMILY = ("__init__", "registry")
@@ -18,11 +18,12 @@ def family_names() -> tuple[str, ...]:
 
 @cache
 def family_signature(name: str) -> dict[str, Any] | None:
-    """Parameters, required ones and plain defaults of a family's `build`; None if there is no such family."""
+    """Parameters, required ones, plain defaults and traced ones of a family's `build`; None if there is no such family."""
     if name not in family_names():
         return None
     tree = ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
     build = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "build")
+    traced = next((ast.literal_eval(node.value) for node in tree.body if _assigns(node, "TRACED")), ())
     positional = [one.arg for one in build.args.args]
     named = [one.arg for one in build.args.kwonlyargs]
     defaults: dict[str, ast.expr] = dict(zip(reversed(positional), reversed(build.args.defaults), strict=False))
@@ -31,4 +32,9 @@ def family_signature(name: str) -> dict[str, Any] | None:
         "parameters": (*positional, *named),
         "required": tuple(name for name in (*positional, *named) if name not in defaults),
         "defaults": {name: value.value for name, value in defaults.items() if isinstance(value, ast.Constant)},
+        "traced": tuple(traced),
     }
+
+
+def _assigns(node: ast.stmt, name: str) -> TypeGuard[ast.Assign]:
+    return isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [name]

@@ -9,12 +9,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from gradstab.errors import GradstabError
 from gradstab.study.axes import AnyAxis
+from gradstab.study.data_spec import FromFunction
 from gradstab.study.model_faults import build_arguments, subject_faults
 from gradstab.study.model_spec import ModelSpec
 from gradstab.study.recipe import Recipe, conditions
 from gradstab.study.responses.registry import RESPONSES
 from gradstab.study.space import SearchSpace
-from gradstab.study.tensor_spec import FromFunction
 from gradstab.study.wording import nearest, plain, short
 from gradstab.system.storage_url import without_password
 

@@ -1,4 +1,4 @@
-"""Data of studies of modules that ship: digits as images and sequences, two problems of memory, and the bytes of a text.
+"""Data of studies of modules that ship: digits as images and sequences, two problems of memory, the bytes of a text.
 
 Rows of digits are scaled as those of `Digits` are. Array axes: N rows, T steps.
 """
@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
-from gradstab.study.data_file import STRICT, DataError, Generated, KnownShape, Sha256, agreed, hash_of_file, readable
+from gradstab.study.data_file import (
+    DataError,
+    ForModules,
+    Generated,
+    KnownShape,
+    Sha256,
+    agreed,
+    hash_of_file,
+    readable,
+)
 from gradstab.study.pack_key import DataShape
 from gradstab.study.tensor_spec import windows
 
@@ -24,36 +33,34 @@ _NumRows = Annotated[int, Field(ge=64, le=10_000_000)]
 _Steps = Annotated[int, Field(ge=2, le=1_000_000)]
 
 
-class _DigitShape(Generated):
-    for_modules: ClassVar[bool] = True
-
+class _DigitShape(Generated, ForModules):
     def shape(self) -> DataShape:
         return DataShape(num_rows=1797, num_features=64, num_classes=10)
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True)
 class DigitImages(_DigitShape):
     """scikit-learn's handwritten digits as images (N, 1, 8, 8), with labels (N,)."""
 
     type: Literal["digit_images"] = "digit_images"
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True)
 class DigitRows(_DigitShape):
     """scikit-learn's handwritten digits read row by row, (N, 8, 8): 8 steps of 8 numbers, with labels (N,)."""
 
     type: Literal["digit_rows"] = "digit_rows"
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True)
 class DigitPixels(_DigitShape):
     """scikit-learn's handwritten digits read pixel by pixel, (N, 64, 1): 64 steps of one number, with labels (N,)."""
 
     type: Literal["digit_pixels"] = "digit_pixels"
 
 
-@dataclass(frozen=True, config=STRICT)
-class Adding(Generated):
+@dataclass(frozen=True)
+class Adding(Generated, ForModules):
     """The adding problem of Hochreiter & Schmidhuber (1997), drawn from the study's seed, in its usual later form.
 
     Each step of an input (N, T, 2) has a number from [0, 1) and a mark. Two steps are marked by 1, one in each half of
@@ -64,14 +71,13 @@ class Adding(Generated):
     length: Annotated[_Steps, Field(description="steps of a sequence")] = 50
     num_rows: _NumRows = 4096
     type: Literal["adding"] = "adding"
-    for_modules: ClassVar[bool] = True
 
     def shape(self) -> DataShape:
         return DataShape(self.num_rows, num_features=2 * self.length, num_classes=1)
 
 
-@dataclass(frozen=True, config=STRICT)
-class Copying(Generated):
+@dataclass(frozen=True)
+class Copying(Generated, ForModules):
     """The copying problem (Hochreiter & Schmidhuber 1997; Arjovsky et al. 2016), drawn from the study's seed.
 
     An input (N, T) begins with ten symbols 1..num_symbols. Then come `length` steps of blanks 0, the last of which is
@@ -84,14 +90,13 @@ class Copying(Generated):
     num_symbols: Annotated[int, Field(ge=2, le=10_000, description="different symbols")] = 8
     num_rows: _NumRows = 4096
     type: Literal["copying"] = "copying"
-    for_modules: ClassVar[bool] = True
 
     def shape(self) -> DataShape:
         return DataShape(self.num_rows, self.length + 2 * REMEMBERED, num_classes=self.num_symbols + 1)
 
 
-@dataclass(frozen=True, config=STRICT)
-class TextBytes:
+@dataclass(frozen=True)
+class TextBytes(ForModules):
     """Bytes of a text: rows (N, T) of `context` bytes, taken evenly from the whole text, and the next bytes as targets.
 
     Without a path the text is that of Python's own manual, as `pydoc_data.topics` has it: half a megabyte of English.
@@ -104,7 +109,6 @@ class TextBytes:
     sha256: Sha256 = None
     known_shape: KnownShape = None
     type: Literal["text_bytes"] = "text_bytes"
-    for_modules: ClassVar[bool] = True
 
     def with_data_hash(self) -> TextBytes:
         """A copy with the text's hash and size.

@@ -1,21 +1,21 @@
 """Data of studies of modules that the user brings: arrays of any shape, files of token ids, and functions.
 
-They are plain dataclasses with a first positional argument, `Tensors("rows.npz")`, checked when they are built.
+They are plain dataclasses with a first positional argument, `Tensors("rows.npz")`, checked when the study is built.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field, ValidationInfo
-from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
 from gradstab.study.array_files import Numbers, headers, numbers_in_npy
-from gradstab.study.data_file import STRICT, DataError, KnownShape, Sha256, hash_of_file, readable
+from gradstab.study.data_file import DataError, ForModules, KnownShape, Sha256, hash_of_file, readable, require_rows
 from gradstab.study.origin import FromData
 from gradstab.study.pack_key import DataShape
 from gradstab.study.tensor_tree import inputs_and_targets, shape_of
@@ -23,8 +23,8 @@ from gradstab.study.tensor_tree import inputs_and_targets, shape_of
 TokenType = Literal["uint8", "uint16", "int32", "uint32", "int64", "uint64"]
 
 
-@dataclass(frozen=True, config=STRICT)
-class Tensors:
+@dataclass(frozen=True)
+class Tensors(ForModules):
     """The user's own arrays, of any shape and type: .npz, .pt or .safetensors with `inputs` and `targets`, or X and y.
 
     Arrays called `inputs.NAME` form a dict, and `inputs.0`, `inputs.1` a tuple; in a .pt file inputs may be a dict or
@@ -35,7 +35,6 @@ class Tensors:
     sha256: Sha256 = None
     known_shape: KnownShape = None
     type: Literal["tensors"] = "tensors"
-    for_modules: ClassVar[bool] = True
 
     def with_data_hash(self) -> Tensors:
         """A copy with the file's hash and size.
@@ -57,8 +56,8 @@ class Tensors:
         return shape_of(*inputs_and_targets(headers(self.path), str(self.path)), str(self.path))
 
 
-@dataclass(frozen=True, config=STRICT)
-class Tokens:
+@dataclass(frozen=True)
+class Tokens(ForModules):
     """A file of token ids, which is read as it is needed: .npy with one axis, or .bin with nothing but the numbers.
 
     The text is cut into rows of `context` tokens that do not overlap. The targets of a row are its tokens one place
@@ -68,12 +67,12 @@ class Tokens:
     path: Annotated[Path, Field(description="the file: .npy or .bin")]
     context: Annotated[int, Field(ge=1, le=10_000_000, description="tokens in a row")]
     dtype: Annotated[
-        TokenType | None, Field(description="type of the numbers in a .bin file, uint16 if left out; a .npy file says it")
+        TokenType | None,
+        Field(description="type of the numbers in a .bin file, uint16 if left out; a .npy file says it"),
     ] = None
     sha256: Sha256 = None
     known_shape: KnownShape = None
     type: Literal["tokens"] = "tokens"
-    for_modules: ClassVar[bool] = True
 
     def with_data_hash(self) -> Tokens:
         """A copy with the file's hash and size.
@@ -92,7 +91,9 @@ class Tokens:
         """
         if self.known_shape is not None and not self.path.exists():
             return DataShape(*self.known_shape)
-        return DataShape(windows(str(self.path), self.numbers().count, self.context), self.context, num_classes=1)
+        num_rows = windows(str(self.path), self.numbers().size, self.context)
+        require_rows(str(self.path), num_rows)
+        return DataShape(num_rows, self.context, num_classes=1)
 
     def numbers(self) -> Numbers:
         """Where the file keeps its token ids.
@@ -133,8 +134,8 @@ def _check_function(name: str, info: ValidationInfo) -> str:
     return name
 
 
-@dataclass(frozen=True, config=STRICT)
-class FromFunction:
+@dataclass(frozen=True)
+class FromFunction(ForModules):
     """What a function of a Python study returns: `(inputs, targets)`. The declaration holds its name alone.
 
     The run that begins the study calls it once and writes down hash and size, so that everything that reads results
@@ -149,7 +150,6 @@ class FromFunction:
     sha256: Sha256 = None
     known_shape: KnownShape = None
     type: Literal["function"] = "function"
-    for_modules: ClassVar[bool] = True
 
     def with_data_hash(self) -> FromFunction:
         """The same declaration: what the function returns is known once it was called (`known_as`)."""

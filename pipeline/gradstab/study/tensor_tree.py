@@ -6,7 +6,7 @@ anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,18 @@ class Header:
     shape: tuple[int, ...]
 
 
+def header(shape: Iterable[Any]) -> Header:
+    """The header of an array whose shape a file says.
+
+    Raises:
+        ValueError: it is no shape.
+    """
+    found = tuple(shape)
+    if not all(isinstance(length, int) and length >= 0 for length in found):
+        raise ValueError(f"{found} is no shape")
+    return Header(found)
+
+
 def inputs_and_targets(content: object, source: str) -> tuple[Any, Any]:
     """The two trees of a file's content.
 
@@ -37,7 +49,9 @@ def inputs_and_targets(content: object, source: str) -> tuple[Any, Any]:
             inputs, targets = (_named(content, name, source) for name in names)
             if inputs is not None and targets is not None:
                 return inputs, targets
-    held = f"{', '.join(map(str, content)) or 'nothing'}" if isinstance(content, Mapping) else type(content).__name__
+        held = ", ".join(map(str, content)) or "nothing"
+    else:
+        held = "one array" if isinstance(content, Header) else f"a {type(content).__name__}"
     raise DataError(f"{source} must hold inputs and targets (or X and y), got {_cut(held)}.")
 
 
@@ -97,7 +111,9 @@ def _named(content: Mapping[Any, Any], name: str, source: str) -> Any:
     if name not in content:
         return _tuple_or_dict(parts) if parts else None
     if parts:
-        raise DataError(f"{source} must hold {name} as one array or in parts, got {name} and {name}.{next(iter(parts))}.")
+        raise DataError(
+            f"{source} must hold {name} as one array or in parts, got {name} and {name}.{next(iter(parts))}."
+        )
     return content[name]
 
 

@@ -13,8 +13,11 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from gradstab.study.data_file import DataError, readable
-from gradstab.study.tensor_tree import Header
+from gradstab.study.data_file import DataError, understood
+from gradstab.study.tensor_tree import Header, header
+
+_WRITE_IT = " Write it with torch.save({'inputs': ..., 'targets': ...}, path)."
+LONGEST_DESCRIPTION = 100_000_000  # bytes; a description of a thousand tensors is a hundred thousand long
 
 
 def torch_headers(path: Path) -> object:
@@ -23,24 +26,23 @@ def torch_headers(path: Path) -> object:
     Raises:
         DataError: the file cannot be read, or it holds more than tensors, tuples and dicts of them.
     """
-    written = "Write it with torch.save({'inputs': ..., 'targets': ...}, path)"
-    try:
-        with readable(path), zipfile.ZipFile(path) as archive:
-            name = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
-            if name is None:
-                raise DataError(f"{path} must be a file of torch.save, got another zip archive. {written}.")
+    with understood(path, "be a file of torch.save", _WRITE_IT), zipfile.ZipFile(path) as archive:
+        name = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+        if name is None:
+            raise DataError(f"{path} must be a file of torch.save, got another zip archive.{_WRITE_IT}")
+        if archive.getinfo(name).file_size > LONGEST_DESCRIPTION:
+            raise DataError(f"{path} must describe its tensors in at most {LONGEST_DESCRIPTION} bytes.{_WRITE_IT}")
+        try:
             return _Reader(io.BytesIO(archive.read(name))).load()
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{path} must be a file of torch.save, but: {str(error).rstrip('.')}. {written}.") from error
-    except pickle.UnpicklingError as error:
-        raise DataError(
-            f"{path} must hold nothing but tensors, tuples and dicts of them, since other objects run code when they "
-            f"are read: {error}. {written}."
-        ) from error
-    except DataError:
-        raise
-    except Exception as error:  # a damaged pickle fails in any way: IndexError, EOFError, UnicodeDecodeError ...
-        raise DataError(f"{path} must be a file of torch.save, but its description is damaged. {written}.") from error
+        except _OtherThanTensorsError as error:
+            raise DataError(
+                f"{path} must hold nothing but tensors, tuples and dicts of them, since other objects run code when "
+                f"they are read, got {error}.{_WRITE_IT}"
+            ) from error
+
+
+class _OtherThanTensorsError(Exception):
+    """The pickle names something that may run code."""
 
 
 class _Reader(pickle.Unpickler):
@@ -59,12 +61,12 @@ class _Reader(pickle.Unpickler):
             return known[module, name]
         if module in ("torch", "torch.storage") and (name.endswith("Storage") or name.islower()):  # types of numbers
             return name
-        raise pickle.UnpicklingError(f"it holds {module}.{name}")
+        raise _OtherThanTensorsError(f"{module}.{name}")
 
 
 def _tensor(storage: object, offset: int, size: tuple[int, ...], *rest: object) -> Header:
     del storage, offset, rest
-    return Header(tuple(size))
+    return header(size)
 
 
 def _parameter(data: Header, *rest: object) -> Header:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradstab.study.array_files import headers, safetensors_header
-from gradstab.study.data_file import DataError, readable
+from gradstab.study.data_file import DataError, readable, understood
 from gradstab.study.data_spec import Tokens
 from gradstab.study.tensor_tree import inputs_and_targets, map_leaves, shape_of
 
@@ -36,21 +37,14 @@ def read_tensors(path: Path) -> tuple[Any, Any]:
     """
     source, found = str(path), headers(path)  # what the headers tell is said before anything is read
     shape_of(*inputs_and_targets(found, source), source)
-    if path.suffix.lower() in (".pt", ".pth"):
-        try:
+    with understood(path, "hold the numbers that its headers promise"):
+        if path.suffix.lower() in (".pt", ".pth"):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except Exception as error:  # a damaged file fails in any way
-            raise DataError(f"{path} must be a file that torch.load can read, but: {_first_line(error)}.") from error
-        return checked_tree(*inputs_and_targets(content, source), source)
-    assert isinstance(found, Mapping)
-    read = _read_safetensors if path.suffix.lower() == ".safetensors" else _read_npz
-    names = inputs_and_targets({name: name for name in found}, source)
-    try:
-        trees = read(path, *names)
-    except Exception as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} must hold the numbers that its headers promise, but: {_first_line(error)}.") from error
+            trees = inputs_and_targets(content, source)
+        else:
+            assert isinstance(found, Mapping)
+            read = _read_safetensors if path.suffix.lower() == ".safetensors" else _read_npz
+            trees = read(path, *inputs_and_targets({name: name for name in found}, source))
     return checked_tree(*trees, source)
 
 
@@ -63,14 +57,18 @@ def read_tokens(spec: Tokens) -> Tensor:
     numbers = spec.numbers()
     spec.shape()  # a context longer than the file is said there; a map of no bytes would fail
     with readable(spec.path):
-        # copy on write: torch takes no array that cannot be written to, and the file stays as it is
-        ids = np.memmap(spec.path, numbers.dtype, mode="c", offset=numbers.offset, shape=(numbers.count,))
+        ids = np.memmap(spec.path, numbers.dtype, mode="r", offset=numbers.offset, shape=(numbers.size,))
     if numbers.dtype.kind == "i" or numbers.dtype.itemsize == 8:  # smaller unsigned ids all fit
         least, most = int(ids.min()), int(ids.max())
         if least < 0 or most > _LARGEST_ID:
             bad = least if least < 0 else most
             raise DataError(f"{spec.path} must hold token ids of at least 0 and at most {_LARGEST_ID}, got {bad}.")
-    return torch.from_numpy(_native(ids))
+    if not numbers.dtype.isnative:
+        return torch.from_numpy(_native(ids))
+    with warnings.catch_warnings():
+        # torch warns that it could write to the array. It never does, and a map that may be written to counts as memory
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(ids)
 
 
 def row_windows(tokens: Tensor, context: int, stride: int, num_rows: int) -> tuple[Tensor, Tensor]:
@@ -141,8 +139,13 @@ def _native(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _read_npz(path: Path, inputs: Any, targets: Any) -> tuple[Any, Any]:
-    with readable(path), np.load(path, allow_pickle=False) as file:
-        return tuple(map_leaves(lambda _, name: file[name], tree, "") for tree in (inputs, targets))  # type: ignore[return-value]
+    with np.load(path, allow_pickle=False) as file:
+
+        def array(_: str, name: str) -> NDArray[Any]:
+            held: NDArray[Any] = file[name]
+            return held
+
+        return map_leaves(array, inputs, "inputs"), map_leaves(array, targets, "targets")
 
 
 def _read_safetensors(path: Path, inputs: Any, targets: Any) -> tuple[Any, Any]:
@@ -158,9 +161,4 @@ def _read_safetensors(path: Path, inputs: Any, targets: Any) -> tuple[Any, Any]:
         raw = np.fromfile(path, np.uint8, num_bytes, offset=entry.begin)
         return torch.from_numpy(raw).view(dtype).reshape(entry.shape)
 
-    with readable(path):
-        return map_leaves(tensor, inputs, "inputs"), map_leaves(tensor, targets, "targets")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    return map_leaves(tensor, inputs, "inputs"), map_leaves(tensor, targets, "targets")

@@ -15,6 +15,7 @@ from gradstab.activations.activation import Activation
 from gradstab.activations.registry import add_imported
 from gradstab.loop.ports import Outcome, Slot, Step
 from gradstab.loop.trial import Trial
+from gradstab.record.trajectory import Trajectory
 from gradstab.study.data_spec import AnyData
 from gradstab.training.slots import ask_for_huge_pages, free_bytes, set_known_state, why_unusable
 
@@ -53,7 +54,7 @@ class TrainingWork:
         """The free memory of the slot's GPU, or of this machine, which may be another than the driver's."""
         return free_bytes(slot)
 
-    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Outcome]:
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Trajectory]:
         """One trajectory per trial, in order.
 
         Raises:
@@ -62,7 +63,7 @@ class TrainingWork:
         ended: dict[int, Outcome] = {}
         for step in self.run_in_steps(trials, slot):
             ended.update(step.ended)
-        return [ended[index] for index in range(len(trials))]
+        return [trajectory for _, trajectory in sorted(ended.items()) if isinstance(trajectory, Trajectory)]
 
     def run_in_steps(self, trials: Sequence[Trial], slot: Slot) -> Generator[Step, None, None]:
         """As `run`, with a pause after every optimizer step; the members of a stack end together.

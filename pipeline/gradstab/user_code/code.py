@@ -15,9 +15,9 @@ from typing import Any
 
 from gradstab.system.siblings import is_installed
 from gradstab.user_code.failures import CodeError
-from gradstab.user_code.importing import Sources, import_sources
-from gradstab.user_code.packages import families, registered, versions_of
-from gradstab.user_code.sources import collect_sources, sibling_files
+from gradstab.user_code.importing import import_sources
+from gradstab.user_code.packages import families, hashes_of_loose_code, registered, versions_of
+from gradstab.user_code.sources import collect_sources, imported_modules, sibling_files
 from gradstab.user_code.syntax import code_hash
 from gradstab.user_code.tracebacks import code_errors
 
@@ -31,7 +31,8 @@ class UserCode:
     Attributes:
         entry: the study file's name among the sources; None if no function is the study file's own.
         sources: the content of the study file and of the siblings that it imports, by path below its folder.
-        packages: the installed distributions that hold functions of the study, and their versions.
+        packages: the installed distributions that hold functions of the study, and their versions; and modules that
+            can be imported without being installed as copies, with the hash of their text.
         digest: the code hash. Comments, docstrings, and the study's declaration are no part of it.
         folder: where the sources were read, which gives the modules their `__file__`; it need not exist here.
     """
@@ -53,25 +54,21 @@ class UserCode:
         Raises:
             CodeError: the code cannot be imported here, or has no such function.
         """
-        place, colon, path = name.partition(":")
-        with _ONE_AT_A_TIME, self._surroundings():
-            if not colon:
-                found = _of_family(name, attribute)
-            else:
-                found = _attribute(self._module(place), path, place)
+        place, colon, path = name.rpartition(":")
+        with _ONE_AT_A_TIME, self._surroundings(), code_errors(place or f"the model {name}"):
+            found = _attribute(self._module(place), path, place) if colon else _of_family(name, attribute)
         if not callable(found):
             raise CodeError(f"{name} must be a function, got {type(found).__name__}")
         function: Callable[..., Any] = found
         return function
 
     def _module(self, place: str) -> ModuleType:
-        sources: Sources = import_sources(self.sources, self.entry, self.folder)
-        with code_errors(place):
-            if place == self.entry or place.partition(".")[0] in sources.tops:
-                return sources.module(place)
-            if place.endswith(".py"):
-                raise CodeError(f"{place} must be the study's own file, but the study's file is {self.entry}")
-            return importlib.import_module(place)
+        sources = import_sources(self.sources, self.entry, self.folder)
+        if place == self.entry or place.partition(".")[0] in sources.tops:
+            return sources.module(place)
+        if place.endswith(".py"):
+            raise CodeError(f"{place} must be the study's own file, but {_said_of_file(self.entry)}")
+        return importlib.import_module(place)
 
     @contextlib.contextmanager
     def _surroundings(self) -> Iterator[None]:
@@ -95,41 +92,41 @@ def collect_code(names: Sequence[str], study_file: Path | None) -> UserCode:
     Raises:
         CodeError: a file cannot be read or is not Python, or a name leads nowhere.
     """
-    folder = study_file.resolve().parent if study_file else Path.cwd()
-    places = sorted({name.partition(":")[0] for name in names if ":" in name})
+    study_file = study_file.resolve() if study_file else None
+    folder = study_file.parent if study_file else Path.cwd()
+    places = sorted({name.rpartition(":")[0] for name in names if ":" in name})
     entry, siblings, installed = None, list[str](), list[str]()
     for place in places:
         if study_file is not None and place == study_file.name:
             entry = place
         elif place.endswith(".py"):
-            of = f"the study's file is {study_file.name}" if study_file else "the study has no file"
-            raise CodeError(f"{place} must be the study's own file, but {of}")
+            own = study_file.name if study_file else None
+            raise CodeError(f"{place} must be the study's own file, but {_said_of_file(own)}")
         elif is_installed(place.partition(".")[0], folder):
             installed.append(place)
         elif sibling_files(folder, place):
             siblings.append(place)
         else:
             raise CodeError(f"{place} must be an installed module or a file in {folder}, but there is none")
-    packages = versions_of(installed)
-    for name in names:
-        if ":" not in name and name not in families():
-            distribution = _entry(name).dist
-            if distribution is not None:
-                packages[distribution.name] = distribution.version
+    installed += [_entry(name).module for name in names if ":" not in name and name not in families()]
     sources = collect_sources(folder, [entry] if entry else [], siblings)
+    packages = versions_of(installed) | hashes_of_loose_code({*installed, *imported_modules(sources)}, folder)
     return UserCode(entry, sources, packages, code_hash(sources, packages), str(folder) if sources else None)
+
+
+def _said_of_file(name: str | None) -> str:
+    return f"the study's file is {name}" if name else "the study has no file of its own"
 
 
 def _of_family(name: str, attribute: str) -> object:
     module = families().get(name)
-    if module is not None:
-        return getattr(importlib.import_module(module), attribute)
-    entry = _entry(name)
-    with code_errors(f"the model {name}"):
+    if module is None:
+        entry = _entry(name)
         found = entry.load()
         if attribute == "build" and not isinstance(found, ModuleType):
             return found
-        return _attribute(importlib.import_module(entry.module), attribute, entry.module)
+        module = entry.module
+    return _attribute(importlib.import_module(module), attribute, module)
 
 
 def _entry(name: str) -> metadata.EntryPoint:

@@ -21,6 +21,9 @@ class CodeError(UsageError):
 
 def one_line(error: BaseException) -> str:
     """`ValueError: message`, the message on one line and not too long."""
-    message = " ".join(str(error).split())
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # an exception class of the user may fail at this too
+        message = ""
     shortened = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}..."
     return f"{type(error).__name__}: {shortened}" if shortened else type(error).__name__

@@ -6,7 +6,6 @@ import functools
 import inspect
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
 from gradstab.user_code.failures import CodeError
@@ -76,12 +75,14 @@ def _place(found: object, home: str, study_file: Path | None) -> str | None:
 
 
 def _namespace(found: Any, home: str) -> dict[str, Any]:
-    """The global names of the module that holds a function or class; empty if the module is gone."""
-    module = sys.modules.get(home)
-    if isinstance(module, ModuleType):
-        return vars(module)
+    """The global names of the file that holds a function or class: its own, else those of the module of that name."""
     members = vars(found).values() if isinstance(found, type) else [inspect.unwrap(found)]
-    return next((member.__globals__ for member in members if hasattr(member, "__globals__")), {})
+    for member in members:
+        if getattr(member, "__module__", None) == home and hasattr(member, "__globals__"):
+            namespace: dict[str, Any] = member.__globals__
+            return namespace
+    module = sys.modules.get(home)
+    return {} if module is None else vars(module)
 
 
 def _at(namespace: dict[str, Any], qualname: str) -> object:

@@ -1,15 +1,25 @@
-"""What identifies installed code: the distribution's name and version."""
+"""What identifies installed code: its distribution's name and version, or its text where it is there to be edited."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import sys
+import sysconfig
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 from gradstab.system.provenance import versions
+from gradstab.system.siblings import installed_file
+from gradstab.user_code.failures import CodeError
+from gradstab.user_code.sources import collect_sources
+from gradstab.user_code.syntax import code_hash
 
+_LIBRARY = sysconfig.get_path("stdlib")
 GROUP = "gradstab.models"  # of entry points: an installed package registers a function `build`, or a module with one
 
 
@@ -23,6 +33,32 @@ def versions_of(modules: Iterable[str]) -> dict[str, str]:
         for name in _distributions().get(top, []):
             if name not in known:
                 found[name] = metadata.version(name)
+    return found
+
+
+def hashes_of_loose_code(modules: Iterable[str], folder: Path) -> dict[str, str]:
+    """What identifies modules that are importable but not installed as copies, by the name of their top-level module.
+
+    Such are packages that were installed to be edited (`pip install -e`) and modules on PYTHONPATH. Their text changes
+    while their version stays, so they are known by the hash of the files that the study imports of them, directly or
+    not. They do not travel: workers import them by themselves.
+
+    Args:
+        folder: of the study's siblings, which are no such modules.
+    """
+    by_top: dict[str, set[str]] = defaultdict(set)
+    for module in modules:
+        by_top[module.partition(".")[0]].add(module)
+    found = dict[str, str]()
+    for top, names in by_top.items():
+        file = None if top in sys.stdlib_module_names or top in versions() else installed_file(top, folder)
+        if file is None or {"site-packages", "dist-packages"} & set(file.parts) or file.is_relative_to(_LIBRARY):
+            continue
+        root = file.parent.parent if file.name == "__init__.py" else file.parent
+        try:
+            found[top] = f"sha256:{code_hash(collect_sources(root, [], names), {})}"
+        except CodeError:  # it has compiled parts
+            found[top] = f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
     return found
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib.machinery
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def collect_sources(folder: Path, paths: Iterable[str], modules: Iterable[str]) 
     Raises:
         CodeError: a file cannot be read or is not Python, or a sibling is not a Python text file.
     """
-    installed = cache(lambda top: is_installed(top, folder))
+    is_sibling = cache(lambda top: not is_installed(top, folder))
     found: dict[str, bytes] = {}
     unread = [*paths, *(path for module in modules for path in sibling_files(folder, module))]
     while unread:
@@ -37,10 +38,21 @@ def collect_sources(folder: Path, paths: Iterable[str], modules: Iterable[str]) 
         if path in found:
             continue
         found[path] = _read(folder / path, path)
-        for module in _imports(parsed(found[path], path), path, folder):
-            if module and not installed(module.partition(".")[0]):
-                unread += sibling_files(folder, module)
+        for module in _imports(parsed(found[path], path), path):
+            if is_sibling(module.name.partition(".")[0]):
+                files = sibling_files(folder, module.name)
+                if files and module.line_of_call:
+                    raise CodeError(
+                        f"{path} imports its sibling {module.name} by import_module in line {module.line_of_call}: "
+                        f"write import {module.name}, since workers know siblings by import statements"
+                    )
+                unread += files
     return dict(sorted(found.items()))
+
+
+def imported_modules(sources: Mapping[str, bytes]) -> set[str]:
+    """Dotted names that sources may import; some may be those of a class or function in a module."""
+    return {module.name for path, content in sources.items() for module in _imports(parsed(content, path), path)}
 
 
 def sibling_files(folder: Path, module: str) -> list[str]:
@@ -90,32 +102,39 @@ def _read(file: Path, path: str) -> bytes:
     return content
 
 
-def _imports(tree: ast.Module, path: str, folder: Path) -> Iterator[str]:
-    """Dotted names that a module may import when it runs, inside functions too; each may also be of no module."""
+@dataclass(frozen=True)
+class _Import:
+    """A dotted name that a module may import; it may also lead to a class or function in a module.
+
+    Attributes:
+        line_of_call: where the name is given to `import_module`; 0 where it stands in a statement.
+    """
+
+    name: str
+    line_of_call: int = 0
+
+
+def _imports(tree: ast.Module, path: str) -> Iterator[_Import]:
+    """What a module imports when it runs, inside functions too."""
     package = path.split("/")[:-1]
     for node in _running(tree):
         match node:
             case ast.Import(names=aliases):
-                yield from (alias.name for alias in aliases)
+                yield from (_Import(alias.name) for alias in aliases)
             case ast.ImportFrom(module=module, names=aliases, level=level):
                 above = package[: max(0, len(package) - level + 1)] if level else []
                 base = [*above, *(module.split(".") if module else [])]
-                yield ".".join(base)
-                yield from (".".join([*base, alias.name]) for alias in aliases)
-            case ast.Call(func=ast.Name(id="import_module") | ast.Attribute(attr="import_module")):
-                yield from _called(node, package, path, folder)
-
-
-def _called(call: ast.Call, package: list[str], path: str, folder: Path) -> Iterator[str]:
-    match call.args:
-        case [ast.Constant(value=str(name)), *_]:
-            if name.startswith("."):
-                yield ".".join([*package, name.lstrip(".")])
-            elif sibling_files(folder, name) and not is_installed(name.partition(".")[0], folder):
-                raise CodeError(
-                    f"{path} imports its sibling {name} by import_module in line {call.lineno}: write import {name}, "
-                    "since workers know siblings by import statements"
-                )
+                if base:
+                    yield _Import(".".join(base))
+                yield from (_Import(".".join([*base, alias.name])) for alias in aliases)
+            case ast.Call(
+                func=ast.Name(id="import_module") | ast.Attribute(attr="import_module"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                if name.startswith("."):
+                    yield _Import(".".join([*package, name.lstrip(".")]))
+                else:
+                    yield _Import(name, node.lineno)
 
 
 def _running(tree: ast.Module) -> Iterator[ast.AST]:

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gradstab.errors import StorageError
 from gradstab.system.durable import new_folder, replace_file
 from gradstab.user_code.code import UserCode
 from gradstab.user_code.failures import CodeError
-from gradstab.user_code.syntax import trees_to_run, tree_hash
+from gradstab.user_code.syntax import tree_hash, trees_to_run
 
 SCHEMA_VERSION = 1
 _FOLDER, _NEWEST, _INDEX = "code", "newest.json", "code.json"
@@ -89,9 +90,9 @@ def _hashes(sources: Mapping[str, bytes]) -> dict[str, str]:
     return {path: hashlib.sha256(content).hexdigest() for path, content in sources.items()}
 
 
-def _read(path: Path) -> dict[str, object] | None:
+def _read(path: Path) -> dict[str, Any] | None:
     try:
-        content: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -24,7 +24,7 @@ def decoded(content: bytes, path: str) -> str:
         return decode_source(content)
     except UnicodeDecodeError as error:
         raise CodeError(f"{path} must be UTF-8 text, but: {error.reason} at byte {error.start}") from None
-    except SyntaxError as error:
+    except SyntaxError as error:  # of the first two lines, where an encoding may be declared
         raise CodeError(f"{path} must be UTF-8 text, but: {error.msg}") from None
 
 
@@ -100,10 +100,9 @@ def _tokens(tree: ast.Module) -> Iterator[str]:
             yield f"({type(item).__name__}"
             unread.append(_Mark(")"))
             for name, value in reversed(list(ast.iter_fields(item))):
-                if name == "body" and isinstance(item, _Documented):
-                    value = _without_docstring(value)
-                if value is not None and value != []:
-                    unread += [value, _Mark(f" {name}=")]
+                kept = _without_docstring(value) if name == "body" and isinstance(item, _Documented) else value
+                if kept is not None and kept != []:
+                    unread += [kept, _Mark(f" {name}=")]
         elif isinstance(item, list):
             yield "["
             unread += [_Mark("]"), *reversed(item)]
@@ -130,9 +129,7 @@ def _outside_a_script(statement: ast.stmt) -> list[ast.stmt]:
     """What runs of a top-level statement where the module is not `__main__`."""
     match statement:
         case ast.If(
-            test=ast.Compare(
-                left=ast.Name(id="__name__"), ops=[ast.Eq()], comparators=[ast.Constant(value="__main__")]
-            )
+            test=ast.Compare(left=ast.Name(id="__name__"), ops=[ast.Eq()], comparators=[ast.Constant(value="__main__")])
         ):
             return statement.orelse
     return [statement]

@@ -11,6 +11,7 @@ from types import FrameType
 from gradstab.errors import UsageError
 from gradstab.user_code.failures import CodeError, one_line
 from gradstab.user_code.importing import SourceLoader
+from gradstab.user_code.sources import sibling_files
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -40,10 +41,20 @@ def code_error(what: str, error: BaseException) -> CodeError:
     frame, line = own[-1]
     loader = _loader(frame)
     file = loader.path if loader else frame.f_code.co_filename
-    said = loader.sources.shown(said) if loader else said
+    if loader is not None:
+        said = loader.sources.shown(said) + _hint(error, loader.sources.folder)
     summary = traceback.StackSummary.extract(iter(own))
     told = "".join(["Traceback (most recent call last):\n", *summary.format(), said])
     return CodeError(f"{what} fails in line {line}{'' if file == what else f' of {file}'}: {said}", told)
+
+
+def _hint(error: BaseException, folder: str | None) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name and folder and sibling_files(Path(folder), error.name):
+        return (
+            ". It lies beside the study file, but only what import statements name is sent to workers: "
+            f"write import {error.name}"
+        )
+    return ""
 
 
 def _loader(frame: FrameType) -> SourceLoader | None:

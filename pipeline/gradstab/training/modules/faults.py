@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
+from torch import linalg
 
 from gradstab.errors import UsageError
 
-_NUMERICAL = (torch.linalg.LinAlgError, FloatingPointError)
+_NUMERICAL = (linalg.LinAlgError, FloatingPointError)  # type: ignore[attr-defined]  # torch does not say that it exports it
 
 
 class ProgramError(UsageError):
