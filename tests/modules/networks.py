@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Chain(nn.Module):
@@ -13,7 +15,7 @@ class Chain(nn.Module):
     def __init__(self, depth: int, width: int, between: str = "tanh") -> None:
         super().__init__()
         sizes = [64, *[width] * depth]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
         extra = {"batch": lambda: nn.BatchNorm1d(width), "dropout": lambda: nn.Dropout(0.3)}.get(between, nn.Identity)
         self.between = nn.ModuleList(extra() for _ in range(depth))
         self.out = nn.Linear(width, 10)
@@ -60,4 +62,4 @@ def residual(depth: int, width: int) -> nn.Module:
 
 
 def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(outputs, targets, reduction="none")
+    return functional.cross_entropy(outputs, targets, reduction="none")

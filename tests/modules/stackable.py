@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +26,8 @@ class Attention(nn.Module):
         q, k, v = (part.view(batch, steps, 2, width // 2).transpose(1, 2) for part in parts)
         scores = q @ k.transpose(-1, -2) / (width // 2) ** 0.5 + self.mask
         x = x + self.out((scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, steps, width))
-        return x + self.down(torch.relu(self.up(x)))
+        found: Tensor = x + self.down(torch.relu(self.up(x)))
+        return found
 
 
 class Transformer(nn.Module):
@@ -38,7 +41,8 @@ class Transformer(nn.Module):
         x = self.embed(x.view(-1, 8, 8))
         for block in self.blocks:
             x = block(x)
-        return self.head(x.mean(1))
+        found: Tensor = self.head(x.mean(1))
+        return found
 
 
 class Cell(nn.Module):
@@ -64,7 +68,8 @@ class Recurrent(nn.Module):
         state = (drive.new_zeros(len(x), self.head.in_features),) * 2
         for step in drive.unbind(1):
             state = self.cell(step, *state)
-        return self.head(state[0])
+        found: Tensor = self.head(state[0])
+        return found
 
 
 class Lstm(nn.Module):
@@ -73,11 +78,15 @@ class Lstm(nn.Module):
         self.lstm, self.head = nn.LSTM(8, width, batch_first=True), nn.Linear(width, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.lstm(x.view(-1, 8, 8))[0][:, -1])
+        found: Tensor = self.head(self.lstm(x.view(-1, 8, 8))[0][:, -1])
+        return found
 
 
 class Altered(Chain):
     """A plain chain with something done to what its first layer takes."""
+
+    calls: Tensor
+    alpha: Any
 
     def __init__(self, depth: int, width: int, alpha: float = 1.0) -> None:
         super().__init__(depth, width)
@@ -85,7 +94,14 @@ class Altered(Chain):
         self.alpha = alpha
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(self.altered(x.flatten(1)))
+        found: Tensor = super().forward(self.altered(x.flatten(1)))
+        return found
+
+    @property
+    def first(self) -> Tensor:
+        """The weight of the first layer."""
+        weight: Tensor = self.get_parameter("layers.0.weight")
+        return weight
 
     def altered(self, x: Tensor) -> Tensor:
         return x
@@ -97,7 +113,7 @@ class Tied(Chain):
     def __init__(self, depth: int, width: int) -> None:
         super().__init__(depth, width)
         for layer in self.layers[2:]:
-            layer.weight = self.layers[1].weight
+            layer.weight = self.get_parameter("layers.1.weight")
 
 
 class WithBuffer(Altered):
@@ -127,7 +143,8 @@ class WithClosure(Altered):
         self.times = lambda x: alpha * x
 
     def altered(self, x: Tensor) -> Tensor:
-        return self.times(x)
+        found: Tensor = self.times(x)
+        return found
 
 
 class CountsInPlace(Altered):
@@ -165,39 +182,41 @@ class Writes(Altered):
 
 class ReadsItem(Altered):
     def altered(self, x: Tensor) -> Tensor:
-        return x * (1 + self.layers[0].weight.abs().max().item() * 0)
+        return x * (1 + self.first.abs().max().item() * 0)
 
 
 class Branches(Altered):
     def altered(self, x: Tensor) -> Tensor:
-        return x if self.layers[0].weight.sum() < 1e9 else -x
+        return x if self.first.sum() < 1e9 else -x
 
 
 class ShapesFromData(Altered):
     def altered(self, x: Tensor) -> Tensor:
-        return x + 0 * self.layers[0].weight.nonzero().sum()
+        return x + 0 * self.first.nonzero().sum()
 
 
 class _Doubling(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         return 2 * x
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
         return 2 * grad
 
 
 class OwnFunction(Altered):
     def forward(self, x: Tensor) -> Tensor:
-        return _Doubling.apply(super().forward(x))
+        found: Tensor = _Doubling.apply(super().forward(x))  # type: ignore[no-untyped-call]
+        return found
 
 
 class Chaotic(Altered):
     """Makes rounding errors as large as the outputs."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sin(1e15 * super().forward(x))
+        found: Tensor = torch.sin(1e15 * super().forward(x))
+        return found
 
 
 class LstmBetween(Altered):
@@ -208,4 +227,5 @@ class LstmBetween(Altered):
         self.lstm = nn.LSTMCell(64, 64)
 
     def altered(self, x: Tensor) -> Tensor:
-        return self.lstm(x)[0]
+        found: Tensor = self.lstm(x)[0]
+        return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -30,18 +32,17 @@ REASONS = {
 }
 
 
-def why(build, **more):
+def why(build: Callable[..., nn.Module], **more: Any) -> str:
     """Why two members go one by one; both have other values of alpha where there is one."""
     pair = [recipe(**more), recipe(**{name: 1.5 * value for name, value in more.items()})]
     with torch.no_grad():
-        return why_one_by_one(pair, DIGITS, program(build))
+        return why_one_by_one(pair, DIGITS, program(build)) or "equal"
 
 
 @pytest.mark.parametrize("kind", REASONS)
 def test_what_cannot_be_computed_at_once_has_its_reason(kind):
     alpha = {"alpha": 1.0} if kind.startswith("With") else {}
     reason = why(built(getattr(stackable, kind)), **alpha)
-    assert reason is not None
     assert re.search(REASONS[kind], reason)
 
 
@@ -54,11 +55,11 @@ def test_batch_normalisation_and_dropout_go_one_by_one(between, meaning):
 
 @pytest.mark.parametrize("kind", ["Transformer", "Recurrent", "Tied", "CountsInPlace"])
 def test_what_gives_equal_numbers_is_found_equal(kind):
-    assert why(built(getattr(stackable, kind))) is None
+    assert why(built(getattr(stackable, kind))) == "equal"
 
 
 def test_an_argument_that_is_a_buffer_may_differ():
-    assert why(built(stackable.WithBuffer), alpha=1.0) is None
+    assert why(built(stackable.WithBuffer), alpha=1.0) == "equal"
 
 
 def test_the_comparison_leaves_random_generators_as_they_were():

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 
 import gradstab
 from gradstab.study.module_recipe import ModuleRecipe
@@ -39,7 +39,7 @@ def plain_losses(build: Any, given: ModuleRecipe, seed: int = 7) -> NDArray[np.f
     for _ in range(given.steps):
         inputs, targets = DIGITS.batch(order.next()[0], torch.float64, torch.device("cpu"))
         with torch.enable_grad():
-            loss = F.cross_entropy(module(inputs), targets)
+            loss = functional.cross_entropy(module(inputs), targets)
             optimizer.zero_grad()
             loss.backward()
         if given.clip:
@@ -74,7 +74,7 @@ def test_the_first_probe_reads_what_the_probe_function_reads(build):
     started = member(program(build), given)
     rows = DIGITS.probe_rows(64)
     inputs, targets = DIGITS.batch(rows, torch.float64, torch.device("cpu"))
-    expected = gradstab.probe(started.module, inputs, targets, F.cross_entropy)
+    expected = gradstab.probe(started.module, inputs, targets, functional.cross_entropy)
     found = trained(program(build), given)
     assert found.taps == expected.series[0].taps
     np.testing.assert_allclose(found["log10_delta_norm"][0], expected.series[0].log10_delta_norm_L, atol=1e-5)
@@ -117,8 +117,8 @@ def test_dropout_draws_other_masks_at_every_step():
 
 def test_batch_normalisation_mixes_samples_and_is_read_by_passes_with_signs():
     started = member(program(networks.chain), settings(depth=4, width=16, between="batch"))
-    assert started.taps.mixes
-    assert not member(program(networks.chain), settings(depth=4, width=16)).taps.mixes
+    assert started.places.mixes
+    assert not member(program(networks.chain), settings(depth=4, width=16)).places.mixes
 
 
 def test_readings_leave_running_statistics_of_the_training_alone():
@@ -243,7 +243,7 @@ def test_any_other_error_is_the_programs_fault():
 @pytest.mark.parametrize(
     ("loss", "got"),
     [
-        (F.cross_entropy, r"shape \(\)"),
+        (functional.cross_entropy, r"shape \(\)"),
         (lambda outputs, targets: 1.0, "float"),
         (lambda outputs, targets: outputs, r"shape \(32, 10\)"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,9 +60,7 @@ def assert_agree(one: Trajectory, other: Trajectory, tolerance: float) -> None:
         np.testing.assert_allclose(other.series[name], values, rtol=far, atol=far, err_msg=name)
 
 
-KINDS = {
-    "chain": networks.chain, "residual": networks.residual,
-} | {name: None for name in ("Transformer", "Recurrent", "Tied", "WithBuffer", "CountsInPlace")}  # fmt: skip
+KINDS = ("chain", "residual", "Transformer", "Recurrent", "Tied", "WithBuffer", "CountsInPlace")
 
 
 def program_of(kind: str) -> Program:
@@ -110,8 +109,9 @@ def test_a_stack_keeps_its_members_numbers_when_it_is_rebuilt():
     of = program(built(stackable.CountsInPlace))
     recipes = [recipe(precision="float64", steps=3)] * 3
     with torch.no_grad():
-        training = StackTraining(recipes, [1, 2, 3], DIGITS, CPU, lambda *given: ModuleStack(*given, of))
+        training = StackTraining(recipes, [1, 2, 3], DIGITS, CPU, partial(ModuleStack, program=of))
         stack = training.network
+        assert isinstance(stack, ModuleStack)
         training.step(0, None)
         before = [stack.layout.section(stack.value, index)[2].clone() for index in range(len(stack.layout.sections))]
         stack.keep([0, 2])
@@ -125,12 +125,12 @@ def test_zero_readouts_are_looked_behind_member_by_member():
     """One member has a zero readout, so that its first gradients vanish; the other one keeps its own."""
 
     class Readout(networks.Residual):
-        def __init__(self, scale):
+        def __init__(self, scale: float) -> None:
             super().__init__(3, 16)
             with torch.no_grad():
                 self.out.weight.mul_(scale)
 
-    of = program(lambda scale: Readout(scale))
+    of = program(Readout)
     recipes = [recipe(precision="float64", steps=2, scale=scale, traced=("scale",)) for scale in (0.0, 1.0)]
     found = at_once(of, recipes, [1, 2])
     assert np.isfinite(found[0].series["log10_delta_norm"]).all()
@@ -157,10 +157,11 @@ def test_a_pass_that_fails_on_the_way_is_done_again_one_by_one():
     """A library raises for one member's numbers; the other members' results are as ever, and bit for bit."""
 
     class Solves(networks.Chain):
-        def forward(self, x):
-            size = self.layers[1].weight.square().sum()
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            size = self.get_parameter("layers.1.weight").square().sum()
             matrix = torch.eye(2, dtype=x.dtype) * torch.where(size < 1e6, 1.0, 0.0)
-            return super().forward(x) * torch.linalg.inv(matrix)[0, 0]
+            found: torch.Tensor = super().forward(x) * torch.linalg.inv(matrix)[0, 0]
+            return found
 
     of = program(lambda: Solves(3, 16))
     recipes = [recipe(steps=6, learning_rate=rate, optimizer="adam") for rate in (0.01, 1e9, 0.02)]

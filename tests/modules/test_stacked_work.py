@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from gradstab.loop.ports import Slot
+from gradstab.loop.ports import Outcome, Slot
 from gradstab.loop.trial import Trial, trial_seed
 from gradstab.record.trajectory import Trajectory
+from gradstab.study.axes import Value
 from gradstab.study.file import load_study_file
 from gradstab.study.module_recipe import module_recipe
 from gradstab.study.study import Study
@@ -50,8 +50,8 @@ STUDY = Study(
 
 
 @pytest.fixture(autouse=True)
-def _settings(trains_here: None) -> Iterator[None]:
-    yield
+def _settings(trains_here: None) -> None:
+    del trains_here
 
 
 def study_and_work(folder: Path, traced: str) -> tuple[Study, ModuleWork]:
@@ -64,7 +64,7 @@ def study_and_work(folder: Path, traced: str) -> tuple[Study, ModuleWork]:
 
 
 def trials_at(study: Study, depths: list[int]) -> list[Trial]:
-    points = [
+    points: list[dict[str, Value]] = [
         {"depth": depth, "learning_rate": 0.01 * (place + 1), "gain": 1 + 0.1 * place}
         for place, depth in enumerate(depths)
     ]
@@ -74,8 +74,10 @@ def trials_at(study: Study, depths: list[int]) -> list[Trial]:
     ]
 
 
-def assert_close(found: list[Trajectory], expected: list[Trajectory], tolerance: float) -> None:
+def assert_close(found: list[Outcome], expected: list[Outcome], tolerance: float) -> None:
     for one, other in zip(found, expected, strict=True):
+        assert isinstance(one, Trajectory)
+        assert isinstance(other, Trajectory)
         for name in ("loss", "grad_norm", "log10_delta_norm"):
             np.testing.assert_allclose(one.series[name], other.series[name], rtol=tolerance, err_msg=name)
 

@@ -50,7 +50,7 @@ def test_structures_between_tried_ones_are_compared_once():
 
     def equal(one: Any) -> bool:
         asked.append(one.arguments["depth"])
-        return one.arguments["depth"] == 4
+        return bool(one.arguments["depth"] == 4)
 
     stacks = ModuleStacks([tried(8, depth=2, norm="a"), tried(8, depth=6, norm="a")], equal)
     pack = _pack([(4, "a"), (4, "a"), (5, "a"), (5, "a")])

@@ -66,6 +66,7 @@ def test_fixed_rows_are_those_of_a_fully_connected_study():
     ours, theirs = load_tensor_data(Digits(), 5), load_dataset(Digits(), 5)
     np.testing.assert_array_equal(ours.order_N, theirs.order_N)
     np.testing.assert_array_equal(ours.accuracy_rows, theirs.accuracy_rows)
+    assert not set(ours.accuracy_rows) & set(ours.probe_rows(128))
     np.testing.assert_array_equal(ours.probe_rows(128), theirs.probe_rows(128))
     np.testing.assert_array_equal(ours.inputs.numpy(), theirs.x_ND)
     np.testing.assert_array_equal(ours.targets.numpy(), theirs.y_N)
@@ -244,6 +245,7 @@ def test_a_function_draws_the_same_at_every_call_and_leaves_the_generators_alone
     after = (torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].tolist(), random.getstate())
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
+    torch.rand(1), np.random.rand(), random.random()  # the second call starts from elsewhere
     known = spec.known_as(first.content_hash(), first.shape)
     assert known.shape().num_features == 2
     assert torch.equal(load_tensor_data(known, 7, noise).targets, first.targets)
@@ -252,7 +254,7 @@ def test_a_function_draws_the_same_at_every_call_and_leaves_the_generators_alone
 
 def test_the_hash_of_the_content_sees_every_number_name_and_type():
     x, y = torch.arange(140.0).reshape(70, 2), torch.arange(70)
-    pairs: list[tuple[Any, Any]] = [(x, y), (x + 1, y), (x.double(), y), (x.reshape(70, 1, 2), y), ({"a": x}, y), ((x,), y), (x, y + 1), (y, x)]  # fmt: skip
+    pairs: list[tuple[Any, Any]] = [(x, y), (x + 1, y), (x.double(), y), (x.reshape(70, 1, 2), y), ({"a": x}, y), ((x,), y), (x, y + 1), (y, x), (x, 0 * y), (x, 0 * y.double())]  # fmt: skip
     hashes = [load_tensor_data(FromFunction("s:f"), 0, partial(tuple, pair)).content_hash() for pair in pairs]
     assert len(set(hashes)) == len(pairs)
 

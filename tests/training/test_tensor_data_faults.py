@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,22 @@ def test_missing_torn_and_foreign_files_are_refused(suffix: str, tmp_path: Path)
         assert str(path) in fault(Tensors(path))
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".pt", ".safetensors", ".bin", ".npy"])
+def test_what_is_no_file_is_refused_and_never_waited_for(suffix: str, tmp_path: Path):
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    (tmp_path / f"folder{suffix}").mkdir()
+    (tmp_path / f"loop{suffix}").symlink_to(f"loop{suffix}")
+    for name in ("pipe", "folder", "loop", "a\0b", "a\nb", "\ud800", "a" * 5000):
+        path = tmp_path / f"{name}{suffix}"
+        spec = Tokens(path, 4) if suffix in (".bin", ".npy") else Tensors(path)
+        sentence = early_fault(spec)
+        assert sentence.startswith("data must be in a file that can be read, got ")
+        assert len(sentence) < 500
+        assert sentence.isprintable()
+        with pytest.raises(DataError, match="data must be in a file that can be read"):
+            spec.with_data_hash()
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".pt", ".safetensors"])
 def test_any_damaged_byte_ends_in_a_sentence_or_in_other_numbers(suffix: str, tmp_path: Path):
     path = save(tmp_path / f"own{suffix}", {"inputs": torch.ones(70, 2), "targets": torch.zeros(70)})
@@ -181,6 +198,8 @@ def test_missing_and_torn_token_files_are_refused(tmp_path: Path):
     assert "must hold the 1000 numbers that its header promises" in early_fault(Tokens(path, 4))
     path.write_bytes(b"no array at all")
     assert "must be a .npy file" in early_fault(Tokens(path, 4))
+    np.save(path, np.arange(256))
+    assert "at least 64 rows, got 63" in early_fault(Tokens(path, 4))
 
 
 def test_a_text_that_is_too_short_says_what_it_can_give(tmp_path: Path):

@@ -1,5 +1,6 @@
 """What equals what: a member's numbers do not depend on its pack; members that diverge disturb nobody."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -205,11 +206,11 @@ def test_another_family_goes_through_the_same_loop(digits):
 
 
 def test_a_member_that_stops_keeps_what_its_last_step_measured_and_nothing_after():
-    log = StackLog([Recipe(depth=1, steps=3)] * 2, torch.device("cpu"))
+    log = StackLog([Recipe(depth=1, steps=3)] * 2, [1, 1], torch.device("cpu"))
     for loss, norm in (([1.0, 1.0], [2.0, 2.0]), ([1.5, 1.5], [torch.inf, 3.0]), ([4.0, 4.0], [5.0, 5.0])):
         log.step(*(torch.tensor(each, dtype=torch.float64) for each in (loss, norm, [1.0, 1.0])))
     log.finish(torch.tensor([True, True]))
-    stopped, sound = log.trajectories(1.0)
+    stopped, sound = log.trajectories(SimpleNamespace(reference_loss=1.0, target_loss=None), ())
     assert (stopped.nonfinite_step, sound.nonfinite_step) == (1, None)
     np.testing.assert_array_equal(stopped["loss"], [1.0, 1.5, np.nan])
     np.testing.assert_array_equal(stopped["grad_norm"], [2.0, np.inf, np.nan])

@@ -37,7 +37,7 @@ def interval_rows(study: Study, criterion: Criterion, table: IntervalTable) -> t
     if table.axis is None:
         rows = [[*_place(each), each.num_stable, each.num_trials] for each in table.rows]
         return [*columns, "stable", "trials"], rows
-    with_theory = table.axis in SCALES
+    with_theory = table.axis in SCALES and study.model is None
     columns += [f"stable {table.axis}", "stable inside", "misfits", "trials"]
     columns += ["theory for |R| < R0"] if with_theory else []
     return columns, [
@@ -54,8 +54,8 @@ def interval_rows(study: Study, criterion: Criterion, table: IntervalTable) -> t
 
 
 def theory_of(study: Study, criterion: Criterion, axis: str | None, interval: StableInterval) -> Theory | None:
-    """What mean-field theory expects at the typical point of a row; None where the axis is no init scale."""
-    if axis not in SCALES:
+    """What mean-field theory expects at the typical point of a row; None where there is no such theory."""
+    if axis not in SCALES or study.model is not None:
         return None
     recipe = resolved_recipe(study, {**interval.typical, axis: study.space.axes[axis].levels(2)[0]})
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gradstab.commands.draining import drain_seconds
-from gradstab.errors import EXIT_FAILED, EXIT_INTERRUPTED
+from gradstab.errors import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
     from gradstab.execution.jobs import ClusterJobs, Job
@@ -80,7 +80,6 @@ def submit(
     """
     from gradstab.commands.lookup import find_settings, find_study
     from gradstab.commands.terminal import say
-    from gradstab.errors import UsageError
     from gradstab.execution.jobs import ClusterJobs, given_address
 
     found_address = given_address(address)
@@ -168,6 +167,11 @@ def pack_parcel(study: Study, source: Path | None, folder: Path) -> str:
     other path must exist on the cluster.
     """
     shutil.copy(job_entry.__file__, folder)
+    if source is None and study.functions:
+        raise UsageError(
+            f"a study of functions of the user must be submitted by its file, got the name {study.name!r}: the file "
+            "holds or imports them"
+        )
     if source is None:
         import yaml
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradstab.errors import UsageError
 from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_paths
 from gradstab.record.study_folder import StudyFolder
 from gradstab.record.trajectory import Trajectory
+from gradstab.results.measured import MeasuredTrials
 from gradstab.results.trial_rows import FAILED, TrialRow, measured_trials, trial_row
 from gradstab.stability.intervals import IntervalTable, stable_intervals
 from gradstab.study.axes import Value
@@ -37,22 +36,6 @@ if TYPE_CHECKING:
     from gradstab.stability.phase_diagram import Cloud, PhaseDiagram
     from gradstab.stability.region import Regions
     from gradstab.stability.region_at import RegionAt
-
-
-@dataclass(frozen=True)
-class MeasuredTrials:
-    """Judged trials as an estimator takes them; those whose machine failed are left out.
-
-    Attributes:
-        points: one value per axis of the space, by trial.
-        responses: values by letter of the response, shape (N,) each.
-        bands: the bands of those responses.
-    """
-
-    numbers: tuple[int, ...]
-    points: tuple[dict[str, Value], ...]
-    responses: dict[str, NDArray[np.float64]]
-    bands: tuple[ResponseBand, ...]
 
 
 class Results:

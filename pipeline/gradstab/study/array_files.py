@@ -10,7 +10,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.lib import format as npy_format
 
-from gradstab.study.data_file import DataError, understood
+from gradstab.study.data_file import DataError, shown, understood
 from gradstab.study.tensor_tree import Header, header
 from gradstab.study.torch_file import torch_headers
 
@@ -47,7 +47,7 @@ def headers(path: Path) -> object:
             return torch_headers(path)
         case ".safetensors":
             return {name: Header(tensor.shape) for name, tensor in safetensors_header(path).items()}
-    raise DataError(f"tensors must be in a file .npz, .pt, .pth or .safetensors, got {path}.")
+    raise DataError(f"tensors must be in a file .npz, .pt, .pth or .safetensors, got {shown(path)}.")
 
 
 def header_shape(file: IO[bytes]) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,11 +72,25 @@ def readable(path: Path) -> Iterator[None]:
     Raises:
         DataError: it cannot.
     """
+    sentence = f"data must be in a file that can be read, got {shown(path)}"
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise DataError(f"{sentence}: it is no regular file.")
+    except ValueError as error:  # a name that no file can have
+        raise DataError(f"{sentence}: {error}.") from error
+    except OSError as error:
+        raise DataError(f"{sentence}: {error.strerror or error}.") from error
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise DataError(f"data must be in a file that can be read, got {path}: {reason}.") from error
+        raise DataError(f"{sentence}: {error.strerror or error}.") from error
+
+
+def shown(path: Path) -> str:
+    """A path as a sentence may hold it."""
+    text = str(path)
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= 300 else text[:297] + "..."
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def family_names() -> tuple[str, ...]:
 
 @cache
 def family_signature(name: str) -> dict[str, Any] | None:
-    """Parameters, required ones, plain defaults and traced ones of a family's `build`; None if there is no such family."""
+    """What a family's `build` takes, as fields of a ModelSpec; None if there is no such family."""
     if name not in family_names():
         return None
     tree = ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8"))

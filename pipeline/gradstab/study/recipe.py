@@ -78,7 +78,7 @@ class Recipe(BaseModel):
     relative_init_scale: Annotated[
         _Positive | None, Field(description="sigma_w in units of the activation's critical value"), FULLY_CONNECTED
     ] = None
-    bias_scale: Annotated[_NonNegative, Field(description="sigma_b: std of a bias"), FULLY_CONNECTED] = 0.0
+    bias_scale: Annotated[_NonNegative, Field(description="sigma_b: std of a bias"), BUILDABLE] = 0.0
     init_distribution: Annotated[
         InitDistribution, Field(description="shape of the weights' distribution"), FULLY_CONNECTED
     ] = "normal"

@@ -15,7 +15,16 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from gradstab.study.array_files import Numbers, headers, numbers_in_npy
-from gradstab.study.data_file import DataError, ForModules, KnownShape, Sha256, hash_of_file, readable, require_rows
+from gradstab.study.data_file import (
+    DataError,
+    ForModules,
+    KnownShape,
+    Sha256,
+    hash_of_file,
+    readable,
+    require_rows,
+    shown,
+)
 from gradstab.study.origin import FromData
 from gradstab.study.pack_key import DataShape
 from gradstab.study.tensor_tree import inputs_and_targets, shape_of
@@ -121,7 +130,7 @@ class Tokens(ForModules):
                         "give dtype, the type with which it was written."
                     )
                 return Numbers(dtype, 0, num_bytes // dtype.itemsize)
-        raise DataError(f"token ids must be in a file .npy or .bin, got {self.path}.")
+        raise DataError(f"token ids must be in a file .npy or .bin, got {shown(self.path)}.")
 
 
 def _check_function(name: str, info: ValidationInfo) -> str:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gradstab.activations.registry import as_function, is_known
+from gradstab.activations.registry import as_function
 from gradstab.regression.coordinates import Array
 from gradstab.study.recipe import Recipe
 from gradstab.theory.fixed_points import correlation_fixed_point, log_attractors
 from gradstab.theory.forecast import TRAINABLE_DEPTH_SCALES
+from gradstab.theory.known_networks import has_theory
 from gradstab.theory.layer_maps import LOG_Q_LIMIT, add_bias
 
 _FAR = 20.0  # bounds the logarithm at criticality, so that curves can be drawn beside it
@@ -24,15 +25,14 @@ _MOST_SCALES = 65  # are computed; where there are more, the others are interpol
 def trainable_depths(recipes: Sequence[Recipe]) -> Array:
     """6 xi_c of each recipe, shape (N,): infinite at criticality, NaN where lengths settle at 0 or grow for ever.
 
-    NaN also for an activation that this process does not know: a function of the user that it has not imported.
+    NaN also for networks of which theory says nothing (`has_theory`).
     """
     depth_N = np.full(len(recipes), math.nan)
     groups: dict[tuple[str, float], list[int]] = {}
     for index, recipe in enumerate(recipes):
-        groups.setdefault((recipe.activation, recipe.bias_scale), []).append(index)
+        if has_theory(recipe):
+            groups.setdefault((recipe.activation, recipe.bias_scale), []).append(index)
     for (activation, bias_scale), members in groups.items():
-        if not is_known(activation):
-            continue
         log_scale_M, scale_of = np.unique(
             [math.log(recipes[index].init_scale) for index in members], return_inverse=True
         )

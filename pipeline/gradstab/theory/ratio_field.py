@@ -10,27 +10,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gradstab.activations.registry import as_function, is_known
+from gradstab.activations.registry import as_function
 from gradstab.regression.coordinates import Array
 from gradstab.study.recipe import Recipe
 from gradstab.study.responses.library.gradient_ratio import RATIO_LIMIT
 from gradstab.theory.critical_scales import log_lengths
+from gradstab.theory.known_networks import has_theory
 from gradstab.theory.layer_maps import layer_maps
 
 
 def predicted_field(recipes: Sequence[Recipe]) -> Array:
     """R of each recipe in decades, clamped like measured values; 0 at depth 1.
 
-    NaN for an activation that this process does not know: a function of the user that it has not imported.
+    NaN for networks of which theory says nothing (`has_theory`).
     """
-    ratio_N = np.zeros(len(recipes))
+    ratio_N = np.array([0.0 if has_theory(recipe) else math.nan for recipe in recipes])
     groups: dict[tuple[str, float], list[int]] = {}
     for index, recipe in enumerate(recipes):
-        groups.setdefault((recipe.activation, recipe.bias_scale), []).append(index)
+        if has_theory(recipe):
+            groups.setdefault((recipe.activation, recipe.bias_scale), []).append(index)
     for (activation, bias_scale), members in groups.items():
-        if not is_known(activation):
-            ratio_N[members] = math.nan
-            continue
         scale_M, scale_of = np.unique([recipes[index].init_scale for index in members], return_inverse=True)
         depth = np.array([recipes[index].depth for index in members])
         deep = np.flatnonzero(depth > 1)

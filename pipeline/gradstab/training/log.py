@@ -7,6 +7,7 @@ still in the stack, N member at the start, S step, P probe time, L layer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,6 +19,16 @@ from gradstab.study.recipe import Recipe, probe_steps
 from gradstab.training.probes import LayerValues
 
 _RUNNING = -1
+
+
+class KnownLosses(Protocol):
+    """The loss of the best constant prediction, and the one that counts as trained where it is given."""
+
+    @property
+    def reference_loss(self) -> float: ...
+
+    @property
+    def target_loss(self) -> float | None: ...
 
 
 class StackLog:
@@ -82,15 +93,22 @@ class StackLog:
         self._catch_up()
         self._position_n = self._position_n[list(members)]
 
-    def trajectories(self, reference_loss: float) -> list[Trajectory]:
-        """One trajectory per member, in the order of the start."""
+    def trajectories(self, losses: KnownLosses, taps: tuple[str, ...]) -> list[Trajectory]:
+        """One trajectory per member, in the order of the start.
+
+        Args:
+            losses: what the data knows of the loss.
+            taps: names of the layers, which all members share; empty where layers have numbers alone.
+        """
         series = {name: values.cpu().numpy() for name, values in self._series.items()}
         stopped_N = self._stopped_N.tolist()
         return [
             Trajectory(
                 depth=depth,
                 steps=recipe.steps,
-                reference_loss=reference_loss,
+                reference_loss=losses.reference_loss,
+                target_loss=losses.target_loss,
+                taps=taps,
                 probe_step_P=np.array(self._probe_steps, dtype=np.int64),
                 series={s.name: _own(series[s.name], member, depth, s.dtype) for s in STATISTICS.values()},
                 nonfinite_step=None if stopped_N[member] == _RUNNING else stopped_N[member],

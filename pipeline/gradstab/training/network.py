@@ -17,17 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradstab.activations.registry import find_activation, passes_of
-from gradstab.record.trajectory import Trajectory
 from gradstab.study.pack_key import padded
 from gradstab.study.recipe import Recipe
 from gradstab.training.data import Dataset
+from gradstab.training.dtypes import DTYPES
 from gradstab.training.layout import FlatLayout, scale_by_power_
 from gradstab.training.norms import section_norms, total_norms
 from gradstab.training.parameters import initial_values, layer_counts, layer_shapes, sections
 from gradstab.training.probes import LayerValues, Reading
 from gradstab.training.workspace import Arena, Views, Widths
 
-_DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _FORWARD_ROWS = 128  # rows per pass if no layer is kept: more rows do not fit the cache
 
 
@@ -37,16 +36,16 @@ class Network:
     Args:
         recipes: deepest first, with equal pack keys and activations.
         seeds: one per member.
-        data: the training data.
-        device: the device of all buffers.
-        began_in: the version of gradstab in which the study began, which decides the activation's passes; the newest
-            ones if None.
+        data, device: the training data, and where all buffers lie.
+        began_in: the version in which the study began, which decides the activation's passes; the newest if None.
 
     Attributes:
-        layout: sections are the weights of each hidden layer, the readout's weights, the biases of each hidden
-            layer, the readout's bias (apart, because torch is fast only where a batch of matrices is contiguous).
+        layout: sections are the weights of each hidden layer, the readout's weights, the biases of each hidden layer, the
+            readout's bias (apart, because torch is fast only where a batch of matrices is contiguous).
         value, grad: all parameters, and the gradient of the mean loss left by the last backward pass.
     """
+
+    taps = ()  # its layers have numbers, no names
 
     def __init__(
         self,
@@ -57,7 +56,7 @@ class Network:
         began_in: str | None = None,
     ) -> None:
         recipe = recipes[0]
-        dtype = _DTYPES[recipe.precision]
+        dtype = DTYPES[recipe.precision]
         activation = find_activation(recipe.activation)
         self._phi, self._keeps_z = passes_of(activation, began_in), activation.keeps_z
         self.depths = [r.depth for r in recipes]
@@ -70,10 +69,6 @@ class Network:
         self._reading: Reading | None = None
         self._fast_p: Tensor | None = None  # norms of the gradient's pieces, computed while they were in the cache
         self._bind(capacity=padded(max(recipe.batch_size, recipe.probe_samples)))
-
-    def labelled(self, trajectories: list[Trajectory]) -> list[Trajectory]:
-        """The trajectories as they are: layers have numbers, no names."""
-        return trajectories
 
     def by_layer(self, norm_sn: Tensor) -> Tensor:
         """Norms by hidden layer, which are those of the measured sections."""

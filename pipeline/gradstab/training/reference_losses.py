@@ -133,8 +133,8 @@ def _entropy_of_labels(loss_B: Tensor, log_p_BPC: Tensor, label_BP: Tensor, trai
     if labels is None or not labels.are_seen_in(label_BP):
         return None
     if labels.any_left_out:
-        if counted_BP.all() or (of_sum is not None and of_mean is not None):
-            return None  # nothing shows whether the loss leaves positions out, or by what it divides
+        if of_sum is not None and of_mean is not None:
+            return None  # nothing shows by what the loss divides, nor, without a hole, whether it leaves any out
         if of_mean is not None and labels.any_empty and count_B.all():
             return None  # nothing shows what the mean over no position is
     factor, weight_C = (of_sum, labels.count_C) if of_sum is not None else (of_mean, labels.share_C)

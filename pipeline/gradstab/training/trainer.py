@@ -43,7 +43,7 @@ class Family(Protocol):
 
     `value` and `grad` are flat buffers laid out by `layout`, whose first `num_layers` sections are the hidden layers'
     weights; `by_layer` makes norms of the layers (L, n) of those of the sections. `depths` says how many layers each
-    member has when the stack is made; `labelled` adds to trajectories what only the family knows. Rows are indices into
+    member has when the stack is made, and `taps` how they are called where they have names. Rows are indices into
     the data, (n, B); losses are float64 (n,) means over those rows; both passes leave the gradient of the mean loss in
     `grad`, and its norm over all layers (n,), float64, in `grad_norms`.
     """
@@ -58,6 +58,9 @@ class Family(Protocol):
     @property
     def depths(self) -> Sequence[int]: ...
 
+    @property
+    def taps(self) -> tuple[str, ...]: ...
+
     def by_layer(self, norm_sn: Tensor) -> Tensor: ...
 
     def loss_and_gradient(self, rows_nB: NDArray[np.int64]) -> Tensor: ...
@@ -69,8 +72,6 @@ class Family(Protocol):
     def grad_norms(self) -> Tensor: ...
 
     def keep(self, members: Sequence[int]) -> None: ...
-
-    def labelled(self, trajectories: list[Trajectory]) -> list[Trajectory]: ...
 
 
 class Rows(Protocol):
@@ -84,6 +85,9 @@ class Rows(Protocol):
 
     @property
     def reference_loss(self) -> float: ...
+
+    @property
+    def target_loss(self) -> float | None: ...
 
     def probe_rows(self, count: int) -> NDArray[np.int64]: ...
 
@@ -214,11 +218,11 @@ class StackTraining:
             yield Step(start + (end - start) * (1 + step) / (self.recipe.steps + _FIXED_PROBES), end)
             self.step(step, probes.index(step) if step % self.recipe.probe_every == 0 else None)
             if step % _COMPACT_EVERY == 0 and not self.drop_stopped_members():
-                return self.network.labelled(self.log.trajectories(self.data.reference_loss))
+                return self.log.trajectories(self.data, self.network.taps)
         if self.recipe.steps > 0:
             self.probe_fixed_rows(len(probes) - 1)
         self.log.finish(torch.isfinite(total_norms(self.network.layout, self.network.value)))
-        return self.network.labelled(self.log.trajectories(self.data.reference_loss))
+        return self.log.trajectories(self.data, self.network.taps)
 
     def step(self, step: int, probe: int | None) -> None:
         """Do one optimizer step. `probe` is the index of its probe time, if it is one."""

@@ -102,10 +102,10 @@ def why_one_by_one(recipes: Sequence[ModuleRecipe], data: ModuleData, program: P
     members = [one.network for one in alone]
     first = members[0]
     assert isinstance(first, ModuleMember)
-    if first.taps.mixes:
+    if first.places.mixes:
         return "samples depend on each other, as under batch normalisation"
-    if first.taps.places(first.module) is None:
-        return f"its taps are {first.taps.axis} that no hook on a module reaches"
+    if first.places.places(first.module) is None:
+        return f"its taps are {first.places.axis} that no hook on a module reaches"
     if _draws(first, data, program):
         return "it draws random numbers while it trains, as dropout does"
     with warnings.catch_warnings(record=True) as caught:

@@ -151,8 +151,8 @@ def _tried(
             point=dict(point),
             arguments=dict(recipe.arguments),
             parameters=sum(parameter.numel() for parameter in member.module.parameters() if parameter.requires_grad),
-            taps=member.taps.names,
-            axis=member.taps.axis,
+            taps=member.taps,
+            axis=member.places.axis,
             build_seconds=build,
             step_seconds=step,
             probe_seconds=probe,
@@ -188,12 +188,12 @@ def _scale_warnings(member: ModuleMember, program: Program) -> list[str]:
     """
     rows = member.first_rows
     before, norms = member.outputs_of(rows), member.tap_norms()
-    scaled = scale_weights(member.module, 2.0, member.taps.owners, program.scaled)
+    scaled = scale_weights(member.module, 2.0, member.places.owners, program.scaled)
     after, doubled = member.outputs_of(rows), member.tap_norms()
     if not scaled or _equal(before, after):
         raise UsageError(
             "weight_scale must change what the modules return, but doubling the weights of "
-            f"{', '.join(dict.fromkeys(member.taps.owners))} changes no output: name others as scaled="
+            f"{', '.join(dict.fromkeys(member.places.owners))} changes no output: name others as scaled="
         )
     change = doubled - norms
     if float((change - change[0]).abs().max()) < 1e-6:

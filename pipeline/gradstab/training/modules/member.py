@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,16 +17,16 @@ from gradstab.errors import UsageError
 from gradstab.probing.copies import bare_module
 from gradstab.probing.trees import Tree
 from gradstab.record.statistics.layers import log10_magnitude
-from gradstab.record.trajectory import Trajectory
 from gradstab.study.module_recipe import ModuleRecipe
 from gradstab.study.recipe import Recipe
+from gradstab.training.dtypes import DTYPES
 from gradstab.training.initialisation import Stream
 from gradstab.training.layout import FlatLayout
 from gradstab.training.modules.accuracy import accuracy_of
 from gradstab.training.modules.data import ModuleData
 from gradstab.training.modules.faults import is_divergence
 from gradstab.training.modules.parameters import placed, scale_weights
-from gradstab.training.modules.program import DTYPES, Program, seed_of, seeded
+from gradstab.training.modules.program import Program, seed_of, seeded
 from gradstab.training.modules.taps import Taps, batch_of, gradient_values
 from gradstab.training.norms import section_norms, total_norms
 from gradstab.training.probes import LayerValues
@@ -37,7 +36,7 @@ class ModuleMember:
     """One module of a study, built from its trial's seed.
 
     Attributes:
-        taps: where its gradients are compared.
+        places: where its gradients are compared.
         placed: where its parameters lie in the flat buffer.
     """
 
@@ -57,12 +56,12 @@ class ModuleMember:
         self.module = built
         self.first_rows = data.probe_rows(recipe.probe_samples)
         with seeded(built, self._draw_seed(0)), buffers_kept(built):
-            self.taps = Taps(
+            self.places = Taps(
                 built, batch_of(*data.batch(self.first_rows, self._dtype, device), program.loss), program.taps
             )
         if recipe.weight_scale != 1.0:
-            scale_weights(built, recipe.weight_scale, self.taps.owners, program.scaled)
-        self.placed = placed(built, self.taps.owners)
+            scale_weights(built, recipe.weight_scale, self.places.owners, program.scaled)
+        self.placed = placed(built, self.places.owners)
         self.layout: FlatLayout = self.placed.layout(1)
         self.value = torch.zeros(self.layout.length, dtype=self._dtype, device=device)
         self.grad = torch.zeros_like(self.value)
@@ -77,9 +76,14 @@ class ModuleMember:
         self._first_probe = True
 
     @property
+    def taps(self) -> tuple[str, ...]:
+        """Names of the places where gradients are compared."""
+        return self.places.names
+
+    @property
     def depths(self) -> tuple[int, ...]:
         """Number of taps."""
-        return (len(self.taps),)
+        return (len(self.places),)
 
     @property
     def num_layers(self) -> int:
@@ -112,10 +116,10 @@ class ModuleMember:
 
         def compute() -> tuple[Tensor, Sequence[Tensor | None]]:
             batch = batch_of(*self._data.batch(rows_nB[0], self._dtype, self._device), self._program.loss)
-            found = self.taps.read(self.module, batch, self._parameters, rows_nB.shape[1])
+            found = self.places.read(self.module, batch, self._parameters, rows_nB.shape[1])
             values.update(found.values)
             if first and bool((values["log10_delta_norm"] == -torch.inf).all()):
-                initial = self.taps.initial_norms(self.module, batch)
+                initial = self.places.initial_norms(self.module, batch)
                 values.update(gradient_values(*initial, rows_nB.shape[1]))
             return found.loss, found.gradients
 
@@ -148,17 +152,13 @@ class ModuleMember:
         """log10 of the gradient's size at each tap on the first rows (L,)."""
         batch = batch_of(*self._data.batch(self.first_rows, self._dtype, self._device), self._program.loss)
         with buffers_kept(self.module), seeded(self.module, self._draw_seed(0)):
-            return self.taps.read(self.module, batch, (), len(self.first_rows)).values["log10_delta_norm"]
+            return self.places.read(self.module, batch, (), len(self.first_rows)).values["log10_delta_norm"]
 
     def taken_home(self) -> nn.Module:
         """The module itself, its parameters in memory of their own."""
         for parameter in self._parameters:
             parameter.data = parameter.data.clone()
         return self.module
-
-    def labelled(self, trajectories: list[Trajectory]) -> list[Trajectory]:
-        """The trajectories with the names of the taps, and with the loss that counts as trained."""
-        return [replace(one, taps=self.taps.names, target_loss=self._data.target_loss) for one in trajectories]
 
     def grad_norms(self) -> Tensor:
         """Norm of the gradient of the mean loss (n,), float64."""

@@ -14,10 +14,9 @@ from gradstab.probing.forward import called
 from gradstab.probing.randomness import generators_restored, held_generators, seed_generators
 from gradstab.probing.trees import Tree
 from gradstab.study.module_recipe import ModuleRecipe
+from gradstab.training.dtypes import DTYPES
 from gradstab.training.initialisation import Stream, generator
 from gradstab.training.modules.faults import ProgramError
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True)

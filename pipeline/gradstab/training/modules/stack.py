@@ -20,16 +20,16 @@ from torch.func import functional_call, vmap
 from gradstab.probing.copies import bare_module
 from gradstab.probing.summary import summary_of
 from gradstab.probing.trees import Tree, tensors
-from gradstab.record.trajectory import Trajectory
 from gradstab.study.module_recipe import ModuleRecipe
 from gradstab.study.recipe import Recipe
 from gradstab.study.tensor_tree import map_leaves
+from gradstab.training.dtypes import DTYPES
 from gradstab.training.modules.accuracy import accuracy_of
 from gradstab.training.modules.alike import difference
 from gradstab.training.modules.data import ModuleData
 from gradstab.training.modules.member import ModuleMember, log10_or_nan
 from gradstab.training.modules.parameters import scale_weights
-from gradstab.training.modules.program import DTYPES, Program
+from gradstab.training.modules.program import Program
 from gradstab.training.modules.tap_inputs import TapInputs
 from gradstab.training.modules.taps import gradient_values, shown_values, tap_numbers
 from gradstab.training.norms import section_norms, total_norms
@@ -58,8 +58,8 @@ class ModuleStack:
         self._one = ModuleMember(recipes[:1], seeds[:1], data, device, program)
         self._program, self._data, self._device = program, data, device
         self._dtype = DTYPES[recipes[0].precision]
-        places = self._one.taps.places(self._one.module)
-        if places is None or self._one.taps.mixes:
+        places = self._one.places.places(self._one.module)
+        if places is None or self._one.places.mixes:
             raise UnstackableError("taps are out of reach of hooks, or samples mix")
         self._eps = TapInputs(self._one.module, places)
         self._call = _MeanLoss(self._one.module, program)
@@ -82,6 +82,11 @@ class ModuleStack:
     def module(self) -> nn.Module:
         """The module that is called with the numbers of every member in turn."""
         return self._one.module
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Names of the places where gradients are compared."""
+        return self._one.taps
 
     @property
     def depths(self) -> tuple[int, ...]:
@@ -164,10 +169,6 @@ class ModuleStack:
         self._held = {name: held[list(members)] for name, held in self._held.items()}
         self._bind()
 
-    def labelled(self, trajectories: list[Trajectory]) -> list[Trajectory]:
-        """The trajectories with the names of the taps, and with the loss that counts as trained."""
-        return self._one.labelled(trajectories)
-
     def held(self) -> dict[str, Tensor]:
         """What is not trained, by name, (n, ...): buffers and frozen parameters."""
         return dict(self._held)
@@ -176,7 +177,7 @@ class ModuleStack:
         assert isinstance(recipe, ModuleRecipe)
         module = bare_module(self._program.built(recipe, seed)).to(self._device)
         if recipe.weight_scale != 1.0:
-            scale_weights(module, recipe.weight_scale, self._one.taps.owners, self._program.scaled)
+            scale_weights(module, recipe.weight_scale, self._one.places.owners, self._program.scaled)
         return module
 
     def _views(self, flat: Tensor) -> list[Tensor]:
