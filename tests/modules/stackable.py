@@ -82,6 +82,13 @@ class Lstm(nn.Module):
         return found
 
 
+def weight_of(chain: Chain, layer: int) -> Tensor:
+    """A weight as a forward pass finds it, which is no nn.Parameter while a stack lends it out."""
+    part = chain.layers[layer]
+    assert isinstance(part, nn.Linear)
+    return part.weight
+
+
 class Altered(Chain):
     """A plain chain with something done to what its first layer takes."""
 
@@ -100,8 +107,7 @@ class Altered(Chain):
     @property
     def first(self) -> Tensor:
         """The weight of the first layer."""
-        weight: Tensor = self.get_parameter("layers.0.weight")
-        return weight
+        return weight_of(self, 0)
 
     def altered(self, x: Tensor) -> Tensor:
         return x
