@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import torch
@@ -215,6 +216,13 @@ class OwnFunction(Altered):
     def forward(self, x: Tensor) -> Tensor:
         found: Tensor = _Doubling.apply(super().forward(x))  # type: ignore[no-untyped-call]
         return found
+
+
+class Jitters(Altered):
+    """Draws from Python's generator, of which torch knows nothing."""
+
+    def altered(self, x: Tensor) -> Tensor:
+        return x * (1 + 1e-14 * random.random())
 
 
 class Chaotic(Altered):

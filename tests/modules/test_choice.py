@@ -29,6 +29,7 @@ REASONS = {
     "ShapesFromData": "shape",
     "OwnFunction": "autograd.Function",
     "Chaotic": "differ",
+    "Jitters": "random numbers",
 }
 
 

@@ -106,8 +106,8 @@ def test_members_that_diverge_end_alone():
 
 
 def test_a_stack_keeps_its_members_numbers_when_it_is_rebuilt():
-    of = program(built(stackable.CountsInPlace))
-    recipes = [recipe(precision="float64", steps=3)] * 3
+    of = program(built(stackable.WithBuffer))
+    recipes = [recipe(precision="float64", steps=3, alpha=alpha, traced=("alpha",)) for alpha in (1.0, 2.0, 3.0)]
     with torch.no_grad():
         training = StackTraining(recipes, [1, 2, 3], DIGITS, CPU, partial(ModuleStack, program=of))
         stack = training.network
@@ -118,7 +118,7 @@ def test_a_stack_keeps_its_members_numbers_when_it_is_rebuilt():
     assert stack.layout.members == 2
     for index, section in enumerate(before):
         torch.testing.assert_close(stack.layout.section(stack.value, index)[1], section, rtol=0, atol=0)
-    assert stack.held()["calls"].tolist() == [1, 1]
+    assert stack.held()["alpha"].tolist() == [1, 3]
 
 
 def test_zero_readouts_are_looked_behind_member_by_member():

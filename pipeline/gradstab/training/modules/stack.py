@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -76,6 +77,7 @@ class ModuleStack:
                 view.copy_(torch.stack([of[name] for of in numbers]))
             self._held = {name: torch.stack([of[name] for of in numbers]) for name in numbers[0] if name not in trained}
         self._bind()
+        self._rows_at_once = max(recipes[0].batch_size, recipes[0].probe_samples)
         self._first_probe = True
 
     @property
@@ -145,18 +147,11 @@ class ModuleStack:
 
     def accuracy(self, rows: NDArray[np.int64]) -> Tensor:
         """Share of right classes (n,) on these rows; NaN where outputs and targets are no classes."""
-
-        def compute() -> Tensor:
-            inputs, targets = self._data.batch(rows, self._dtype, self._device)
-
-            def right(numbers: Tree) -> Tensor:
-                return accuracy_of(functional_call(self._call, numbers, (inputs, targets))[0], targets)
-
-            found: Tensor = vmap(right)(self._numbers())
-            return found
-
-        with torch.no_grad(), self._held_kept():
-            return _together(compute, gradients=False)
+        # no more rows at once than in a step, whose memory is known
+        parts = np.array_split(rows, -(-len(rows) // self._rows_at_once))
+        with torch.no_grad():
+            found = [_together(partial(self._accuracy, part), gradients=False) * len(part) for part in parts]
+        return torch.stack(found).sum(0) / len(rows)
 
     def grad_norms(self) -> Tensor:
         """Norm of each member's gradient (n,), float64."""
@@ -193,6 +188,16 @@ class ModuleStack:
         """Everything that a member's module holds, stacked, under the names that `_call` gives it."""
         trained = dict(zip(self._one.placed.names, self._leaves, strict=True))
         return {f"module.{name}": value for name, value in (trained | self._held).items()}
+
+    def _accuracy(self, rows: NDArray[np.int64]) -> Tensor:
+        inputs, targets = self._data.batch(rows, self._dtype, self._device)
+
+        def right(numbers: Tree) -> Tensor:
+            return accuracy_of(functional_call(self._call, numbers, (inputs, targets))[0], targets)
+
+        with self._held_kept():
+            found: Tensor = vmap(right)(self._numbers())
+        return found
 
     def _mean_loss(self, numbers: Tree, inputs: Tree, targets: Tree) -> Tensor:
         loss_B: Tensor = functional_call(self._call, numbers, (inputs, targets))[1]
