@@ -75,7 +75,7 @@ def test_a_lost_worker_s_next_pack_is_a_first_again():
     speeds = Speeds(shape_of(declare()), {})
     slot = Slot("cpu-0")
     speeds.learn(pack_result(slot, 1.0))
-    speeds.learn(replace(pack_result(slot, 1.0), trajectories=None, failure=Failure(FailureKind.WORKER_LOST)))
+    speeds.learn(replace(pack_result(slot, 1.0), outcomes=None, failure=Failure(FailureKind.WORKER_LOST)))
     speeds.learn(pack_result(slot, 1.0))
     assert not speeds.of("cpu").measured
 

@@ -68,7 +68,7 @@ class PlannedRun:
                 pack, seconds = self._packs[slot.name]
                 self._packs[slot.name] = (pack, seconds + TICK)
                 if seconds + TICK >= seconds_of(pack):
-                    self.workload.end(PackResult(tuple(pack), slot, 0, 1, trajectories=[]))
+                    self.workload.end(PackResult(tuple(pack), slot, 0, 1, outcomes=[]))
                     del self._packs[slot.name]
 
     def _shares(self) -> dict[str, float]:
@@ -148,7 +148,7 @@ def test_a_lost_pack_and_trials_that_were_given_back_are_not_done() -> None:
     workload.follow({}, 2.0)
     assert workload.forecast(trials, 0, 0).share == 0.0
     workload.start(SLOTS[0], trials[:10])
-    workload.end(PackResult(tuple(trials[:5]), SLOTS[0], 0, 1, trajectories=[], given_back=tuple(trials[5:10])))
+    workload.end(PackResult(tuple(trials[:5]), SLOTS[0], 0, 1, outcomes=[], given_back=tuple(trials[5:10])))
     assert workload.forecast(trials[5:], 0, 0).share == pytest.approx(0.25)
 
 

@@ -44,6 +44,7 @@ def study(data: object, origin: FromData | None = None) -> Study:
             "question": "q",
             "space": {"depth": LogInteger(2, 4)},
             "recipe": {"probe_samples": 64},
+            "model": {"build": "residual"},
             "budget": {"trials": 1},
             "data": data,
         },
@@ -168,9 +169,9 @@ def test_what_ships_can_be_imported_from_gradstab():
 
 
 PYTHON = """
-from gradstab import Adding, Study, Tensors, Tokens
+from gradstab import Adding, Model, Study, Tensors, Tokens
 STUDY = Study(name="s", question="q", space={"depth": {"type": "integer", "low": 2, "high": 4}}, budget={"trials": 1},
-              recipe={"probe_samples": 64}, data=DATA)
+              recipe={"probe_samples": 64}, model=Model("residual"), data=DATA)
 """
 
 

@@ -40,8 +40,8 @@ class Network:
         began_in: the version in which the study began, which decides the activation's passes; the newest if None.
 
     Attributes:
-        layout: sections are the weights of each hidden layer, the readout's weights, the biases of each hidden layer, the
-            readout's bias (apart, because torch is fast only where a batch of matrices is contiguous).
+        layout: sections are the weights of each hidden layer, the readout's weights, the biases of each hidden layer,
+            the readout's bias (apart, because torch is fast only where a batch of matrices is contiguous).
         value, grad: all parameters, and the gradient of the mean loss left by the last backward pass.
     """
 
