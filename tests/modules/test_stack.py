@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from gradstab.record.failure import Failure, FailureKind
 from gradstab.record.trajectory import Trajectory
 from gradstab.study.module_recipe import ModuleRecipe
 from gradstab.training.modules.data import ModuleData
@@ -37,8 +38,12 @@ def built(kind: type[nn.Module]) -> Callable[..., nn.Module]:
 
 
 def at_once(
-    of: Program, recipes: Sequence[ModuleRecipe], seeds: Sequence[int], data: ModuleData = DIGITS
-) -> list[Trajectory]:
+    of: Program,
+    recipes: Sequence[ModuleRecipe],
+    seeds: Sequence[int],
+    data: ModuleData = DIGITS,
+    failure_of: Callable[[Exception], Failure] | None = None,
+) -> list[Any]:
     """The trajectories of members that are computed at once, or one by one where that fails on the way."""
 
     def family(some: Any, own: Any, rows: Any, device: torch.device) -> ModuleMember | ModuleStack:
@@ -46,7 +51,7 @@ def at_once(
 
     ended: dict[int, Any] = {}
     with torch.no_grad():
-        for step in train_in_steps(recipes, seeds, data, CPU, family, lambda pack: [[*range(len(pack))]]):
+        for step in train_in_steps(recipes, seeds, data, CPU, family, lambda pack: [[*range(len(pack))]], failure_of):
             ended |= step.ended
     return [ended[index] for index in range(len(recipes))]
 
@@ -170,3 +175,20 @@ def test_a_pass_that_fails_on_the_way_is_done_again_one_by_one():
         if seed != 2:
             assert one.nonfinite_step is None
             assert_agree(trained(of, given, seed), one, 0)
+
+
+def test_a_member_that_cannot_be_built_fails_alone():
+    def build(alpha: float) -> nn.Module:
+        if alpha > 1:
+            raise ValueError("alpha is too large")
+        return networks.chain(3, 16)
+
+    def failure_of(error: Exception) -> Failure:
+        return Failure(FailureKind.PROGRAM, str(error))
+
+    of = program(build)
+    recipes = [recipe(steps=3, alpha=alpha, traced=("alpha",)) for alpha in (0.5, 2.0, 1.0)]
+    found = at_once(of, recipes, [1, 2, 3], failure_of=failure_of)
+    assert [isinstance(one, Failure) for one in found] == [False, True, False]
+    assert "too large" in found[1].detail
+    assert_agree(trained(of, recipes[2], 3), found[2], 0)

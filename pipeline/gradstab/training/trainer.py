@@ -176,7 +176,8 @@ def _train_stack(
     except Exception as error:
         if failure_of is None:
             raise
-        return [failure_of(error)] * len(recipes)
+        if len(recipes) == 1:
+            return [failure_of(error)]
     share = (end - done) / len(recipes)
     results: list[Outcome] = []
     for place, (recipe, seed) in enumerate(zip(recipes, seeds, strict=True)):
