@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gradstab.module_probe import probe
     from gradstab.results.loading import load_results
+    from gradstab.search.optuna_sampler import BoundarySampler
     from gradstab.session.drive import run_study
     from gradstab.study.axes import Choice, Integer, LogInteger, LogReal, Real
     from gradstab.study.criterion import Criterion
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Adding",
+    "BoundarySampler",
     "Choice",
     "Copying",
     "Criterion",
@@ -56,6 +58,7 @@ _HOMES = {
     "load_results": "gradstab.results.loading",
     "probe": "gradstab.module_probe",
     "scale_": "gradstab.training.scale",
+    "BoundarySampler": "gradstab.search.optuna_sampler",
 }
 
 

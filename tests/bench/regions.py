@@ -69,18 +69,18 @@ def run(problem_name: str, arm: str, seed: int, counts: tuple[int, ...]) -> list
     if arm == CERTIFIED:
         chosen = driven(ERROR, problem, ROUGH_TRIALS if problem_name == "rough" else max(counts), seed)
         assert chosen.certificate is not None
-        last = _found(problem, arm, seed, chosen, len(chosen.unit_ND))
+        last = found_at(problem, arm, seed, chosen, len(chosen.unit_ND))
         found = [replace(last, certified=chosen.certificate.certified)]
     else:
         if arm == "grid":
             chosen_for = {count: ARMS[arm](problem, count, seed) for count in counts}
         else:
             chosen_for = dict.fromkeys(counts, ARMS[arm](problem, max(counts), seed))
-        found = [_found(problem, arm, seed, chosen_for[count], count) for count in counts]
+        found = [found_at(problem, arm, seed, chosen_for[count], count) for count in counts]
     return [replace(one, seconds=time.process_time() - begin) for one in found]
 
 
-def _found(problem: Problem, arm: str, seed: int, chosen: Chosen, count: int) -> Found:
+def found_at(problem: Problem, arm: str, seed: int, chosen: Chosen, count: int) -> Found:
     truth_MD = problem.coordinates.sobol(LOG2_TRUTH, 777)
     truth_M = problem.inside(truth_MD)
     estimator = Estimator(

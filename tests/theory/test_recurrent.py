@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 
+from gradstab.module_probe import probe
 from gradstab.theory.critical_scales import log_lengths
 from gradstab.theory.layer_maps import chi_1
 from gradstab.theory.recurrent import recurrent_ratio, settled_rate, step_gains
-from tests.families.cases import LENGTH
+from tests.families.cases import LENGTH, Case
 from tests.families.test_probes import measure
 
 
@@ -49,4 +50,19 @@ def test_wide_cells_follow_theory(init_scale, input_scale):
     predicted = recurrent_ratio("tanh", LENGTH, init_scale=init_scale, drive=input_scale**2)
     error = 4 * float(np.std(found, ddof=1)) / math.sqrt(len(found)) + 0.02
     assert np.mean(found) == pytest.approx(predicted, abs=error)
+    assert error < 0.2
+
+
+def test_pre_activations_are_one_step_off_the_states():
+    """An input of one number a step passes through no matrix, so that the recurrent products are a plain chain."""
+    case = Case("rnn", {"width": 512, "features": 1, "weight_init": "normal", "init_scale": 2.5, "input_scale": 0.5})
+    found = []
+    for seed in range(5):
+        inputs, targets = case.batch(seed)
+        found.append(probe(case.build(seed), inputs[:, :, :1].sign(), targets, case.module.loss))
+    assert {name for one in found for name in one.layers} == {"cell.recurrent"}
+    ratios = [one.gradient_ratio for one in found]
+    predicted = step_gains("tanh", LENGTH, init_scale=2.5, drive=0.25)[:-1].sum() / (2 * math.log(10))
+    error = 4 * float(np.std(ratios, ddof=1)) / math.sqrt(len(ratios)) + 0.02
+    assert np.mean(ratios) == pytest.approx(predicted, abs=error)
     assert error < 0.2

@@ -157,7 +157,7 @@ def _streams(
         for kind in dict.fromkeys(map(key, chosen)):
             run = _distinct([event for event in chosen if key(event) == kind])
             twins = max(call[id(event)] for event in chosen if event.name == run[0].name) + 1 if key is keys[2] else 1
-            span = _span(run, events, place)
+            span = _span(run, events, place) + (_inside(run[0], layers) if fewest < FEWEST else 0)
             if len(run) < fewest or SPAN_OF_MORE * span < len(layers):
                 continue
             wide = SPAN * twins * span >= len(layers)
@@ -200,6 +200,11 @@ def _axis(axis: str, run: Sequence[Event]) -> str:
 def _span(run: Sequence[Event], events: Sequence[Event], place: dict[int, int]) -> int:
     """How many layers lie between the ends: a series on a corner of the network gives no verdict."""
     return sum(event.layer for event in events[place[id(run[0])] : place[id(run[-1])]])
+
+
+def _inside(event: Event, layers: Sequence[Event]) -> int:
+    """Layers of the module itself, which count where a stream may be of two blocks."""
+    return sum(layer.name.startswith(f"{event.name}.") for layer in layers)
 
 
 def _calls(events: Sequence[Event], value: Tensor) -> Run | None:

@@ -23,10 +23,13 @@ class BoundarySearch:
     Args:
         model: updated by this search; others may read it.
         seed: seed of the start-up points.
+        repeats: whether a finished trial's point may be proposed while there are others; it says nothing new where a
+            trial always gives the same result.
     """
 
-    def __init__(self, model: RegionModel, seed: int) -> None:
+    def __init__(self, model: RegionModel, seed: int, *, repeats: bool = True) -> None:
         self.model = model
+        self._repeats = repeats
         self._start_up_SD = start_up_points(model.coordinates, seed)
         self._believed: list[Array] | None = None
         self._told: tuple[int, ...] = ()
@@ -39,7 +42,7 @@ class BoundarySearch:
             self._told, self._believed = measured.numbers, None
         if not self.model.ready:
             return self._start_up(np.concatenate([measured.unit_ND, running_BD]))
-        believed = self._believe(running_BD)
+        believed = self._believe(measured, running_BD)
         choice_C = self._open(running_BD)
         scores_C = acquisition(self.model.surrogates, [candidates.posterior for candidates in self.model.candidates])
         best = int(np.argmax(np.where(choice_C, np.round(scores_C, _DIGITS), -np.inf)))
@@ -62,7 +65,7 @@ class BoundarySearch:
                 return np.asarray(point_D)
         return np.asarray(self._start_up_SD[len(used_ND) % len(self._start_up_SD)])
 
-    def _believe(self, running_BD: Array) -> list[Array]:
+    def _believe(self, measured: ToldTrials, running_BD: Array) -> list[Array]:
         """Set the running trials; usually most of them are known already."""
         if self._believed is not None and len(self._believed) == len(running_BD):
             apart_BD = np.abs(np.reshape(self._believed, running_BD.shape) - running_BD)
@@ -72,7 +75,8 @@ class BoundarySearch:
             candidates.believe(running_BD)
         self._believed = list(running_BD)
         self._free_C = np.ones(len(self._pool.unit_CD), dtype=bool)
-        for identity in identities(self.model.coordinates, running_BD):
+        taken_ND = running_BD if self._repeats else np.concatenate([running_BD, measured.unit_ND])
+        for identity in identities(self.model.coordinates, taken_ND):
             if identity in self._pool.index:
                 self._free_C[self._pool.index[identity]] = False
         return self._believed

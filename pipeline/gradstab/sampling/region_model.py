@@ -20,7 +20,7 @@ from gradstab.regression.fitting import fit_surrogate
 from gradstab.regression.surrogate import Surrogate
 from gradstab.sampling.acquisition import inside_probability
 from gradstab.sampling.candidates import Candidates
-from gradstab.sampling.start_up import num_start_up
+from gradstab.sampling.start_up import num_start_up as least_start_up
 from gradstab.stability.estimator import Estimator
 from gradstab.study.recipe import structural_fields
 from gradstab.study.response_band import ResponseBand
@@ -55,6 +55,7 @@ class RegionModel:
     Args:
         bands: the responses that are judged.
         seed: seed of the pools.
+        num_start_up: number of trials before the model is used; by default what the axes and choices need.
 
     Attributes:
         num_fitted: number of trials, from the first, on which the hyper-parameters were fitted.
@@ -63,12 +64,14 @@ class RegionModel:
         UsageError: no response is judged.
     """
 
-    def __init__(self, space: SearchSpace, bands: Sequence[ResponseBand], seed: int) -> None:
+    def __init__(
+        self, space: SearchSpace, bands: Sequence[ResponseBand], seed: int, num_start_up: int | None = None
+    ) -> None:
         if not bands:
             raise UsageError("the boundary needs at least one response with a band, got none")
         self.coordinates = Coordinates(space)
         self.bands = tuple(bands)
-        self.num_start_up = num_start_up(self.coordinates)
+        self.num_start_up = least_start_up(self.coordinates) if num_start_up is None else num_start_up
         self.pool: Pool | None = None
         self.candidates: list[Candidates] = []
         self._seed = seed

@@ -85,11 +85,16 @@ class History:
             return None
 
     def _running(self, trials: Sequence[FrozenTrial]) -> Array:
-        told_N = np.sort(self.measured.numbers)
-        most = max(_OVERTAKEN_BY, _OVERTAKEN_TIMES * len(trials))
         units = [
             unit_D
-            for trial in trials
-            if len(told_N) - np.searchsorted(told_N, trial.number) <= most and (unit_D := self._unit(trial)) is not None
+            for trial in still_running(trials, self.measured.numbers)
+            if (unit_D := self._unit(trial)) is not None
         ]
         return np.array(units).reshape(len(units), self.running_BD.shape[1])
+
+
+def still_running(trials: Sequence[FrozenTrial], finished: Sequence[int]) -> list[FrozenTrial]:
+    """Running trials without those that many finished trials of later numbers have overtaken: their driver has died."""
+    finished_N = np.sort(np.asarray(finished, dtype=np.int64))
+    most = max(_OVERTAKEN_BY, _OVERTAKEN_TIMES * len(trials))
+    return [trial for trial in trials if len(finished_N) - np.searchsorted(finished_N, trial.number) <= most]

@@ -37,7 +37,11 @@ def step_gains(activation: Activation, steps: int, *, init_scale: float, drive: 
 
 
 def recurrent_ratio(activation: Activation, steps: int, *, init_scale: float, drive: float) -> float:
-    """R in decades between the states phi(z^1) and phi(z^T) of a wide cell; not clamped."""
+    """R in decades between the states phi(z^1) and phi(z^T) of a wide cell; not clamped.
+
+    Between z^1 and z^T, which `gradstab.probe` compares where the input has one number a step, the last gain is left
+    out instead of the first.
+    """
     log_gain_T = step_gains(activation, steps, init_scale=init_scale, drive=drive)
     return float(log_gain_T[1:].sum()) / (2 * math.log(10))
 
