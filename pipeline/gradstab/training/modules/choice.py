@@ -91,7 +91,8 @@ def choice_for(
     if reason is not None:
         return Choice(False, reason)
     speedup = _speedup(recipe, data, program, step_seconds)
-    told = f"a pack of {_PACK} is {speedup:.2g} times as fast as one after another"
+    only = "" if speedup > LEAST_SPEEDUP else "only "
+    told = f"a pack of {_PACK} is {only}{speedup:.2g} times as fast as one after another"
     return Choice(speedup > LEAST_SPEEDUP, told, speedup)
 
 
