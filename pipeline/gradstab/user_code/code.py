@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -73,13 +74,10 @@ class UserCode:
     @contextlib.contextmanager
     def _surroundings(self) -> Iterator[None]:
         """Relative paths start at the study's folder where it exists; what is printed does not belong on stdout."""
-        folder = Path(self.folder) if self.folder else None
-        with contextlib.redirect_stdout(sys.stderr):
-            if folder is not None and folder.is_dir():
-                with contextlib.chdir(folder):
-                    yield
-            else:
-                yield
+        with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as stack:
+            if self.folder and os.access(self.folder, os.X_OK):  # False too where a worker's user may not see it
+                stack.enter_context(contextlib.chdir(self.folder))
+            yield
 
 
 def collect_code(names: Sequence[str], study_file: Path | None) -> UserCode:

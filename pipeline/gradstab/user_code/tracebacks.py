@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +50,9 @@ def code_error(what: str, error: BaseException) -> CodeError:
 
 
 def _hint(error: BaseException, folder: str | None) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name and folder and sibling_files(Path(folder), error.name):
+    if not isinstance(error, ModuleNotFoundError) or not error.name or not folder or not os.access(folder, os.X_OK):
+        return ""
+    if sibling_files(Path(folder), error.name):
         return (
             ". It lies beside the study file, but only what import statements name is sent to workers: "
             f"write import {error.name}"
