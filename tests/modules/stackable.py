@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -132,14 +133,16 @@ class WithBuffer(Altered):
         self.register_buffer("alpha", torch.tensor(alpha))
 
     def altered(self, x: Tensor) -> Tensor:
-        return self.alpha * x
+        found: Tensor = self.alpha * x
+        return found
 
 
 class WithAttribute(Altered):
     """A float argument as a plain attribute."""
 
     def altered(self, x: Tensor) -> Tensor:
-        return self.alpha * x
+        found: Tensor = self.alpha * x
+        return found
 
 
 class WithClosure(Altered):
@@ -147,11 +150,10 @@ class WithClosure(Altered):
 
     def __init__(self, depth: int, width: int, alpha: float = 1.0) -> None:
         super().__init__(depth, width)
-        self.times = lambda x: alpha * x
+        self.times: Callable[[Tensor], Tensor] = lambda x: alpha * x
 
     def altered(self, x: Tensor) -> Tensor:
-        found: Tensor = self.times(x)
-        return found
+        return self.times(x)
 
 
 class CountsInPlace(Altered):
@@ -208,7 +210,7 @@ class _Doubling(torch.autograd.Function):
         return 2 * x
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         return 2 * grad
 
 
