@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from gradstab.loop.packing import flops, pack_bytes
+from gradstab.loop.packing import MODULE_STACK_BYTES, flops, member_bytes, pack_bytes
+from gradstab.study.module_recipe import ModuleRecipe
 from gradstab.study.pack_key import DataShape
 from gradstab.study.recipe import Recipe
 
@@ -62,3 +63,14 @@ def test_flops_of_a_small_case_counted_by_hand():
     assert flops(recipe, shape) == 2 * multiplies * rows
     often, seldom = recipe.at({"probe_every": 1}), recipe.at({"probe_every": 1, "accuracy_every": 2})
     assert flops(often, shape) - flops(seldom, shape) == 2 * multiplies * 512  # at steps 0 1 2 3 and at 0 2 3
+
+
+@pytest.mark.parametrize(("width", "members"), [(16, 8), (256, 1000), (4096, 3)])
+def test_modules_that_are_computed_at_once_take_a_bounded_share_of_memory(width, members):
+    """They go in stacks that fill this share, or one after another where one alone is larger."""
+    module = ModuleRecipe(build="m:build", arguments={}, given=(), width=width, depth=8, steps=1)
+    own = member_bytes(module, SHAPE)
+    results = pack_bytes([module], SHAPE) - own  # and what does not grow with the pack
+    taken = pack_bytes([module] * members, SHAPE)
+    assert taken <= max(own, min(members * own, MODULE_STACK_BYTES)) + members * results
+    assert taken > max(own, min(members * own, MODULE_STACK_BYTES))

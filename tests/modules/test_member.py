@@ -268,7 +268,7 @@ def test_an_own_update_is_read_at_every_tap():
     found = trained(program(networks.chain), given)
     started = member(program(networks.chain), given)
     started.loss_and_gradient(BatchOrder([7], DIGITS.num_rows, 32).next())
-    first = dict(zip(started._placed.names, started._grads, strict=True))["layers.0.weight"]
+    first = dict(zip(started.placed.names, started._grads, strict=True))["layers.0.weight"]
     module: Any = started.module
     weight = module.layers[0].weight.detach()
     expected = torch.log10(1e-3 * first.norm() / weight.norm())

@@ -179,8 +179,13 @@ def test_another_family_goes_through_the_same_loop(digits):
         def __init__(self, recipes, seeds, data, device):
             self.layout = FlatLayout(len(recipes), (Section(len(recipes), 32),))
             self.num_layers = 1
+            self.depths = [1] * len(recipes)
+            self.taps: tuple[str, ...] = ()
             self.value = torch.ones(self.layout.length, device=device)
             self.grad = torch.zeros_like(self.value)
+
+        def by_layer(self, norm_sn):
+            return norm_sn
 
         def loss_and_gradient(self, rows_nB: NDArray[np.int64]) -> Tensor:
             self.grad.copy_(self.value)

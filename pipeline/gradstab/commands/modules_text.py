@@ -21,8 +21,15 @@ def _module_text(one: TriedModule) -> str:
     arguments = ", ".join(f"{name} {setting_text(value)}" for name, value in one.arguments.items())
     return (
         f"{arguments}: {one.parameters:,} parameters, {len(one.taps)} {one.axis} ({_names(one.taps)}), "
-        f"{1000 * one.step_seconds:.1f} ms a step, {one.seconds:.1f} s a trial, {size_text(one.num_bytes)}"
+        f"{1000 * one.step_seconds:.1f} ms a step, {one.seconds:.1f} s a trial, {size_text(one.num_bytes)}; "
+        f"{_way_text(one)}"
     )
+
+
+def _way_text(one: TriedModule) -> str:
+    """How members of this structure are computed, and why."""
+    way = f"up to {one.together} computed at once" if one.together > 1 else "computed one by one"
+    return f"{way}, because {one.why}" if one.why else way
 
 
 def _names(taps: tuple[str, ...]) -> str:

@@ -24,6 +24,7 @@ _OPERATIONS_A_STATE_UPDATE = 125.0  # of a weight by an optimizer that keeps mom
 _FIXED_BYTES = 4 * 2**20  # what does not grow with the pack
 _HEAD_BYTES = 512  # of one trial in a segment's head
 _PROBE_STEP_BYTES = 8
+MODULE_STACK_BYTES = 2**28  # that modules which are computed at once may take; the others go one after another
 FREE_MEMORY_SHARE = 0.5  # of a device's free memory that all packs on it may take together
 
 
@@ -76,8 +77,10 @@ class PackMemory:
         if recipe is not None:
             key, own = stack_key(recipe), member_bytes(recipe, self._shape)
             before = self._stacks.get(key, 0)
-            # modules are trained one after another
-            self._stacks[key] = max(before, own) if isinstance(recipe, ModuleRecipe) else before + own
+            together = before + own
+            if isinstance(recipe, ModuleRecipe):
+                together = max(before, own, min(together, MODULE_STACK_BYTES))
+            self._stacks[key] = together
             self._results += 2 * result_bytes(recipe)
         return self._results + max(self._stacks.values(), default=0)
 

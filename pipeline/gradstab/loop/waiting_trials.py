@@ -9,6 +9,7 @@ from itertools import islice
 
 from gradstab.loop.attempts import AttemptLog
 from gradstab.loop.trial import Trial
+from gradstab.study.module_recipe import ModuleRecipe
 from gradstab.study.pack_key import stack_key
 
 
@@ -59,7 +60,12 @@ class WaitingTrials:
             for trial in self._trials
             if stack_key(trial.recipe) == key and attempts.attempts(trial.number) == tries
         ]
-        return sorted(alike, key=lambda trial: (self._point(trial) != point, _distance(first, trial), trial.number))
+        structure = _structure(first)
+
+        def rank(trial: Trial) -> tuple[bool, bool, float, int]:
+            return self._point(trial) != point, _structure(trial) != structure, _distance(first, trial), trial.number
+
+        return sorted(alike, key=rank)
 
     def whole_points(self, trials: Sequence[Trial], count: int) -> int:
         """The largest number up to `count` of these trials that splits no point; 0 where one point has more."""
@@ -74,6 +80,11 @@ class WaitingTrials:
 
     def _point(self, trial: Trial) -> int:
         return trial.number // self._replicates
+
+
+def _structure(trial: Trial) -> object:
+    """Modules of one structure may be computed at once, in stacks that are the faster the larger they are."""
+    return trial.recipe.structure() if isinstance(trial.recipe, ModuleRecipe) else None
 
 
 def _distance(first: Trial, other: Trial) -> float:

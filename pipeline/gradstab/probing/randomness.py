@@ -28,7 +28,10 @@ def generators_restored() -> Iterator[None]:
 
 def seed_generators(seed: int, own: list[Generator]) -> None:
     """Seed the global generators and those that a module holds."""
-    torch.manual_seed(seed)
+    # torch.manual_seed would put each seed on a list for GPUs, which only grows until one is used
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
     random.seed(seed)
     np.random.seed(seed)
     for generator in own:

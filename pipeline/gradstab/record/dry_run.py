@@ -30,6 +30,9 @@ class TriedModule:
         build_seconds, step_seconds, probe_seconds: CPU time of building it, of one step, and of one reading.
         seconds: CPU time of a whole training, as these add up.
         num_bytes: by which the process grew.
+        together: how many members of this structure are computed at once; 1 where they are computed one by one.
+        why: the reason for that, in words.
+        speedup: CPU time one by one over that of a pack computed at once; None where it was not measured.
     """
 
     point: Mapping[str, Value]
@@ -42,6 +45,9 @@ class TriedModule:
     probe_seconds: float
     seconds: float
     num_bytes: int
+    together: int = 1
+    why: str = ""
+    speedup: float | None = None
 
 
 @dataclass(frozen=True)

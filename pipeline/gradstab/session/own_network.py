@@ -108,7 +108,7 @@ def module_work(study: Study, code: UserCode, found: DryRun) -> Work:
 
     assert study.model is not None
     reference = math.nan if found.reference_loss is None else found.reference_loss
-    return ModuleWork(study.model, code, study.data, study.seed, reference)
+    return ModuleWork(study.model, code, study.data, study.seed, reference, found.tried)
 
 
 def costs_with(known: dict[Kind, CostModel], study: Study, found: DryRun) -> dict[Kind, CostModel]:
@@ -120,5 +120,8 @@ def costs_with(known: dict[Kind, CostModel], study: Study, found: DryRun) -> dic
             recipe = module_recipe(study, one.point)
             if not model.knows(recipe) and one.seconds > 0:
                 model = model.learned([recipe], study.data.shape(), one.seconds)
+                if one.together > 1 and one.speedup:
+                    pack = [recipe] * one.together
+                    model = model.learned(pack, study.data.shape(), len(pack) * one.seconds / one.speedup)
         costs[kind] = model
     return costs

@@ -92,6 +92,10 @@ class Rows(Protocol):
     def probe_rows(self, count: int) -> NDArray[np.int64]: ...
 
 
+class UnstackableError(Exception):
+    """A family cannot compute these members together. Alone it can."""
+
+
 MakeFamily = Callable[[Sequence[Recipe], Sequence[int], Any, torch.device], Family]
 FindStacks = Callable[[Sequence[Recipe]], list[list[int]]]
 
@@ -141,17 +145,48 @@ def train_in_steps(
     ends = nominal_ends(recipes, stacks)
     for members, start, end, next_end in zip(stacks, [0.0, *ends], ends, [*ends[1:], 1.0], strict=False):
         chosen, chosen_seeds = [recipes[index] for index in members], [seeds[index] for index in members]
-        results: Sequence[Outcome]
-        try:
-            results = yield from _Run(chosen, chosen_seeds, data, device, family).train(start, end)
-        except Exception as error:
-            if failure_of is None:
-                raise
-            results = [failure_of(error)] * len(members)
+        results = yield from _train_stack(chosen, chosen_seeds, data, device, family, failure_of, start, end)
         yield Step(end, next_end, dict(zip(members, results, strict=True)))
 
 
-class _Run:
+def _train_stack(
+    recipes: Sequence[Recipe],
+    seeds: Sequence[int],
+    data: Rows,
+    device: torch.device,
+    family: MakeFamily,
+    failure_of: Callable[[Exception], Failure] | None,
+    start: float,
+    end: float,
+) -> Generator[Step, None, Sequence[Outcome]]:
+    """Train one stack; its members one by one from the start where they turn out not to go together."""
+    done = start
+    try:
+        steps = StackTraining(recipes, seeds, data, device, family).train(start, end)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stopped:
+                ended: list[Trajectory] = stopped.value
+                return ended
+            done = step.done
+            yield step
+    except UnstackableError:
+        pass
+    except Exception as error:
+        if failure_of is None:
+            raise
+        if len(recipes) == 1:
+            return [failure_of(error)]
+    share = (end - done) / len(recipes)
+    results: list[Outcome] = []
+    for place, (recipe, seed) in enumerate(zip(recipes, seeds, strict=True)):
+        first = done + place * share
+        results += yield from _train_stack([recipe], [seed], data, device, family, failure_of, first, first + share)
+    return results
+
+
+class StackTraining:
     """One training of one stack."""
 
     def __init__(

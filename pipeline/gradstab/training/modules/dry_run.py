@@ -9,7 +9,7 @@ import dataclasses
 import math
 import resource
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -23,10 +23,12 @@ from gradstab.study.recipe import probe_steps, reads_accuracy
 from gradstab.study.responses.registry import RESPONSES
 from gradstab.study.study import Study
 from gradstab.study.tensor_spec import FromFunction
+from gradstab.training.modules.choice import choice_for
 from gradstab.training.modules.data import ModuleData
 from gradstab.training.modules.member import ModuleMember
 from gradstab.training.modules.parameters import scale_weights
 from gradstab.training.modules.program import Program
+from gradstab.training.modules.stack_memory import most_members
 from gradstab.training.reference_losses import fitted_reference
 
 _CPU = torch.device("cpu")
@@ -41,6 +43,7 @@ def dry_run(study: Study, program: Program, data: ModuleData, digest: str) -> Dr
         UsageError: they cannot be trained or judged; the sentence says why.
     """
     tried: list[TriedModule] = []
+    members: list[ModuleMember] = []
     warnings: list[str] = []
     began = time.monotonic()
     reference: tuple[float | None, str] | None = None
@@ -51,11 +54,13 @@ def dry_run(study: Study, program: Program, data: ModuleData, digest: str) -> Dr
         recipe = module_recipe(study, point)
         found, member = _tried(recipe, point, program, data)
         tried.append(found)
+        members.append(member)
         if reference is None:
             reference = _reference(study, program, data, member)
             if "weight_scale" in study.space.axes:
                 warnings += _scale_warnings(member, program)
     assert reference is not None
+    tried = _with_choices(tried, members, study, program, data)
     is_function = isinstance(study.data, FromFunction)  # other data is known by its file, or by its name
     content = data.tensors.content_hash() if is_function else ""
     shape = dataclasses.astuple(data.tensors.shape)
@@ -78,6 +83,44 @@ def structures(study: Study) -> Iterator[dict[str, Value]]:
         if key not in seen:
             seen.add(key)
             yield point
+
+
+def _with_choices(
+    tried: Sequence[TriedModule], members: Sequence[ModuleMember], study: Study, program: Program, data: ModuleData
+) -> list[TriedModule]:
+    """What was tried, each with how its members are computed, as far as there is time to find out."""
+    began = time.process_time()
+    chosen = []
+    for found, member in zip(tried, members, strict=True):
+        if time.process_time() - began < _FEW_SECONDS:
+            chosen.append(_with_choice(found, study, member, program, data))
+        else:
+            chosen.append(dataclasses.replace(found, why="there was no time to compare it with a pack"))
+    return chosen
+
+
+def _with_choice(
+    found: TriedModule, study: Study, member: ModuleMember, program: Program, data: ModuleData
+) -> TriedModule:
+    """What was tried, with how members of this structure are computed."""
+    axes = study.space.axes
+    real = [name for name, axis in axes.items() if not (axis.is_choice or axis.is_whole)]
+    own = [name for name in real if name in found.arguments]
+    recipe = module_recipe(study, found.point)
+    if untraced := [name for name in own if name not in recipe.traced]:
+        why = (
+            f"no two trials have equal modules, because {untraced[0]} is any real number: if it sets nothing but the "
+            f"numbers in weights and buffers, give Model traced=[{untraced[0]!r}]"
+        )
+        return dataclasses.replace(found, why=why)
+    # away from the ends, where numbers may leave their range
+    middle = {**found.point, **{name: axes[name].from_unit(0.5) for name in real if name != "weight_scale"}}
+    other = {**middle, **{name: axes[name].from_unit(0.4) for name in own}}
+    choice = choice_for(module_recipe(study, middle), module_recipe(study, other), data, program, found.step_seconds)
+    together = most_members(member, data, recipe) if choice.together else 1
+    speedup = None if math.isnan(choice.speedup) else choice.speedup
+    why = choice.reason if together > 1 or not choice.together else "two of them take too much memory"
+    return dataclasses.replace(found, together=together, why=why, speedup=speedup)
 
 
 def _tried(

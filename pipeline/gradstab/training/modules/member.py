@@ -39,6 +39,7 @@ class ModuleMember:
 
     Attributes:
         places: where its gradients are compared.
+        placed: where its parameters lie in the flat buffer.
     """
 
     def __init__(
@@ -57,21 +58,21 @@ class ModuleMember:
         refuse_unready(built)
         self.module = built
         self.first_rows = data.probe_rows(recipe.probe_samples)
-        with seeded(built, self._draw_seed(0)), _buffers_kept(built):
+        with seeded(built, self._draw_seed(0)), buffers_kept(built):
             self.places = Taps(built, self._batch(self.first_rows), program.taps)
         if recipe.weight_scale != 1.0:
             scale_weights(built, recipe.weight_scale, self.places.owners, program.scaled)
-        self._placed = placed(built, self.places.owners)
-        self.layout: FlatLayout = self._placed.layout(1)
+        self.placed = placed(built, self.places.owners)
+        self.layout: FlatLayout = self.placed.layout(1)
         self.value = torch.zeros(self.layout.length, dtype=self._dtype, device=device)
         self.grad = torch.zeros_like(self.value)
         by_name = dict(built.named_parameters())
-        self._parameters = [by_name[name] for name in self._placed.names]
+        self._parameters = [by_name[name] for name in self.placed.names]
         with torch.no_grad():
-            for parameter, view in zip(self._parameters, self._placed.views(self.layout, self.value), strict=True):
+            for parameter, view in zip(self._parameters, self.placed.views(self.layout, self.value), strict=True):
                 view[0].copy_(parameter)
                 parameter.data = view[0]
-        self._grads = [view[0] for view in self._placed.views(self.layout, self.grad)]
+        self._grads = [view[0] for view in self.placed.views(self.layout, self.grad)]
         self._passes = 0  # forward passes so far, each with random numbers of its own
         self._first_probe = True
 
@@ -88,11 +89,11 @@ class ModuleMember:
     @property
     def num_layers(self) -> int:
         """Sections whose updates are measured."""
-        return self._placed.measured
+        return self.placed.measured
 
     def by_layer(self, norm_sn: Tensor) -> Tensor:
         """Norms of sections as norms by tap (L, n)."""
-        return self._placed.weight_norms(norm_sn)
+        return self.placed.weight_norms(norm_sn)
 
     def loss_and_gradient(self, rows_nB: NDArray[np.int64]) -> Tensor:
         """The mean loss (n,) over a batch; its gradient is left in `grad`."""
@@ -108,6 +109,10 @@ class ModuleMember:
     def probe(self, rows_nB: NDArray[np.int64]) -> tuple[Tensor, LayerValues]:
         """The same with the statistics of every tap, each (L, n)."""
         first, self._first_probe = self._first_probe, False
+        return self.read(rows_nB, first=first)
+
+    def read(self, rows_nB: NDArray[np.int64], *, first: bool) -> tuple[Tensor, LayerValues]:
+        """A probe; the first one changes no buffers, and looks behind readouts that are zero."""
         values: dict[str, Tensor] = {}
 
         def compute() -> tuple[Tensor, Sequence[Tensor | None]]:
@@ -119,11 +124,11 @@ class ModuleMember:
                 values.update({} if initial is None else gradient_values(*initial, rows_nB.shape[1]))
             return found.loss, found.gradients
 
-        with _buffers_kept(self.module) if first else nullcontext():
+        with buffers_kept(self.module) if first else nullcontext():
             loss_n = self._take(self._guarded(compute))
         norm_sn = section_norms(self.layout, self.grad)
-        values["log10_weight_grad_norm"] = _log10(self._placed.weight_norms(norm_sn))[:, 0]
-        values["log10_bias_grad_norm"] = _log10(self._placed.bias_norms(norm_sn))[:, 0]
+        values["log10_weight_grad_norm"] = log10_or_nan(self.placed.weight_norms(norm_sn))[:, 0]
+        values["log10_bias_grad_norm"] = log10_or_nan(self.placed.bias_norms(norm_sn))[:, 0]
         return loss_n, {name: value_L[:, None].to(loss_n.device) for name, value_L in values.items()}
 
     def accuracy(self, rows: NDArray[np.int64]) -> Tensor:
@@ -134,20 +139,20 @@ class ModuleMember:
             outputs, _ = self._program.losses(self.module, inputs, targets, len(rows))
             return accuracy_of(outputs, targets), ()
 
-        with torch.no_grad(), _buffers_kept(self.module):
+        with torch.no_grad(), buffers_kept(self.module):
             found = self._guarded(compute, gradients=False)
         return found[0].reshape(1)
 
     def outputs_of(self, rows: NDArray[np.int64]) -> Tree:
         """What the module returns for these rows, with random numbers that are the same at every call."""
         inputs, targets = self._data.batch(rows, self._dtype, self._device)
-        with torch.no_grad(), _buffers_kept(self.module), seeded(self.module, self._draw_seed(0)):
+        with torch.no_grad(), buffers_kept(self.module), seeded(self.module, self._draw_seed(0)):
             return self._program.losses(self.module, inputs, targets, len(rows))[0]
 
     def tap_norms(self) -> Tensor:
         """log10 of the gradient's size at each tap on the first rows (L,)."""
         batch = self._batch(self.first_rows)
-        with _buffers_kept(self.module), seeded(self.module, self._draw_seed(0)):
+        with buffers_kept(self.module), seeded(self.module, self._draw_seed(0)):
             return self.places.read(self.module, batch, (), len(self.first_rows)).values["log10_delta_norm"]
 
     def taken_home(self) -> nn.Module:
@@ -201,7 +206,7 @@ class ModuleMember:
 
 
 @contextmanager
-def _buffers_kept(module: nn.Module) -> Iterator[None]:
+def buffers_kept(module: nn.Module) -> Iterator[None]:
     """Leave running statistics as they were: reading accuracy must not change the training."""
     before = {name: value.clone() for name, value in module.named_buffers()}
     try:
@@ -212,5 +217,6 @@ def _buffers_kept(module: nn.Module) -> Iterator[None]:
                 value.copy_(before[name])
 
 
-def _log10(norm: Tensor) -> Tensor:
+def log10_or_nan(norm: Tensor) -> Tensor:
+    """log10 of norms; NaN where there is none."""
     return torch.where(torch.isnan(norm), torch.nan, log10_magnitude(norm))

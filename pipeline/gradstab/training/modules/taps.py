@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -45,6 +45,18 @@ class TapReading:
     values: dict[str, Tensor]
 
 
+class Place(NamedTuple):
+    """A tap that a hook on a module can reach: what the module returns at one of its calls.
+
+    Attributes:
+        tensors: how many of the tensors that it returns are one position, from the first on.
+    """
+
+    module: str
+    call: int
+    tensors: int
+
+
 class Taps:
     """The taps of one module, found on its first batch, and the readings at them.
 
@@ -75,6 +87,7 @@ class Taps:
                 MOST_PASSES, known_mix=None, normalises=_normalises(module),
             )  # fmt: skip
             self._rows, self._mix = first.rows, first.mix
+            self._counts = [len(position) for position in edges]
             forward.release(module)
         self.axis = run.axis
         self.names = tuple(_shown(key, self._keys) for key in self._keys)
@@ -87,6 +100,13 @@ class Taps:
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    def places(self, module: nn.Module) -> list[Place] | None:
+        """Where hooks reach the taps; None where a tap is no output of a module, as a time step inside nn.LSTM."""
+        parts = {name for name, part in module.named_modules() if not isinstance(part, nn.RNNBase)}
+        if any(role != "output" or name not in parts for name, role, _ in self._keys):
+            return None
+        return [Place(name, call, count) for (name, _, call), count in zip(self._keys, self._counts, strict=True)]
 
     def read(self, module: nn.Module, batch: Batch, parameters: Sequence[Tensor], num_samples: int) -> TapReading:
         """Read the statistics at every tap, and the gradients by the parameters."""
@@ -135,7 +155,7 @@ class Taps:
         targets: list[Any] = [*flat, *parameters]
         found = torch.autograd.grad([forward.value], targets, retain_graph=bool(self._mix), allow_unused=True)
         device = forward.value.device
-        numbers = _numbers_of(found[: len(flat)], edges, device)
+        numbers = tap_numbers(found[: len(flat)], [len(position) for position in edges], device)
         if self._mix:  # one pass would mix the samples' shares
             reading = read(
                 forward.value, edges, len(edges), forward.cut, [self._rows] if self._rows else [],
@@ -145,15 +165,20 @@ class Taps:
         return (*numbers, list(found[len(flat) :]))
 
 
-def _numbers_of(
-    gradients: Sequence[Tensor | None], edges: Sequence[Edges], device: torch.device
+def tap_numbers(
+    gradients: Sequence[Tensor | None], counts: Sequence[int], device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Norm, largest entry and share of exact zeros at each position, over all its tensors; float64."""
+    """Norm, largest entry and share of exact zeros at each position, over all its tensors; (L,) each, float64.
+
+    Args:
+        gradients: those of all tensors, position after position.
+        counts: number of tensors of each position.
+    """
     norms, peaks, zeros = [], [], []
     given = iter(gradients)
     zero = torch.zeros((), dtype=torch.float64, device=device)
-    for position in edges:
-        parts = [part.detach().double() for part in (next(given) for _ in position) if part is not None]
+    for count in counts:
+        parts = [part.detach().double() for part in (next(given) for _ in range(count)) if part is not None]
         if not parts:
             norms.append(zero)
             peaks.append(zero)
@@ -191,14 +216,8 @@ def _values(
         shown = (nan, nan, nan) if summary is None else (summary.mean_square, summary.cosine, summary.dead)
         for column, value in zip(columns, (norm, peak, zero, *shown), strict=True):
             column.append(value)
-    norm_L, peak_L, zero_L, square_L, cosine_L, dead_L = (torch.stack(column) for column in columns)
-    return {
-        **gradient_values(norm_L, peak_L, num_samples),
-        "delta_zero_fraction": zero_L,
-        "log10_activation_ms": _magnitude(square_L),
-        "activation_cosine": cosine_L,
-        "dead_fraction": dead_L,
-    }
+    norm_L, peak_L, zero_L, *shown_L = (torch.stack(column) for column in columns)
+    return {**gradient_values(norm_L, peak_L, num_samples), "delta_zero_fraction": zero_L, **shown_values(*shown_L)}
 
 
 def gradient_values(norm_L: Tensor, peak_L: Tensor, num_samples: int) -> dict[str, Tensor]:
@@ -207,6 +226,15 @@ def gradient_values(norm_L: Tensor, peak_L: Tensor, num_samples: int) -> dict[st
     return {
         "log10_delta_norm": _magnitude(norm_L) + log10_B / 2,
         "log10_delta_max": _magnitude(peak_L) + log10_B,
+    }
+
+
+def shown_values(mean_square_L: Tensor, cosine_L: Tensor, dead_L: Tensor) -> dict[str, Tensor]:
+    """The statistics that the values at a tap show."""
+    return {
+        "log10_activation_ms": _magnitude(mean_square_L),
+        "activation_cosine": cosine_L,
+        "dead_fraction": dead_L,
     }
 
 

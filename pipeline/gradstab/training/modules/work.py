@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from gradstab.errors import UsageError
 from gradstab.loop.ports import Outcome, Slot, Step
 from gradstab.loop.trial import Trial
-from gradstab.record.dry_run import DryRun
+from gradstab.record.dry_run import DryRun, TriedModule
 from gradstab.record.failure import Failure, FailureKind
 from gradstab.study.data_spec import AnyData, DataError
 from gradstab.study.model_spec import ModelSpec
+from gradstab.study.module_recipe import ModuleRecipe
 from gradstab.study.recipe import Recipe
 from gradstab.study.study import Study
 from gradstab.study.tensor_spec import FromFunction
@@ -21,10 +22,12 @@ from gradstab.training.slots import ask_for_huge_pages, free_bytes, set_known_st
 from gradstab.user_code.code import UserCode
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from gradstab.training.modules.data import ModuleData
     from gradstab.training.modules.program import Program
+    from gradstab.training.trainer import Family, FindStacks
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class ModuleWork:
         model: names of the user's functions.
         code: where they come from; it travels with the work, so that a worker needs no file of the user's.
         reference_loss: of the best constant prediction; NaN where it is unknown.
+        tried: what the dry run found, which says what members are computed at once.
     """
 
     model: ModelSpec
@@ -42,6 +46,7 @@ class ModuleWork:
     data: AnyData
     study_seed: int
     reference_loss: float
+    tried: tuple[TriedModule, ...] = ()
 
     def warm_up(self) -> None:
         """Import torch and the user's code, and load the data."""
@@ -77,12 +82,12 @@ class ModuleWork:
         ask_for_huge_pages()
         import torch
 
-        from gradstab.training.modules.member import ModuleMember
         from gradstab.training.trainer import train_in_steps
 
         recipes, seeds = [trial.recipe for trial in trials], [trial.seed for trial in trials]
-        family = partial(ModuleMember, program=self._program())
-        steps = train_in_steps(recipes, seeds, self._loaded(), torch.device(slot.kind), family, one_by_one, _failure_of)
+        steps = train_in_steps(
+            recipes, seeds, self._loaded(), torch.device(slot.kind), self._family, self._stacks(), _failure_of
+        )
         while True:
             set_known_state(slot)  # a module may set global switches itself
             with torch.no_grad():
@@ -117,6 +122,29 @@ class ModuleWork:
             member = ModuleMember([recipe], [seed], self._loaded(), torch.device("cpu"), self._program())
         return member.taken_home()
 
+    def _family(
+        self, recipes: Sequence[Recipe], seeds: Sequence[int], data: ModuleData, device: torch.device
+    ) -> Family:
+        from gradstab.training.modules.member import ModuleMember
+        from gradstab.training.modules.stack import ModuleStack
+
+        make = ModuleMember if len(recipes) == 1 else ModuleStack
+        return make(recipes, seeds, data, device, self._program())
+
+    def _stacks(self) -> FindStacks:
+        """How packs are divided. Each process compares a structure at most once."""
+        from gradstab.training.modules.choice import why_one_by_one
+        from gradstab.training.modules.stacks import ModuleStacks
+
+        def are_equal(recipe: ModuleRecipe) -> bool:
+            return why_one_by_one([recipe, recipe], self._loaded(), self._program()) is None
+
+        known = self._known()
+        if "stacks" not in known:
+            known["stacks"] = ModuleStacks(self.tried, are_equal)
+        stacks: FindStacks = known["stacks"]
+        return stacks
+
     def _program(self) -> Program:
         from gradstab.training.modules.program import Program
 
@@ -143,7 +171,7 @@ class ModuleWork:
         return data
 
     def _known(self) -> dict[str, Any]:
-        told = f"{self.model.model_dump_json()} {self.data!r} {self.study_seed} {self.reference_loss}"
+        told = f"{self.model.model_dump_json()} {self.data!r} {self.study_seed} {self.reference_loss} {self.tried!r}"
         return _once(self.code.digest, told)
 
 
@@ -158,11 +186,6 @@ def _failure_of(error: Exception) -> Failure:
     if is_memory or not (shown or is_of_member):
         raise error
     return Failure(FailureKind.PROGRAM, sentence)
-
-
-def one_by_one(recipes: Sequence[Recipe]) -> list[list[int]]:
-    """Each member is computed alone, in the order of the pack."""
-    return [[index] for index in range(len(recipes))]
 
 
 @lru_cache(maxsize=1)
