@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gradstab.commands.interval_rows import interval_data, interval_rows, title_of
-from gradstab.commands.lookup import results_flag
+from gradstab.commands.lookup import command_name, results_flag
 from gradstab.commands.terminal import Format, pace_text, print_json, print_pairs, print_rows, say
 from gradstab.commands.ui import waiting_trials
 from gradstab.errors import GradstabError
@@ -205,7 +205,7 @@ def _browse(results: Results, settings: Settings) -> str:
     base = browser_base(settings.tracking.value)
     if base is not None:
         return study_link(without_password(base), results.folder.path)
-    return f"gradstab ui {results.study.name}{results_flag(settings)}"
+    return f"{command_name()} ui {results.study.name}{results_flag(settings)}"
 
 
 def _optuna_dashboard(settings: Settings) -> dict[str, str]:

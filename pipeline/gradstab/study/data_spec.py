@@ -38,27 +38,37 @@ class Teacher(BaseModel):
     model_config = _CONFIG
 
     type: Literal["teacher"] = "teacher"
-    num_rows: Annotated[int, Field(ge=64, le=10_000_000)] = 4096
-    num_features: Annotated[int, Field(ge=1, le=65_536)] = 64
-    num_classes: Annotated[int, Field(ge=2, le=10_000)] = 10
+    num_rows: Annotated[int, Field(ge=64, le=10_000_000, description="rows")] = 4096
+    num_features: Annotated[int, Field(ge=1, le=65_536, description="numbers per row")] = 64
+    num_classes: Annotated[int, Field(ge=2, le=10_000, description="classes")] = 10
 
     def shape(self) -> DataShape:
         return DataShape(num_rows=self.num_rows, num_features=self.num_features, num_classes=self.num_classes)
 
 
 class Npz(BaseModel):
-    """The user's own data: an npz file with X (rows first; further axes are flattened) and y (one label per row)."""
+    """The user's own data: X (rows first; further axes are flattened) and y (one label per row) in an npz file, as
+    `numpy.savez(path, X=X, y=y)` writes it.
+    """
 
     model_config = _CONFIG
 
     type: Literal["npz"] = "npz"
-    path: Annotated[Path, Field(description="the npz file")]
+    path: Annotated[Path, Field(description="the file; a relative path starts at the study file's folder", examples=["my_data.npz"])]
     sha256: Annotated[
-        str | None, Field(pattern="^[0-9a-f]{64}$", description="of the npz file; filled in when the study begins")
+        str | None,
+        Field(
+            pattern="^[0-9a-f]{64}$",
+            description="SHA-256 of the file; filled in when the study begins",
+            examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+        ),
     ] = None
     known_shape: Annotated[
         tuple[int, int, int] | None,
-        Field(description="rows, features, classes; filled in when the study begins: results outlive their data"),
+        Field(
+            description="rows, features, classes; filled in when the study begins: results outlive their data",
+            examples=[[1797, 64, 10]],
+        ),
     ] = None
 
     def with_data_hash(self) -> Npz:
