@@ -271,7 +271,7 @@ def test_an_unreachable_mlflow_loses_nothing_and_sync_ships_later(place):
     place.write_study(trials=8)
     done = place.call("run", "study", "--engine", "serial", **AWAY)
     assert done.returncode == 0, done.stderr
-    assert_one_clear_sentence(done.stderr, "8 trials wait: ", "gradstab sync study")
+    assert_one_clear_sentence(done.stderr, "8 trials wait: gradstab sync study")
     still = place.call("sync", "study", **AWAY)
     assert still.returncode == 4
     assert_one_clear_sentence(still.stderr, "8 trials were not sent", "http://127.0.0.1:9")

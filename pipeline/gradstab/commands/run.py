@@ -78,7 +78,7 @@ def run(
     3 finished, but some trials failed; 4 storage unreachable or disk full, results are safe;
     130 after Ctrl-C or SIGTERM.
     """
-    from gradstab.commands.lookup import command_name, find_settings, find_study, results_flag
+    from gradstab.commands.lookup import find_settings, find_study, results_flag
     from gradstab.commands.status import failures_text, print_run, write_report_if_stale
     from gradstab.commands.terminal import ProgressLine, say
     from gradstab.record.study_folder import StudyFolder
@@ -112,7 +112,7 @@ def run(
     for sentence in failures_text(found):
         say(sentence)
     if ended.waiting:
-        say(f"{ended.waiting} trials wait: {command_name()} sync {declared.name}{results_flag(settings)}")
+        say(f"{ended.waiting} trials wait: gradstab sync {declared.name}{results_flag(settings)}")
     if ended.stopped and ended.progress.done < ended.progress.total:
         sys.exit(EXIT_INTERRUPTED)
     if ended.progress.failed:

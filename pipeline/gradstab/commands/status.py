@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gradstab.commands.interval_rows import interval_data, interval_rows, title_of
-from gradstab.commands.lookup import command_name, results_flag
+from gradstab.commands.lookup import results_flag
 from gradstab.commands.terminal import Format, pace_text, print_json, print_pairs, print_rows, say
 from gradstab.commands.ui import waiting_trials
 from gradstab.errors import GradstabError
@@ -200,6 +200,7 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
 
 def _browse(results: Results, settings: Settings) -> str:
     """A link if MLflow runs on a server, else the command that starts one."""
+    from gradstab.commands.lookup import command_name
     from gradstab.tracking.links import browser_base, study_link
 
     base = browser_base(settings.tracking.value)

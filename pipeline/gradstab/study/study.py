@@ -48,7 +48,7 @@ class Budget(BaseModel):
 
 
 class Stop(BaseModel):
-    """When a study may end before its budget: once audits among its trials certify its region."""
+    """When a study may end before its budget: once audits, more than a hundred trials, certify its region."""
 
     model_config = _STRICT
     error: Annotated[
