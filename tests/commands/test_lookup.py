@@ -20,6 +20,7 @@ HINT = "A study of this name is in ./results: add --results results"
 def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a study that has begun in ./results, where the default folder is another one."""
     mine = study(name="mine")
+    (tmp_path / "results" / mine.name).mkdir(parents=True)
     StudyFolder.of(tmp_path / "results", mine.name).claim(mine, None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRADSTAB_RESULTS", str(tmp_path / "elsewhere"))

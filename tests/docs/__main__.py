@@ -199,13 +199,17 @@ def main() -> int:
             try:
                 reader.read(page)
             except TooLongError as error:
-                outcome.failures.append(f"{page}: all blocks must end within {given.minutes:g} minutes, but not {error}")
+                outcome.failures.append(
+                    f"{page}: all blocks must end within {given.minutes:g} minutes, but not {error}"
+                )
                 break
     for page in chosen:
         compare(page, outcome, write=given.write)
     for failure in outcome.failures:
         print(f"\nFAILED {failure}")
-    print(f"\n{outcome.ran} commands and Python blocks ran in {time.monotonic() - begin:.0f} s; {outcome.saved} were saved as files")
+    print(
+        f"\n{outcome.ran} commands and Python blocks ran in {time.monotonic() - begin:.0f} s; {outcome.saved} were saved as files"
+    )
     for reason, count in sorted(outcome.left_out.items()):
         print(f"{count} not run: {reason}")
     if outcome.changed and not given.write:

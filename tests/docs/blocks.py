@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 LANGUAGES = frozenset({"console", "python", "yaml", "text", "json", "ini"})
@@ -102,7 +103,9 @@ def _blocks(page: str, lines: list[str]) -> Iterator[Block]:
         if end is None:
             raise PageError(f"{where}: the block must be closed")
         if language not in LANGUAGES:
-            raise PageError(f"{where}: a block must have one of the languages {', '.join(sorted(LANGUAGES))}, got {language!r}")
+            raise PageError(
+                f"{where}: a block must have one of the languages {', '.join(sorted(LANGUAGES))}, got {language!r}"
+            )
         mark, value = _mark_above(lines, number, where)
         yield Block(page, number + 1, language, tuple(line[indent:] for line in lines[number + 1 : end]), mark, value)
         number = end + 1
@@ -114,14 +117,16 @@ def _mark_above(lines: list[str], number: int, where: str) -> tuple[str, str]:
         return "", ""
     found = _MARK.match(above)
     if found is None or (found[1] in ("not run", "save as", "exit code")) != bool(found[2]):
-        raise PageError(f"{where}: the comment above the block must be one of those of tests/docs/blocks.py, got {above}")
+        raise PageError(
+            f"{where}: the comment above the block must be one of those of tests/docs/blocks.py, got {above}"
+        )
     return found[1], found[2] or ""
 
 
 def _with_outputs(blocks: list[Block]) -> Iterator[Block]:
     """Blocks of Python that are followed by what they print know where that stands; it is no block of its own."""
     taken = False
-    for block, after in zip(blocks, [*blocks[1:], None], strict=True):
+    for block, after in zip_longest(blocks, blocks[1:]):
         if taken:
             taken = False
             continue
@@ -133,6 +138,4 @@ def _with_outputs(blocks: list[Block]) -> Iterator[Block]:
             and after.language == "text"
             and after.line == end + 2
         )
-        yield block if not taken or after is None else Block(
-            block.page, block.line, block.language, block.lines, block.mark, block.value, after.line
-        )
+        yield replace(block, output_line=after.line) if taken and after is not None else block

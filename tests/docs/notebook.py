@@ -69,8 +69,9 @@ def _run(source: str, namespace: dict[str, Any], number: int) -> list[dict[str, 
 def _data(value: Any) -> dict[str, Any]:
     """The forms of a value that a notebook can show, by MIME type."""
     data: dict[str, Any] = {"text/plain": _lines(repr(value))}
-    if hasattr(value, "_repr_html_"):
-        data["text/html"] = _lines(value._repr_html_())
+    html = value._repr_html_() if hasattr(value, "_repr_html_") else None
+    if html is not None:
+        data["text/html"] = _lines(html)
     if hasattr(value, "savefig"):
         picture = io.BytesIO()
         value.savefig(picture, format="png", dpi=DOTS_PER_INCH)

@@ -29,7 +29,7 @@ class Shell:
     """A bash that keeps its folder and variables from one command to the next."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by `close`
         self._bash = subprocess.Popen(
             ["bash", "--norc", "--noprofile"],
             cwd=folder,

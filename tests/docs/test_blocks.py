@@ -74,7 +74,9 @@ def test_outputs_are_compared_by_their_words_and_put_where_they_belong(tmp_path,
     monkeypatch.setattr("tests.docs.__main__.ROOT", tmp_path)
     text = "```console\n$ a\nold 1\n$ b\nsame 2\n```\n\n```python\nprint()\n```\n\n```text\nold\n```\n\n```console\n$ quiet\n```\n"
     page_of(tmp_path, text)
-    outcome = Outcome(outputs={("page.md", 1): ["old 3", "same 4"], ("page.md", 12): ["new\nlines"], ("page.md", 16): ["x"]})
+    outcome = Outcome(
+        outputs={("page.md", 1): ["old 3", "same 4"], ("page.md", 12): ["new\nlines"], ("page.md", 16): ["x"]}
+    )
     compare("page.md", outcome, write=False)
     assert outcome.changed == ["page.md:8"]
     assert (tmp_path / "page.md").read_text() == text

@@ -54,7 +54,9 @@ class Npz(BaseModel):
     model_config = _CONFIG
 
     type: Literal["npz"] = "npz"
-    path: Annotated[Path, Field(description="the file; a relative path starts at the study file's folder", examples=["my_data.npz"])]
+    path: Annotated[
+        Path, Field(description="the file; a relative path starts at the study file's folder", examples=["my_data.npz"])
+    ]
     sha256: Annotated[
         str | None,
         Field(

@@ -84,7 +84,13 @@ def fields_of(python: type[Any], section: str = "") -> tuple[DeclaredField, ...]
 
 def yaml_text(value: object) -> str:
     """A value as a study file may hold it, on one line."""
-    text: str = yaml.safe_dump(TypeAdapter(Any).dump_python(value, mode="json"), default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
+    text: str = yaml.safe_dump(
+        TypeAdapter(Any).dump_python(value, mode="json"),
+        default_flow_style=True,
+        sort_keys=False,
+        width=10_000,
+        allow_unicode=True,
+    )
     return text.removesuffix("\n").removesuffix("\n...")
 
 
@@ -97,9 +103,7 @@ def _infos(python: type[Any]) -> Mapping[str, FieldInfo]:
         must_be_given = one.default is dataclasses.MISSING
         hint = hints[one.name]
         infos[one.name] = (
-            FieldInfo.from_annotation(hint)
-            if must_be_given
-            else FieldInfo.from_annotated_attribute(hint, one.default)
+            FieldInfo.from_annotation(hint) if must_be_given else FieldInfo.from_annotated_attribute(hint, one.default)
         )
     return infos
 
@@ -108,7 +112,7 @@ def _field(name: str, info: FieldInfo, section: str) -> DeclaredField:
     path = f"{section}.{name}" if section else name
     classes = tuple(_classes(info.annotation))
     kinds = tuple(_kind(one, path, is_one_of=len(classes) > 1) for one in classes)
-    default = info.get_default(call_default_factory=True, validated_data={})
+    default = None if info.is_required() else info.get_default(call_default_factory=True, validated_data={})
     schema = TypeAdapter(info.rebuild_annotation()).json_schema()
     examples = info.examples or []
     return DeclaredField(
@@ -117,7 +121,7 @@ def _field(name: str, info: FieldInfo, section: str) -> DeclaredField:
         allowed=_CHECKED_NAMES.get(path) or _allowed(schema, schema.get("$defs", {})),
         default=None if info.is_required() else _default_text(default, kinds),
         meaning=_meaning(info, kinds),
-        example=examples[0] if examples else _example(schema, default, info.is_required(), kinds),
+        example=examples[0] if examples else _example(schema, default, kinds),
         kinds=kinds,
     )
 
@@ -214,28 +218,22 @@ def _number(bound: float) -> str:
     return f"2^{exponent:.0f}" if exponent.is_integer() else f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
 
 
-def _example(schema: Mapping[str, Any], default: object, required: bool, kinds: tuple[Kind, ...]) -> Any:
-    """An allowed value that a schema gives by itself: the default, another choice, or the lowest number."""
+def _example(schema: Mapping[str, Any], default: object, kinds: tuple[Kind, ...]) -> Any:
+    """An allowed value that a schema gives: another choice than the default, twice the default, or the lowest number."""
     if kinds:
         return kinds[0].example()
-    known = schema.get("$defs", {})
-    options = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
-    first = options[0]
+    first = next(one for one in schema.get("anyOf", [schema]) if one.get("type") != "null")
     if "$ref" in first:
-        first = known[first["$ref"].rpartition("/")[2]]
-    choices = first.get("enum") or ([first["const"]] if "const" in first else [])
-    if choices or first.get("type") == "boolean":
-        return next((choice for choice in choices or [True, False] if choice != default), default)
-    if default and first.get("type") in ("integer", "number"):
+        first = schema["$defs"][first["$ref"].rpartition("/")[2]]
+    kind = first.get("type")
+    choices = [True, False] if kind == "boolean" else first.get("enum") or [first.get("const")]
+    if choices != [None]:
+        return next((choice for choice in choices if choice != default), default)
+    if isinstance(default, int | float) and default:
         bounds = [first[word] for word in ("maximum", "exclusiveMaximum") if word in first]
         return default * 2 if all(default * 2 < bound for bound in bounds) else default
-    if not required and default is not None:
+    if default is not None:
         return default
-    match first.get("type"):
-        case "integer" | "number":
-            return first.get("minimum", first.get("exclusiveMinimum", 0) + 1)
-        case "array":
-            return [_example(first.get("items", {}), None, True, ())]
-        case "object":
-            return {}
-    return "name"
+    lowest = first.get("minimum", first.get("exclusiveMinimum", 0) + 1)
+    simplest = {"integer": lowest, "number": lowest, "object": {}}
+    return [_example(first["items"], None, ())] if kind == "array" else simplest.get(str(kind), "name")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradstab.study.axes import Choice
-from gradstab.study.field_list import AS_BELOW, NOTHING, DeclaredField, Kind, fields_of, yaml_text
 from gradstab.study.criterion import Criterion
+from gradstab.study.field_list import AS_BELOW, NOTHING, DeclaredField, Kind, fields_of, yaml_text
 from gradstab.study.responses.registry import RESPONSES
 from gradstab.study.study import FINGERPRINTED, Study
 

@@ -55,7 +55,9 @@ class GridSpec(_Sampler):
     type: Literal["grid"] = "grid"
     levels: Annotated[
         dict[str, Annotated[int, Field(ge=1, le=100_000)]],
-        Field(description="levels of an axis, by its name; a choice axis takes all its choices", examples=[{"depth": 6}]),
+        Field(
+            description="levels of an axis, by its name; a choice axis takes all its choices", examples=[{"depth": 6}]
+        ),
     ] = {}
     default_levels: Annotated[int, Field(ge=1, le=100_000, description="levels of the axes not named")] = 8
 

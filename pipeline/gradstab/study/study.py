@@ -64,7 +64,9 @@ class Resources(BaseModel):
         int | None, Field(ge=1, description="CPU slots, one thread each; all cores by default", examples=[2])
     ] = None
     device: Annotated[Literal["cpu", "gpu", "any"], Field(description="what to train on; any takes both")] = "any"
-    gpu_share: Annotated[float, Field(gt=0, le=1, description="part of a GPU that one slot takes", examples=[0.5])] = 1.0
+    gpu_share: Annotated[float, Field(gt=0, le=1, description="part of a GPU that one slot takes", examples=[0.5])] = (
+        1.0
+    )
     pack_seconds: Annotated[
         float, Field(ge=1, description="how long a worker may be silent before it counts as hanging, at the least")
     ] = 120.0
