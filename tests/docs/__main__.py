@@ -93,7 +93,8 @@ class Reader:
     def __init__(self, folder: Path, minutes: float, outcome: Outcome) -> None:
         self._folder = folder
         self._copy = fresh_copy(folder)
-        self._end = time.monotonic() + 60 * minutes
+        self._begin = time.monotonic()
+        self._end = self._begin + 60 * minutes
         self._outcome = outcome
 
     def read(self, page: str) -> None:
@@ -135,7 +136,7 @@ class Reader:
     def _note(self, block: Block, what: str, outputs: list[str], error: str, place: int) -> None:
         outcome = self._outcome
         outcome.ran += len(outputs)
-        print(f"{block.where}: {what}{' FAILED' if error else ''}", flush=True)
+        print(f"{time.monotonic() - self._begin:4.0f} s  {block.where}: {what}{' FAILED' if error else ''}", flush=True)
         if error:
             outcome.failures.append(f"{block.where}\n{_last_lines(error)}")
         elif place:

@@ -74,14 +74,16 @@ class Shell:
     def close(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._bash.pid, signal.SIGKILL)
+        for stream in (self._bash.stdin, self._bash.stdout, self._errors):
+            assert stream is not None
+            stream.close()
         self._bash.wait()
-        self._errors.close()
 
 
 def _interrupted_at_link(command: str) -> str:
     """A script that starts the command, waits for a link on its output, and interrupts it."""
     return (
-        f"o=$(mktemp); {command} >$o & p=$!; "
+        f"o=$(mktemp); (exec {command}\n) >$o & p=$!; "
         f"while kill -0 $p 2>/dev/null && ! grep -q {LINK} $o; do sleep 0.2; done; "
         "kill -INT $p 2>/dev/null; wait $p; c=$?; cat $o; "
         f"grep -q {LINK} $o && (exit $c)\n"
@@ -108,6 +110,7 @@ class Python:
         self._here, there = context.Pipe()
         self._process = context.Process(target=_serve, args=(there, folder, dict(environment)))
         self._process.start()
+        there.close()  # so that its end is seen here when the process ends
 
     def run(self, code: str, seconds: float) -> tuple[str, str]:
         """What a block prints, and its traceback if it fails.
@@ -120,14 +123,16 @@ class Python:
         while not self._here.poll(0.5):
             if time.monotonic() > end:
                 raise TooLongError(code)
-            if not self._process.is_alive():
-                return "", f"the process ended with exit code {self._process.exitcode}"
-        output, error = self._here.recv()
+        try:
+            output, error = self._here.recv()
+        except EOFError:
+            self._process.join()
+            return "", f"the process ended with exit code {self._process.exitcode}"
         return output, error
 
     def close(self) -> None:
         self._here.close()  # ends the loop of the process
-        self._process.join(10)
+        self._process.join(1)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
