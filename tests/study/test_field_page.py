@@ -112,12 +112,14 @@ class Inner(BaseModel):
 
 class Outer(BaseModel):
     count: Annotated[int | None, Field(ge=1, le=10_000, description="how many")] = None
+    share: Annotated[float, Field(gt=0, le=1, description="how much")] = 1.0
     mode: Annotated[str, Field(description="how", examples=["a|b"])] = "x"
     inner: Inner | None = None
 
 
 def test_a_field_that_is_added_is_found_with_its_limits():
-    count, mode, inner = fields_of(Outer)
+    count, share, mode, inner = fields_of(Outer)
+    assert (share.allowed, share.example) == ("number above 0, at most 1", 1.0)
     assert (count.allowed, count.default) == ("whole number from 1 to 10,000 or none", "none")
     assert (mode.allowed, mode.default, mode.example) == ("text", "x", "a|b")
     assert inner.default == "none"

@@ -36,7 +36,7 @@ def find_study(
         path = find_study_file(given)
     except UsageError as error:
         if folder is None:
-            raise UsageError(f"{error}{_hint_at_results(given, results)}") from None
+            raise UsageError(f"{error}{_hint_at_results(given)}") from None
         study, source = changed(folder.study().dump(), overrides, given, None, **replaced), None
     else:
         study, source = load_study_file(path, overrides, **replaced), path
@@ -95,7 +95,7 @@ def _declared(given: str, results: str | None) -> tuple[Study, Path | None]:
         root = results_setting(results).value
         raise UsageError(
             f"there is no study {given!r} in {root}, and no such study file: "
-            f"gradstab list shows the studies, --results looks in another folder{_hint_at_results(given, results)}"
+            f"gradstab list shows the studies, --results looks in another folder{_hint_at_results(given)}"
         ) from error
     return find_study(given, results)
 
@@ -115,10 +115,9 @@ def command_name() -> str:
     return shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))
 
 
-def _hint_at_results(given: str, results: str | None) -> str:
+def _hint_at_results(given: str) -> str:
     """That the folder `results` of the working folder holds the study which was not found elsewhere, or nothing."""
-    here = StudyFolder.of(Path.cwd() / LOCAL_RESULTS, given) if _is_name(given) else None
-    if here is None or not here.exists() or results_setting(results).value == here.path.parent:
+    if not _is_name(given) or not StudyFolder.of(Path(LOCAL_RESULTS), given).exists():
         return ""
     return f". A study of this name is in ./{LOCAL_RESULTS}: add --results {LOCAL_RESULTS}"
 
