@@ -219,7 +219,7 @@ def _number(bound: float) -> str:
 
 
 def _example(schema: Mapping[str, Any], default: object, kinds: tuple[Kind, ...]) -> Any:
-    """An allowed value that a schema gives: another choice than the default, twice the default, or the lowest number."""
+    """An allowed value that a schema gives: another choice than the default, twice it, or the lowest number."""
     if kinds:
         return kinds[0].example()
     first = next(one for one in schema.get("anyOf", [schema]) if one.get("type") != "null")
