@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 MINUTES = 10.0
 # the pages on which later ones build; the others follow in the order of their names
 FIRST = ("README.md", "docs/tutorial.md", "docs/study_file.md", "docs/python.md")
+DRAWINGS = ("docs/architecture.md", "docs/speed.md")  # whose blocks are drawings and lists, without a language
 ALSO = ("docker/README.md", "studies/README.md", "CONTRIBUTING.md")
 
 
@@ -50,7 +51,7 @@ class Outcome:
 def pages(root: Path) -> list[str]:
     """The pages whose blocks are run, in order."""
     found = sorted(str(path.relative_to(root)) for path in (root / "docs").rglob("*.md"))
-    listed = [*FIRST, *(page for page in found if page not in FIRST), *ALSO]
+    listed = [*FIRST, *(page for page in found if page not in (*FIRST, *DRAWINGS)), *ALSO]
     return [page for page in listed if (root / page).is_file()]
 
 
@@ -194,18 +195,19 @@ def main() -> int:
     outcome = Outcome()
     begin = time.monotonic()
     chosen = given.pages or pages(ROOT)
+    for page in chosen:
+        blocks_of(ROOT, page)  # a page that cannot be read is told before anything runs
     with tempfile.TemporaryDirectory(prefix="docs-") as folder:
         reader = Reader(Path(folder), given.minutes, outcome)
         for page in chosen:
             try:
                 reader.read(page)
+                compare(page, outcome, write=given.write)
             except TooLongError as error:
                 outcome.failures.append(
                     f"{page}: all blocks must end within {given.minutes:g} minutes, but not {error}"
                 )
                 break
-    for page in chosen:
-        compare(page, outcome, write=given.write)
     for failure in outcome.failures:
         print(f"\nFAILED {failure}")
     print(

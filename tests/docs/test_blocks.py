@@ -11,10 +11,9 @@ from tests.docs.__main__ import ROOT, Outcome, compare, pages, words
 from tests.docs.blocks import PageError, blocks_of
 
 COMMANDS = re.compile(r"^    (\$ |gradstab |make |pip |docker |kubectl |ray |mlflow |python )")
-DRAWN = ("docs/architecture.md", "docs/speed.md")  # whose blocks are drawings
 
 
-@pytest.mark.parametrize("page", [page for page in pages(ROOT) if page not in DRAWN])
+@pytest.mark.parametrize("page", pages(ROOT))
 def test_every_block_of_a_page_can_be_read(page):
     for block in blocks_of(ROOT, page):
         if block.language == "console":

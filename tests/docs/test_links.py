@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.__main__ import ROOT, pages
+from tests.docs.__main__ import DRAWINGS, ROOT, pages
 
-PAGES = [*pages(ROOT), "CHANGELOG.md"]
+PAGES = [*pages(ROOT), *DRAWINGS, "CHANGELOG.md"]
 _FENCED = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
