@@ -42,6 +42,8 @@ class Shell:
             errors="replace",
             start_new_session=True,
         )
+        assert self._bash.stdin is not None
+        self._bash.stdin.write("set -o pipefail\n")  # a command that fails fails with a filter behind it, too
 
     def run(self, command: str, seconds: float, *, until_link: bool = False) -> tuple[int, str, str]:
         """Exit code, standard output and standard error of a command.

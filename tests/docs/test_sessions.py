@@ -29,6 +29,7 @@ def python(tmp_path) -> Iterator[Python]:
 def test_a_shell_keeps_its_folder_and_variables_and_tells_streams_apart(shell):
     assert shell.run("mkdir sub && cd sub && A=1  # as a page says it", SECONDS) == (0, "", "")
     assert shell.run('echo "$A" $(basename $PWD); echo bad >&2; false', SECONDS) == (1, "1 sub\n", "bad\n")
+    assert shell.run("not-there | sed -n 1p", SECONDS)[0] == 127, "the filter alone ends well"
     assert shell.run("printf %s unended; cat", SECONDS) == (0, "unended", ""), "standard input is empty"
 
 
