@@ -72,7 +72,7 @@ docs: $(DOCS_STAMP)  ## build the documentation as a site in build/docs/site; wa
 	rm -rf build/docs
 	mkdir -p build/docs/source
 	git ls-files --cached --others --exclude-standard -- '*.md' docs studies LICENSE | tar -cf - -T - | tar -xf - -C build/docs/source
-	$(BIN)/python -m mkdocs build --quiet --strict --config-file docs/mkdocs.yml
+	$(BIN)/python -m mkdocs build --strict --config-file docs/mkdocs.yml
 	@echo "open build/docs/site/index.html"
 
 test-docs: $(STAMP)  ## type every command of the documentation in a fresh copy of the checkout (DOCS=--write: keep the outputs)
