@@ -54,23 +54,13 @@ class Npz(BaseModel):
     model_config = _CONFIG
 
     type: Literal["npz"] = "npz"
-    path: Annotated[
-        Path, Field(description="the file; a relative path starts at the study file's folder", examples=["my_data.npz"])
-    ]
+    path: Annotated[Path, Field(description="the npz file")]
     sha256: Annotated[
-        str | None,
-        Field(
-            pattern="^[0-9a-f]{64}$",
-            description="SHA-256 of the file; filled in when the study begins",
-            examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
-        ),
+        str | None, Field(pattern="^[0-9a-f]{64}$", description="of the npz file; filled in when the study begins")
     ] = None
     known_shape: Annotated[
         tuple[int, int, int] | None,
-        Field(
-            description="rows, features, classes; filled in when the study begins: results outlive their data",
-            examples=[[1797, 64, 10]],
-        ),
+        Field(description="rows, features, classes; filled in when the study begins: results outlive their data"),
     ] = None
 
     def with_data_hash(self) -> Npz:

@@ -234,6 +234,9 @@ def _example(schema: Mapping[str, Any], default: object, kinds: tuple[Kind, ...]
         return default * 2 if all(default * 2 < bound for bound in bounds) else default
     if default is not None:
         return default
+    if "pattern" in first or "prefixItems" in first:
+        return None  # made by a program rather than typed
     lowest = first.get("minimum", first.get("exclusiveMinimum", 0) + 1)
+    text = "my_data.npz" if first.get("format") == "path" else "name"
     simplest = {"integer": lowest, "number": lowest, "object": {}}
-    return [_example(first["items"], None, ())] if kind == "array" else simplest.get(str(kind), "name")
+    return [_example(first["items"], None, ())] if kind == "array" else simplest.get(str(kind), text)
