@@ -65,7 +65,7 @@ _INTRODUCTIONS = {
         "axis: `replicates` trains each point several times."
     ),
     "recipe": "A setting that is an axis of `space` must not stand here.",
-    "data": "The data that every network of the study trains on.",
+    "data": "What every network of the study trains on. A relative path starts at the folder of the study file.",
     "sampler": (
         "How the points of the trials are chosen. `random`, `sobol` and `grid` do not look at results. The others do, "
         "after each batch of trials."
