@@ -29,7 +29,7 @@ Name = Annotated[
     str,
     Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description="letters, digits, `.`, `_` and `-`; it names the results folder and the MLflow experiment",
+        description="letters, digits, '.', '_' and '-'; it names the results folder and the MLflow experiment",
         examples=["my-first"],
     ),
 ]
