@@ -7,14 +7,15 @@ BENCH_STAMP := $(VENV)/.installed-bench
 AUDIT_STAMP := $(VENV)/.installed-audit
 KUBERAY_STAMP := $(VENV)/.installed-kuberay
 ZOO_STAMP := $(VENV)/.installed-zoo
+DOCS_STAMP := $(VENV)/.installed-docs
 TEST_WORKERS ?= 2
 
-.PHONY: help demo test test-cluster science faults zoo soak fuzz bench bench-full bench-gpu bench-regions test-containers test-kuberay audit lint format clean
+.PHONY: help demo test test-cluster science faults zoo soak fuzz bench bench-full bench-gpu bench-regions test-containers test-kuberay audit docs test-docs lint format clean clean-results
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(STAMP)  ## run the quickstart study on all cores and print its stability table
-	$(BIN)/gradstab run studies/quickstart --results results
+	$(BIN)/gradstab run studies/quickstart
 
 test: $(STAMP)  ## run all tests
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
@@ -67,8 +68,21 @@ format: $(STAMP)  ## format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:  ## delete the virtual environment, caches and the folder results
-	rm -rf $(VENV) results .pytest_cache .mypy_cache .ruff_cache *.egg-info
+docs: $(DOCS_STAMP)  ## build the documentation as a site in build/docs/site; warnings and broken links are errors
+	rm -rf build/docs
+	mkdir -p build/docs/source
+	git ls-files --cached --others --exclude-standard -- '*.md' docs studies LICENSE | tar -cf - -T - | tar -xf - -C build/docs/source
+	$(BIN)/python -m mkdocs build --strict --config-file docs/mkdocs.yml
+	@echo "open build/docs/site/index.html"
+
+test-docs: $(STAMP)  ## type every command of the documentation in a fresh copy of the checkout (DOCS=--write: keep the outputs)
+	$(BIN)/python -m tests.docs $(DOCS)
+
+clean:  ## delete the virtual environment, caches and what is built; studies stay
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache *.egg-info
+
+clean-results: $(STAMP)  ## delete the results of the demo, after a question
+	if $(BIN)/gradstab list --format json | grep -q '"name": "quickstart"'; then $(BIN)/gradstab remove quickstart; fi
 
 # pip obeys the constraints file, because another version of torch would fetch gigabytes for GPUs
 $(STAMP): pyproject.toml constraints.txt
@@ -92,3 +106,7 @@ $(KUBERAY_STAMP): $(STAMP)
 $(ZOO_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[zoo]'
 	touch $(ZOO_STAMP)
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	touch $(DOCS_STAMP)

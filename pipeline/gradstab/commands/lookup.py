@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +19,8 @@ from gradstab.system.storage_url import Tracking, parse_tracking
 from gradstab.theory.relative_scale import require_critical_scales
 from gradstab.tracking.shipping_files import load_cursor
 
+LOCAL_RESULTS = "results"  # where the demo of version 0.1.0 kept its results, and where many users keep theirs
+
 
 def find_study(
     given: str, results: str | None, overrides: tuple[str, ...] = (), **replaced: object
@@ -29,9 +34,9 @@ def find_study(
     source: Path | None
     try:
         path = find_study_file(given)
-    except UsageError:
+    except UsageError as error:
         if folder is None:
-            raise
+            raise UsageError(f"{error}{_hint_at_results(given)}") from None
         study, source = changed(folder.study().dump(), overrides, given, None, **replaced), None
     else:
         study, source = load_study_file(path, overrides, **replaced), path
@@ -90,7 +95,7 @@ def _declared(given: str, results: str | None) -> tuple[Study, Path | None]:
         root = results_setting(results).value
         raise UsageError(
             f"there is no study {given!r} in {root}, and no such study file: "
-            "gradstab list shows the studies, --results looks in another folder"
+            f"gradstab list shows the studies, --results looks in another folder{_hint_at_results(given)}"
         ) from error
     return find_study(given, results)
 
@@ -100,8 +105,29 @@ def results_flag(settings: Settings) -> str:
     return "" if settings.results.origin == "default" else f" --results {settings.results_root()}"
 
 
+def command_name() -> str:
+    """What the user must type to start this gradstab: its path, where the shell would find another one or none."""
+    script = Path(sys.executable).parent / "gradstab"
+    found = shutil.which("gradstab")
+    if not script.exists() or (found is not None and script.samefile(found)):
+        return "gradstab"
+    here = Path.cwd()
+    return shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))
+
+
+def _hint_at_results(given: str) -> str:
+    """That the folder `results` of the working folder holds the study which was not found elsewhere, or nothing."""
+    if not _is_name(given) or not StudyFolder.of(Path(LOCAL_RESULTS), given).exists():
+        return ""
+    return f". A study of this name is in ./{LOCAL_RESULTS}: add --results {LOCAL_RESULTS}"
+
+
+def _is_name(given: str) -> bool:
+    return "/" not in given and given not in ("", ".", "..")
+
+
 def _folder_named(given: str, results: str | None) -> StudyFolder | None:
-    if "/" in given or given in ("", ".", ".."):
+    if not _is_name(given):
         return None
     folder = StudyFolder.of(results_setting(results).value, given)
     return folder if folder.exists() else None

@@ -200,12 +200,13 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
 
 def _browse(results: Results, settings: Settings) -> str:
     """A link if MLflow runs on a server, else the command that starts one."""
+    from gradstab.commands.lookup import command_name
     from gradstab.tracking.links import browser_base, study_link
 
     base = browser_base(settings.tracking.value)
     if base is not None:
         return study_link(without_password(base), results.folder.path)
-    return f"gradstab ui {results.study.name}{results_flag(settings)}"
+    return f"{command_name()} ui {results.study.name}{results_flag(settings)}"
 
 
 def _optuna_dashboard(settings: Settings) -> dict[str, str]:

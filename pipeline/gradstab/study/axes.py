@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 Array = NDArray[np.float64]
 
@@ -119,8 +119,8 @@ class _Numeric:
 class Real(_Numeric):
     """A real number, uniform in [low, high]."""
 
-    low: float
-    high: float
+    low: Annotated[float, Field(description="the lowest value", examples=[0.5])]
+    high: Annotated[float, Field(description="the highest value", examples=[2.0])]
     type: Literal["real"] = "real"
     __pydantic_config__: ClassVar[ConfigDict] = _CHECKED_LATER
 
@@ -138,8 +138,8 @@ class Real(_Numeric):
 class LogReal(_Numeric):
     """A positive real number, uniform in log over [low, high]."""
 
-    low: float
-    high: float
+    low: Annotated[float, Field(description="the lowest value", examples=[0.5])]
+    high: Annotated[float, Field(description="the highest value", examples=[4.0])]
     type: Literal["log_real"] = "log_real"
     is_log: ClassVar[bool] = True
     __pydantic_config__: ClassVar[ConfigDict] = _CHECKED_LATER
@@ -157,10 +157,10 @@ class LogReal(_Numeric):
 
 @dataclass(frozen=True)
 class Integer(_Numeric):
-    """An integer, every value of low..high equally likely."""
+    """An integer, every value from low to high equally likely."""
 
-    low: int
-    high: int
+    low: Annotated[int, Field(description="the lowest value", examples=[1])]
+    high: Annotated[int, Field(description="the highest value", examples=[8])]
     type: Literal["integer"] = "integer"
     is_whole: ClassVar[bool] = True
     __pydantic_config__: ClassVar[ConfigDict] = _CHECKED_LATER
@@ -185,10 +185,10 @@ class Integer(_Numeric):
 
 @dataclass(frozen=True)
 class LogInteger(_Numeric):
-    """A positive integer, uniform in log over [low - 1/2, high + 1/2] and rounded (as Optuna does)."""
+    """A positive integer, uniform in log and rounded, as Optuna does it."""
 
-    low: int
-    high: int
+    low: Annotated[int, Field(description="the lowest value", examples=[2])]
+    high: Annotated[int, Field(description="the highest value", examples=[32])]
     type: Literal["log_integer"] = "log_integer"
     is_whole: ClassVar[bool] = True
     is_log: ClassVar[bool] = True
@@ -220,7 +220,7 @@ class LogInteger(_Numeric):
 class Choice:
     """One of a few values without order."""
 
-    choices: tuple[Value, ...]
+    choices: Annotated[tuple[Value, ...], Field(description="the values", examples=[("relu", "tanh")])]
     type: Literal["choice"] = "choice"
     is_choice: ClassVar[Literal[True]] = True
     is_whole: ClassVar[bool] = False

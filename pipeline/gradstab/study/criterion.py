@@ -41,19 +41,30 @@ ResponseLetter = Annotated[str, AfterValidator(_known_letter)]
 class Criterion(BaseModel):
     """Which responses make a trial stable, and the bands in which they must lie.
 
-    ``responses`` is None for the default: R alone for a study that trains nothing, R and T for one that trains. A
-    response may be named by its letter or its readable name: R or gradient_ratio, T or training_response, R_worst or
+    A response may be named by its letter or its readable name: R or gradient_ratio, T or training_response, R_worst or
     worst_gradient_ratio.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    responses: Annotated[tuple[ResponseLetter, ...], Field(min_length=1)] | None = None
+    responses: Annotated[
+        Annotated[tuple[ResponseLetter, ...], Field(min_length=1)] | None,
+        Field(
+            description="the responses that must all be in their bands; by default R, and T where something is trained",
+            examples=[["R_worst", "T"]],
+        ),
+    ] = None
     ratio_band: Annotated[
-        float, Field(ge=0.001, lt=RATIO_LIMIT, description="R0 in decades: stable is -R0 <= R <= R0")
+        float, Field(ge=0.001, lt=RATIO_LIMIT, description="R0 in decades: stable is -R0 < R < R0")
     ] = 1.0
     target_fraction: Annotated[
-        float, Field(gt=0, lt=0.95, description="trained is a tail loss below this fraction of the label entropy")
+        float,
+        Field(
+            gt=0,
+            lt=0.95,
+            description="trained is a tail loss below this fraction of the label entropy",
+            examples=[0.3],
+        ),
     ] = 0.5
 
     def responses_for(self, steps: int) -> tuple[str, ...]:

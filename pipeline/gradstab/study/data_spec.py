@@ -57,16 +57,18 @@ class Teacher(Generated, BaseModel):
     for_modules: ClassVar[bool] = False
 
     type: Literal["teacher"] = "teacher"
-    num_rows: Annotated[int, Field(ge=64, le=10_000_000)] = 4096
-    num_features: Annotated[int, Field(ge=1, le=65_536)] = 64
-    num_classes: Annotated[int, Field(ge=2, le=10_000)] = 10
+    num_rows: Annotated[int, Field(ge=64, le=10_000_000, description="rows")] = 4096
+    num_features: Annotated[int, Field(ge=1, le=65_536, description="numbers per row")] = 64
+    num_classes: Annotated[int, Field(ge=2, le=10_000, description="classes")] = 10
 
     def shape(self) -> DataShape:
         return DataShape(num_rows=self.num_rows, num_features=self.num_features, num_classes=self.num_classes)
 
 
 class Npz(BaseModel):
-    """The user's own data: an npz file with X (rows first; further axes are flattened) and y (one label per row)."""
+    """The user's own data: X (rows first; further axes are flattened) and y (one label per row) in an npz file, as
+    `numpy.savez(path, X=X, y=y)` writes it.
+    """
 
     model_config = FROZEN
     for_modules: ClassVar[bool] = False

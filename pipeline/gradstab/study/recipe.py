@@ -72,19 +72,27 @@ class Recipe(BaseModel):
     depth: Annotated[int, Field(ge=1, le=10_000, description="hidden layers L"), BUILDABLE] = 8
     width: Annotated[int, Field(ge=1, le=65_536, description="units in a hidden layer"), STRUCTURAL, BUILDABLE] = 64
     activation: Annotated[
-        str, AfterValidator(check_activation), Field(description="nonlinearity of the hidden layers"), BUILDABLE
+        str,
+        AfterValidator(check_activation),
+        Field(description="nonlinearity of the hidden layers", examples=["gelu"]),
+        BUILDABLE,
     ] = "tanh"
     init_scale: Annotated[_Positive, Field(description="sigma_w: std of a weight times sqrt(fan_in)"), BUILDABLE] = 1.0
     relative_init_scale: Annotated[
-        _Positive | None, Field(description="sigma_w in units of the activation's critical value"), FULLY_CONNECTED
+        _Positive | None,
+        Field(description="sigma_w in units of the activation's critical value", examples=[1.2]),
+        FULLY_CONNECTED,
     ] = None
-    bias_scale: Annotated[_NonNegative, Field(description="sigma_b: std of a bias"), BUILDABLE] = 0.0
+    bias_scale: Annotated[_NonNegative, Field(description="sigma_b: std of a bias", examples=[0.05]), BUILDABLE] = 0.0
     init_distribution: Annotated[
         InitDistribution, Field(description="shape of the weights' distribution"), FULLY_CONNECTED
     ] = "normal"
     weight_scale: Annotated[
         _Positive,
-        Field(description="factor on the weights inside the taps of a module after it is built; 1 leaves them"),
+        Field(
+            description="factor on the weights inside the taps of a module after it is built; 1 leaves them",
+            examples=[2.0],
+        ),
         Since("0.2.0"),
         OF_MODULES,
     ] = 1.0
@@ -94,7 +102,7 @@ class Recipe(BaseModel):
         Field(ge=0, description="optimizer steps; 0 measures the initial state only"),
         STRUCTURAL,
     ] = 100
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000, description="training rows a step"), STRUCTURAL] = 64
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000, description="training rows per step"), STRUCTURAL] = 64
     optimizer: Annotated[
         Optimizer,
         Field(description="torch.optim's SGD, Adam, AdamW or RMSprop"),
@@ -103,10 +111,12 @@ class Recipe(BaseModel):
     learning_rate: Annotated[_Positive, Field(description="step size")] = 0.05
     momentum: Annotated[
         float,
-        Field(ge=0, lt=1, description="momentum of SGD and RMSprop"),
+        Field(ge=0, lt=1, description="momentum of SGD and RMSprop", examples=[0.9]),
         ActiveIf("optimizer", ("sgd", "rmsprop")),
     ] = 0.0
-    weight_decay: Annotated[_NonNegative, Field(description="torch's weight_decay (decoupled in AdamW)")] = 0.0
+    weight_decay: Annotated[
+        _NonNegative, Field(description="torch's weight_decay (decoupled in AdamW)", examples=[0.0001])
+    ] = 0.0
 
     clip: Annotated[bool, Field(description="whether gradients are clipped")] = False
     clip_mode: Annotated[
@@ -128,7 +138,11 @@ class Recipe(BaseModel):
     ] = 10
     accuracy_every: Annotated[
         int | None,
-        Field(ge=1, description="steps between two readings of accuracy; with every reading of the statistics if none"),
+        Field(
+            ge=1,
+            description="steps between two readings of accuracy; with every reading of the statistics if none",
+            examples=[50],
+        ),
         Since("0.2.0"),  # it came while 0.1.0 was made, and studies had begun before
         STRUCTURAL,
     ] = None

@@ -50,15 +50,16 @@ class GridSpec(_Sampler):
     """Every combination of evenly spaced levels, visited in an order shuffled by the study's seed.
 
     The order is shuffled so that a budget smaller than the grid is a fair sample of it and not one corner.
-
-    Args:
-        levels: number of levels of an axis, by its name; a choice axis always takes all its choices.
-        default_levels: number of levels of the axes not named.
     """
 
     type: Literal["grid"] = "grid"
-    levels: dict[str, Annotated[int, Field(ge=1, le=100_000)]] = {}
-    default_levels: Annotated[int, Field(ge=1, le=100_000)] = 8
+    levels: Annotated[
+        dict[str, Annotated[int, Field(ge=1, le=100_000)]],
+        Field(
+            description="levels of an axis, by its name; a choice axis takes all its choices", examples=[{"depth": 6}]
+        ),
+    ] = {}
+    default_levels: Annotated[int, Field(ge=1, le=100_000, description="levels of the axes not named")] = 8
 
     def num_points(self, space: SearchSpace) -> int:
         """Combinations of levels (integer axes may have fewer levels than asked for)."""
@@ -124,15 +125,19 @@ class CmaEsSpec(_Sampler):
 
 
 class BoundarySpec(_Sampler):
-    """Points near the edges of every response's band, where a trial says most about the stability region.
-
-    Args:
-        batch: trials asked for at a time for one slot. A small batch learns more per trial, a large one trains faster.
-    """
+    """Points near the edges of every response's band, where a trial says most about the stability region."""
 
     type: Literal["boundary"] = "boundary"
     is_design: ClassVar[bool] = False
-    batch: Annotated[int, Field(ge=1, le=256)] = BATCH
+    batch: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=256,
+            description="trials asked for at a time for one slot; fewer learn more per trial, more train faster",
+            examples=[8],
+        ),
+    ] = BATCH
 
     def ask_batch_size(self) -> int:
         return self.batch

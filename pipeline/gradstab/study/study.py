@@ -36,6 +36,7 @@ Name = Annotated[
     Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
         description="letters, digits, '.', '_' and '-'; it names the results folder and the MLflow experiment",
+        examples=["my-first"],
     ),
 ]
 
@@ -44,35 +45,53 @@ class Budget(BaseModel):
     """When a study is done: its total number of trials, failed ones included; or a time limit for one run."""
 
     model_config = _STRICT
-    trials: Annotated[int, Field(ge=1, le=10_000_000)]
-    minutes: Annotated[float | None, Field(gt=0)] = None
+    trials: Annotated[
+        int, Field(ge=1, le=10_000_000, description="trials in total, failed ones included", examples=[300])
+    ]
+    minutes: Annotated[
+        float | None, Field(gt=0, description="how long one run may take; the next run continues", examples=[10])
+    ] = None
 
 
 class Stop(BaseModel):
-    """When a study may end before its budget: once audits among its trials certify its region."""
+    """When a study may end before its budget: once audits, more than a hundred trials, certify its region."""
 
     model_config = _STRICT
-    error: Annotated[float, Field(gt=0, lt=0.5, description="fraction of the space that may be misclassified")]
+    error: Annotated[
+        float, Field(gt=0, lt=0.5, description="fraction of the space that may be misclassified", examples=[0.02])
+    ]
 
 
 class Resources(BaseModel):
     """What the trials run on."""
 
     model_config = _STRICT
-    slots: Annotated[int | None, Field(ge=1, description="CPU slots, one thread each; all cores by default")] = None
+    slots: Annotated[
+        int | None, Field(ge=1, description="CPU slots, one thread each; all cores by default", examples=[2])
+    ] = None
     device: Annotated[Literal["cpu", "gpu", "any"], Field(description="what to train on; any takes both")] = "any"
-    gpu_share: Annotated[float, Field(gt=0, le=1, description="part of a GPU that one slot takes")] = 1.0
+    gpu_share: Annotated[float, Field(gt=0, le=1, description="part of a GPU that one slot takes", examples=[0.5])] = (
+        1.0
+    )
     pack_seconds: Annotated[
         float, Field(ge=1, description="how long a worker may be silent before it counts as hanging, at the least")
     ] = 120.0
-    address: Annotated[str | None, Field(description="Ray cluster; none starts Ray in this process")] = None
+    address: Annotated[
+        str | None, Field(description="Ray cluster; none starts Ray in this process", examples=["auto"])
+    ] = None
 
 
 class Tracking(BaseModel):
     """What MLflow is sent."""
 
     model_config = _STRICT
-    uri: Annotated[str | None, Field(description="MLflow tracking URI; SQLite in the results folder by default")] = None
+    uri: Annotated[
+        str | None,
+        Field(
+            description="MLflow tracking URI; SQLite in the results folder by default",
+            examples=["http://127.0.0.1:5000"],
+        ),
+    ] = None
     child_runs: Annotated[
         int,
         Field(ge=0, description="how many trials, from number 0 on, get a child run each"),
@@ -103,25 +122,39 @@ class Study(BaseModel):
 
     model_config = _STRICT
 
-    schema_version: Literal[1] = 1
+    schema_version: Annotated[Literal[1], Field(description="version of this format")] = 1
     name: Name
-    question: Annotated[str, Field(min_length=1)]
-    prediction: str = ""
-    space: SearchSpace
-    recipe: Recipe = Recipe()
-    model: Annotated[ModelSpec | None, Since("0.2.0")] = None
-    data: DataSpec = Digits()
+    question: Annotated[
+        str, Field(min_length=1, description="what the study asks", examples=["How deep may ReLU networks be?"])
+    ]
+    prediction: Annotated[
+        str, Field(description="what is expected; reports quote it", examples=["at most 20 layers train"])
+    ] = ""
+    space: Annotated[SearchSpace, Field(description="what is varied")]
+    recipe: Annotated[Recipe, Field(description="the settings that all trials share")] = Recipe()
+    model: Annotated[
+        ModelSpec | None,
+        Field(description="the user's network, or a family that ships; fully connected networks if none"),
+        Since("0.2.0"),
+    ] = None
+    data: Annotated[DataSpec, Field(description="what the networks train on")] = Digits()
     criterion: Criterion = Criterion()
-    sampler: SamplerSpec = SobolSpec()
+    sampler: Annotated[SamplerSpec, Field(description="how points are chosen")] = SobolSpec()
     budget: Budget
     stop: Stop | None = None
     replicates: Annotated[int, Field(ge=1, le=1000, description="trainings of each point")] = 1
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Annotated[
+        int, Field(ge=0, lt=2**63, description="decides points, initial weights and batches", examples=[1])
+    ] = 0
     resources: Resources = Resources()
     tracking: Tracking = Tracking()
-    storage: Annotated[str | None, Field(description="Optuna storage; a journal in the results folder by default")] = (
-        None
-    )
+    storage: Annotated[
+        str | None,
+        Field(
+            description="Optuna storage; a journal in the results folder by default",
+            examples=["postgresql://me@host/optuna"],
+        ),
+    ] = None
 
     @model_validator(mode="before")
     @classmethod
