@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gradstab.commands.completion import complete_activation
 from gradstab.commands.options import format_option
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _HEADERS = (
     default="tanh",
     show_default=True,
     metavar="NAME|MODULE:FUNCTION",
+    shell_complete=complete_activation,
     help="One of gradstab's, or any elementwise torch function, as in torch.nn.functional:mish.",
 )
 @click.option(

@@ -7,12 +7,15 @@ Array axes: N values.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
+
+from gradstab.study.did_you_mean import nearest
 
 Array = NDArray[np.float64]
 
@@ -254,7 +257,7 @@ class Choice:
         for choice in self.choices:
             if means(text, choice):
                 return choice
-        raise ValueError(f"must be one of {', '.join(map(str, self.choices))}, got {text!r}")
+        raise ValueError(f"must be one of {listed(self.choices)}, got {text!r}{nearest(text, map(str, self.choices))}")
 
     def from_unit(self, u: float) -> Value:
         return self.choices[min(len(self.choices) - 1, math.floor(u * len(self.choices)))]
@@ -278,7 +281,7 @@ class Choice:
         if not self.choices:
             return "choices must hold at least one value, got none"
         if len({(type(choice), choice) for choice in self.choices}) < len(self.choices):
-            return f"choices must differ from each other, got {list(self.choices)}"
+            return f"choices must differ from each other, got {spelled(list(self.choices))}"
         return None
 
     def distribution(self) -> Distribution:
@@ -287,6 +290,22 @@ class Choice:
 
 
 AnyAxis = Real | LogReal | Integer | LogInteger | Choice
+
+
+def spelled(value: object) -> str:
+    """A value as a study file spells it: true and false, null, and what is inside a list or a mapping alike."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(spelled, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {spelled(part)}' for key, part in value.items())}}}"
+    return repr(value)
+
+
+def listed(values: Iterable[Value]) -> str:
+    """Values as a sentence lists them: words without quotes, switches as true and false."""
+    return ", ".join(value if isinstance(value, str) else spelled(value) for value in values)
 
 
 def means(text: str, value: object) -> bool:

@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from gradstab.activations.registry import is_import_path, versions_of_passes
 from gradstab.errors import StudyError
+from gradstab.study.axes import spelled
 from gradstab.study.criterion import Criterion
 from gradstab.study.data_spec import DataSpec, Digits, Npz
-from gradstab.study.faults import cross_faults, nearest, plain, sentences
+from gradstab.study.did_you_mean import nearest
+from gradstab.study.faults import NAME_PATTERN, cross_faults, field_names, plain, sentences
 from gradstab.study.recipe import Recipe
 from gradstab.study.response_band import ResponseBand, response_bands
 from gradstab.study.sampler_spec import SamplerSpec, SobolSpec
@@ -28,7 +30,7 @@ _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 Name = Annotated[
     str,
     Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        pattern=NAME_PATTERN,
         description="letters, digits, '.', '_' and '-'; it names the results folder and the MLflow experiment",
     ),
 ]
@@ -139,7 +141,7 @@ class Study(BaseModel):
             try:
                 sound[key] = _adapter(cls, key).validate_python(given[key], context=info.context)
             except ValidationError as error:
-                faults.extend(sentences(error, key))
+                faults.extend(sentences(error, key, field_names(field.annotation)))
                 sound.update(_salvaged(cls, key, given[key], error, info.context))
         faults.extend(cross_faults(sound, info.context))
         if faults:
@@ -226,8 +228,13 @@ class Study(BaseModel):
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """One line for each field that differs between two dumped studies: `recipe.width: 64 -> 256`."""
     flat_old, flat_new = _flat(old), _flat(new)
+
+    def shown(flat: Mapping[str, Any], key: str) -> str:
+        value = flat.get(key, "(none)")
+        return value if isinstance(value, str) else spelled(value)
+
     return [
-        f"{key}: {flat_old.get(key, '(none)')} -> {flat_new.get(key, '(none)')}"
+        f"{key}: {shown(flat_old, key)} -> {shown(flat_new, key)}"
         for key in [*flat_old, *(key for key in flat_new if key not in flat_old)]
         if flat_old.get(key) != flat_new.get(key)
     ]
