@@ -33,7 +33,7 @@ def completed(root: Path, line: str, shell: str = "bash") -> list[str]:
     command = [sys.executable, "-c", "from gradstab.cli import main; main()"]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    lines = [line for line in done.stdout.splitlines() if line]
     return [line.partition(",")[2] for line in lines] if shell == "bash" else lines[1::3]
 
 

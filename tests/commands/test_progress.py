@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rich.console import Console
+from rich.console import Console, Group
 
 from gradstab.commands.draining import interrupts_drain
 from gradstab.loop.progress import Progress
@@ -39,8 +39,7 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize("width", [40, 80])
 def test_the_bar_has_two_lines_and_a_percentage_however_large_the_numbers(width):
     console = Console(file=Terminal(), width=width, force_terminal=True, color_system=None)
-    for part in progress_bar(progress()):
-        console.print(part)
+    console.print(Group(*progress_bar(progress())))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert len(lines) == 2
     assert all(len(line.rstrip()) <= width for line in lines)
@@ -51,8 +50,7 @@ def test_the_usual_study_is_shown_whole_in_80_columns():
     counts = Counter({"stable": 120, "vanishing": 30, "exploding": 80, "diverged": 12})
     console = Console(file=Terminal(), width=80, force_terminal=True, color_system=None)
     usual = progress(total=1000, verdicts=counts, failed=0, waiting=35, new=242, seconds=30.0, seconds_left=70.0)
-    for part in progress_bar(usual):
-        console.print(part)
+    console.print(Group(*progress_bar(usual)))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\N{HORIZONTAL ELLIPSIS}" not in text
     for words in ("8.1/s", "1:10 left", "242/1000 trials", "120 stable", "12 diverged", "MLflow lacks 35"):
@@ -69,10 +67,9 @@ def test_a_log_gets_one_line_with_the_same_figures():
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """A terminal of 80 columns where stderr was."""
+    """A terminal of 80 columns in place of stderr."""
     shown = Terminal()
-    monkeypatch.setattr(sys, "stderr", shown)
-    console = Console(stderr=True, width=80, highlight=False, color_system=None)
+    console = Console(file=shown, width=80, highlight=False, color_system=None, force_terminal=True)
     monkeypatch.setattr(progress_line, "STDERR", console)
     monkeypatch.setattr("gradstab.commands.terminal.STDERR", console)
     return shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -65,12 +66,18 @@ def _root(ctx: click.Context) -> Path:
 
 def _space(ctx: click.Context) -> dict[str, dict[str, Any]]:
     """The axes of the study that the line names so far, as its study.json has them; none where it has not begun."""
-    given = str(ctx.params.get("study") or "")
+    # click has read nothing of a line that ends in an option without its value
+    given = str(ctx.params.get("study") or next(filter(set(_studies(ctx)).__contains__, _typed()), ""))
     try:
         declared = json.loads((_root(ctx) / given / "study.json").read_text())
         return dict(declared["study"]["space"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def _typed() -> list[str]:
+    """The words of the line, as every shell gives them."""
+    return os.environ.get("COMP_WORDS", "").split()
 
 
 def _files(incomplete: str) -> list[str]:

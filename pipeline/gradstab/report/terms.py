@@ -38,11 +38,11 @@ _WORDS: tuple[Term, ...] = (
         "the depth scale: layers in which two inputs become alike by a factor e; theory says that networks up to about "
         f"{TRAINABLE_DEPTH_SCALES} of it deep train.",
     ),
-    ("total share", "how much of the variance would be gone if the axis were known; shares can sum to more than 100 %."),
+    ("total share", "the part of the variance that would be gone if the axis were known; they can exceed 100 %."),
     ("length-scale", "the distance on an axis over which a response changes much, as a fraction of its range."),
     ("noise", "the spread of a response between trainings of one point with different seeds."),
     ("90 % interval", "an interval that holds the truth with probability .9."),
-    ("log score", "the mean log probability that forecasts gave to what happened; nearer 0 is better."),
+    ("log score", "mean log probability that forecasts gave to what happened; nearer 0 is better."),
     ("base rate", "the fraction of stable trials, as a forecast that knows nothing else."),
     ("certified", "shown by forecasts that were made before their trials ran to be known within the error asked for."),
 )  # fmt: skip

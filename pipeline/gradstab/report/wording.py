@@ -80,7 +80,7 @@ def answer_sentences(findings: Findings) -> list[str]:
     sentences = [
         f"{were} measured; {num_in} of them had {judged}. The region, in which the median over seeds has that, takes "
         f"{percent_text(found.volume.estimate)} of the search space (90 % interval {percent_text(found.volume.low)} to "
-        f"{percent_text(found.volume.high)}); {percent_text(found.core_volume)} of the space is safe for a new training."
+        f"{percent_text(found.volume.high)}); {percent_text(found.core_volume)} of the space is safe for one training."
     ]
     if found.parts:
         largest = found.parts[0]

@@ -23,8 +23,9 @@ from gradstab.stability.intervals import DEPTH, SCALES
 from gradstab.stability.region import SAFE
 from gradstab.stability.region_at import RegionAt
 from gradstab.stability.spans import Line, Span
-from gradstab.study.axes import AnyAxis, Value, means
+from gradstab.study.axes import AnyAxis, Value
 from gradstab.study.recipe import idle
+from gradstab.study.spelling import means
 
 if TYPE_CHECKING:
     from gradstab.results.results import Results

@@ -18,10 +18,11 @@ from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.region import SAFE
 from gradstab.stability.spans import Line, lines
-from gradstab.study.axes import AnyAxis, Choice, Value, listed, spelled
+from gradstab.study.axes import AnyAxis, Choice, Value
 from gradstab.study.did_you_mean import nearest
 from gradstab.study.recipe import idle
 from gradstab.study.space import Point, SearchSpace
+from gradstab.study.spelling import listed, spelled
 
 _NEAREST = 5
 _LOG2_CELLS = 10

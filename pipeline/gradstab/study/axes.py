@@ -7,7 +7,6 @@ Array axes: N values.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -16,20 +15,15 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from gradstab.study.did_you_mean import nearest
+from gradstab.study.spelling import Value, listed, means, spelled
 
 Array = NDArray[np.float64]
-
-
-Value = bool | int | float | str
 
 
 _LARGEST_INTEGER = 10**18  # what storage, designs and log axes can take without rounding past a bound
 
 
 _ROUNDING = 1e-9  # relative; a bound may come back from a file in its last digit changed
-
-
-_WORDS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 
 
 # axes are plain dataclasses, checked when a study is built: so all faults of a study come together
@@ -290,34 +284,6 @@ class Choice:
 
 
 AnyAxis = Real | LogReal | Integer | LogInteger | Choice
-
-
-def spelled(value: object) -> str:
-    """A value as a study file spells it: true and false, null, and what is inside a list or a mapping alike."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(spelled, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {spelled(part)}' for key, part in value.items())}}}"
-    return repr(value)
-
-
-def listed(values: Iterable[Value]) -> str:
-    """Values as a sentence lists them: words without quotes, switches as true and false."""
-    return ", ".join(value if isinstance(value, str) else spelled(value) for value in values)
-
-
-def means(text: str, value: object) -> bool:
-    """Whether a text typed by the user means a value: `on` is True, `1e-1` is 0.1."""
-    if isinstance(value, bool):
-        return _WORDS.get(text.lower()) is value
-    if isinstance(value, int | float):
-        try:
-            return float(text) == value
-        except ValueError:
-            return False
-    return text == value
 
 
 def _middles(unit_N: Array, count: int) -> Array:

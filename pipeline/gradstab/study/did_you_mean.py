@@ -119,5 +119,7 @@ def meant_name(name: str, known: Iterable[str]) -> str | None:
     for one in SYNONYMS.get(lower, SYNONYMS.get(lower.replace("-", "_"), ())):
         if one in names:
             return one
+    if lower in SYNONYMS:  # what it means is not known here, and what looks like it means something else
+        return None
     matches = difflib.get_close_matches(lower, names, n=1)
     return matches[0] if matches else None

@@ -8,11 +8,12 @@ from typing import Any, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from gradstab.errors import GradstabError
-from gradstab.study.axes import AnyAxis, spelled
+from gradstab.study.axes import AnyAxis
 from gradstab.study.did_you_mean import nearest
 from gradstab.study.recipe import Recipe, conditions
 from gradstab.study.responses.registry import RESPONSES
 from gradstab.study.space import SearchSpace
+from gradstab.study.spelling import spelled
 from gradstab.system.storage_url import without_password, without_passwords
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from gradstab.activations.registry import is_import_path, versions_of_passes
 from gradstab.errors import StudyError
-from gradstab.study.axes import spelled
 from gradstab.study.criterion import Criterion
 from gradstab.study.data_spec import DataSpec, Digits, Npz
 from gradstab.study.did_you_mean import nearest
@@ -21,6 +20,7 @@ from gradstab.study.recipe import Recipe
 from gradstab.study.response_band import ResponseBand, response_bands
 from gradstab.study.sampler_spec import SamplerSpec, SobolSpec
 from gradstab.study.space import SearchSpace
+from gradstab.study.spelling import spelled
 from gradstab.study.versions import Was, as_of, under_current_names, versions_of
 from gradstab.system.version_order import version_numbers
 
