@@ -30,13 +30,13 @@ def test_each_choice_has_its_interval_and_its_depth(folder):
     assert "above 95 %" in lead
     assert "|R| < 1 decade" in lead
     found = re.fullmatch(
-        r"relu: init scale safe from ([\d.]+) to ([\d.]+) at 8 layers, up to (\d+) layers deep\.", relu
+        r"relu: init scale safe from ([\d.]+) to ([\d.]+) at 7 layers, up to (\d+) layers deep\.", relu
     )
     assert found is not None, relu
     low, high, deepest = map(float, found.groups())
-    assert 2**0.5 * 10 ** (-1 / 7) < low < 2**0.5 < high < 2**0.5 * 10 ** (1 / 7)
+    assert 2**0.5 * 10 ** (-1 / 6) < low < 2**0.5 < high < 2**0.5 * 10 ** (1 / 6)
     assert LAST_TRAINABLE - 3 <= deepest <= LAST_TRAINABLE
-    assert tanh.startswith("tanh: not safe at 8 layers; init scale safe ")
+    assert tanh.startswith("tanh: not safe at 7 layers; init scale safe ")
     assert int(tanh.rpartition("safe up to ")[2].split()[0]) <= LAST_TRAINABLE / 2
     assert nowhere == "Nothing was found safe at 30 layers, the deepest that were searched."
 
