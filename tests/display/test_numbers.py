@@ -54,7 +54,7 @@ def test_per_cent(fraction, text):
 @pytest.mark.parametrize(
     ("low_open", "high_open", "text"),
     [
-        (True, True, "all that was searched"),
+        (True, True, "everywhere"),
         (True, False, "up to 2.5"),
         (False, True, "from 1.25"),
         (False, False, "1.25 to 2.5"),

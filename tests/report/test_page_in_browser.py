@@ -71,7 +71,7 @@ def test_the_dark_page_is_dark_and_its_pictures_lie_on_white(browser, report):
         return sum(int(part) for part in text.partition("(")[2].strip(")").split(",")[:3])
 
     assert colour("body", "backgroundColor") < 150
-    for selector in ("body", "th", "li", "dt", "caption", "pre"):
+    for selector in ("body", "th", "li", "dt", ".caption", "pre"):
         assert colour(selector, "color") > 450, selector
     assert colour("img", "backgroundColor") == 3 * 255
     page.close()

@@ -98,7 +98,7 @@ def test_every_text_of_a_study_is_escaped_wherever_it_stands(tmp_path):
 
 PAGE_ATTRIBUTES = {
     ("html", "lang"), ("meta", "charset"), ("meta", "http-equiv"), ("meta", "content"), ("meta", "name"),
-    ("div", "class"), ("td", "class"), ("img", "src"), ("img", "alt"), ("a", "href"), ("th", "scope"),
+    ("div", "class"), ("td", "class"), ("img", "src"), ("img", "alt"), ("p", "class"), ("a", "href"), ("th", "scope"),
 }  # fmt: skip
 
 

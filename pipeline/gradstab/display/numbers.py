@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from gradstab.study.axes import Value
 
 _ROUNDING = 1e-9  # lengths below it are rounding errors of a fixed point at 0
-WHOLE_SEARCH = "all that was searched"
+WHOLE_SEARCH = "everywhere"  # that was searched
 
 
 def duration_text(seconds: float) -> str:

@@ -34,12 +34,12 @@ def table_text(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
 
 
 def wrapped(sentence: str, width: int = WIDTH) -> str:
-    """A sentence in lines of at most `width`, broken between words."""
-    return "\n".join(_words_wrapped(sentence, width))
+    """A sentence in lines of at most `width`, broken between words; those of a bullet stand under its first word."""
+    return "\n".join(_words_wrapped(sentence, width, "  " if sentence.startswith("- ") else ""))
 
 
-def _words_wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+def _words_wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _is_number(text: str) -> bool:

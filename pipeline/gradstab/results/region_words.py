@@ -114,7 +114,7 @@ def advice(found: RegionAt) -> list[str]:
         ", ".join(named_value_text(name, line.held[name]) for name in varying if not idle(name, line.held))
         for line in lines
     ]
-    return [f"{where} {len(lines)} choices are open:"] + [
+    return [f"{where} it depends on what is left open:"] + [
         f"- {label}: {_use(line)}" for label, line in zip(labels, lines, strict=True)
     ]
 

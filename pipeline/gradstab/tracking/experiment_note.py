@@ -18,7 +18,6 @@ MAX_NOTE = 4900  # MLflow takes 5000 characters
 _MOST_INTERVALS = 24
 _MOST_AXES = 5
 _FAILED = "failed"
-_ALL = "all that was searched"  # too wide for a cell
 _GAP = "&emsp;"  # the UI draws no space between the columns of a table
 _COLOURS = (
     "green stable, blue vanishing, vermilion exploding, black diverged, pink untrainable, orange partial, "
@@ -124,7 +123,7 @@ def _region_answer(region: Mapping[str, Any], *, certified: bool) -> str:
         lines.append(f"| {' | '.join(title.format(axis) + _GAP for title in keys.values())} |")
         lines.append("|---" * len(keys) + "|")
         for row in [row for row in region["intervals"] if row["axis"] == axis][:_MOST_INTERVALS]:
-            first, *cells = (row["words"].get(key, "").replace(_ALL, "all") for key in keys)
+            first, *cells = (row["words"].get(key, "") for key in keys)
             lines.append(f"| {' | '.join([first + _GAP, *cells])} |")
         lines.append("")
     return text + "\n\n" + "\n".join(lines) + "\n&nbsp;"
