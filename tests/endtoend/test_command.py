@@ -78,7 +78,7 @@ def test_check_table_says_packs_time_memory_disk_and_rows(place):
     place.write_study()
     done = place.call("check", "study")
     assert done.returncode == 0
-    for word in ("trials", "packs", "time", "rough", "dispatch", "memory", "disk", "MLflow", "rows"):
+    for word in ("trials", "packs", "time", "rough", "overhead", "memory", "disk", "MLflow", "rows"):
         assert word in done.stdout
     assert "looks at results" not in done.stdout
 
@@ -87,7 +87,7 @@ def test_check_says_that_an_adaptive_sampler_limits_its_packs(place):
     place.write_study()
     done = place.call("check", "study", "--set", "sampler.type=boundary", "--set", "sampler.batch=5")
     assert done.returncode == 0, done.stderr
-    assert "packs of up to 5," in done.stdout
+    assert "5 packs of up to 5" in done.stdout
     assert "looks at results after every 5 trials" in " ".join(done.stdout.split())
 
 

@@ -32,13 +32,13 @@ def kinds(annotation: object) -> Iterator[type]:
         yield from kinds(part)
 
 
-def fields(kind: type) -> dict[str, object]:
+def fields(kind: Any) -> dict[str, object]:
     if issubclass(kind, BaseModel):
         return {name: field.annotation for name, field in kind.model_fields.items()}
     return {field.name: None for field in dataclasses.fields(kind)}
 
 
-def paths(kind: type, above: Path = (), base: Mapping[str, Any] | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
+def paths(kind: Any, above: Path = (), base: Mapping[str, Any] | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Every field, and the mapping that it stands in, with the tag of its kind where it has one."""
     known = fields(kind)
     tag = kind.model_fields["type"].default if issubclass(kind, BaseModel) and "type" in known else None

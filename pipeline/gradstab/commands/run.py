@@ -114,8 +114,8 @@ def run(
     for sentence in failures_text(found):
         say(sentence)
     if ended.waiting:
-        trials = "1 trial waits" if ended.waiting == 1 else f"{ended.waiting} trials wait"
-        say(f"{trials}: gradstab sync {declared.name}{results_flag(settings)}")
+        waiting = "1 trial waits" if ended.waiting == 1 else f"{ended.waiting} trials wait"
+        say(f"{waiting}: gradstab sync {declared.name}{results_flag(settings)}")
     if ended.stopped and ended.progress.done < ended.progress.total:
         done = f"{ended.progress.done} of {ended.progress.total} trials"
         say(f"stopped after {done}: run the same command again to continue")

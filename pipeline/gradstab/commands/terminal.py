@@ -11,10 +11,16 @@ from typing import Literal
 
 from gradstab.display.numbers import cell_text
 from gradstab.display.table import table_text, wrapped
-from gradstab.session.progress_line import STDERR, say
+from gradstab.session import progress_line
+from gradstab.session.progress_line import STDERR
 
 Format = Literal["table", "json"]
 WIDE = 160  # columns of a table in a file, which nobody's window breaks
+
+
+def say(sentence: str) -> None:
+    """Print a sentence for the user on stderr, above the progress bar where there is one."""
+    progress_line.say(sentence)
 
 
 def say_interrupted(sentence: str) -> None:

@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from gradstab.study.did_you_mean import nearest
-from gradstab.study.spelling import Value, listed, means, spelled
+from gradstab.study.spelling import listed, means, spelled
 
 Array = NDArray[np.float64]
+
+
+Value = bool | int | float | str
 
 
 _LARGEST_INTEGER = 10**18  # what storage, designs and log axes can take without rounding past a bound

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-Value = bool | int | float | str
-
 _WORDS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 
 
@@ -26,7 +24,7 @@ def _key(key: object) -> str:
     return word if word.isidentifier() and word.isascii() else repr(key)
 
 
-def listed(values: Iterable[Value]) -> str:
+def listed(values: Iterable[bool | int | float | str]) -> str:
     """Values as a sentence lists them: words without quotes, switches as true and false."""
     return ", ".join(value if isinstance(value, str) else spelled(value) for value in values)
 
