@@ -57,6 +57,10 @@ def test_the_usual_study_is_shown_whole_in_80_columns():
         assert words in text
 
 
+def test_a_study_that_was_stopped_before_its_first_trial_is_not_at_100_per_cent():
+    assert " |   0 % | " in progress_text(progress(verdicts=Counter(), failed=0, share=1.0))
+
+
 def test_a_log_gets_one_line_with_the_same_figures():
     counts = Counter({"stable": 120, "exploding": 80})
     text = progress_text(

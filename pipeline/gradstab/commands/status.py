@@ -199,12 +199,13 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
             }
         )
         return
-    title = f"{results.study.name}: {counted(verdicts.total(), 'trial')}"
-    print_rows(title, ["verdict", "trials", "share", "meaning"], verdict_rows(verdicts))
-    click.echo()
-    print_rows(title_of(intervals), *interval_rows(results.study, results.criterion, intervals))
-    for line in legend(intervals, results.criterion):
-        print_sentence(line)
+    if verdicts:
+        title = f"{results.study.name}: {counted(verdicts.total(), 'trial')}"
+        print_rows(title, ["verdict", "trials", "share", "meaning"], verdict_rows(verdicts))
+        click.echo()
+        print_rows(title_of(intervals), *interval_rows(results.study, results.criterion, intervals))
+        for line in legend(intervals, results.criterion):
+            print_sentence(line)
     for number, sentence in enumerate(known_answer(results)):
         if number == 0:
             click.echo()

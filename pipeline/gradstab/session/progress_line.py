@@ -85,19 +85,19 @@ def _notebook_cell() -> Any:
 
 
 def _bar_html(progress: Progress | None, text: str) -> str:
-    share = 0.0 if progress is None else 1.0 if progress.done >= progress.total else progress.share
+    share = 0.0 if progress is None else _share(progress)
     return f'<progress value="{share:.3f}" max="1"></progress> <span>{html.escape(text)}</span>'
 
 
 def progress_bar(progress: Progress) -> list[RenderableType]:
     """A bar with its percentage and pace, and below it the verdicts: two lines, which a narrow terminal cuts."""
-    done = progress.done >= progress.total
+    done, share = progress.done >= progress.total, _share(progress)
     bar = Table.grid(padding=(0, 1))
     bar.add_column(width=_BAR)
     bar.add_column(no_wrap=True, overflow="ellipsis")
-    pace = pace_text(1.0 if done else progress.share, progress.rate, None if done else progress.seconds_left)
+    pace = pace_text(share, progress.rate, None if done else progress.seconds_left)
     bar.add_row(
-        ProgressBar(total=1.0, completed=1.0 if done else progress.share, width=_BAR),
+        ProgressBar(total=1.0, completed=share, width=_BAR),
         Text(f"{pace} | {progress.done}/{progress.total} trials", no_wrap=True, overflow="ellipsis"),
     )
     return [bar, Text(_counts_text(progress), no_wrap=True, overflow="ellipsis")]
@@ -105,9 +105,16 @@ def progress_bar(progress: Progress) -> list[RenderableType]:
 
 def progress_text(progress: Progress) -> str:
     """`412/1000 trials | 38 % | 8.3/s | 1:10 left | 120 stable, ... | MLflow lacks 35`."""
-    ahead = pace_text(progress.share, progress.rate, progress.seconds_left)
+    ahead = pace_text(_share(progress), progress.rate, progress.seconds_left)
     parts = [f"{progress.done}/{progress.total} trials", *([ahead] if progress.done < progress.total else [])]
     return " | ".join([*parts, _counts_text(progress)])
+
+
+def _share(progress: Progress) -> float:
+    """The part of the work that is done. After a stop no work is left to compare with, and trials count instead."""
+    if progress.done >= progress.total:
+        return 1.0
+    return progress.share if progress.share < 1 else progress.done / progress.total
 
 
 def _counts_text(progress: Progress) -> str:
