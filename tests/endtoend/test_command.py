@@ -91,6 +91,21 @@ def test_check_says_that_an_adaptive_sampler_limits_its_packs(place):
     assert "looks at results after every 5 trials" in " ".join(done.stdout.split())
 
 
+def test_check_says_that_a_stop_needs_more_trials(place):
+    place.write_study(more="stop: {error: 0.05}\n")
+    assert "cannot be reached in 24 trials: it takes 60 audits" in place.call("check", "study").stdout
+    assert "cannot be reached" not in place.call("check", "study", "--set", "budget.trials=400").stdout
+
+
+def test_check_prints_its_lines_first_and_the_study_only_in_full(place):
+    place.write_study()
+    short = place.call("check", "study").stdout
+    assert len(short.splitlines()) < 12
+    full = place.call("check", "study", "--full").stdout
+    assert full.startswith(short)
+    assert "learning_rate: 0.05" in full
+
+
 def test_run_status_list_and_the_same_run_again(place, tmp_path_factory):
     path = place.write_study()
     first = place.run("run", "study", "--engine", "serial", "--format", "json")

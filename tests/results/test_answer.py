@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from gradstab.cli import cli
 from gradstab.record.study_folder import StudyFolder
 from gradstab.report.report import make_report
-from gradstab.results.answer import answer_lines, known_answer
+from gradstab.results.answer import answer_lines
+from gradstab.results.known_answer import known_answer
 from gradstab.results.results import Results
 from gradstab.study.axes import Choice, LogInteger, LogReal
 from gradstab.study.criterion import Criterion

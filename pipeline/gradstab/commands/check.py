@@ -39,7 +39,6 @@ def check(study: str, overrides: tuple[str, ...], results: str | None, full: boo
     from gradstab.display.numbers import counted, duration_text, size_text
     from gradstab.loop.calibration import stored_cost_model
     from gradstab.session.parts import memory_of_a_slot
-    from gradstab.stability.certificate import NUM_AUDITS, REPLICATED_POINTS, TRAININGS_A_POINT
 
     declared, _ = find_study(study, results, overrides)
     slots = declared.resources.slots or os.cpu_count() or 1
@@ -59,18 +58,27 @@ def check(study: str, overrides: tuple[str, ...], results: str | None, full: boo
         "disk": size_text(found.disk_bytes),
         "MLflow": f"at most {found.mlflow_rows} rows",
     }
-    least = NUM_AUDITS + REPLICATED_POINTS * (TRAININGS_A_POINT - 1)
-    if declared.stop is not None and declared.budget.trials <= least:
-        lines["stop"] = (
-            f"cannot be reached: it takes {NUM_AUDITS} audits and {least - NUM_AUDITS} repeated trainings beside the "
-            f"trials from which the region is learned"
-        )
+    if declared.stop is not None:
+        lines |= _stop_line(declared.budget.trials)
     print_rows("", ["", ""], [[name, text] for name, text in lines.items()])
     if full:
         import yaml
 
         click.echo()
         click.echo(yaml.safe_dump(declared.dump(), sort_keys=False, allow_unicode=True), nl=False)
+
+
+def _stop_line(trials: int) -> dict[str, str]:
+    """A line if the study has too few trials to be certified. Its import takes time that other studies need not wait."""
+    from gradstab.stability.certificate import NUM_AUDITS, REPLICATED_POINTS, TRAININGS_A_POINT
+
+    repeated = REPLICATED_POINTS * (TRAININGS_A_POINT - 1)
+    if trials > NUM_AUDITS + repeated:
+        return {}
+    return {
+        "stop": f"cannot be reached in {trials} trials: it takes {NUM_AUDITS} audits and {repeated} repeated "
+        "trainings, beside the trials from which the region is learned"
+    }
 
 
 def _dispatch_text(found: Estimate) -> str:

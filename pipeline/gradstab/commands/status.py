@@ -28,7 +28,7 @@ from gradstab.errors import GradstabError
 from gradstab.loop.slot_board import read_board
 from gradstab.record.certificate import Certificate, read_certificate
 from gradstab.record.study_folder import StudyFolder
-from gradstab.results.answer import known_answer
+from gradstab.results.known_answer import known_answer
 from gradstab.results.results import Results
 from gradstab.session.progress_line import pace_text
 from gradstab.study.criterion import MEANING_OF_VERDICT

@@ -5,7 +5,6 @@ the terminal.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -51,18 +50,6 @@ def answer_lines(results: Results) -> list[str]:
         if all(depth is not None and depth < most for depth in deepest):
             told.append(f"Nothing was found safe at {most} layers, the deepest that were searched.")
     return [lead, *told]
-
-
-def known_answer(results: Results) -> list[str]:
-    """The answer as a fresh report of the study gives it; empty where there is none. Nothing is fitted."""
-    folder = results.folder
-    if results.criterion != results.study.criterion or not folder.has_fresh_report():
-        return []
-    try:
-        told = json.loads(folder.report_page.with_name("region.json").read_text())["answer"]
-    except (OSError, ValueError, KeyError):  # an older version made it
-        return []
-    return [str(sentence) for sentence in told]
 
 
 def _combinations(results: Results) -> list[dict[str, Value]]:

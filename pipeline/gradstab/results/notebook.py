@@ -9,7 +9,7 @@ from gradstab.display.colours import VERDICT_COLOURS
 from gradstab.display.criterion import bands_text
 from gradstab.display.numbers import name_text, percent_text
 from gradstab.display.templates import render
-from gradstab.results.answer import known_answer
+from gradstab.results.known_answer import known_answer
 
 if TYPE_CHECKING:
     from gradstab.results.results import Results

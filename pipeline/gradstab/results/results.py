@@ -187,7 +187,8 @@ class Results:
         Raises:
             UsageError: no trial was measured yet.
         """
-        from gradstab.results.answer import answer_lines, known_answer
+        from gradstab.results.answer import answer_lines
+        from gradstab.results.known_answer import known_answer
 
         return known_answer(self) or answer_lines(self)
 
