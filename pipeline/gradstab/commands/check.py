@@ -69,7 +69,7 @@ def check(study: str, overrides: tuple[str, ...], results: str | None, full: boo
 
 
 def _stop_line(trials: int) -> dict[str, str]:
-    """A line if the study has too few trials to be certified. Its import takes time that other studies need not wait."""
+    """A line if the study has too few trials to be certified. Its import is for them alone, as it is slow."""
     from gradstab.stability.certificate import NUM_AUDITS, REPLICATED_POINTS, TRAININGS_A_POINT
 
     repeated = REPLICATED_POINTS * (TRAININGS_A_POINT - 1)

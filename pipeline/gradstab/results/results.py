@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradstab.errors import UsageError
 from gradstab.record.segments import CorruptSegmentError, read_segment, segment_paths
 from gradstab.record.study_folder import StudyFolder
 from gradstab.record.trajectory import Trajectory
-from gradstab.results.trial_rows import FAILED, TrialRow, measured_trials, side_of, trial_row
+from gradstab.results.trial_rows import FAILED, MeasuredTrials, TrialRow, measured_trials, side_of, trial_row
 from gradstab.stability.intervals import IntervalTable, stable_intervals
 from gradstab.study.axes import Value
 from gradstab.study.criterion import Criterion
-from gradstab.study.response_band import ResponseBand, band_of
+from gradstab.study.response_band import band_of
 from gradstab.study.responses.registry import default_letters
 from gradstab.study.study import Study
 
@@ -36,22 +35,6 @@ if TYPE_CHECKING:
     from gradstab.stability.phase_diagram import Cloud, PhaseDiagram
     from gradstab.stability.region import Regions
     from gradstab.stability.region_at import RegionAt
-
-
-@dataclass(frozen=True)
-class MeasuredTrials:
-    """Judged trials as an estimator takes them; those whose machine failed are left out.
-
-    Attributes:
-        points: one value per axis of the space, by trial.
-        responses: values by letter of the response, shape (N,) each.
-        bands: the bands of those responses.
-    """
-
-    numbers: tuple[int, ...]
-    points: tuple[dict[str, Value], ...]
-    responses: dict[str, NDArray[np.float64]]
-    bands: tuple[ResponseBand, ...]
 
 
 class Results:

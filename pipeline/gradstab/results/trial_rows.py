@@ -124,6 +124,22 @@ def _measured(record: Record, criterion: Criterion) -> MeasuredTrial | None:
     )
 
 
+@dataclass(frozen=True)
+class MeasuredTrials:
+    """Judged trials as an estimator takes them; those whose machine failed are left out.
+
+    Attributes:
+        points: one value per axis of the space, by trial.
+        responses: values by letter of the response, shape (N,) each.
+        bands: the bands of those responses.
+    """
+
+    numbers: tuple[int, ...]
+    points: tuple[dict[str, Value], ...]
+    responses: dict[str, NDArray[np.float64]]
+    bands: tuple[ResponseBand, ...]
+
+
 def side_of(band: ResponseBand, value: float) -> str:
     """Where a response lies, by the names of the marks in figures."""
     if band.diverged_from is not None and value > band.diverged_from:
