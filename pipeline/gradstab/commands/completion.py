@@ -107,21 +107,10 @@ class WholeWordBash(BashComplete):
         elif len(args) > 1 and args[-1] == "=":
             self._cut = f"{args[-2]}="
             args = args[:-2]
-        return _joined(args), f"{self._cut}{incomplete}"
+        return args, f"{self._cut}{incomplete}"
 
     def format_completion(self, item: CompletionItem) -> str:
         return super().format_completion(CompletionItem(item.value.removeprefix(self._cut), item.type, item.help))
-
-
-def _joined(args: list[str]) -> list[str]:
-    """`clip`, `=`, `true` as the one word that was typed."""
-    words: list[str] = []
-    for word in args:
-        if words and (word == "=" or words[-1].endswith("=")):
-            words[-1] += word
-        else:
-            words.append(word)
-    return words
 
 
 def register() -> None:

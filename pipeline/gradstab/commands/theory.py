@@ -52,14 +52,19 @@ def theory(activation: str, bias_scale: float, depth: int, init_scale: float | N
     The theory is that of infinitely wide networks at initialisation, with inputs of mean square 1.
     """
     from gradstab.activations.from_outside import import_activations
-    from gradstab.activations.registry import add_imported
+    from gradstab.activations.registry import LIBRARY, add_imported
     from gradstab.commands.terminal import print_json, print_rows
+    from gradstab.errors import UsageError
+    from gradstab.study.did_you_mean import nearest
     from gradstab.theory.forecast import answer, forecast, sentences
 
     for number in (bias_scale, init_scale):
         if number is not None and not math.isfinite(number):
             raise click.BadParameter(f"must be a finite number, got {number}")
-    add_imported(import_activations([activation], Path.cwd()))
+    try:
+        add_imported(import_activations([activation], Path.cwd()))
+    except UsageError as error:
+        raise UsageError(f"{error}{nearest(activation, LIBRARY)}") from None
     found = forecast(activation, bias_scale, depth, init_scale)
     if output == "json":
         print_json({"answer": answer(found), **_data(found, sentences(found))})

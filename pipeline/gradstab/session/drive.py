@@ -37,10 +37,10 @@ from gradstab.session.study_lock import hold_study
 from gradstab.session.sync import close_tracker
 from gradstab.study.settings import Settings, resolve_settings
 from gradstab.study.study import Study
-from gradstab.system.storage_url import Postgresql
+from gradstab.system.storage_url import Postgresql, SqliteFile
 from gradstab.tracking.credentials import check_credentials
 from gradstab.tracking.restore_process import restore_lost_folder
-from gradstab.tracking.shipping_files import WaitingCounter
+from gradstab.tracking.shipping_files import WaitingCounter, store_digest
 
 FEWEST_TRIALS = 30  # least trials of a report: fewer say little about a region
 SHIPPER_DELAY = 3.0  # seconds, in which Ray's workers import torch
@@ -212,7 +212,9 @@ def _nothing_to_do(folder: StudyFolder, study: Study, settings: Settings, listen
         if done < declared:
             listener.found(f"to go on to the {declared} of its budget, leave --trials out or give a larger number")
     elif is_finished(folder.path, study, _places(settings)):
-        listener.found(f"{done} of {study.budget.trials} done: nothing is left to train, and MLflow has every trial")
+        listener.found(
+            f"{done} of {study.budget.trials} done: nothing is left to train, and MLflow was sent every trial"
+        )
     else:
         return None
     verdicts = Results(folder).verdicts()
@@ -222,12 +224,13 @@ def _nothing_to_do(folder: StudyFolder, study: Study, settings: Settings, listen
 
 
 def _places(settings: Settings) -> list[str]:
-    """The stores of a study, with the size of a storage file: one that was lost or changed must be looked at."""
-    storage = settings.storage.value
-    if isinstance(storage, Postgresql):
-        return [settings.tracking.value.url, str(storage)]
-    size = storage.path.stat().st_size if storage.path.exists() else 0
-    return [settings.tracking.value.url, str(storage), str(size)]
+    """The stores of a study, with what a file shows of its state: one that was lost or changed must be looked at."""
+    storage, tracking = settings.storage.value, settings.tracking.value
+    there = not isinstance(tracking, SqliteFile) or tracking.path.exists()
+    size = 0
+    if not isinstance(storage, Postgresql) and storage.path.exists():
+        size = storage.path.stat().st_size
+    return [store_digest(tracking.url), str(there), str(storage), str(size)]
 
 
 def _limits(study: Study, num_slots: int) -> Limits:
