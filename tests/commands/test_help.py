@@ -26,6 +26,7 @@ def test_every_help_ends_with_two_examples_that_its_parser_takes(verb):
     examples = [line.strip() for line in told.output.partition("Examples:\n")[2].splitlines() if line.strip()]
     assert tuple(examples) == EXAMPLES[verb], "they are printed as they are, one a line"
     assert len(examples) == 2
+    assert all(len(line) <= 80 for line in told.output.splitlines())
     command = cli.get_command(click.Context(cli), verb)
     assert command is not None
     for example in examples:

@@ -74,9 +74,9 @@ def run(
     the trials that did not finish.
 
     \b
-    Exit codes: 0 done, even if MLflow is behind; 1 failed; 2 wrong usage or study;
-    3 finished, but some trials failed; 4 storage unreachable or disk full, results are safe;
-    130 after Ctrl-C or SIGTERM.
+    Exit codes: 0 done, even if MLflow is behind; 1 failed; 2 wrong usage or
+    study; 3 finished, but some trials failed; 4 storage unreachable or disk
+    full, results are safe; 130 after Ctrl-C or SIGTERM.
     """
     announce(f"reading {study}")
     from gradstab.commands.lookup import find_settings, find_study, results_flag

@@ -76,8 +76,8 @@ def submit(
     running.
 
     \b
-    Exit codes: with --follow those of `gradstab run`; else 0 submitted or running already; 1 the cluster refused;
-    2 wrong usage or study.
+    Exit codes: with --follow those of `gradstab run`; else 0 submitted or
+    running already; 1 the cluster refused; 2 wrong usage or study.
     """
     announce(f"reading {study}")
     from gradstab.commands.lookup import find_settings, find_study

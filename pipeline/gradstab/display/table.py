@@ -10,7 +10,7 @@ from gradstab.display.numbers import cell_text
 
 WIDTH = 80  # columns of a terminal whose width is not known
 _GAP = 2
-_NUMBER = re.compile(r"[-+<]?\s?[\d.,]+(e[-+]?\d+)?( %)?")
+_NUMBER = re.compile(r"[-+<]?\s?[\d.,]+(e[-+]?\d+)?( %)?|infinity")
 
 
 def table_lines(columns: Sequence[str], rows: Sequence[Sequence[object]], width: int = WIDTH) -> list[str]:
