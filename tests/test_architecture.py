@@ -32,7 +32,7 @@ FLOORS: tuple[frozenset[str], ...] = (
 THIRD_PARTY: dict[str, frozenset[str]] = {
     "activations": frozenset({"numpy", "scipy", "torch"}),
     "cli": frozenset({"click"}),
-    "commands": frozenset({"click", "rich", "yaml"}),
+    "commands": frozenset({"click", "yaml"}),
     "display": frozenset({"jinja2"}),
     "execution": frozenset({"ray"}),
     "families": frozenset({"torch"}),
@@ -45,7 +45,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "results": frozenset({"numpy", "pandas", "platformdirs", "pydantic"}),
     "sampling": frozenset({"numpy", "scipy"}),
     "search": frozenset({"numpy", "optuna", "psycopg", "scipy", "sqlalchemy"}),
-    "session": frozenset({"psutil"}),
+    "session": frozenset({"psutil", "rich"}),
     "stability": frozenset({"numpy", "scipy"}),
     "study": frozenset({"dotenv", "numpy", "platformdirs", "pydantic", "pydantic_core", "yaml"}),
     "theory": frozenset({"numpy", "scipy"}),

@@ -28,6 +28,31 @@ VERBS = {
     "doctor": ("doctor", "doctor", "Compare the record, Optuna and MLflow of STUDY, and repair them."),
     "remove": ("remove", "remove", "Remove STUDY from the results folder, Optuna and MLflow."),
 }
+# verb: two examples at the end of its help
+EXAMPLES = {
+    "check": ("gradstab check my_first.py", "gradstab check my_first.py --set budget.trials=1000 --full"),
+    "run": ("gradstab run my_first.py", "gradstab run my_first.py --trials 500 --engine serial"),
+    "status": ("gradstab status my-first", "gradstab status my-first --watch"),
+    "list": ("gradstab list", "gradstab list --results ./results --format json"),
+    "ui": ("gradstab ui my-first", "gradstab ui my-first --trial 42"),
+    "sync": ("gradstab sync my-first", "gradstab sync my-first --results ./results"),
+    "submit": (
+        "gradstab submit my_first.py --address http://head:8265 --follow",
+        "gradstab submit my_first.py --address http://head:8265 --stop",
+    ),
+    "theory": (
+        "gradstab theory --activation gelu --depth 50",
+        "gradstab theory --activation torch.nn.functional:mish --init-scale 1.5",
+    ),
+    "report": ("gradstab report my-first", "gradstab report my-first --criterion ratio_band=0.5"),
+    "region": ("gradstab region my-first --at depth=10", "gradstab region my-first --at depth=10 --at clip=true"),
+    "probe": (
+        "gradstab probe my_model.py:build",
+        "gradstab probe my_model.py:build --set depth=12 --figure profile.png",
+    ),
+    "doctor": ("gradstab doctor my-first", "gradstab doctor my-first --repair"),
+    "remove": ("gradstab remove my-first", "gradstab remove my-first --yes --results ./results"),
+}
 _DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 _REFUSED_PATHS = {errno.EACCES: EXIT_STORAGE, errno.EPERM: EXIT_STORAGE, errno.ENAMETOOLONG: EXIT_USAGE}
 
@@ -48,6 +73,7 @@ class LazyGroup(click.Group):
         module, function, _ = VERBS[cmd_name]
         command = getattr(import_module(f"gradstab.commands.{module}"), function)
         assert isinstance(command, click.Command)
+        command.epilog = "\n".join(["\b", "Examples:", *(f"  {example}" for example in EXAMPLES[cmd_name])])
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -59,6 +85,8 @@ class LazyGroup(click.Group):
 
 def main() -> None:
     """Run the command line; errors that the user can fix end in one sentence and an exit code."""
+    if "_GRADSTAB_COMPLETE" in os.environ:
+        import_module("gradstab.commands.completion").register()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a question in Greek must not end a terminal in Latin
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

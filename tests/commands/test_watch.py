@@ -72,7 +72,7 @@ def test_slots_are_shown_by_node_and_kind_and_redrawn_in_place(tmp_path: Path) -
     assert len(frames) >= 3
     assert "\x1b[2J" not in (shown + later + last).partition("\x1b[J")[2], "cleared once, before the first frame"
     first, second = (next(frame for frame in frames if row in frame) for row in ("cpu   1/1", "cuda  1/1"))
-    assert "38.5 % of the work | 30.0/min | ETA 1:10" in first
+    assert "this run: 38 % | 30.0/min | 1:10 left" in first
     cells = {tuple(line.replace("\x1b[K", "").split()[:6]) for line in first.splitlines()}
     assert {("node-a", "cpu", "1/1", "7", "25", "%"), ("node-b", "cpu", "0/1", "0", "0", "%")} <= cells
     cells = {tuple(line.replace("\x1b[K", "").split()[:8]) for line in second.splitlines()}

@@ -9,8 +9,8 @@ import pytest
 from gradstab.display.numbers import (
     cell_text,
     count_range_text,
+    counted,
     duration_text,
-    edges_text,
     interval_text,
     length_text,
     named_value_text,
@@ -27,7 +27,7 @@ from gradstab.display.numbers import (
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (None, "-"), (True, "on"), (False, "off"), ("relu", "relu"), (12345, "12345"), (0.0, "0"), (1.0, "1"),
+        (None, "-"), (True, "true"), (False, "false"), ("relu", "relu"), (12345, "12345"), (0.0, "0"), (1.0, "1"),
         (1.41421, "1.41"), (-0.05, "-0.05"), (123.4, "123"), (0.00123, "0.00123"), (0.000123, "1.23e-04"),
         (12345.6, "1.23e+04"), (math.inf, "inf"), (-math.inf, "-inf"), (math.nan, "nan"),
     ],
@@ -54,7 +54,7 @@ def test_per_cent(fraction, text):
 @pytest.mark.parametrize(
     ("low_open", "high_open", "text"),
     [
-        (True, True, "all that was searched"),
+        (True, True, "everywhere"),
         (True, False, "up to 2.5"),
         (False, True, "from 1.25"),
         (False, False, "1.25 to 2.5"),
@@ -62,11 +62,6 @@ def test_per_cent(fraction, text):
 )
 def test_an_open_end_is_left_out(low_open, high_open, text):
     assert interval_text(1.25, 2.5, low_open=low_open, high_open=high_open) == text
-
-
-def test_edges_that_are_missing_are_named():
-    assert edges_text(None, 1.2345) == "open to 1.23"
-    assert edges_text(0.5, None, "-") == "0.5 to -"
 
 
 def test_runs_of_numbers_are_ranges():
@@ -88,3 +83,13 @@ def test_a_point_names_its_axes_and_a_word_stands_alone():
     assert point_text({"init_scale": 1.5, "activation": "relu"}) == "init scale 1.5, activation relu"
     assert named_value_text("activation", "relu") == "relu"
     assert named_value_text("bias_scale", 0.1) == "bias scale 0.1"
+
+
+def test_a_switch_is_spelled_as_in_a_study_file_and_said_as_in_speech():
+    assert (value_text(True), cell_text(False)) == ("true", "false")
+    assert (named_value_text("clip", True), point_text({"clip": False})) == ("clip on", "clip off")
+
+
+def test_things_are_counted_in_their_plural():
+    assert [counted(number, "study") for number in (0, 1, 2)] == ["0 studies", "1 study", "2 studies"]
+    assert [counted(number, "trial") for number in (1, 3)] == ["1 trial", "3 trials"]

@@ -78,7 +78,7 @@ def test_check_table_says_packs_time_memory_disk_and_rows(place):
     place.write_study()
     done = place.call("check", "study")
     assert done.returncode == 0
-    for word in ("trials", "packs", "time", "rough", "dispatch", "memory", "disk", "MLflow", "rows"):
+    for word in ("trials", "packs", "time", "rough", "overhead", "memory", "disk", "MLflow", "rows"):
         assert word in done.stdout
     assert "looks at results" not in done.stdout
 
@@ -87,8 +87,23 @@ def test_check_says_that_an_adaptive_sampler_limits_its_packs(place):
     place.write_study()
     done = place.call("check", "study", "--set", "sampler.type=boundary", "--set", "sampler.batch=5")
     assert done.returncode == 0, done.stderr
-    assert "packs of up to 5," in done.stdout
+    assert "5 packs of up to 5" in done.stdout
     assert "looks at results after every 5 trials" in " ".join(done.stdout.split())
+
+
+def test_check_says_that_a_stop_needs_more_trials(place):
+    place.write_study(more="stop: {error: 0.05}\n")
+    assert "cannot be reached in 24 trials: it takes 60 audits" in place.call("check", "study").stdout
+    assert "cannot be reached" not in place.call("check", "study", "--set", "budget.trials=400").stdout
+
+
+def test_check_prints_its_lines_first_and_the_study_only_in_full(place):
+    place.write_study()
+    short = place.call("check", "study").stdout
+    assert len(short.splitlines()) < 12
+    full = place.call("check", "study", "--full").stdout
+    assert full.startswith(short)
+    assert "learning_rate: 0.05" in full
 
 
 def test_run_status_list_and_the_same_run_again(place, tmp_path_factory):

@@ -95,6 +95,6 @@ def test_the_command_compares_and_refuses(tmp_path):
     assert "compared by the same responses" in str(told.exception)
     told = CliRunner().invoke(cli, ["report", "one", "untrained", "--results", root, "--criterion", "responses=R"])
     assert told.exit_code == 0, told.output
-    assert "gradstab report one untrained --criterion responses=R<" in Path(told.output.strip()).read_text()
+    assert "gradstab report one untrained --criterion responses=R<" in Path(told.stdout.strip()).read_text()
     told = CliRunner().invoke(cli, ["report", "one", "one", "one", "--results", root])
     assert isinstance(told.exception, UsageError)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from gradstab.cli import cli
+from gradstab.commands.terminal import WIDE
 from gradstab.errors import UsageError
 from gradstab.record.study_folder import StudyFolder
+from gradstab.results.region_words import region_text
 from gradstab.results.results import Results
 from gradstab.study.axes import Choice, LogInteger, LogReal
 from tests.report.planted import LAST_TRAINABLE, plant
@@ -47,12 +50,59 @@ def test_beyond_the_last_trainable_depth_nothing_is_safe(folder):
 def test_the_command_says_it_in_words_and_as_json(folder):
     told = ask(folder, "--at", "depth=8", "--at", "activation=relu")
     assert told.exit_code == 0, told.output
-    for word in ("240 trials", "init scale", "nearest cliff", "nearest measured trials", "probability"):
+    assert told.stdout.startswith("At depth 8 with relu use init_scale ")
+    for word in ("240 trials", "init scale", "nearest cliff", "Nearest measured trials", "probability"):
         assert word in told.output
     found = json.loads(ask(folder, "--at", "depth=8", "--at", "activation=relu", "--format", "json").stdout)
     assert found["at"] == {"depth": 8, "activation": "relu"}
     assert found["lines"][0]["region"][0]["low"] == pytest.approx(math.sqrt(2) * 10 ** (-1 / 7), rel=0.05)
     assert len({trial["trial"] for trial in found["nearest"]}) == 5
+
+
+def test_the_first_line_says_what_to_use(folder):
+    told = ask(folder, "--at", "depth=8", "--at", "activation=relu").stdout.splitlines()[0]
+    match = re.fullmatch(
+        r"At depth 8 with relu use init_scale ([\d.]+)-([\d.]+) \(95 % of trainings succeed\). Best: ([\d.]+)\.", told
+    )
+    assert match is not None, told
+    low, high, best = map(float, match.groups())
+    assert math.sqrt(2) * 10 ** (-1 / 7) < low < best < high < math.sqrt(2) * 10 ** (1 / 7)
+
+
+def test_the_first_lines_take_each_choice_that_is_left_open(folder):
+    first, *choices = ask(folder, "--at", "depth=4").stdout.splitlines()[:3]
+    assert first == "At depth 4 it depends on what is left open:"
+    assert [line.partition(":")[0] for line in choices] == ["- relu", "- tanh"]
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        ({"depth": 28, "activation": "relu"}, "no init_scale is stable"),
+        (
+            {"depth": 4, "activation": "relu", "init_scale": 1.4},
+            "At init scale 1.4, depth 4 with relu 100 % of trainings succeed.",
+        ),
+        ({"init_scale": 1.4, "activation": "tanh"}, "use depth up to"),
+    ],
+)
+def test_the_first_line_where_there_is_no_interval_to_give(folder, at, words):
+    assert words in str(Results(folder).region(**at)).splitlines()[0]
+
+
+def test_python_prints_what_the_command_prints(folder):
+    found = Results(folder).region(depth=8, activation="relu")
+    told = ask(folder, "--at", "depth=8", "--at", "activation=relu").stdout
+    assert str(found).split()[:20] == told.split()[:20]
+    assert region_text(Results(folder), found, WIDE) + "\n" == told
+    assert len(repr(found)) < 200
+
+
+def test_the_answer_fits_into_80_columns_and_breaks_no_word(folder):
+    text = str(Results(folder).region(depth=8))
+    assert max(map(len, text.splitlines())) <= 80
+    for word in ("relu", "verdict", "probability", "activation"):
+        assert word in text
 
 
 def test_a_wider_band_is_a_wider_interval(folder):
@@ -73,7 +123,9 @@ def test_a_wider_band_is_a_wider_interval(folder):
         ("depth=nan", "finite number"),
         ("activation=gelu", "outside what was searched: relu, tanh"),
         ("width=32", "the study fixed width = 64"),
-        ("widht=32", "its axes are"),
+        ("widht=32", "did you mean 'width'"),
+        ("lr=32", "did you mean 'learning_rate'"),
+        ("activation=ReLU", "did you mean 'relu'"),
         ("depth", "AXIS=VALUE"),
         ("=3", "AXIS=VALUE"),
     ],
@@ -105,3 +157,5 @@ def test_a_clip_threshold_without_clipping_has_no_line(tmp_path: Path):
         ("clip_threshold", True)
     ]
     assert ask(clipped, "--at", "depth=8", "--at", "clip=false").exit_code == 0
+    refused = ask(clipped, "--at", "clip=maybe").exception
+    assert "clip = maybe lies outside what was searched: false, true" in str(refused)

@@ -59,10 +59,14 @@ def test_the_page_runs_nothing_and_loads_nothing_whatever_a_study_says(made):
     tags = set(re.findall(r"<\s*([a-zA-Z0-9]+)", html))
     assert tags <= {
         "html", "head", "meta", "title", "style", "body", "div", "h1", "h2", "p", "b", "pre", "details", "summary",
-        "figure", "figcaption", "img", "table", "caption", "thead", "tbody", "tr", "th", "td", "span",
+        "figure", "figcaption", "img", "table", "caption", "thead", "tbody", "tr", "th", "td", "span", "ul", "li", "dl",
+        "dt", "dd", "a",
     }  # fmt: skip
     assert not re.search(r"<[^>]*\son\w+\s*=", html)
-    assert not re.search(r"(?:src|href)\s*=\s*\"(?!data:image/png)", html)
+    assert not re.search(r"src\s*=\s*\"(?!data:image/png)", html)
+    links = re.findall(r"href\s*=\s*\"([^\"]*)\"", html)
+    assert links, "every picture is a link to its file"
+    assert all((made / link).is_file() for link in links)
     assert "default-src 'none'" in html
 
 
@@ -94,7 +98,7 @@ def test_every_text_of_a_study_is_escaped_wherever_it_stands(tmp_path):
 
 PAGE_ATTRIBUTES = {
     ("html", "lang"), ("meta", "charset"), ("meta", "http-equiv"), ("meta", "content"), ("meta", "name"),
-    ("div", "class"), ("td", "class"), ("img", "src"), ("img", "alt"),
+    ("div", "class"), ("td", "class"), ("img", "src"), ("img", "alt"), ("p", "class"), ("a", "href"), ("th", "scope"),
 }  # fmt: skip
 
 
@@ -134,6 +138,34 @@ def test_certification_is_spoken_of_only_where_a_stop_was_asked_for(tmp_path):
             assert "ertified" not in page.read_text()
         else:
             assert words in page.read_text()
+
+
+def test_every_word_of_the_page_that_needs_it_is_defined(made):
+    html = (made / "index.html").read_text()
+    terms = dict(re.findall(r"<dt>(.*?)</dt>\s*<dd>(.*?)</dd>", html, re.DOTALL))
+    assert {
+        "R",
+        "T",
+        "safe",
+        "stable",
+        "p_next",
+        "median over seeds",
+        "decade",
+        "band",
+        "xi_c",
+        "init scale",
+    } <= terms.keys()
+    assert all(len(meaning) > 10 for meaning in terms.values())
+    assert "certified" not in terms, "nothing was asked"
+    body = re.sub(r"<dl>.*</dl>|<style>.*</style>|<[^>]*>", " ", html, flags=re.DOTALL)
+    for term in terms:
+        assert re.search(rf"{re.escape(term)}s?\b", body, re.IGNORECASE), f"{term} is defined and not used"
+
+
+def test_a_picture_says_what_is_seen_on_it(made):
+    alternatives = re.findall(r'alt="([^"]*)"', (made / "index.html").read_text())
+    assert "relu: init scale safe from" in alternatives[0]
+    assert re.search(r"stable [+-]\d", alternatives[-1]), alternatives[-1]
 
 
 def test_volumes_hold_the_truth(folder, made):
@@ -204,7 +236,7 @@ def test_studies_of_few_trials_get_a_report_and_of_none_a_sentence(tmp_path):
         make_report(Results(lost))
     for trials in (1, 3):
         page = make_report(Results(plant(tmp_path, trials=trials, name=f"few-{trials}")))
-        assert f"{trials} trainings were measured" in page.read_text()
+        assert f"{'1 training was' if trials == 1 else '3 trainings were'} measured" in page.read_text()
 
 
 def test_diverged_and_failed_trials_and_spaces_of_one_and_three_numbers_are_drawn(tmp_path):
@@ -244,7 +276,7 @@ def test_the_command_says_where_the_page_is(tmp_path):
     planted = plant(tmp_path, trials=5)
     told = CliRunner().invoke(cli, ["report", "planted", "--results", str(tmp_path), "--to", str(tmp_path / "there")])
     assert told.exit_code == 0, told.output
-    assert Path(told.output.strip()) == tmp_path / "there" / "index.html"
+    assert Path(told.stdout.strip()) == tmp_path / "there" / "index.html"
     assert not (planted.path / "report").exists()
 
 

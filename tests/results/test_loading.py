@@ -23,7 +23,7 @@ def test_a_criterion_may_be_a_dictionary():
 @pytest.mark.parametrize(
     ("criterion", "sentences"),
     [
-        ({"ratio_bnd": 0.5}, ["criterion.ratio_bnd"]),
+        ({"ratio_bnd": 0.5}, ["criterion.ratio_bnd", "did you mean 'ratio_band'"]),
         ({"responses": ["Q"]}, ["criterion.responses.0: a response must be one of"]),
         (
             {"ratio_band": -1, "responses": []},

@@ -152,7 +152,7 @@ SPACE = SearchSpace.model_validate(
         ({"depth": "deep"}, "finite number"),
         ({"init_scale": math.nan}, "finite number"),
         ({"init_scale": math.inf}, "finite number"),
-        ({"clip": "maybe"}, "lies outside what was searched: False, True"),
+        ({"clip": "maybe"}, "lies outside what was searched: false, true"),
         ({"clip": 1}, "lies outside what was searched"),
         ({"width": 32}, "the study fixed width = 64"),
         ({"nonsense": 1}, "its axes are init_scale, depth, clip"),

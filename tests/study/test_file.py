@@ -91,7 +91,13 @@ def test_yaml_that_is_no_study(tmp_path, text, expected):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("STUDY = 3", "must define STUDY = Study(...), got int"),
+        ("STUDY = 3", "must define STUDY = Study(...), got STUDY of type int"),
+        ("x = 3", "must define STUDY = Study(...), got no STUDY"),
+        (
+            "from gradstab import Study, Integer\n"
+            "study = Study(name='s', question='q', space={'depth': Integer(2, 4)}, budget={'trials': 2})",
+            "got a study under the name study: call it STUDY",
+        ),
         ("x = 1 / 0", "fails in line 1: ZeroDivisionError"),
         ("def", "fails: SyntaxError"),
         ("from gradstab.study.recipe import Recipe\nRecipe(widht=3)", "recipe.widht must be a known field"),

@@ -35,6 +35,12 @@ def faults(**changes: object) -> tuple[str, ...]:
         ({"recipe": {"widht": 3}}, "recipe.widht must be a known field, got an unknown one; did you mean 'width'?"),
         ({"recipe": {"width": 0}}, "recipe.width must be greater than or equal to 1, got 0"),
         ({"budgte": 3}, "budgte must be a field of a study, got an unknown one; did you mean 'budget'?"),
+        ({"budget": 20}, "budget must be a mapping of fields, got 20: write budget: {trials: 20}"),
+        ({"space": {"init_scale": [1, 3]}}, "space.init_scale must be a mapping of fields, got [1, 3]: write init_scale: {type:"),
+        ({"recipe": {"lr": 0.1}}, "recipe.lr must be a known field, got an unknown one; did you mean 'learning_rate'?"),
+        ({"recipe": {"activation": "Swish"}}, "recipe.activation must be one of"),
+        ({"sampler": {"type": "boundary", "batc": 3}}, "sampler.batc must be a known field, got an unknown one; did you mean 'batch'?"),
+        ({"space": {"clip": Choice((True, True))}}, "space.clip: choices must differ from each other, got [true, true]"),
         ({"budget": {"trials": 0}}, "budget.trials must be greater than or equal to 1, got 0"),
         ({"space": {}}, "space must have at least one axis, got none"),
         (
@@ -54,7 +60,7 @@ def faults(**changes: object) -> tuple[str, ...]:
         ({"space": {"init_scale": LogReal(0, 4)}}, "space.init_scale: low must be above 0 on a log axis, got 0"),
         ({"space": {"init_scale": LogReal(1, float("nan"))}}, "space.init_scale.high must be a finite number, got nan"),
         ({"space": {"activation": Choice(("tanh", "rulu"))}}, "space.activation: its choices must be"),
-        ({"space": {"clip": Choice((True, "yes"))}}, "space.clip: its choices must be a valid boolean, got 'yes'"),
+        ({"space": {"clip": Choice((True, "yes"))}}, "space.clip: its choices must be true or false, got 'yes'"),
         ({"space": {"width": Choice((8, 8))}}, "space.width: choices must differ from each other, got [8, 8]"),
         ({"space": {"width": Choice(())}}, "space.width: choices must hold at least one value, got none"),
         ({"space": {"depth": Real(1, 8)}}, "space.depth must be an integer, log_integer or choice axis, got type real"),
@@ -73,8 +79,8 @@ def faults(**changes: object) -> tuple[str, ...]:
         ({"recipe": {"probe_samples": 4096}}, "recipe.probe_samples must be at most the rows of the data set, 1797, got 4096"),
         ({"data": {"type": "npz", "path": "nowhere.npz"}}, "data: data must be in a file that can be read"),
         ({"recipe": {"relative_init_scale": 1.0}}, "init_scale and relative_init_scale must not both be given"),
-        ({"name": "a/b"}, "name must match"),
-        ({"name": "../x"}, "name must match"),
+        ({"name": "a/b"}, "name must be at most 64 letters, digits"),
+        ({"name": "../x"}, "name must be at most 64 letters, digits"),
     ],
 )  # fmt: skip
 def test_fault_is_one_sentence(changes, expected):

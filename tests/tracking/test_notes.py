@@ -141,14 +141,16 @@ def test_a_choice_has_rows_of_its_own() -> None:
         rows.append(table_row(record, judge(record.trajectory, Criterion()), MetricNames()))
     note = experiment_note(order, MetricNames(), "1", "f" * 32, [], rows)
     assert "| clip | stable init_scale | stable inside | trials |" in note
-    assert "| false | open to 1.41 | 1/1 | 2 |\n| true | open to open | 2/2 | 2 |" in note
+    assert "| false | up to 1.41 | 1/1 | 2 |\n| true | everywhere | 2/2 | 2 |" in note
 
 
 def test_the_answer_is_that_of_the_report_once_there_is_one() -> None:
     words = {"where": "activation tanh, depth 24", "region": "0.98 to 1.5", "safe": "1.01 to 1.4", "theory": "0.9 to 2"}
-    words["gradients"] = "all that was searched"
+    words["gradients"] = "everywhere"
     region = {
         "num_trials": 240,
+        "answer": ["Safe: it succeeds.", "tanh: safe up to 2.", "relu: safe nowhere."],
+        "certificate": "certified: at most 5 % of the space is misclassified.",
         "regions": {"R and T": {"volume_words": "31 % (29 % to 33 %)"}},
         "intervals": [{"axis": "init_scale", "words": words}] * 40,
     }
@@ -157,12 +159,16 @@ def test_the_answer_is_that_of_the_report_once_there_is_one() -> None:
     assert "after 240 trials" in note
     assert "31 % (29 % to 33 %)" in note
     assert ", certified." in note
-    assert "| activation tanh, depth 24&emsp; | 1.01 to 1.4 | 0.98 to 1.5 | all | 0.9 to 2 |" in note
+    assert "\n- tanh: safe up to 2.\n- relu: safe nowhere.\n" in note
+    assert "| activation tanh, depth 24&emsp; | 1.01 to 1.4 | 0.98 to 1.5 | everywhere | 0.9 to 2 |" in note
     assert len(note) <= 5000
     assert note.startswith("**Unfold"), "what a folded note shows must say that there is more"
     region["regions"] = {"R": {"volume_words": "31 %"}}
     ratio_alone = experiment_note(order, names, "1", "f" * 32, views(order, names), [], region)
     assert "not certified" in ratio_alone
+    region["certificate"] = None
+    unasked = experiment_note(order, names, "1", "f" * 32, views(order, names), [], region)
+    assert "certified" not in unasked, "the study asked for no certificate"
     assert "| activation tanh, depth 24&emsp; | 1.01 to 1.4 | 0.98 to 1.5 | 0.9 to 2 |" in ratio_alone
     words |= {"theory": "", "where": ""}
     without_theory = experiment_note(order, names, "1", "f" * 32, views(order, names), [], region)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gradstab.commands.options import format_option, results_option
-from gradstab.display.numbers import numbered_text
+from gradstab.commands.options import announce, format_option, results_option, study_argument
+from gradstab.display.numbers import counted, numbered_text
 from gradstab.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ from gradstab.system.storage_url import JournalFile
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @click.option("--repair", "mend", is_flag=True, help="Repair what can be repaired without training.")
 @results_option
 @format_option
@@ -48,16 +48,18 @@ def doctor(study: str, mend: bool, results: str | None, output: Format) -> None:
 
     The exit code is 1 if something differs (with --repair: if something still differs afterwards).
     """
+    announce(f"reading {study}")
     from gradstab.commands.lookup import find_begun
     from gradstab.commands.terminal import print_json, print_rows, say
     from gradstab.session.parts import Listener
 
     folder, settings = find_begun(study, results)
+    say("comparing the results folder, Optuna and MLflow ...")
     found = examine(folder, settings)
     if mend and found:
         repair(folder, settings, Listener(found=say))
         left = examine(folder, settings)
-        say(f"{len(found)} differences found, {len(left)} left")
+        say(f"{counted(len(found), 'difference')} found, {len(left)} left")
         found = left
     if output == "json":
         print_json([asdict(finding) for finding in found])

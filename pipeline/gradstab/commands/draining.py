@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from gradstab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,10 +35,13 @@ def drain_seconds() -> float:
 
 
 @contextlib.contextmanager
-def interrupts_drain(stop: StopSwitch) -> Iterator[None]:
+def interrupts_drain(stop: StopSwitch, tell: Callable[[str], None]) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM lets trials in flight end that soon will, SIGTERM within its grace.
 
     The second one exits at once.
+
+    Args:
+        tell: shows a sentence to the user, and may be called from a signal handler.
     """
     from gradstab.loop.runner import FINISH_SECONDS  # here, since it imports numpy
 
@@ -56,12 +57,11 @@ def interrupts_drain(stop: StopSwitch) -> Iterator[None]:
         if signum == signal.SIGTERM:
             signal.setitimer(signal.ITIMER_REAL, grace)
             stop(_FOR_TRAINING * grace)
-            click.echo(f"stopping within {grace:g} s: trials in flight that end soon finish", err=True)
+            tell(f"stopping within {grace:g} s: trials in flight that end soon finish")
         else:
             stop()  # armed before the user can read that a second one exits
-            click.echo(
-                f"stopping: trials in flight that end within {FINISH_SECONDS:g} s finish; Ctrl-C again exits at once",
-                err=True,
+            tell(
+                f"stopping: trials in flight that end within {FINISH_SECONDS:g} s finish\n(Ctrl-C again exits at once)"
             )
 
     previous: dict[int, Callable[..., Any] | int | None] = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gradstab.display.numbers import count_range_text, edges_text, value_text
+from gradstab.display.criterion import band_text
+from gradstab.display.numbers import count_range_text, interval_text, name_text, value_text
 from gradstab.errors import GradstabError
 from gradstab.stability.intervals import SCALES, IntervalTable, StableInterval
 from gradstab.study.criterion import Criterion
@@ -27,22 +29,23 @@ def title_of(table: IntervalTable) -> str:
     """What stands above the table."""
     if table.axis is None:
         return "stable trials"
-    merged = f" (over all values of {', '.join(table.merged)})" if table.merged else ""
-    return f"stable {table.axis}, from measured trials{merged}"
+    merged = f" (over all values of {', '.join(map(name_text, table.merged))})" if table.merged else ""
+    return f"stable {name_text(table.axis)}, read off the trials{merged}"
 
 
 def interval_rows(study: Study, criterion: Criterion, table: IntervalTable) -> tuple[list[str], list[list[object]]]:
-    """Columns and rows of the table; the theory is that of R alone."""
-    columns = [*table.choices, *(["depth"] if table.by_depth else [])]
+    """Columns and rows of the table; the theory is that of R alone. A choice of one value has no column."""
+    choices = [name for name in table.choices if len({str(each.choices[name]) for each in table.rows}) > 1]
+    columns = [*map(name_text, choices), *(["depth"] if table.by_depth else [])]
     if table.axis is None:
-        rows = [[*_place(each), each.num_stable, each.num_trials] for each in table.rows]
+        rows = [[*_place(each, choices), each.num_stable, each.num_trials] for each in table.rows]
         return [*columns, "stable", "trials"], rows
     with_theory = table.axis in SCALES and study.model is None
-    columns += [f"stable {table.axis}", "stable inside", "misfits", "trials"]
-    columns += ["theory for |R| < R0"] if with_theory else []
+    columns += [f"stable {name_text(table.axis)}", "of it stable", "misfits", "trials"]
+    columns += ["theory"] if with_theory else []
     return columns, [
         [
-            *_place(each),
+            *_place(each, choices),
             _measured(each),
             f"{each.num_stable_inside}/{each.num_inside}" if each.found else "",
             each.num_misclassified,
@@ -51,6 +54,18 @@ def interval_rows(study: Study, criterion: Criterion, table: IntervalTable) -> t
         ]
         for each in table.rows
     ]
+
+
+def legend(table: IntervalTable, criterion: Criterion) -> list[str]:
+    """What the columns of the table mean, one sentence each."""
+    if table.axis is None:
+        return []
+    lines = [
+        "of it stable: stable trials of all trials in the interval. misfits: stable trials outside, and others inside."
+    ]
+    if table.axis in SCALES:
+        lines.append(f"theory: where mean-field theory has {band_text(criterion, 'R')}, at L layers.")
+    return lines
 
 
 def theory_of(study: Study, criterion: Criterion, axis: str | None, interval: StableInterval) -> Theory | None:
@@ -70,7 +85,7 @@ def theory_of(study: Study, criterion: Criterion, axis: str | None, interval: St
 def _theory(found: Theory | None) -> str:
     if found is None:
         return ""
-    return f"{edges_text(found.lower, found.upper, '-')} (L={found.depth})"
+    return f"{_ends(found.lower, found.upper)} (L={found.depth})"
 
 
 def interval_data(study: Study, criterion: Criterion, table: IntervalTable) -> dict[str, Any]:
@@ -82,8 +97,8 @@ def interval_data(study: Study, criterion: Criterion, table: IntervalTable) -> d
     return data
 
 
-def _place(interval: StableInterval) -> list[object]:
-    cells: list[object] = [value_text(value) for value in interval.choices.values()]
+def _place(interval: StableInterval, choices: Sequence[str]) -> list[object]:
+    cells: list[object] = [value_text(interval.choices[name]) for name in choices]
     if interval.depth_low is not None and interval.depth_high is not None:
         cells.append(count_range_text(interval.depth_low, interval.depth_high))
     return cells
@@ -94,4 +109,8 @@ def _measured(interval: StableInterval) -> str:
         return "no effect"
     if not interval.found:
         return "none found"
-    return edges_text(interval.lower, interval.upper)
+    return _ends(interval.lower, interval.upper)
+
+
+def _ends(lower: float | None, upper: float | None) -> str:
+    return interval_text(lower, upper, low_open=lower is None, high_open=upper is None)

@@ -21,7 +21,7 @@ def list_studies(results: str | None, output: Format) -> None:
     Each line shows the progress and the size on disk.
     """
     from gradstab.commands.terminal import print_json, print_rows, say
-    from gradstab.display.numbers import size_text
+    from gradstab.display.numbers import counted, size_text
     from gradstab.errors import GradstabError
     from gradstab.record.study_folder import study_folders
     from gradstab.study.settings import results_setting
@@ -40,4 +40,4 @@ def list_studies(results: str | None, output: Format) -> None:
         print_json([dict(zip(names, row, strict=True)) for row in rows])
         return
     shown = [[name, done, total, size_text(num_bytes), question] for name, done, total, num_bytes, question in rows]
-    print_rows(f"{len(rows)} studies in {root}", ["study", "done", "of", "on disk", "question"], shown)
+    print_rows(f"{counted(len(rows), 'study')} in {root}", ["study", "done", "of", "on disk", "question"], shown)

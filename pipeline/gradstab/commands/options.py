@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+from gradstab.commands.completion import complete_criterion, complete_study
+
+study_argument = click.argument("study", shell_complete=complete_study)
 results_option = click.option(
     "--results", metavar="DIR", help="Folder of all results. Default: GRADSTAB_RESULTS, else a folder of your account."
 )
@@ -18,6 +21,12 @@ format_option = click.option(
 criterion_option = click.option(
     "--criterion",
     multiple=True,
+    shell_complete=complete_criterion,
     metavar="FIELD=VALUE",
     help="Re-evaluate by another criterion: ratio_band=0.5, target_fraction=0.3, responses=R,T (or R_worst).",
 )
+
+
+def announce(what: str) -> None:
+    """Tell on stderr what is waited for, before the imports that take seconds on a busy machine."""
+    click.echo(f"{what} ...", err=True)

@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gradstab.commands.options import criterion_option, format_option, results_option
+from gradstab.commands.completion import complete_place
+from gradstab.commands.options import announce, criterion_option, format_option, results_option, study_argument
 
 if TYPE_CHECKING:
     from gradstab.commands.terminal import Format
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @click.option(
-    "--at", "places", multiple=True, metavar="AXIS=VALUE", help="Fix an axis at a value, for example depth=50."
+    "--at",
+    "places",
+    multiple=True,
+    metavar="AXIS=VALUE",
+    shell_complete=complete_place,
+    help="Fix an axis at a value, for example depth=50.",
 )
 @criterion_option
 @results_option
@@ -25,25 +31,22 @@ def region(
 ) -> None:
     """Show where STUDY is stable, at a point or along an axis.
 
-    Prints the safe interval of each axis that --at leaves open, the nearest cliff and the nearest trials.
+    The first line says what to use. Then come the safe interval of each axis that --at leaves open, the nearest cliff
+    and the nearest trials.
     """
+    announce(f"reading {study}")
     from gradstab.commands.lookup import find_begun
-    from gradstab.commands.terminal import print_json, print_rows
-    from gradstab.report.point import headline, line_rows, nearest_rows, point_data, point_sentences, point_values
+    from gradstab.commands.terminal import print_json, say, stdout_width
+    from gradstab.results.region_words import point_data, point_values, region_text
     from gradstab.results.rejudge import rejudged
     from gradstab.results.results import Results
 
     folder, _ = find_begun(study, results)
     found = Results(folder, rejudged(folder.study().criterion, criterion))
-    at = found.region(**point_values(found, places))
+    values = point_values(found, places)
+    say(f"fitting the region of {found.study.name} ...")
+    at = found.region(**values)
     if output == "json":
         print_json(point_data(found, at))
         return
-    click.echo(headline(found, at) + "\n")
-    if at.lines:
-        print_rows("intervals of the open axes, each with the others held", *line_rows(at))
-        click.echo()
-    for sentence in point_sentences(at):
-        click.echo(sentence)
-    click.echo()
-    print_rows("nearest measured trials (distance in search ranges)", *nearest_rows(found, at))
+    click.echo(region_text(found, at, stdout_width()))

@@ -10,7 +10,8 @@ from contextlib import closing, suppress
 
 import click
 
-from gradstab.commands.options import results_option
+from gradstab.commands.options import announce, results_option, study_argument
+from gradstab.display.numbers import counted, size_text
 from gradstab.record.study_folder import StudyFolder
 from gradstab.session.parts import open_searcher
 from gradstab.session.study_lock import hold_study
@@ -19,7 +20,7 @@ from gradstab.system.storage_url import Postgresql, Storage
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @results_option
 def remove(study: str, yes: bool, results: str | None) -> None:
@@ -27,11 +28,13 @@ def remove(study: str, yes: bool, results: str | None) -> None:
 
     All its runs in MLflow are removed, with their child runs.
     """
+    announce(f"reading {study}")
     from gradstab.commands.lookup import find_begun
     from gradstab.commands.terminal import print_rows, say
     from gradstab.tracking.shipping_files import is_shipped_elsewhere
 
     folder, settings = find_begun(study, results)
+    say("looking for what belongs to it in Optuna and MLflow ...")
     print_rows(f"{folder.path.name}: this will be removed", ["what", "where", "how much"], belongings(folder, settings))
     if not yes:
         click.confirm("Remove all of this?", abort=True, err=True)
@@ -51,12 +54,18 @@ def belongings(folder: StudyFolder, settings: Settings) -> list[tuple[str, str, 
     from gradstab.tracking.inspection import open_mlflow_study
 
     storage = settings.storage.value
-    rows = [("results folder", str(folder.path), f"{folder.num_recorded()} trials, {folder.num_bytes()} bytes")]
+    rows = [
+        (
+            "results folder",
+            str(folder.path),
+            f"{counted(folder.num_recorded(), 'trial')}, {size_text(folder.num_bytes())}",
+        )
+    ]
     if not _inside(folder, storage):
         rows.append(("Optuna study", f"{folder.path.name} in {storage}", "all its trials"))
     for name, count in open_mlflow_study(folder, settings).describe():
         place = f"experiment {name} in {settings.tracking.value}"
-        rows.append(("MLflow runs", place, f"{count} runs, children included"))
+        rows.append(("MLflow runs", place, f"{counted(count, 'run')}, children included"))
     return rows
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
-from gradstab.commands.options import criterion_option, results_option
+from gradstab.commands.completion import complete_study
+from gradstab.commands.options import announce, criterion_option, results_option
 
 
 @click.command()
-@click.argument("studies", nargs=-1, required=True, metavar="STUDY [OTHER]")
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY [OTHER]", shell_complete=complete_study)
 @criterion_option
 @click.option("--to", metavar="DIR", help="Folder of the report. Default: inside the study's folder.")
 @results_option
@@ -21,9 +22,11 @@ def report(studies: tuple[str, ...], criterion: tuple[str, ...], to: str | None,
     not touched.
     With `--criterion` the recorded trials are judged by other limits, in a report beside that of the study.
     """
+    announce(f"reading {' and '.join(studies)}")
     from pathlib import Path
 
     from gradstab.commands.lookup import find_begun
+    from gradstab.commands.terminal import say
     from gradstab.errors import UsageError
     from gradstab.report.overlay import make_comparison
     from gradstab.report.report import make_report
@@ -35,4 +38,5 @@ def report(studies: tuple[str, ...], criterion: tuple[str, ...], to: str | None,
     folders = [find_begun(study, results)[0] for study in studies]
     first, *others = (Results(folder, rejudged(folder.study().criterion, criterion)) for folder in folders)
     folder = Path(to) if to is not None else None
+    say("writing the report ...")
     click.echo(str(make_comparison(first, others[0], folder) if others else make_report(first, folder)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gradstab.commands.draining import interrupts_drain
-from gradstab.commands.options import format_option, results_option
+from gradstab.commands.options import announce, format_option, results_option, study_argument
 from gradstab.errors import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @click.option("--trials", type=click.IntRange(min=1), help="Number of trials in total, not how many more.")
 @click.option(
     "--engine",
@@ -80,17 +80,19 @@ def run(
     the trials that did not finish.
 
     \b
-    Exit codes: 0 done, even if MLflow is behind; 1 failed; 2 wrong usage or study;
-    3 finished, but some trials failed; 4 storage unreachable or disk full, results are safe;
-    130 after Ctrl-C or SIGTERM.
+    Exit codes: 0 done, even if MLflow is behind; 1 failed; 2 wrong usage or
+    study; 3 finished, but some trials failed; 4 storage unreachable or disk
+    full, results are safe; 130 after Ctrl-C or SIGTERM.
     """
+    announce(f"reading {study}")
     from gradstab.commands.lookup import find_settings, find_study, results_flag
     from gradstab.commands.status import failures_text, print_run, write_report_if_stale
-    from gradstab.commands.terminal import ProgressLine, say
+    from gradstab.commands.terminal import say, say_interrupted
     from gradstab.record.study_folder import StudyFolder
     from gradstab.results.results import Results
     from gradstab.session.drive import StopSwitch, drive
     from gradstab.session.parts import Listener
+    from gradstab.session.progress_line import ProgressLine
 
     totals = (f"budget.trials={trials}",) if trials is not None else ()
     declared, source = find_study(study, results, (*overrides, *totals), name=name, seed=seed)
@@ -99,7 +101,7 @@ def run(
         if name_of != "ray" or engine == "ray":
             say(f"{name_of:8} {setting}")
     stop = StopSwitch()
-    with interrupts_drain(stop), ProgressLine() as line:
+    with interrupts_drain(stop, say_interrupted), ProgressLine() as line:
         listener = Listener(found=say, progress=line.show, shipping=line.shipping)
         ended = drive(
             declared,
@@ -119,8 +121,11 @@ def run(
     for sentence in failures_text(found):
         say(sentence)
     if ended.waiting:
-        say(f"{ended.waiting} trials wait: gradstab sync {declared.name}{results_flag(settings)}")
+        waiting = "1 trial waits" if ended.waiting == 1 else f"{ended.waiting} trials wait"
+        say(f"{waiting}: gradstab sync {declared.name}{results_flag(settings)}")
     if ended.stopped and ended.progress.done < ended.progress.total:
+        done = f"{ended.progress.done} of {ended.progress.total} trials"
+        say(f"stopped after {done}: run the same command again to continue")
         sys.exit(EXIT_INTERRUPTED)
     if ended.progress.failed:
         sys.exit(EXIT_SOME_FAILED)

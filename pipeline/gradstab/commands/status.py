@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import sys
 import time
+from collections import Counter
 from contextlib import nullcontext, redirect_stdout
 from typing import TYPE_CHECKING
 
 import click
 
-from gradstab.commands.options import format_option, results_option
+from gradstab.commands.options import format_option, results_option, study_argument
 
 if TYPE_CHECKING:
     from gradstab.commands.terminal import Format
@@ -18,19 +19,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gradstab.commands.interval_rows import interval_data, interval_rows, title_of
+from gradstab.commands.interval_rows import interval_data, interval_rows, legend, title_of
 from gradstab.commands.lookup import results_flag
-from gradstab.commands.terminal import Format, pace_text, print_json, print_pairs, print_rows, say
+from gradstab.commands.terminal import Format, print_json, print_pairs, print_rows, print_sentence, say
 from gradstab.commands.ui import waiting_trials
+from gradstab.display.numbers import counted, name_text
 from gradstab.errors import GradstabError
 from gradstab.loop.slot_board import read_board
 from gradstab.record.certificate import Certificate, read_certificate
-from gradstab.record.segments import segment_paths
 from gradstab.record.study_folder import StudyFolder
+from gradstab.results.known_answer import known_answer
 from gradstab.results.results import Results
+from gradstab.session.progress_line import pace_text
 from gradstab.study.criterion import MEANING_OF_VERDICT
 from gradstab.study.settings import Settings
-from gradstab.system.storage_url import JournalFile, without_password
+from gradstab.system.storage_url import JournalFile, Storage, without_password
 
 WATCH_SECONDS = 1.0
 MEANINGS: dict[str, str] = {**MEANING_OF_VERDICT, "failed": "the machine failed, not the training"}
@@ -38,14 +41,21 @@ _HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @results_option
 @click.option("--watch", is_flag=True, help="Update every second until the run of the study ends.")
+@click.option(
+    "--optuna", is_flag=True, help="Print the Python lines that open its trials with Optuna, and nothing else."
+)
 @format_option
-def status(study: str, results: str | None, watch: bool, output: Format) -> None:
+def status(study: str, results: str | None, watch: bool, optuna: bool, output: Format) -> None:
     """Show the progress of STUDY, and what its slots do."""
     from gradstab.commands.lookup import find_begun
 
+    if optuna:
+        folder, settings = find_begun(study, results)
+        click.echo(optuna_lines(folder.path.name, settings.storage.value))
+        return
     in_place = watch and sys.stdout.isatty()
     if in_place:
         click.clear()
@@ -75,27 +85,45 @@ class _Frame(io.StringIO):
 
 
 def print_status(folder: StudyFolder, settings: Settings, output: Format) -> None:
-    """Print how far a study has come, which process drives it, and what waits for MLflow."""
+    """Print how far a study has come, which process drives it, and what MLflow lacks."""
     results = Results(folder)
-    verdicts = results.verdicts()
-    found: dict[str, Any] = {
-        "study": results.study.name,
-        "question": results.study.question,
-        "done": sum(verdicts.values()),
-        "trials": results.study.budget.trials,
-        "running": folder.holder() or "no",
-        "waiting for MLflow": waiting_trials(folder, settings),
-        "folder": str(folder.path),
-    }
-    stop, certificate = results.study.stop, read_certificate(folder.path)
+    study, verdicts = results.study, results.verdicts()
+    done, holder = verdicts.total(), folder.holder()
+    waiting = waiting_trials(folder, settings)
+    stop, certificate = study.stop, read_certificate(folder.path)
     if output == "json":
+        found: dict[str, Any] = {
+            "study": study.name,
+            "question": study.question,
+            "done": done,
+            "trials": study.budget.trials,
+            "running": holder or "no",
+            "waiting for MLflow": waiting,
+            "folder": str(folder.path),
+        }
         asked = {} if stop is None else {"certificate": certificate.dump() if certificate is not None else None}
         print_json({**found, **asked, "verdicts": dict(verdicts.most_common())})
         return
-    print_pairs({**found, **{f"  {verdict}": count for verdict, count in verdicts.most_common()}})
+    print_sentence(f"{study.name}: {done} of {counted(study.budget.trials, 'trial')} done")
+    print_sentence(study.question)
+    click.echo()
+    mlflow = "has every trial" if not waiting else f"lacks {counted(waiting, 'trial')}"
+    print_pairs({"running": holder or "no", "MLflow": mlflow, "results": str(folder.path)})
+    if verdicts:
+        click.echo()
+        print_rows("", ["verdict", "trials", "share"], [row[:3] for row in verdict_rows(verdicts)])
     if stop is not None:
         click.echo()
         print_certificate(certificate, stop.error)
+
+
+def verdict_rows(verdicts: Counter[str]) -> list[list[object]]:
+    """Each verdict with the trials that have it, their share, and what it means."""
+    total = verdicts.total()
+    return [
+        [name_text(name), count, f"{100 * count / total:.0f} %", MEANINGS.get(name, "")]
+        for name, count in verdicts.most_common()
+    ]
 
 
 def print_certificate(certificate: Certificate | None, error: float) -> None:
@@ -114,13 +142,12 @@ def write_report_if_stale(results: Results) -> Path | None:
 
     None if it could not be written: the user is told, and the run does not fail.
     """
-    from gradstab.report.report import make_report, page_of
-
-    page = page_of(results.folder.path)
-    newest = max((path.stat().st_mtime for path in segment_paths(results.folder.path)), default=0.0)
-    if page.exists() and page.stat().st_mtime > newest:
-        return page  # the report process made it of the same trials
+    if results.folder.has_fresh_report():
+        return results.folder.report_page  # the report process made it of the same trials
+    say("writing the report ...")
     try:
+        from gradstab.report.report import make_report
+
         return make_report(results)
     except Exception as error:
         reason = str(error) if isinstance(error, GradstabError) else f"{type(error).__name__}: {error}"
@@ -136,7 +163,7 @@ def print_slots(folder: StudyFolder) -> None:
         return
     click.echo()
     if board.get("pace") is not None:
-        click.echo(pace_text(**board["pace"]))
+        click.echo(f"this run: {pace_text(**board['pace']).strip()}")
     rows = [
         [
             group["node"],
@@ -151,16 +178,7 @@ def print_slots(folder: StudyFolder) -> None:
         for group in board["groups"]
     ]
     gone = f" ({board['gone']} gone)" if board["gone"] else ""
-    columns = [
-        "node",
-        "kind",
-        "busy",
-        "trials in flight",
-        "of them done",
-        "done by this run",
-        "trials/s a slot",
-        "workers lost",
-    ]
+    columns = ["node", "kind", "busy", "in flight", "of it done", "trials done", "per second and slot", "workers lost"]
     print_rows(f"slots{gone}", columns, rows)
 
 
@@ -173,6 +191,7 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
             {
                 "study": results.study.name,
                 "verdicts": dict(verdicts),
+                "answer": known_answer(results),
                 "stable_intervals": interval_data(results.study, results.criterion, intervals),
                 "folder": str(results.folder.path),
                 "report": None if page is None else str(page),
@@ -180,13 +199,17 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
             }
         )
         return
-    total = sum(verdicts.values())
-    rows = [
-        [name, count, f"{100 * count / total:.0f} %", MEANINGS.get(name, "")] for name, count in verdicts.most_common()
-    ]
-    print_rows(f"{results.study.name}: {total} trials", ["verdict", "trials", "share", "meaning"], rows)
-    click.echo()
-    print_rows(title_of(intervals), *interval_rows(results.study, results.criterion, intervals))
+    if verdicts:
+        title = f"{results.study.name}: {counted(verdicts.total(), 'trial')}"
+        print_rows(title, ["verdict", "trials", "share", "meaning"], verdict_rows(verdicts))
+        click.echo()
+        print_rows(title_of(intervals), *interval_rows(results.study, results.criterion, intervals))
+        for line in legend(intervals, results.criterion):
+            print_sentence(line)
+    for number, sentence in enumerate(known_answer(results)):
+        if number == 0:
+            click.echo()
+        print_sentence(sentence if number == 0 else f"- {sentence}")
     click.echo()
     print_pairs(
         {
@@ -217,10 +240,25 @@ def _optuna_dashboard(settings: Settings) -> dict[str, str]:
     return {"optuna": f"optuna-dashboard {storage.path if isinstance(storage, JournalFile) else storage}"}
 
 
+def optuna_lines(study: str, storage: Storage) -> str:
+    """Python that opens a study as `optuna.visualization` and others take it; a password is not shown."""
+    lines = ["import optuna"]
+    if isinstance(storage, JournalFile):
+        lines += [
+            "from optuna.storages import JournalStorage",
+            "from optuna.storages.journal import JournalFileBackend",
+            "",
+            f"storage = JournalStorage(JournalFileBackend({str(storage.path)!r}))",
+        ]
+    else:
+        lines += ["", f"storage = {str(storage)!r}"]
+    return "\n".join([*lines, f"study = optuna.load_study(study_name={study!r}, storage=storage)"])
+
+
 def failures_text(results: Results) -> list[str]:
     """One sentence for each reason for which trials failed."""
     lines = []
     for reason, numbers in results.failures().items():
         shown = ", ".join(map(str, numbers[:5])) + (" ..." if len(numbers) > 5 else "")
-        lines.append(f"{len(numbers)} failed (trial {shown}): {reason}")
+        lines.append(f"{len(numbers)} failed (trial{'' if len(numbers) == 1 else 's'} {shown}): {reason}")
     return lines

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gradstab.commands.draining import drain_seconds
+from gradstab.commands.options import announce, study_argument
 from gradstab.errors import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "USERNAME", "KEY")
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @click.option("--address", help="The cluster: http://HEAD:8265. Default: RAY_API_SERVER_ADDRESS, else RAY_ADDRESS.")
 @click.option("--follow", is_flag=True, help="Show the job's log until it ends, then exit with the code of the study.")
 @click.option("--stop", is_flag=True, help="Stop the job. Trials in flight that end soon finish.")
@@ -75,9 +76,10 @@ def submit(
     running.
 
     \b
-    Exit codes: with --follow those of `gradstab run`; else 0 submitted or running already; 1 the cluster refused;
-    2 wrong usage or study.
+    Exit codes: with --follow those of `gradstab run`; else 0 submitted or
+    running already; 1 the cluster refused; 2 wrong usage or study.
     """
+    announce(f"reading {study}")
     from gradstab.commands.lookup import find_settings, find_study
     from gradstab.commands.terminal import say
     from gradstab.execution.jobs import ClusterJobs, given_address
@@ -92,6 +94,7 @@ def submit(
     flags = [("--trials", trials), ("--seed", seed), ("--name", name), ("--results", results)]
     arguments = [part for flag, value in flags if value is not None for part in (flag, str(value))]
     arguments += [part for override in overrides for part in ("--set", override)]
+    say(f"asking the cluster at {found_address} ...")
     jobs = ClusterJobs(found_address)
     job = jobs.latest(declared.name)
     if stop:

@@ -1,31 +1,36 @@
-"""What the user sees in a terminal: the progress line and tables. Data goes to stdout, everything else to stderr."""
+"""What the user sees in a terminal: sentences and tables. Data goes to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
-from gradstab.display.numbers import cell_text, duration_text
-from gradstab.loop.progress import Progress
+from gradstab.display.numbers import cell_text
+from gradstab.display.table import table_text, wrapped
+from gradstab.session import progress_line
+from gradstab.session.progress_line import STDERR
 
 Format = Literal["table", "json"]
-PLAIN_SECONDS = 5.0  # between two progress lines where the terminal cannot redraw one
-HEADLINES = ("stable", "vanishing", "exploding", "diverged")
-
-_stderr = Console(stderr=True, highlight=False)
+WIDE = 160  # columns of a table in a file, which nobody's window breaks
 
 
 def say(sentence: str) -> None:
-    """Print a sentence for the user on stderr."""
-    _stderr.print(Text(sentence), soft_wrap=True)
+    """Print a sentence for the user on stderr, above the progress bar where there is one."""
+    progress_line.say(sentence)
+
+
+def say_interrupted(sentence: str) -> None:
+    """Print a sentence from a signal handler, on a line of its own: the terminal has put its `^C` where it stood."""
+    try:
+        if STDERR.is_terminal:
+            STDERR.file.write("\r\x1b[K")
+        say(sentence)
+    except RuntimeError:  # the signal came while this very stream was written
+        os.write(2, f"\n{sentence}\n".encode())
 
 
 def print_json(data: object) -> None:
@@ -34,15 +39,13 @@ def print_json(data: object) -> None:
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table on stdout, numbers aligned right."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for index, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(cell_text(value) for value in row))
-    # a wide table where stdout is a file: it must not break at 80 columns there
-    Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+    """Print a table on stdout, numbers aligned right; no word or number is broken, however narrow the terminal is."""
+    sys.stdout.write(table_text(title, columns, rows, stdout_width()) + "\n")
+
+
+def print_sentence(sentence: str) -> None:
+    """Print a sentence on stdout, broken between words where the terminal ends."""
+    sys.stdout.write(wrapped(sentence, stdout_width()) + "\n")
 
 
 def print_pairs(pairs: Mapping[str, object]) -> None:
@@ -52,62 +55,6 @@ def print_pairs(pairs: Mapping[str, object]) -> None:
         sys.stdout.write(f"{name:{width}}  {cell_text(value)}\n")
 
 
-class ProgressLine:
-    """The progress line: redrawn in a terminal, printed every few seconds elsewhere."""
-
-    def __init__(self) -> None:
-        self._live = Live(console=_stderr, refresh_per_second=4, transient=False) if _stderr.is_terminal else None
-        self._printed = 0.0
-
-    def __enter__(self) -> ProgressLine:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def show(self, progress: Progress) -> None:
-        """Draw the line. The last one (all done) is always shown."""
-        self._draw(progress_text(progress), final=progress.done >= progress.total)
-
-    def shipping(self, waiting: int) -> None:
-        """Show how many trials are still on their way to MLflow."""
-        self._draw(f"training is over; {waiting} trials on their way to MLflow", final=False)
-
-    def _draw(self, text: str, *, final: bool) -> None:
-        if self._live is not None:
-            self._live.update(Text(text))
-        elif final or time.monotonic() - self._printed > PLAIN_SECONDS:
-            self._printed = time.monotonic()
-            say(text)
-
-
-def progress_text(progress: Progress) -> str:
-    """`412/1000 trials | 38.5 % of the work | 8.3/s | ETA 1:10 | 120 stable, ... | 35 wait for MLflow`."""
-    counts = [f"{progress.verdicts[name]} {name}" for name in HEADLINES]
-    others = sum(count for name, count in progress.verdicts.items() if name not in HEADLINES)
-    if others:
-        counts.append(f"{others} other")
-    if progress.failed:
-        counts.append(f"{progress.failed} failed")
-    ahead = pace_text(progress.share, progress.rate, progress.seconds_left)
-    return " | ".join(
-        [
-            f"{progress.done}/{progress.total} trials",
-            *([ahead] if progress.done < progress.total else []),
-            ", ".join(counts),
-            f"{progress.waiting} wait for MLflow",
-        ]
-    )
-
-
-def pace_text(share: float, rate: float, seconds_left: float | None) -> str:
-    """`38.5 % of the work | 8.3/s | ETA 1:10`, as far as it is known; the rate is in trials a second."""
-    parts = [f"{100 * share:.1f} % of the work"]
-    if rate > 0:
-        parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min")
-    if seconds_left is not None:
-        parts.append(f"ETA {duration_text(seconds_left)}")
-    return " | ".join(parts)
+def stdout_width() -> int:
+    """Columns of the terminal that stdout is; where it is a file, wide enough for every table."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gradstab.commands.completion import complete_activation
 from gradstab.commands.options import format_option
 
 if TYPE_CHECKING:
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
     from gradstab.theory.forecast import Forecast, ScaleForecast
 
 _HEADERS = (
-    "R               log10 of the gradient norm at the first hidden layer over that at the last; safe means |R| < 1",
-    "gain per layer  the factor by which a layer multiplies the gradient norm on its way to the input, on average",
-    "settles at q    the mean square of pre-activations in very deep layers; gain there is the gain of such a layer",
-    "depth scale     layers in which two inputs become alike by a factor e; networks up to about 6 times as deep train",
+    ("R", "log10 of the gradient norm at the first hidden layer over that at the last; safe means |R| < 1"),
+    ("gain per layer", "the factor by which a layer multiplies the gradient norm on its way to the input, in the mean"),
+    ("settles at q", "the mean square of pre-activations in very deep layers; gain there is that of such a layer"),
+    (
+        "depth scale",
+        "layers in which two inputs become alike by a factor e; networks about 6 times as deep train",
+    ),
 )
 
 
@@ -28,6 +32,7 @@ _HEADERS = (
     default="tanh",
     show_default=True,
     metavar="NAME|MODULE:FUNCTION",
+    shell_complete=complete_activation,
     help="One of gradstab's, or any elementwise torch function, as in torch.nn.functional:mish.",
 )
 @click.option(
@@ -50,19 +55,24 @@ def theory(activation: str, bias_scale: float, depth: int, init_scale: float | N
     The theory is that of infinitely wide networks at initialisation, with inputs of mean square 1.
     """
     from gradstab.activations.from_outside import import_activations
-    from gradstab.activations.registry import add_imported
-    from gradstab.commands.terminal import print_json, print_rows
+    from gradstab.activations.registry import LIBRARY, add_imported
+    from gradstab.commands.terminal import print_json, print_rows, print_sentence
+    from gradstab.errors import UsageError
+    from gradstab.study.did_you_mean import nearest
     from gradstab.theory.forecast import answer, forecast, sentences
 
     for number in (bias_scale, init_scale):
         if number is not None and not math.isfinite(number):
             raise click.BadParameter(f"must be a finite number, got {number}")
-    add_imported(import_activations([activation], Path.cwd()))
+    try:
+        add_imported(import_activations([activation], Path.cwd()))
+    except UsageError as error:
+        raise UsageError(f"{error}{nearest(activation, LIBRARY)}") from None
     found = forecast(activation, bias_scale, depth, init_scale)
     if output == "json":
         print_json({"answer": answer(found), **_data(found, sentences(found))})
         return
-    click.echo(answer(found))
+    print_sentence(answer(found))
     click.echo()
     print_rows(
         f"{found.activation}, bias scale {bias_scale:g}, hidden layers {depth}, inputs of mean square 1",
@@ -70,11 +80,10 @@ def theory(activation: str, bias_scale: float, depth: int, init_scale: float | N
         [_row(found, scale, init_scale) for scale in found.scales],
     )
     click.echo()
-    for line in _HEADERS:
-        click.echo(line)
+    print_rows("", ["", ""], _HEADERS)
     click.echo()
     for sentence in sentences(found):
-        click.echo(sentence)
+        print_sentence(sentence)
     if init_scale is not None:
         click.echo()
         _print_fixed_points(next(scale for scale in found.scales if scale.init_scale == init_scale))

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from gradstab.commands.options import results_option
+from gradstab.commands.completion import complete_study
+from gradstab.commands.options import announce, results_option
 from gradstab.errors import GradstabError
 from gradstab.record.study_folder import StudyFolder
 from gradstab.study.settings import ResultsSettings, Settings
@@ -24,7 +25,7 @@ SHIPPING_SECONDS = 60.0
 
 
 @click.command()
-@click.argument("study", required=False)
+@click.argument("study", required=False, shell_complete=complete_study)
 @click.option(
     "--port",
     type=click.IntRange(1024, 65535),
@@ -47,6 +48,7 @@ def ui(study: str | None, port: int, trials: tuple[int, ...], results: str | Non
             raise UsageError("--trial needs a STUDY: gradstab ui STUDY --trial 42")
         serve_ui(resolve_results_settings(results), None, port)
         return
+    announce(f"reading {study}")
     folder, settings = find_begun(study, results)
     require_same_store(folder, settings)
     page = show_heat_maps(folder, settings, trials) if trials else None
@@ -133,6 +135,7 @@ def serve_ui(settings: ResultsSettings, folder: StudyFolder | None, first_port: 
     ):
         assert process.stdin is not None
         try:
+            announce("starting MLflow")
             _await(base, process)
             print(link(base), flush=True)
             process.wait()

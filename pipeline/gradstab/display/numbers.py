@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from gradstab.study.axes import Value
 
 _ROUNDING = 1e-9  # lengths below it are rounding errors of a fixed point at 0
-WHOLE_SEARCH = "all that was searched"
+WHOLE_SEARCH = "everywhere"  # that was searched
 
 
 def duration_text(seconds: float) -> str:
@@ -46,11 +46,14 @@ def percent_range_text(estimate: float, low: float, high: float) -> str:
 
 
 def value_text(value: Value | None) -> str:
-    """A value for sentences, tables and labels: three digits of a number, on or off, words as they are."""
+    """A value in a table or a list: three digits of a number, true or false as study files spell it, words as they are.
+
+    In a sentence, behind its name, a switch is on or off: see `named_value_text`.
+    """
     if value is None:
         return "-"
     if isinstance(value, bool):
-        return "on" if value else "off"
+        return "true" if value else "false"
     if isinstance(value, int | str):
         return str(value)
     if not math.isfinite(value):
@@ -70,20 +73,12 @@ def setting_text(value: Value | None) -> str:
 
 
 def cell_text(value: object) -> str:
-    """A cell of a table in the terminal: four digits of a number, nothing for None."""
+    """A cell of a table in the terminal: four digits of a number, true or false, nothing for None."""
+    if isinstance(value, bool):
+        return value_text(value)
     if isinstance(value, float):
         return f"{value:.4g}"
     return "" if value is None else str(value)
-
-
-def edge_text(value: float | None, missing: str = "-") -> str:
-    """An edge of an interval in three digits."""
-    return missing if value is None else f"{value:.3g}"
-
-
-def edges_text(lower: float | None, upper: float | None, missing: str = "open") -> str:
-    """Both edges of an interval: `1.1 to 1.32`."""
-    return f"{edge_text(lower, missing)} to {edge_text(upper, missing)}"
 
 
 def interval_text(low: Value | None, high: Value | None, *, low_open: bool, high_open: bool) -> str:
@@ -132,10 +127,22 @@ def name_text(name: str) -> str:
 
 
 def named_value_text(name: str, value: Value) -> str:
-    """A value with its axis; a word needs none: `depth 10`, `relu`."""
-    return value if isinstance(value, str) else f"{name_text(name)} {value_text(value)}"
+    """A value with its axis, as a sentence says it; a word needs no axis: `depth 10`, `clip on`, `relu`."""
+    return value if isinstance(value, str) else _behind_its_name(name, value)
 
 
 def point_text(point: Mapping[str, Value]) -> str:
-    """Values by axis: `depth 10, activation relu`."""
-    return ", ".join(f"{name_text(name)} {value_text(value)}" for name, value in point.items())
+    """Values by axis, as a sentence says them: `depth 10, clip on, activation relu`."""
+    return ", ".join(_behind_its_name(name, value) for name, value in point.items())
+
+
+def _behind_its_name(name: str, value: Value) -> str:
+    shown = ("on" if value else "off") if isinstance(value, bool) else value_text(value)
+    return f"{name_text(name)} {shown}"
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things: `1 trial`, `2 trials`, `2 studies`."""
+    if number == 1:
+        return f"1 {thing}"
+    return f"{number} {thing[:-1]}ies" if thing.endswith("y") else f"{number} {thing}s"

@@ -151,6 +151,12 @@ class Runner:
         self._queue.num_asked, self.progress.failed = left.asked, left.failed
         self._update_certificate()
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the budget or the stop is reached: no trial is left to train, and none is being trained."""
+        left = len(self._running) + self._queue.num_left + len(self._queue) + self.num_given_back
+        return left == 0
+
     def run(self) -> Progress:
         """Train until the budget or the stop is reached, the time is up or `stop` was called; returns the progress."""
         self._started = time.monotonic()

@@ -31,6 +31,7 @@ class StudyFolder:
         self.declaration = path / "study.json"
         self.lock_file = path / "lock"
         self.attempts = path / "attempts.jsonl"
+        self.report_page = path / "report" / "index.html"
 
     @classmethod
     def of(cls, results_root: Path, name: str) -> StudyFolder:
@@ -68,6 +69,11 @@ class StudyFolder:
     def holder(self) -> str | None:
         """Which process runs the study now, in words; None if none does."""
         return holder_of(self.lock_file)
+
+    def has_fresh_report(self) -> bool:
+        """Whether there is a report, made since the last trial was recorded."""
+        newest = max((path.stat().st_mtime for path in segment_paths(self.path)), default=0.0)
+        return self.report_page.exists() and self.report_page.stat().st_mtime > newest
 
     def num_bytes(self) -> int:
         """The size on disk. The folder may be written to meanwhile."""

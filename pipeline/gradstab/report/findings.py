@@ -10,6 +10,7 @@ from gradstab.figures.layout import PanelLayout
 from gradstab.regression.health import Health, check_health
 from gradstab.report.interval_table import EdgeErrors, IntervalRow, edge_errors, interval_table
 from gradstab.report.trainable_depth import DepthScales, depth_scales
+from gradstab.results.answer import answer_lines
 from gradstab.results.results import Results
 from gradstab.stability.contributions import Contribution
 from gradstab.stability.phase_diagram import Cloud
@@ -60,6 +61,7 @@ class Findings:
         judged: the region under the criterion, then under each response alone and under R and T together.
         layout: how the space is cut; None where no axis is numeric.
         rows: the table of intervals.
+        answer: the answer in plain sentences: what safe means, then one for each choice.
     """
 
     results: Results
@@ -69,6 +71,7 @@ class Findings:
     rows: tuple[IntervalRow, ...]
     theory: AgainstTheory
     health: tuple[Health, ...]
+    answer: tuple[str, ...]
 
     @property
     def main(self) -> Judged:
@@ -101,6 +104,7 @@ def study_findings(results: Results) -> Findings:
             check_health(surrogate, unit_ND, measured.responses[surrogate.band.name])
             for surrogate in results.every_estimator.surrogates
         ),
+        answer=tuple(answer_lines(results)),
     )
 
 

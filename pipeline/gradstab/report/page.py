@@ -12,6 +12,7 @@ from gradstab.display.templates import render
 from gradstab.record.certificate import Certificate
 from gradstab.report.findings import Findings
 from gradstab.report.page_tables import (
+    PageTable,
     condition_table,
     contribution_table,
     health_table,
@@ -22,6 +23,7 @@ from gradstab.report.page_tables import (
     volume_table,
 )
 from gradstab.report.pictures import Picture
+from gradstab.report.terms import used_terms
 from gradstab.report.wording import answer_sentences, certificate_text, criterion_options
 from gradstab.results.results import Results
 
@@ -51,29 +53,44 @@ def report_page(
     """The whole page."""
     results = findings.results
     certified = certificate_text(results, certificate)
-    intervals = interval_page_table(findings)
+    lead, *bullets = findings.answer
+    statistics = answer_sentences(findings)
+    tables = {
+        "volumes": volume_table(findings),
+        "pieces": piece_table(findings),
+        "intervals": interval_page_table(findings),
+        "contributions": contribution_table(findings),
+        "health": health_table(findings),
+        "conditions": condition_table(certificate),
+        "verdicts": verdict_table(results),
+    }
+    against_theory = _against_theory(findings)
+    texts = [*findings.answer, *statistics, against_theory, certified or "", *(picture.caption for picture in pictures)]
+    texts += [text for table in tables.values() if table is not None for text in _texts(table)]
     return render(
         TEMPLATES,
         "report.html",
         study=results.study,
-        answer=" ".join(answer_sentences(findings)),
+        lead=lead,
+        bullets=bullets,
+        statistics=statistics,
         certificate=certified and certified[:1].upper() + certified[1:],
         pictures=pictures,
-        volumes=volume_table(findings),
-        pieces=piece_table(findings),
+        tables=tables,
         smaller_pieces=num_smaller_pieces(findings),
-        intervals=intervals,
-        interval_axis=name_text(findings.rows[0].judged.axis) if intervals else "",
-        contributions=contribution_table(findings),
-        health=health_table(findings),
-        conditions=condition_table(certificate),
-        against_theory=_against_theory(findings),
-        verdicts=verdict_table(results),
+        interval_axis=name_text(findings.rows[0].judged.axis) if findings.rows else "",
+        against_theory=against_theory,
+        terms=used_terms(findings, texts),
         lost=_lost(results),
         commands=_commands(results, origin),
         versions=_versions(origin),
         declaration=json.dumps(results.study.dump(), indent=1),
     )
+
+
+def _texts(table: PageTable) -> list[str]:
+    """Every text of a table."""
+    return [table.caption, *table.head, *(str(cell) for row in table.rows for cell in row)]
 
 
 def _against_theory(findings: Findings) -> str:
@@ -96,7 +113,7 @@ def _lost(results: Results) -> list[str]:
 def _commands(results: Results, origin: Origin) -> str:
     study, file = results.study, origin.study_file
     return (
-        f"gradstab run {file} --trials {study.budget.trials}   # {file}: kept with the data\n"
+        f"gradstab run {file} --trials {study.budget.trials}   # {file} lies in the study's results folder\n"
         f"gradstab report {study.name}{criterion_options(results)}   # this page again, without training"
     )
 

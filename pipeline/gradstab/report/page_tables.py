@@ -9,14 +9,9 @@ from gradstab.display.criterion import band_text
 from gradstab.display.numbers import name_text, percent_text, value_text
 from gradstab.record.certificate import Certificate
 from gradstab.report.findings import Findings
-from gradstab.report.wording import (
-    edge_ranges_text,
-    predicted_text,
-    reach_text,
-    spans_text,
-    volume_text,
-)
+from gradstab.report.wording import predicted_text, reach_text, volume_text
 from gradstab.results.results import Results
+from gradstab.results.span_words import edge_ranges_text, spans_text
 from gradstab.study.recipe import idle
 from gradstab.study.responses.registry import RESPONSES
 

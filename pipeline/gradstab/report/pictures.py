@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import statistics
 from dataclasses import dataclass
 
-from gradstab.display.numbers import name_text, point_text
+from gradstab.display.numbers import counted, name_text, percent_text, point_text
 from gradstab.errors import UsageError
 from gradstab.figures.layout import PanelLayout
 from gradstab.figures.scaffold import png_bytes
 from gradstab.figures.theory_curves import judges_depth
 from gradstab.report.findings import Findings, Judged
+from gradstab.results.trial_rows import measured_trials
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def _profile_picture(findings: Findings) -> Picture | None:
     return Picture(
         "depth_profiles.png",
         png_bytes(figure),
-        "gradient norm at each hidden layer relative to the last, by verdict",
+        _profile_in_words(findings),
         "Gradients by depth at initialisation: the norm of the gradient at each hidden layer over that at the "
         "last one, median (line) and 10 to 90 % of the trials (band) of each verdict. Layers are counted from "
         "the input, as a fraction of the depth. Pale green: |R| within the band.",
@@ -69,16 +71,35 @@ def _phase_picture(findings: Findings, layout: PanelLayout, judged: Judged) -> P
             "measured trials, those in band above. Dashed: where mean-field theory has |R| = "
             f"{results.criterion.ratio_band:g}{depth_words}{_cut_words(layout)}."
         )
-        return Picture(name, png, f"probabilities along {layout.x}", caption)
+        return Picture(name, png, _phase_in_words(findings, judged), caption)
     return Picture(
         name,
         png,
-        f"phase diagram over {layout.x} and {layout.y} under {judged.name}",
+        _phase_in_words(findings, judged),
         f"Phase diagram under {judged.name}. Colours: what the median training most probably does. Solid: the boundary "
         "of the region, and thin lines between which it lies with probability .9; dotted: the safe core, in which one "
         "new training succeeds with p > .95; dashed: mean-field theory, not fitted to anything here. Marks: "
         f"measured trials{_cut_words(layout)}.",
     )
+
+
+def _phase_in_words(findings: Findings, judged: Judged) -> str:
+    """What the picture shows, for a reader who does not see it."""
+    if judged is findings.main:
+        return " ".join(findings.answer[1:])
+    share = percent_text(judged.regions.volume.estimate)
+    pieces = counted(len(judged.regions.parts), "piece")
+    return f"{judged.name} alone: in band for {share} of what was searched, in {pieces}."
+
+
+def _profile_in_words(findings: Findings) -> str:
+    ratios: dict[str, list[float]] = {}
+    for row, trial in measured_trials(findings.results.rows):
+        ratio = trial.judgement.responses["R"]
+        if ratio is not None:
+            ratios.setdefault(row.verdict, []).append(ratio)
+    medians = [f"{name_text(verdict)} {statistics.median(found):+.2g}" for verdict, found in ratios.items()]
+    return f"Median gradient norm at the first layer, in decades of that at the last: {', '.join(medians)}."
 
 
 def _cut_words(layout: PanelLayout) -> str:

@@ -16,18 +16,14 @@ from gradstab.report.findings import Findings, study_findings
 from gradstab.report.interval_table import IntervalRow
 from gradstab.report.page import Origin, report_page
 from gradstab.report.pictures import all_pictures
-from gradstab.report.wording import certificate_text, predicted_text, spans_text, volume_text
+from gradstab.report.wording import certificate_text, predicted_text, volume_text
 from gradstab.results.rejudge import criterion_changes
 from gradstab.results.results import Results
+from gradstab.results.span_words import spans_text
 from gradstab.stability.region import Regions
 from gradstab.system.durable import replace_files
 
 FOLDER = "report"
-
-
-def page_of(study_folder: Path) -> Path:
-    """Where the page of a study's report is, once there is one."""
-    return study_folder / FOLDER / "index.html"
 
 
 def default_folder(results: Results, name: str = FOLDER) -> Path:
@@ -76,6 +72,7 @@ def region_data(findings: Findings) -> dict[str, Any]:
         "study": results.study.name,
         "study_id": results.folder.study_id(),
         "question": results.study.question,
+        "answer": list(findings.answer),
         "num_trials": len(results.measured.numbers),
         "verdicts": dict(results.verdicts()),
         "criterion": results.criterion.model_dump(mode="json") | {"responses": list(results.judged_by)},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradstab.display.criterion import bands_text
 from gradstab.display.numbers import (
+    counted,
     interval_text,
     name_text,
     percent_range_text,
@@ -19,7 +20,6 @@ from gradstab.results.rejudge import criterion_changes
 from gradstab.results.results import Results
 from gradstab.results.trial_rows import measured_trials
 from gradstab.stability.region import Extent, Region, Volume
-from gradstab.stability.spans import Span
 from gradstab.theory.forecast import TRAINABLE_DEPTH_SCALES
 
 NOT_CHECKED = "not certified: the stop condition of the study was not checked yet."
@@ -29,27 +29,6 @@ OTHER_CRITERION = "not certified: a certificate counts for the study's own crite
 def volume_text(found: Volume) -> str:
     """A volume and its 90 % interval."""
     return percent_range_text(found.estimate, found.low, found.high)
-
-
-def spans_text(found: tuple[Span, ...]) -> str:
-    """Spans of an axis: `1.10 to 1.32`; an end beyond what was searched is left out."""
-    if not found:
-        return "none"
-    return "; ".join(
-        interval_text(span.low, span.high, low_open=span.low_open, high_open=span.high_open) for span in found
-    )
-
-
-def edge_ranges_text(span: Span) -> str:
-    """Where each edge lies with probability .9: `1.08\u20131.12, 1.24\u20131.37`."""
-    parts = []
-    for between in (span.low_between, span.high_between):
-        if between is None:
-            parts.append("open")
-            continue
-        ends = sorted((end for end in between if isinstance(end, int | float)), key=float)
-        parts.append("\N{EN DASH}".join(value_text(end) for end in ends) if len(ends) == 2 else "unsure")
-    return ", ".join(parts)
 
 
 def predicted_text(theory: Predicted | None) -> str:
@@ -97,25 +76,25 @@ def answer_sentences(findings: Findings) -> list[str]:
     num = len(results.measured.numbers)
     num_in = sum(trial.judgement.margin > 0 for _, trial in measured_trials(results.rows))
     judged = bands_text(results.criterion, findings.main.responses)
+    were = "1 training was" if num == 1 else f"{num} trainings were"
     sentences = [
-        f"{num} trainings were measured; {num_in} of them had {judged}. The region in which the median over seeds does "
-        f"takes {percent_text(found.volume.estimate)} of the search space (90 % interval "
-        f"{percent_text(found.volume.low)} to {percent_text(found.volume.high)}); in {percent_text(found.core_volume)} "
-        "of the space one new training does with a probability above .95."
+        f"{were} measured; {num_in} of them had {judged}. The region, in which the median over seeds has that, takes "
+        f"{percent_text(found.volume.estimate)} of the search space (90 % interval {percent_text(found.volume.low)} to "
+        f"{percent_text(found.volume.high)}); {percent_text(found.core_volume)} of the space is safe for one training."
     ]
     if found.parts:
-        count = len(found.parts)
         largest = found.parts[0]
-        sentences.append(
-            f"It is {'one piece' if count == 1 else f'{count} pieces'}; "
-            f"{'it' if count == 1 else 'the largest'} reaches over {reach_text(largest)}."
-        )
+        pieces = "It is one piece. It" if len(found.parts) == 1 else f"It is {len(found.parts)} pieces. The largest"
+        sentences.append(f"{pieces} lies within {reach_text(largest)}, and need not fill these ranges.")
     else:
         sentences.append("No part of the space is more likely inside than outside.")
     ranked = sorted(findings.contributions, key=lambda each: -each.of_region)
-    shares = [f"{name_text(each.axis)} ({percent_text(each.of_region)})" for each in ranked if each.of_region >= 0.01]
+    shares = [f"{name_text(each.axis)} {percent_text(each.of_region)}" for each in ranked if each.of_region >= 0.01]
     if shares:
-        sentences.append(f"What decides, as total shares of the variance: {', '.join(shares)}.")
+        sentences.append(
+            f"What decides, as total shares of the variance: {', '.join(shares)}. Axes that work together make the sum "
+            "exceed 100 %."
+        )
     sentences.append(theory_sentence(findings))
     if findings.theory.depth is not None:
         sentences.append(depth_scales_sentence(findings.theory.depth))
@@ -137,13 +116,13 @@ def theory_sentence(findings: Findings) -> str:
     if theory.volume is None:
         return "Theory is not drawn here: the activations are functions of the user, which a report does not import."
     text = (
-        f"Mean-field theory of R, which was fitted to nothing here, and the measured R disagree about "
-        f"{percent_text(theory.volume)} of the space (of which too few trials explain about "
-        f"{percent_text(theory.uncertain)})"
+        f"Mean-field theory, which was fitted to nothing here, and the measured R disagree about "
+        f"{percent_text(theory.volume)} of the space; that there are too few trials explains about "
+        f"{percent_text(theory.uncertain)}."
     )
     if theory.edges is None:
-        return text + "."
+        return text
     return text + (
-        f"; the {theory.edges.num_edges} edges of the band that both have differ by "
+        f" {counted(theory.edges.num_edges, 'end')} of intervals that both have differ by "
         f"{percent_text(theory.edges.median)} in the median and {percent_text(theory.edges.worst)} at worst."
     )

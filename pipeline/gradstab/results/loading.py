@@ -84,4 +84,4 @@ def _checked(criterion: Criterion | Mapping[str, object] | None) -> Criterion | 
     try:
         return Criterion.model_validate(criterion)
     except ValidationError as error:
-        raise UsageError("; ".join(sentences(error, "criterion"))) from None
+        raise UsageError("; ".join(sentences(error, "criterion", Criterion.model_fields))) from None

@@ -1,4 +1,4 @@
-"""What a notebook shows for a study's results: the question, the verdicts, and what can be asked next. Fits nothing."""
+"""What a notebook shows for a study's results: question, verdicts, the answer of a fresh report. Nothing is fitted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gradstab.display.colours import VERDICT_COLOURS
 from gradstab.display.criterion import bands_text
 from gradstab.display.numbers import name_text, percent_text
 from gradstab.display.templates import render
+from gradstab.results.known_answer import known_answer
 
 if TYPE_CHECKING:
     from gradstab.results.results import Results
@@ -32,5 +33,6 @@ def results_html(results: Results) -> str:
             (name_text(name), count, percent_text(count / total), colours.get(name, _NO_COLOUR))
             for name, count in verdicts.most_common()
         ],
+        answer=known_answer(results),
         corrupt=[path.name for path in results.corrupt_segments],
     )

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from gradstab.errors import UsageError
 from gradstab.study.criterion import Criterion
+from gradstab.study.did_you_mean import nearest
 from gradstab.study.faults import sentences
 
 
@@ -32,11 +33,12 @@ def rejudged(base: Criterion, changes: Sequence[str]) -> Criterion:
         name, equals, text = change.partition("=")
         if not equals or name not in fields:
             raise UsageError(
-                f"--criterion must be FIELD=VALUE with a FIELD of {', '.join(fields)}, got {change!r}; "
+                f"--criterion must be FIELD=VALUE with a FIELD of {', '.join(fields)}, got {change!r}"
+                f"{nearest(name, fields)}; "
                 "for example --criterion ratio_band=0.5 or --criterion responses=R,T"
             )
         fields[name] = tuple(part.strip() for part in text.split(",")) if name == "responses" else text
     try:
         return Criterion.model_validate(fields)
     except ValidationError as error:
-        raise UsageError("; ".join(sentences(error, "--criterion"))) from None
+        raise UsageError("; ".join(sentences(error, "--criterion", Criterion.model_fields))) from None

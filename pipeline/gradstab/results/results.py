@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +15,11 @@ from gradstab.errors import UsageError
 from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_paths
 from gradstab.record.study_folder import StudyFolder
 from gradstab.record.trajectory import Trajectory
-from gradstab.results.measured import MeasuredTrials
-from gradstab.results.trial_rows import FAILED, TrialRow, measured_trials, trial_row
+from gradstab.results.trial_rows import FAILED, MeasuredTrials, TrialRow, measured_trials, side_of, trial_row
 from gradstab.stability.intervals import IntervalTable, stable_intervals
 from gradstab.study.axes import Value
 from gradstab.study.criterion import Criterion
-from gradstab.study.response_band import ResponseBand, band_of
+from gradstab.study.response_band import band_of
 from gradstab.study.responses.registry import default_letters
 from gradstab.study.study import Study
 
@@ -106,6 +106,11 @@ class Results:
         return trial_table([{"number": row.number, **row.columns()} for row in self.rows])
 
     @property
+    def constants(self) -> dict[str, Value | None]:
+        """The settings that every trial shares: the fields of the recipe that are no axis."""
+        return dict(self.study.dump()["recipe"])
+
+    @property
     def judged_by(self) -> tuple[str, ...]:
         """Letters of the responses that the criterion counts."""
         return self.criterion.responses_for(self.study.least_steps)
@@ -162,12 +167,27 @@ class Results:
     def region(self, **at: Value) -> RegionAt:
         """What is known at a point: the safe interval of the axes that `at` does not give, and the nearest cliff.
 
+        `print` of it reads as `gradstab region` does.
+
         Raises:
             UsageError: the point lies outside what was searched.
         """
+        from gradstab.results.region_words import region_text
         from gradstab.stability.region_at import region_at
 
-        return region_at(self.estimator, at, self.measured.points, self.study.dump()["recipe"])
+        found = region_at(self.estimator, at, self.measured.points, self.constants)
+        return replace(found, text=region_text(self, found))
+
+    def answer(self) -> list[str]:
+        """The answer in plain sentences: what safe means, then one for each choice. A fresh report is not made again.
+
+        Raises:
+            UsageError: no trial was measured yet.
+        """
+        from gradstab.results.answer import answer_lines
+        from gradstab.results.known_answer import known_answer
+
+        return known_answer(self) or answer_lines(self)
 
     @cached_property
     def contributions(self) -> tuple[Contribution, ...]:
@@ -236,7 +256,7 @@ class Results:
             verdicts = {row.number: row.verdict for row in self.rows}
             return [verdicts[number] for number in self.measured.numbers]
         band = next(band for band in self.measured.bands if band.name == responses[0])
-        return [_side(band, value) for value in self.measured.responses[band.name].tolist()]
+        return [side_of(band, value) for value in self.measured.responses[band.name].tolist()]
 
     @cached_property
     def _retried(self) -> set[int | None]:
@@ -305,12 +325,3 @@ class Results:
             diagram = phase_diagram(estimator, self._cloud)
             self._diagrams[responses] = (diagram, find_regions(estimator, diagram))
         return self._diagrams[responses]
-
-
-def _side(band: ResponseBand, value: float) -> str:
-    """Where a response lies, by the names of the marks in figures."""
-    if band.diverged_from is not None and value > band.diverged_from:
-        return "diverged"
-    if value <= band.low:
-        return band.low_side
-    return "in band" if value < band.high else band.high_side

@@ -17,6 +17,7 @@ from gradstab.record.segments import Record
 from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.axes import Value
 from gradstab.study.criterion import Criterion
+from gradstab.study.response_band import ResponseBand
 from gradstab.study.responses.registry import RESPONSES
 
 FAILED = "failed"  # the verdict of a trial whose machine failed
@@ -124,3 +125,28 @@ def _measured(record: Record, criterion: Criterion) -> MeasuredTrial | None:
         accuracy=float(record.trajectory["accuracy"][-1]),
         log10_delta_norm_L=record.trajectory["log10_delta_norm"][0].astype(np.float32),
     )
+
+
+@dataclass(frozen=True)
+class MeasuredTrials:
+    """Judged trials as an estimator takes them; those whose machine failed are left out.
+
+    Attributes:
+        points: one value per axis of the space, by trial.
+        responses: values by letter of the response, shape (N,) each.
+        bands: the bands of those responses.
+    """
+
+    numbers: tuple[int, ...]
+    points: tuple[dict[str, Value], ...]
+    responses: dict[str, NDArray[np.float64]]
+    bands: tuple[ResponseBand, ...]
+
+
+def side_of(band: ResponseBand, value: float) -> str:
+    """Where a response lies, by the names of the marks in figures."""
+    if band.diverged_from is not None and value > band.diverged_from:
+        return "diverged"
+    if value <= band.low:
+        return band.low_side
+    return "in band" if value < band.high else band.high_side

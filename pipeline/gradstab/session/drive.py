@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from gradstab.loop.ports import Executor, Work
 from gradstab.loop.progress import Progress
 from gradstab.loop.runner import Limits, Runner
 from gradstab.record.certificate import read_certificate
+from gradstab.record.finished import is_finished, mark_finished
 from gradstab.record.shipping_order import save_order
 from gradstab.record.study_folder import StudyFolder
 from gradstab.report.background_process import ReportProcess
@@ -36,8 +38,10 @@ from gradstab.session.study_lock import hold_study
 from gradstab.session.sync import close_tracker
 from gradstab.study.settings import Settings, resolve_settings
 from gradstab.study.study import Study
+from gradstab.system.storage_url import Postgresql, SqliteFile
 from gradstab.tracking.credentials import check_credentials
 from gradstab.tracking.restore_process import restore_lost_folder
+from gradstab.tracking.shipping_files import WaitingCounter, store_digest
 
 FEWEST_TRIALS = 30  # least trials of a report: fewer say little about a region
 SHIPPER_DELAY = 3.0  # seconds, in which Ray's workers import torch
@@ -74,19 +78,42 @@ class Ended:
     stopped: bool
 
 
-def run_study(study: Study, *, engine: Engine = "ray", results: str | None = None) -> Results:
+def run_study(
+    study: Study,
+    *,
+    engine: Engine = "ray",
+    results: str | None = None,
+    show_progress: bool = True,
+    callback: Callable[[Progress], None] | None = None,
+) -> Results:
     """Train a study until its budget is used and return its results. A second call continues.
 
     Args:
         study: the declaration.
         engine: "ray" uses all slots; "serial" trains here, one pack after another.
         results: results folder; by default as the command line chooses it.
+        show_progress: draw a progress bar: on stderr, or below the cell of a notebook.
+        callback: called with the progress (`done`, `total`, `verdicts`, `seconds_left` and more) at least twice a
+            second. An exception in it ends the run; the next call continues the study.
 
     Raises:
         GradstabError: its message says what is wrong and what to do.
     """
+    from gradstab.session.progress_line import ProgressLine, say
+
     settings = resolve_settings(study, None, results)
-    drive(study, settings, source=None, engine=engine)
+    with ProgressLine() if show_progress else nullcontext() as line:
+
+        def progressed(progress: Progress) -> None:
+            if line is not None:
+                line.show(progress)
+            if callback is not None:
+                callback(progress)
+
+        listener = Listener(progress=progressed)
+        if line is not None:
+            listener = Listener(found=say, progress=progressed, shipping=line.shipping)
+        drive(study, settings, source=None, engine=engine, listener=listener)
     return Results(StudyFolder.of(settings.results_root(), study.name))
 
 
@@ -120,6 +147,8 @@ def drive(
     activations = own_activations(study, source) if work is None else {}
     with hold_study(folder, settings, force=force):
         study = folder.with_known_data(study)
+        if not retry_failed and (ended := _nothing_to_do(folder, study, settings, listener)) is not None:
+            return ended
         known = restore_lost_folder(folder, study, settings, listener.found)
         costs, modules = stored_cost_models(), None
         if work is None and study.model is not None:
@@ -171,7 +200,47 @@ def drive(
         if certificate is not None:
             listener.found(certificate.verdict())
         waiting = close_tracker(tracker, listener)
+        if runner.is_complete and not waiting:
+            mark_finished(folder.path, study, _places(settings))
     return Ended(progress, waiting, stop.requested)
+
+
+def _nothing_to_do(folder: StudyFolder, study: Study, settings: Settings, listener: Listener) -> Ended | None:
+    """How a run ends that has nothing to do, found without Ray, Optuna and MLflow; None where there is something.
+
+    Raises:
+        UsageError: fewer trials are asked for than there are, and the study is another one.
+    """
+    if not folder.exists():
+        return None
+    declared, done = folder.study().budget.trials, folder.num_recorded()
+    fewer = study.budget.trials < min(done, declared)
+    if fewer:  # the study keeps its budget: nothing that is on record is taken away
+        asked, budget = study.budget.trials, study.budget.model_copy(update={"trials": declared})
+        folder.claim(study.model_copy(update={"budget": budget}), None)
+        listener.found(f"{done} trials are done, and {asked} in total were asked for: nothing is trained")
+        if done < declared:
+            listener.found(f"to go on to the {declared} of its budget, leave --trials out or give a larger number")
+    elif is_finished(folder.path, study, _places(settings)):
+        listener.found(
+            f"{done} of {study.budget.trials} done: nothing is left to train, and MLflow was sent every trial"
+        )
+    else:
+        return None
+    verdicts = Results(folder).verdicts()
+    failed = verdicts.pop("failed", 0)
+    waiting = WaitingCounter(folder.path).waiting(settings.tracking.value.url)
+    return Ended(Progress(max(done, study.budget.trials), verdicts, failed), waiting, stopped=False)
+
+
+def _places(settings: Settings) -> list[str]:
+    """The stores of a study, with what a file shows of its state: one that was lost or changed must be looked at."""
+    storage, tracking = settings.storage.value, settings.tracking.value
+    there = not isinstance(tracking, SqliteFile) or tracking.path.exists()
+    size = 0
+    if not isinstance(storage, Postgresql) and storage.path.exists():
+        size = storage.path.stat().st_size
+    return [store_digest(tracking.url), str(there), str(storage), str(size)]
 
 
 def _limits(study: Study, num_slots: int) -> Limits:

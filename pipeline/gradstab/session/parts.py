@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -132,7 +133,7 @@ def training_work(study: Study, activations: Mapping[str, Activation], began_in:
 def open_executor(
     study: Study, settings: Settings, engine: Engine, work: Work, report: Callable[[str], None]
 ) -> Executor:
-    """Open the executor: in this process, or Ray's. `report` is called with the address of the cluster's dashboard."""
+    """Open the executor: in this process, or Ray's. `report` is called with what is waited for."""
     if engine == "serial":
         from gradstab.execution.serial_executor import SerialExecutor
 
@@ -142,6 +143,7 @@ def open_executor(
                 "leave --engine out, or set resources.device to any"
             )
         return SerialExecutor(work)
+    report(_ray_start(study, settings))
     from gradstab.execution.ray_executor import RayExecutor
 
     _import_meanwhile("gradstab.search.searcher")
@@ -154,6 +156,15 @@ def open_executor(
         gpu_share=wanted.gpu_share,
         report=report,
     )
+
+
+def _ray_start(study: Study, settings: Settings) -> str:
+    """What the user waits for while Ray's processes start or a cluster is reached, which takes up to half a minute."""
+    address = settings.ray_address.value
+    if address is not None:
+        return f"connecting to Ray at {address} ..."
+    slots = study.resources.slots or os.cpu_count() or 1
+    return f"starting Ray ({slots} slot{'' if slots == 1 else 's'}) ..."
 
 
 def _import_meanwhile(module: str) -> None:

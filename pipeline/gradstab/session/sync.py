@@ -46,4 +46,5 @@ def close_tracker(tracker: Tracker, listener: Listener) -> int:
     trouble = tracker.last_error() if best > 0 else None
     if trouble:
         listener.found(trouble)
+    listener.shipping(best)
     return tracker.close(SYNC_PATIENCE if best == 0 else 0.0)

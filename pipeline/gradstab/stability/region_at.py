@@ -19,8 +19,10 @@ from gradstab.stability.estimator import Estimator
 from gradstab.stability.region import SAFE
 from gradstab.stability.spans import Line, lines
 from gradstab.study.axes import AnyAxis, Choice, Value
+from gradstab.study.did_you_mean import nearest
 from gradstab.study.recipe import idle
 from gradstab.study.space import Point, SearchSpace
+from gradstab.study.spelling import listed, spelled
 
 _NEAREST = 5
 _LOG2_CELLS = 10
@@ -42,9 +44,9 @@ class Cliff:
     side: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RegionAt:
-    """The answer at a point.
+    """The answer at a point. Printed, it reads as `gradstab region` does.
 
     Attributes:
         at: the axes that were given.
@@ -55,6 +57,7 @@ class RegionAt:
         lines: spans of each open numeric axis, for each value of the open choices; other axes as in `point`.
         cliff: the cliff nearest to `point` along all numeric axes, also given ones; None if none was seen.
         nearest: the nearest measured trials: index among those given, and distance in search coordinates.
+        text: the answer in words, as `Results.region` gives it.
     """
 
     at: dict[str, Value]
@@ -65,6 +68,13 @@ class RegionAt:
     lines: tuple[Line, ...]
     cliff: Cliff | None
     nearest: tuple[tuple[int, float], ...]
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text or repr(self)
+
+    def __repr__(self) -> str:
+        return f"<RegionAt {self.point}: p_next {self.p_next:.2f}, p_region {self.p_region:.2f}>"
 
 
 @single_threaded_blas
@@ -118,10 +128,11 @@ def _given(space: SearchSpace, at: Mapping[str, Value], fixed: Mapping[str, obje
         if name in space.axes:
             given[name] = _within(name, space.axes[name], value)
         elif name not in fixed:
-            raise UsageError(f"the study has no axis {name!r}; its axes are {', '.join(space.names())}")
+            hint = nearest(name, (*space.names(), *fixed))
+            raise UsageError(f"the study has no axis {name!r}{hint}; its axes are {', '.join(space.names())}")
         elif fixed[name] != value:
             raise UsageError(
-                f"{name} = {value} was not tried: the study fixed {name} = {fixed[name]} "
+                f"{name} = {listed([value])} was not tried: the study fixed {name} = {spelled(fixed[name])} "
                 "and says nothing of other values"
             )
     return given
@@ -138,7 +149,8 @@ def _within(name: str, axis: AnyAxis, value: Value) -> Value:
     if axis.contains(value):
         return value
     if isinstance(axis, Choice):
-        raise UsageError(f"{name} = {value} lies outside what was searched: {', '.join(map(str, axis.choices))}")
+        shown, hint = listed([value]), nearest(str(value), map(str, axis.choices))
+        raise UsageError(f"{name} = {shown} lies outside what was searched: {listed(axis.choices)}{hint}")
     if isinstance(value, bool | str) or not math.isfinite(value):
         raise UsageError(f"{name} must be a finite number, got {value!r}")
     if axis.is_whole and value != int(value):

@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
+from gradstab.study.did_you_mean import nearest
+from gradstab.study.spelling import listed, means, spelled
+
 Array = NDArray[np.float64]
 
 
@@ -24,9 +27,6 @@ _LARGEST_INTEGER = 10**18  # what storage, designs and log axes can take without
 
 
 _ROUNDING = 1e-9  # relative; a bound may come back from a file in its last digit changed
-
-
-_WORDS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 
 
 # axes are plain dataclasses, checked when a study is built: so all faults of a study come together
@@ -254,7 +254,7 @@ class Choice:
         for choice in self.choices:
             if means(text, choice):
                 return choice
-        raise ValueError(f"must be one of {', '.join(map(str, self.choices))}, got {text!r}")
+        raise ValueError(f"must be one of {listed(self.choices)}, got {text!r}{nearest(text, map(str, self.choices))}")
 
     def from_unit(self, u: float) -> Value:
         return self.choices[min(len(self.choices) - 1, math.floor(u * len(self.choices)))]
@@ -278,7 +278,7 @@ class Choice:
         if not self.choices:
             return "choices must hold at least one value, got none"
         if len({(type(choice), choice) for choice in self.choices}) < len(self.choices):
-            return f"choices must differ from each other, got {list(self.choices)}"
+            return f"choices must differ from each other, got {spelled(list(self.choices))}"
         return None
 
     def distribution(self) -> Distribution:
@@ -287,18 +287,6 @@ class Choice:
 
 
 AnyAxis = Real | LogReal | Integer | LogInteger | Choice
-
-
-def means(text: str, value: object) -> bool:
-    """Whether a text typed by the user means a value: `on` is True, `1e-1` is 0.1."""
-    if isinstance(value, bool):
-        return _WORDS.get(text.lower()) is value
-    if isinstance(value, int | float):
-        try:
-            return float(text) == value
-        except ValueError:
-            return False
-    return text == value
 
 
 def _middles(unit_N: Array, count: int) -> Array:

@@ -10,24 +10,60 @@ from pydantic import TypeAdapter, ValidationError
 from gradstab.errors import GradstabError
 from gradstab.study.axes import AnyAxis
 from gradstab.study.data_spec import FromFunction
+from gradstab.study.did_you_mean import nearest
 from gradstab.study.model_faults import build_arguments, subject_faults
 from gradstab.study.model_spec import ModelSpec
 from gradstab.study.recipe import Recipe, conditions
 from gradstab.study.responses.registry import RESPONSES
 from gradstab.study.space import SearchSpace
-from gradstab.study.wording import nearest, plain, short
+from gradstab.study.spelling import spelled
+from gradstab.study.wording import plain, short
 from gradstab.system.storage_url import without_password
 
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _TAGS = ("real", "log_real", "integer", "log_integer", "choice")
 
 
-def sentences(error: ValidationError, section: str) -> list[str]:
-    """One sentence for each error that pydantic found in a section of a study."""
+# what a value must be, by the kinds of pydantic's errors: by their first words
+_MUST_BE = {
+    "int_": "a whole number",
+    "float_": "a number",
+    "bool_": "true or false",
+    "string_": "text",
+    "path_": "a path",
+    "list_": "a list",
+    "tuple_": "a list",
+    "set_": "a list",
+    "finite_": "a finite number",
+    "none_": "left out",
+    "decimal_": "a number",
+}
+_MAPPINGS = ("model_type", "model_attributes_type", "dict_type", "mapping_type", "dataclass_type")
+_EXAMPLES = {
+    "budget": "{trials: 200}",
+    "stop": "{error: 0.05}",
+    "recipe": "{width: 64, steps: 100}",
+    "space": "{depth: {type: log_integer, low: 2, high: 32}}",
+    "criterion": "{ratio_band: 1.0}",
+    "resources": "{slots: 4}",
+    "tracking": "{child_runs: 1000}",
+    "data": "{type: digits}",
+    "sampler": "{type: sobol}",
+}
+_AXIS = "{type: log_real, low: 0.5, high: 4}"
+
+
+def sentences(error: ValidationError, section: str, known: Iterable[str] = ()) -> list[str]:
+    """One sentence for each error that pydantic found in a section of a study.
+
+    Args:
+        known: the names of fields that the section may have, for a hint at what was meant.
+    """
     found = error.errors(include_url=False)
     places = [details["loc"] for details in found]
     return list(
         dict.fromkeys(
-            _sentence(details, section)
+            _sentence(details, section, known)
             for details in found
             # a list whose items are at fault is also said to be too short, since none of them counts
             if details["type"] != "too_short" or not any(_is_inside(place, details["loc"]) for place in places)
@@ -74,16 +110,32 @@ def _secrets(sound: Mapping[str, Any]) -> Iterator[str]:
             yield f"{field} must hold no password, got {shown}: set {variable} in the environment"
 
 
-def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return a kind
+def field_names(annotation: object) -> set[str]:
+    """The names of all fields that a section of this type may have, those within its parts included."""
+    found: set[str] = set()
+    for part in (annotation, *get_args(annotation)):
+        if part is not annotation:
+            found |= field_names(part)
+        elif isinstance(part, type):
+            fields = getattr(part, "model_fields", None) or getattr(part, "__dataclass_fields__", {})
+            found |= set(fields) - {"root", "__pydantic_config__"}
+            for field in fields.values():
+                found |= field_names(getattr(field, "annotation", None))
+    return found
+
+
+def _sentence(details: Any, section: str, known: Iterable[str]) -> str:  # noqa: PLR0911 - one return a kind
     # pydantic's location holds the discriminator's tag; users know only the field
-    where = ".".join([section, *(plain(part) for part in details["loc"] if part not in _TAGS)])
-    given, context = details["input"], details.get("ctx", {})
-    match details["type"]:
+    place = details["loc"][1:] if section in ("data", "sampler") else details["loc"]
+    where = ".".join([section, *(plain(part) for part in place if part not in _TAGS)])
+    given, context, kind = details["input"], details.get("ctx", {}), details["type"]
+    match kind:
         case "extra_forbidden" | "unexpected_keyword_argument":
-            known = Recipe.model_fields if section == "recipe" else {}
             return f"{where} must be a known field, got an unknown one{nearest(str(details['loc'][-1]), known)}"
         case "too_short":
             return f"{where} must have at least {context['min_length']}, got {context['actual_length']}"
+        case "string_too_short":
+            return f"{where} must not be empty"
         case "missing":
             return f"{where} must be given"
         case "union_tag_not_found":
@@ -96,11 +148,34 @@ def _sentence(details: Any, section: str) -> str:  # noqa: PLR0911 - one return 
         case "value_error":
             return f"{where}: {context['error']}"
         case "string_pattern_mismatch":
-            return f"{where} must match {context['pattern']}, got {short(given)}"
+            return f"{where} {_must_match(context['pattern'])}, got {short(given)}"
         case "literal_error":
             choices = [part.strip(" '") for part in context["expected"].replace(" or ", ", ").split(",")]
             return f"{where} must be one of {', '.join(choices)}, got {short(given)}{nearest(str(given), choices)}"
-    return f"{where} {details['msg'].replace('Input should', 'must')}, got {short(given)}"
+    if kind in _MAPPINGS:
+        example = _AXIS if section == "space" and where != section else _EXAMPLES.get(where, "")
+        if where == "budget" and isinstance(given, int) and given > 0:
+            example = f"{{trials: {given}}}"
+        hint = f": write {where.rpartition('.')[2]}: {example}" if example else ""
+        return f"{where} must be a mapping of fields, got {short(given)}{hint}"
+    return f"{where} {_must(details)}, got {short(given)}"
+
+
+def _must(details: Any) -> str:
+    """What a value must be, in words."""
+    kind = details["type"]
+    if kind == "int_from_float":
+        return "must be a whole number"
+    for beginning, words in _MUST_BE.items():
+        if kind.startswith(beginning):
+            return f"must be {words}"
+    return str(details["msg"]).replace("Input should", "must")
+
+
+def _must_match(pattern: str) -> str:
+    if pattern == NAME_PATTERN:
+        return "must be at most 64 letters, digits, '.', '_' or '-', the first a letter or a digit (it names a folder)"
+    return f"must match {pattern}"
 
 
 def _axis_faults(name: str, axis: AnyAxis, origin: object, model: ModelSpec | None) -> Iterator[str]:
@@ -141,8 +216,12 @@ def _value_faults(name: str, value: object, origin: object, *, strings: bool) ->
     try:
         TypeAdapter(field.rebuild_annotation()).validate_python(value, strict=True, context=origin)
     except ValidationError as error:
-        message = error.errors(include_url=False)[0]["msg"].replace("Input should", "must")
-        yield f"space.{name}: its {part} {message}, got {short(value)}"
+        details = error.errors(include_url=False)[0]
+        if details["type"] == "literal_error":
+            (told,) = sentences(error, f"space.{name}: its {part}")
+            yield told
+        else:
+            yield f"space.{name}: its {part} {_must(details)}, got {short(value)}"
 
 
 def _conflicts(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
@@ -152,9 +231,9 @@ def _conflicts(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
             yield f"{name} must be an axis or a fixed value, got both: remove it from space or from recipe"
     for name, (parent, values) in conditions().items():
         if name in space.names() and parent not in space.names() and getattr(recipe, parent) not in values:
-            needed = " or ".join(str(value).lower() for value in values)
+            needed = " or ".join(map(spelled, values)).replace("'", "")
             yield (
-                f"space.{name} has no effect, since {parent} is {str(getattr(recipe, parent)).lower()}: "
+                f"space.{name} has no effect, since {parent} is {spelled(getattr(recipe, parent))}: "
                 f"set recipe.{parent} to {needed}, or make {parent} an axis of its own"
             )
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gradstab.errors import StudyError, UsageError
-from gradstab.study.faults import sentences
+from gradstab.study.faults import field_names, sentences
 from gradstab.study.old_names import old_names
 from gradstab.study.origin import FromData
 from gradstab.study.plain_yaml import load_yaml
@@ -120,11 +120,11 @@ def _load_python(path: Path) -> Study:
             old_names(path.parent),
             contextlib.redirect_stdout(sys.stderr),
         ):
-            study = runpy.run_path(str(path)).get("STUDY")
+            names = runpy.run_path(str(path))
     except StudyError:
         raise
     except ValidationError as error:
-        raise StudyError(sentences(error, error.title.lower())) from None
+        raise StudyError(sentences(error, error.title.lower().removesuffix("spec"), field_names(Study))) from None
     except Exception as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         line = f" in line {frames[-1].lineno}" if frames else ""
@@ -132,9 +132,15 @@ def _load_python(path: Path) -> Study:
         if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "pipeline":
             hint = ". If gradstab is meant: its import name is gradstab now, as in from gradstab import Study"
         raise UsageError(f"{path.name} fails{line}: {type(error).__name__}: {error}{hint}") from None
-    if not isinstance(study, Study):
-        raise UsageError(f"{path.name} must define STUDY = Study(...), got {type(study).__name__}")
-    return study
+    study = names.get("STUDY")
+    if isinstance(study, Study):
+        return study
+    others = [name for name, value in names.items() if isinstance(value, Study)]
+    if study is None:
+        got = f"a study under the name {others[0]}: call it STUDY" if others else "no STUDY"
+    else:
+        got = f"STUDY of type {type(study).__name__}"
+    raise UsageError(f"{path.name} must define STUDY = Study(...), got {got}")
 
 
 def _read(path: Path) -> str:

@@ -6,12 +6,13 @@ import importlib.metadata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gradstab.study.did_you_mean import nearest
 from gradstab.study.family_signatures import family_names
 from gradstab.study.model_spec import ModelSpec
 from gradstab.study.module_recipe import takes
 from gradstab.study.recipe import BUILDABLE, FULLY_CONNECTED, OF_MODULES, Recipe, fields_with
 from gradstab.study.space import SearchSpace
-from gradstab.study.wording import nearest, plain
+from gradstab.study.wording import plain
 
 GROUP = "gradstab.models"  # entry points of installed packages
 

@@ -8,12 +8,12 @@ responses.
 from __future__ import annotations
 
 import math
-from difflib import get_close_matches
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from gradstab.study.axes import Choice
+from gradstab.study.did_you_mean import nearest
 from gradstab.study.space import SearchSpace
 
 BATCH = 16  # trials that an adaptive sampler proposes at a time; it learns between batches
@@ -70,9 +70,8 @@ class GridSpec(_Sampler):
         for name, count in self.levels.items():
             axis = space.axes.get(name)
             if axis is None:
-                near = get_close_matches(name, space.names(), n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"the axes are {', '.join(space.names())}"
-                faults.append(f"sampler.levels must name axes of the space, got {name!r}: {hint}")
+                hint = nearest(name, space.names()) or f"; the axes are {', '.join(space.names())}"
+                faults.append(f"sampler.levels must name axes of the space, got {name!r}{hint}")
             elif isinstance(axis, Choice) and count != len(axis.choices):
                 faults.append(
                     f"sampler.levels of the choice axis {name!r} must be its {len(axis.choices)} choices, got {count}: "

@@ -9,10 +9,9 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gradstab.errors import UsageError
-from gradstab.study.study import Study
 from gradstab.system.storage_url import (
     Postgresql,
     SqliteFile,
@@ -23,6 +22,9 @@ from gradstab.system.storage_url import (
     parse_tracking,
     without_password,
 )
+
+if TYPE_CHECKING:
+    from gradstab.study.study import Study
 
 ENV_FILE = "mlflow.env"
 DEFAULT = "default"  # the origin of a setting that nobody made

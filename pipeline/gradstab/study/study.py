@@ -15,15 +15,17 @@ from gradstab.activations.registry import is_import_path, versions_of_passes
 from gradstab.errors import StudyError
 from gradstab.study.criterion import Criterion
 from gradstab.study.data_spec import DataSpec, Digits
-from gradstab.study.faults import cross_faults, sentences
+from gradstab.study.did_you_mean import nearest
+from gradstab.study.faults import NAME_PATTERN, cross_faults, field_names, sentences
 from gradstab.study.model_spec import ModelSpec
 from gradstab.study.recipe import BUILDABLE, FULLY_CONNECTED, OF_MODULES, Recipe, fields_with
 from gradstab.study.response_band import ResponseBand, response_bands
 from gradstab.study.sampler_spec import SamplerSpec, SobolSpec
 from gradstab.study.space import SearchSpace
+from gradstab.study.spelling import spelled
 from gradstab.study.tensor_spec import FromFunction
 from gradstab.study.versions import Since, Was, as_of, under_current_names, versions_of
-from gradstab.study.wording import nearest, plain
+from gradstab.study.wording import plain
 from gradstab.system.version_order import version_numbers
 from gradstab.user_code.failures import CodeError
 from gradstab.user_code.names import name_of
@@ -34,7 +36,7 @@ _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 Name = Annotated[
     str,
     Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        pattern=NAME_PATTERN,
         description="letters, digits, '.', '_' and '-'; it names the results folder and the MLflow experiment",
         examples=["my-first"],
     ),
@@ -184,7 +186,7 @@ class Study(BaseModel):
             except CodeError as error:
                 faults.append(str(error))
             except ValidationError as error:
-                faults.extend(sentences(error, key))
+                faults.extend(sentences(error, key, field_names(field.annotation)))
                 sound.update(_salvaged(cls, key, given[key], error, info.context))
         faults.extend(cross_faults(sound, info.context))
         if faults:
@@ -281,8 +283,13 @@ class Study(BaseModel):
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """One line for each field that differs between two dumped studies: `recipe.width: 64 -> 256`."""
     flat_old, flat_new = _flat(old), _flat(new)
+
+    def shown(flat: Mapping[str, Any], key: str) -> str:
+        value = flat.get(key, "(none)")
+        return value if isinstance(value, str) else spelled(value)
+
     return [
-        f"{key}: {flat_old.get(key, '(none)')} -> {flat_new.get(key, '(none)')}"
+        f"{key}: {shown(flat_old, key)} -> {shown(flat_new, key)}"
         for key in [*flat_old, *(key for key in flat_new if key not in flat_old)]
         if flat_old.get(key) != flat_new.get(key)
     ]

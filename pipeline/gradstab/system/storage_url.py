@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from gradstab.errors import UsageError
 
 _JOURNAL, _SQLITE = "journal:", "sqlite:///"
+_MOST_SHOWN = 200  # characters
 _FILES = (_JOURNAL, _SQLITE)
 _SECRET_FIELD = re.compile(r"((?:password|passwd|token|secret)=)[^&#\s]*", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"//[^/@\s]*:[^/\s]*@")
@@ -97,7 +98,7 @@ def parse_storage(text: str, name: str = "storage") -> Storage:
     if found is not None and found[1] in _OPTUNA_DRIVERS:
         return Postgresql(text, f"postgresql://{found[2]}")
     raise UsageError(
-        f"{name} must be journal:PATH, sqlite:///PATH or postgresql://USER@HOST/DATABASE, got {without_password(text)}"
+        f"{name} must be journal:PATH, sqlite:///PATH or postgresql://USER@HOST/DATABASE, got {_shown(text)}"
     )
 
 
@@ -124,8 +125,14 @@ def parse_tracking(text: str, name: str = "the MLflow tracking URI") -> Tracking
     advice = f": write http://{text}" if _HOST_AND_PORT.fullmatch(text) else ""
     raise UsageError(
         f"{name} must be http://HOST:PORT, sqlite:///PATH, postgresql://USER@HOST/DATABASE or another URI that MLflow "
-        f"reads, got {without_password(text)}{advice}"
+        f"reads, got {_shown(text)}{advice}"
     )
+
+
+def _shown(text: str) -> str:
+    """A text as a sentence quotes it: without its password, and cut where it is no address that anybody would type."""
+    text = without_password(text)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def anchored(url: str, folder: Path) -> str:

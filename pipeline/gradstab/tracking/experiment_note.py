@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gradstab.display.numbers import count_range_text, edges_text, setting_text
+from gradstab.display.numbers import count_range_text, interval_text, setting_text
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.stability.intervals import IntervalTable, StableInterval, stable_intervals
 from gradstab.study.axes import Choice, Value
@@ -18,7 +18,6 @@ MAX_NOTE = 4900  # MLflow takes 5000 characters
 _MOST_INTERVALS = 24
 _MOST_AXES = 5
 _FAILED = "failed"
-_ALL = "all that was searched"  # too wide for a cell
 _GAP = "&emsp;"  # the UI draws no space between the columns of a table
 _COLOURS = (
     "green stable, blue vanishing, vermilion exploding, black diverged, pink untrainable, orange partial, "
@@ -106,11 +105,11 @@ def boundary_trials(rows: Iterable[Row], most: int) -> list[Row]:
 def _region_answer(region: Mapping[str, Any], *, certified: bool) -> str:
     """Volume and safe intervals as the last report found them, in the words of `gradstab region`."""
     name, main = next(iter(region["regions"].items()))
-    text = (
-        f"**Answer after {region['num_trials']} trials.** The region takes {main['volume_words']} of the search space "
-        "(90 % interval), "
-        f"{'certified' if certified else 'not certified'}. *Safe*: one new training is stable with p > .95; *stable*: "
-        "the median over seeds is."
+    state = "" if region.get("certificate") is None else ", certified" if certified else ", not certified"
+    told = [f"**Answer after {region['num_trials']} trials.**", *region.get("answer", [])[1:]]
+    text = "\n- ".join(told) + (
+        f"\n\nThe region takes {main['volume_words']} of the search space (90 % interval){state}. *Safe*: one new "
+        "training is stable with p > .95; *stable*: the median over seeds is."
     )
     keys = {"where": "at"} if any(row["words"]["where"] for row in region["intervals"]) else {}
     keys |= {"safe": "safe {}", "region": "stable {}"}
@@ -124,7 +123,7 @@ def _region_answer(region: Mapping[str, Any], *, certified: bool) -> str:
         lines.append(f"| {' | '.join(title.format(axis) + _GAP for title in keys.values())} |")
         lines.append("|---" * len(keys) + "|")
         for row in [row for row in region["intervals"] if row["axis"] == axis][:_MOST_INTERVALS]:
-            first, *cells = (row["words"].get(key, "").replace(_ALL, "all") for key in keys)
+            first, *cells = (row["words"].get(key, "") for key in keys)
             lines.append(f"| {' | '.join([first + _GAP, *cells])} |")
         lines.append("")
     return text + "\n\n" + "\n".join(lines) + "\n&nbsp;"
@@ -166,7 +165,8 @@ def _ends(interval: StableInterval) -> str:
         return "no effect"
     if not interval.found:
         return "none found"
-    return edges_text(interval.lower, interval.upper)
+    lower, upper = interval.lower, interval.upper
+    return interval_text(lower, upper, low_open=lower is None, high_open=upper is None)
 
 
 def _meanings(order: ShippingOrder, names: MetricNames) -> str:

@@ -1,0 +1,135 @@
+"""The answer of a study in plain sentences, one for each choice: the same on the page, in MLflow, in a notebook and in
+the terminal.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from gradstab.display.criterion import bands_text
+from gradstab.display.numbers import counted, interval_text, name_text, named_value_text, percent_text, value_text
+from gradstab.stability.intervals import DEPTH, SCALES
+from gradstab.stability.region import SAFE
+from gradstab.stability.region_at import region_at
+from gradstab.stability.spans import Line, Span, lines
+from gradstab.study.axes import Value
+from gradstab.study.recipe import idle
+
+if TYPE_CHECKING:
+    from gradstab.results.results import Results
+
+MOST_CHOICES = 12
+_DEPTHS = 24
+
+
+def answer_lines(results: Results) -> list[str]:
+    """What safe means in this study, then a sentence for each choice, then what is safe nowhere.
+
+    Raises:
+        UsageError: no trial was measured yet.
+    """
+    judged = bands_text(results.criterion, results.judged_by)
+    lead = f"Safe: one new training succeeds with a probability above {percent_text(SAFE)}. It succeeds if {judged}."
+    combinations = _combinations(results)
+    axis = _axis(results)
+    told, deepest = [], []
+    for choice in combinations[:MOST_CHOICES]:
+        label = ", ".join(named_value_text(name, value) for name, value in choice.items() if not idle(name, choice))
+        sentence, depth = _without_numbers(results, choice) if axis is None else _along(results, axis, choice)
+        told.append(f"{label}: {sentence}" if label else sentence[:1].upper() + sentence[1:])
+        deepest.append(depth)
+    if len(combinations) > MOST_CHOICES:
+        told.append(
+            f"{len(combinations) - MOST_CHOICES} further combinations of choices are in the table of the report."
+        )
+    depths = results.study.space.axes.get(DEPTH)
+    if axis is not None and axis != DEPTH and depths is not None and not depths.is_choice:
+        most = int(depths.extremes()[-1])
+        if all(depth is not None and depth < most for depth in deepest):
+            told.append(f"Nothing was found safe at {most} layers, the deepest that were searched.")
+    return [lead, *told]
+
+
+def _combinations(results: Results) -> list[dict[str, Value]]:
+    """Every combination of choices, without those that differ only in an axis that has no effect there."""
+    axes = results.study.space.choices()
+    seen: dict[tuple[object, ...], dict[str, Value]] = {}
+    for values in itertools.product(*(axis.choices for axis in axes.values())):
+        choice = dict(zip(axes, values, strict=True))
+        seen.setdefault(tuple(None if idle(name, choice) else value for name, value in choice.items()), choice)
+    return list(seen.values())
+
+
+def _axis(results: Results) -> str | None:
+    """The axis that the answer is about: the init scale if it varies, else another one, depth last."""
+    names = results.study.space.numeric()
+    return min(names, key=lambda name: (name not in SCALES, name == DEPTH), default=None)
+
+
+def _without_numbers(results: Results, choice: Mapping[str, Value]) -> tuple[str, None]:
+    p_next = float(results.estimator.at([choice]).p_next[0])
+    state = "safe" if p_next > SAFE else "not safe"
+    return f"{state}, {percent_text(p_next)} of trainings succeed.", None
+
+
+def _along(results: Results, axis: str, choice: Mapping[str, Value]) -> tuple[str, int | None]:
+    """The sentence of a choice, and the greatest depth at which something is safe; 0 for none, None without depths."""
+    space = results.study.space
+    others = _held(results, axis, choice)
+    shown = [named_value_text(name, value) for name, value in others.items() if not idle(name, choice)]
+    where = f" ({', '.join(shown)})" if shown else ""
+    depths = space.axes.get(DEPTH)
+    if axis == DEPTH or depths is None or depths.is_choice:
+        (line,) = lines(results.estimator, axis, [{**choice, **others}])
+        return _spans_sentence(line, axis) + where + ".", None
+    reference = int(depths.from_unit(0.5))
+    tried = sorted({reference, *(int(depth) for depth in depths.levels(_DEPTHS))})
+    found = dict(
+        zip(tried, lines(results.estimator, axis, [{**choice, **others, DEPTH: d} for d in tried]), strict=True)
+    )
+    safe = [depth for depth in tried if found[depth].safe]
+    if not safe:
+        best = max(tried, key=lambda depth: found[depth].p_best)
+        text = f"safe nowhere; best at {counted(best, 'layer')}, {name_text(axis)} {value_text(found[best].best)}"
+        return f"{text}, where {percent_text(found[best].p_best)} of trainings succeed{where}.", 0
+    last = f"up to {counted(safe[-1], 'layer')} deep"
+    if safe[-1] == tried[-1]:
+        last += ", the deepest that were searched"
+    if found[reference].safe:
+        return (
+            f"{name_text(axis)} {_safe_text(found[reference])} at {counted(reference, 'layer')}, {last}{where}.",
+            safe[-1],
+        )
+    near = min(safe, key=lambda depth: abs(depth - reference))
+    text = f"not safe at {counted(reference, 'layer')}; {name_text(axis)} {_safe_text(found[near])}"
+    return f"{text} at {counted(near, 'layer')}{where}; safe {last}.", safe[-1]
+
+
+def _held(results: Results, axis: str, choice: Mapping[str, Value]) -> dict[str, Value]:
+    """Values of the further numeric axes: where this choice is safest."""
+    names = [name for name in results.study.space.numeric() if name not in (axis, DEPTH)]
+    if not names:
+        return {}
+    found = region_at(results.estimator, dict(choice), results.measured.points, {})
+    return {name: found.point[name] for name in names}
+
+
+def _spans_sentence(line: Line, axis: str) -> str:
+    if line.safe:
+        return f"{name_text(axis)} {_safe_text(line)}"
+    best = f"best at {name_text(axis)} {value_text(line.best)}, where {percent_text(line.p_best)} of trainings succeed"
+    return f"safe nowhere; {best}"
+
+
+def _safe_text(line: Line) -> str:
+    """`safe from 0.92 to 2.3`, `safe up to 2.3`, or both of two spans."""
+    return " and ".join(f"safe {_span_text(span)}" for span in line.safe)
+
+
+def _span_text(span: Span) -> str:
+    if span.low_open and span.high_open:
+        return f"wherever it was searched, {value_text(span.low)} to {value_text(span.high)}"
+    text = interval_text(span.low, span.high, low_open=span.low_open, high_open=span.high_open)
+    return text if span.low_open or span.high_open else f"from {text}"
