@@ -28,7 +28,6 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "sigma_w": ("init_scale",),
     "std": ("init_scale",),
     "gain": ("init_scale",),
-    "weight_scale": ("init_scale",),
     "sigma_b": ("bias_scale",),
     "init": ("init_distribution",),
     "initializer": ("init_distribution",),

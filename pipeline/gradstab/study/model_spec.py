@@ -46,7 +46,10 @@ class ModelSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    build: Annotated[_Function, Field(description="the function that returns the module: a family, or file.py:name")]
+    build: Annotated[
+        _Function,
+        Field(description="the function that returns the module: a family, or file.py:name", examples=["transformer"]),
+    ]
     loss: Annotated[
         _Function | None, Field(description="the loss of each sample, (outputs, targets) -> (B,); the family's if none")
     ] = None
@@ -63,15 +66,32 @@ class ModelSpec(BaseModel):
     ] = ()
     reference_loss: Annotated[
         float | None,
-        Field(gt=0, description="loss of the best constant prediction; fitted for cross-entropy and squared error"),
+        Field(
+            gt=0,
+            description="loss of the best constant prediction; fitted for cross-entropy and squared error",
+            examples=[2.3],
+        ),
     ] = None
     target_loss: Annotated[
         float | None,
-        Field(gt=0, description="loss that counts as trained; criterion.target_fraction of the reference if none"),
+        Field(
+            gt=0,
+            description="loss that counts as trained; criterion.target_fraction of the reference if none",
+            examples=[1.2],
+        ),
     ] = None
-    parameters: tuple[str, ...] | None = None
-    required: tuple[str, ...] = ()
-    defaults: dict[str, Value | None] = {}
+    parameters: Annotated[
+        tuple[str, ...] | None,
+        Field(description="arguments of build, read from its signature; leave it out", examples=[["depth", "heads"]]),
+    ] = None
+    required: Annotated[
+        tuple[str, ...],
+        Field(description="those of them without a default; leave it out", examples=[["depth"]]),
+    ] = ()
+    defaults: Annotated[
+        dict[str, Value | None],
+        Field(description="the defaults of the others; leave it out", examples=[{"heads": 4}]),
+    ] = {}
 
     @model_validator(mode="before")
     @classmethod

@@ -153,7 +153,11 @@ class FromFunction(ForModules):
 
     function: Annotated[
         str,
-        Field(pattern=r"^[^:]+:[^:]+$", description="the function, as file.py:name or package.module:name"),
+        Field(
+            pattern=r"^[^:]+:[^:]+$",
+            description="the function, as file.py:name or package.module:name",
+            examples=["my_gpt.py:rows"],
+        ),
         AfterValidator(_check_function),
     ]
     sha256: Sha256 = None
