@@ -12,7 +12,8 @@ from gradstab.errors import UsageError
 from gradstab.record.study_folder import StudyFolder
 from gradstab.study.axes import LogInteger
 from gradstab.study.data_spec import DataError, Npz
-from gradstab.study.study import Study, differences
+from gradstab.study.differences import differences
+from gradstab.study.study import Study
 
 
 def saved(folder: Path, offset: float = 0.0) -> Path:

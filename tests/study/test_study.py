@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from gradstab.activations.registry import LIBRARY
 from gradstab.errors import GradstabError, StudyError
 from gradstab.study.axes import Choice, Integer, LogInteger, LogReal, Real
+from gradstab.study.differences import differences
 from gradstab.study.pack_key import pack_key
 from gradstab.study.recipe import Recipe, structural_fields
 from gradstab.study.space import SearchSpace
-from gradstab.study.study import Study, differences
+from gradstab.study.study import Study
 from gradstab.theory.relative_scale import resolved_recipe
 
 SPACE = {"depth": LogInteger(2, 16), "init_scale": LogReal(0.5, 4)}

@@ -12,11 +12,12 @@ from pydantic import BaseModel, Field
 
 from gradstab.errors import StorageError, StudyError
 from gradstab.record.study_folder import StudyFolder
+from gradstab.study.differences import differences
 from gradstab.study.file import changed
 from gradstab.study.recipe import Recipe
 from gradstab.study.sampler_spec import GridSpec, SobolSpec
 from gradstab.study.space import SearchSpace
-from gradstab.study.study import Study, differences
+from gradstab.study.study import Study
 from gradstab.study.versions import FIRST_VERSION, Since
 
 DEFAULTS = Path(__file__).parent.parent / "golden" / "defaults.json"

@@ -14,8 +14,9 @@ from typing import Any
 from gradstab.errors import StorageError, StudyError, UsageError
 from gradstab.record.segments import segment_numbers, segment_paths
 from gradstab.study.data_spec import file_of
+from gradstab.study.differences import differences
 from gradstab.study.origin import FROM_RECORD
-from gradstab.study.study import FINGERPRINTED, Study, differences
+from gradstab.study.study import FINGERPRINTED, Study
 from gradstab.study.versions import FIRST_VERSION
 from gradstab.system.durable import replace_file
 from gradstab.system.file_lock import hold_lock, holder_of

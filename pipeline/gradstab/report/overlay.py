@@ -20,7 +20,7 @@ from gradstab.report.report import default_folder
 from gradstab.report.wording import criterion_options, volume_text
 from gradstab.results.results import Results
 from gradstab.stability.comparison import Comparison, compare
-from gradstab.study.study import differences
+from gradstab.study.differences import differences
 from gradstab.system.durable import replace_files
 
 

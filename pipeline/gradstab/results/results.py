@@ -60,8 +60,8 @@ class Results:
         return True  # results without a trial are still results
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in self.verdicts().most_common())
-        return f"<Results of {self.study.name}: {len(self)} trials{f': {counts}' if counts else ''}>"
+        counts = "".join(f", {count} {verdict}" for verdict, count in self.verdicts().most_common())
+        return f"<Results of {self.study.name}: {len(self)} trials{counts.replace(',', ':', 1)}>"
 
     def _repr_html_(self) -> str:
         from gradstab.results.notebook import results_html
@@ -69,10 +69,7 @@ class Results:
         return results_html(self)
 
     def module(self, number: int) -> nn.Module:
-        """The network with which a trial began, as a `torch.nn.Module` with the same weights bit for bit.
-
-        Of a study of modules it is what `build` returned under the trial's seed, after `weight_scale`; of the fully
-        connected family, an `nn.Sequential` of layers and activations.
+        """The network with which a trial began, a `torch.nn.Module` with the same weights bit for bit.
 
         Raises:
             UsageError: the study has no such trial, or its code cannot be imported here.
@@ -281,22 +278,17 @@ class Results:
         Raises:
             UsageError: no such trial is recorded, or its machine failed.
         """
-        trajectory = self.record(number).trajectory
-        if trajectory is None:
-            failure = self.record(number).failure
-            raise UsageError(f"trial {number} has no trajectory, because its machine failed: {failure}")
-        return trajectory
+        record = self.record(number)
+        if record.trajectory is None:
+            raise UsageError(f"trial {number} has no trajectory, because its machine failed: {record.failure}")
+        return record.trajectory
 
     def record(self, number: int) -> Record:
-        """All that is on record of a trial: its recipe, seed, machine and trajectory.
-
-        Raises:
-            UsageError: no such trial is recorded.
-        """
-        for row in self.rows:
-            if row.number == number:
-                return next(record for record in read_segment(row.segment) if record.number == number)
-        raise UsageError(f"trial must be one of the {len(self.rows)} recorded ones, got {number}")
+        """All that is on record of a trial, such as its recipe and seed; a UsageError where it is not recorded."""
+        row = next((row for row in self.rows if row.number == number), None)
+        if row is None:
+            raise UsageError(f"trial must be one of the {len(self.rows)} recorded ones, got {number}")
+        return next(record for record in read_segment(row.segment) if record.number == number)
 
     def stable_intervals(self) -> IntervalTable:
         """The stable intervals of the study's main axis, one row for each combination of choices and band of depths."""

@@ -29,7 +29,7 @@ from gradstab.study.tensor_spec import windows
 NUM_BYTES = 256  # values of a byte
 REMEMBERED = 10  # symbols to be copied, as Hochreiter & Schmidhuber (1997) and Arjovsky et al. (2016) have them
 
-_NumRows = Annotated[int, Field(ge=64, le=10_000_000)]
+_NumRows = Annotated[int, Field(ge=64, le=10_000_000, description="rows that are made", examples=[1024])]
 _Steps = Annotated[int, Field(ge=2, le=1_000_000)]
 
 

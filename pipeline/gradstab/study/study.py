@@ -22,7 +22,6 @@ from gradstab.study.recipe import BUILDABLE, FULLY_CONNECTED, OF_MODULES, Recipe
 from gradstab.study.response_band import ResponseBand, response_bands
 from gradstab.study.sampler_spec import SamplerSpec, SobolSpec
 from gradstab.study.space import SearchSpace
-from gradstab.study.spelling import spelled
 from gradstab.study.tensor_spec import FromFunction
 from gradstab.study.versions import Since, Was, as_of, under_current_names, versions_of
 from gradstab.study.wording import plain
@@ -280,34 +279,9 @@ class Study(BaseModel):
         return response_bands(self.criterion, self.least_steps)
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """One line for each field that differs between two dumped studies: `recipe.width: 64 -> 256`."""
-    flat_old, flat_new = _flat(old), _flat(new)
-
-    def shown(flat: Mapping[str, Any], key: str) -> str:
-        value = flat.get(key, "(none)")
-        return value if isinstance(value, str) else spelled(value)
-
-    return [
-        f"{key}: {shown(flat_old, key)} -> {shown(flat_new, key)}"
-        for key in [*flat_old, *(key for key in flat_new if key not in flat_old)]
-        if flat_old.get(key) != flat_new.get(key)
-    ]
-
-
 def _other_subject(model: ModelSpec | None) -> tuple[str, ...]:
     """Recipe fields that need not have a value in a study of this subject."""
     return fields_with(OF_MODULES) if model is None else (*fields_with(BUILDABLE), *fields_with(FULLY_CONNECTED))
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 @cache
