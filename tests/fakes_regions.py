@@ -11,7 +11,7 @@ import numpy as np
 from gradstab.execution.serial_executor import SerialExecutor
 from gradstab.loop.cost_model import CostModel
 from gradstab.loop.ports import Slot, Work
-from gradstab.loop.runner import Limits, Runner
+from gradstab.loop.runner import Runner, RunSettings
 from gradstab.loop.trial import Trial
 from gradstab.record.trajectory import Trajectory
 from gradstab.search.searcher import OptunaSearcher
@@ -100,7 +100,7 @@ def open_loop(study: Study, folder: Path, work: Work) -> tuple[Runner, OptunaSea
         searcher,
         SerialExecutor(work),
         NoTracker(),
-        limits=Limits(pack_bytes=2**30),
+        limits=RunSettings(pack_bytes=2**30),
         costs={"cpu": CostModel()},
         on_progress=lambda _: None,
     )

@@ -13,7 +13,7 @@ from gradstab.execution.serial_executor import SerialExecutor
 from gradstab.loop.cost_model import CostModel
 from gradstab.loop.ports import Slot, Work
 from gradstab.loop.progress import Progress
-from gradstab.loop.runner import Limits, Runner
+from gradstab.loop.runner import Runner, RunSettings
 from gradstab.record.segments import Record, read_segment, segment_paths
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.study.axes import Choice, LogInteger, LogReal
@@ -58,7 +58,7 @@ def open_runner(study: Study, folder: Path, work: Work | None = None, **limits: 
         searcher,
         SerialExecutor(work or PlantedWork()),
         NoTracker(),
-        limits=Limits(pack_bytes=2**30, **limits),
+        limits=RunSettings(pack_bytes=2**30, **limits),
         costs={"cpu": CostModel()},
         on_progress=lambda _: None,
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from gradstab.loop.packing import pack_bytes
 from gradstab.loop.ports import PackResult, Slot
-from gradstab.loop.runner import Limits, Runner
+from gradstab.loop.runner import Runner, RunSettings
 from gradstab.loop.trial import Trial
 from gradstab.record.failure import Failure
 from gradstab.record.segments import read_segment, segment_index, segment_paths, write_segment
@@ -66,7 +66,7 @@ def two_slots(study, folder) -> tuple[Runner, TwoSlots]:
     executor = TwoSlots(folder)
     searcher = open_journal_searcher(study, folder)
     cost = cost_taking(0.5, study.recipe, study.data.shape())
-    limits = Limits(2**30)
+    limits = RunSettings(2**30)
     runner = Runner(
         study, folder, searcher, executor, NoTracker(), limits=limits, costs={"cpu": cost}, on_progress=lambda _: None
     )

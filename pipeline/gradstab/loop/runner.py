@@ -44,11 +44,12 @@ _WAIT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What one run may use: memory of a pack in bytes, and a time limit in seconds."""
+class RunSettings:
+    """What one run may use, memory of a pack in bytes and a time limit in seconds, and the hash of the user's code."""
 
     pack_bytes: int
     seconds: float | None = None
+    code: str | None = None
 
 
 class Runner:
@@ -76,7 +77,7 @@ class Runner:
         executor: Executor,
         tracker: Tracker,
         *,
-        limits: Limits,
+        limits: RunSettings,
         costs: Mapping[Kind, CostModel],
         on_progress: Callable[[Progress], None],
     ) -> None:
@@ -265,6 +266,7 @@ class Runner:
             started_ms=result.started_ms,
             finished_ms=result.finished_ms,
             retry_of=trial.retry_of,
+            code=self._limits.code,
             attempts=self._attempts.attempts(trial.number) + (1 if failure is None else 0),
             trajectory=None if isinstance(outcome, Failure) else outcome,
             failure=failure,

@@ -43,7 +43,8 @@ class CorruptSegmentError(GradstabError):
 class Record:
     """One finished trial as it is kept: what was run, where and when, and its trajectory or the reason it failed.
 
-    `others` holds what a later version recorded of the trial beside that; it is kept when the record is written again.
+    `code` is the hash of the user's code that built and judged a module. `others` holds what a later version recorded
+    of the trial beside that; it is kept when the record is written again.
     """
 
     number: int
@@ -57,6 +58,7 @@ class Record:
     trajectory: Trajectory | None = None
     failure: Failure | None = None
     retry_of: int | None = None
+    code: str | None = None
     others: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -174,6 +176,8 @@ def _head(record: Record, statistics: Iterable[str]) -> dict[str, Any]:
     }
     if record.retry_of is not None:
         head["retry_of"] = record.retry_of
+    if record.code is not None:
+        head["code"] = record.code
     if record.trajectory is not None:
         head["trajectory"] = {
             "depth": record.trajectory.depth,

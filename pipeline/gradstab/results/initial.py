@@ -26,7 +26,7 @@ def initial_module(results: Results, number: int) -> nn.Module:
         shape = study.data.shape()
         recipe = Recipe.model_validate(record.recipe, context=FROM_RECORD)
         return fully_connected(recipe, record.seed, shape.num_features, shape.num_classes)
-    code = read_code(results.folder.path)
+    code = read_code(results.folder.path, record.code)
     if code is None:
         raise UsageError(
             f"{results.folder.path} must hold the code of the study's modules in code/, and does not: run the study "

@@ -15,7 +15,7 @@ from pathlib import Path
 from gradstab.loop.calibration import store_cost_models, stored_cost_models
 from gradstab.loop.ports import Executor, Work
 from gradstab.loop.progress import Progress
-from gradstab.loop.runner import Limits, Runner
+from gradstab.loop.runner import Runner, RunSettings
 from gradstab.record.certificate import read_certificate
 from gradstab.record.finished import is_finished, mark_finished
 from gradstab.record.shipping_order import save_order
@@ -175,7 +175,7 @@ def drive(
                     searcher,
                     executor,
                     tracker,
-                    limits=_limits(study, num_slots),
+                    limits=_limits(study, num_slots, None if modules is None else modules[0].digest),
                     costs=costs,
                     on_progress=_Reporter(folder, study, settings, listener, remaker, executor),
                 )
@@ -243,9 +243,9 @@ def _places(settings: Settings) -> list[str]:
     return [store_digest(tracking.url), str(there), str(storage), str(size)]
 
 
-def _limits(study: Study, num_slots: int) -> Limits:
+def _limits(study: Study, num_slots: int, code: str | None) -> RunSettings:
     seconds = None if study.budget.minutes is None else 60 * study.budget.minutes
-    return Limits(memory_of_a_slot(num_slots), seconds)
+    return RunSettings(memory_of_a_slot(num_slots), seconds, code)
 
 
 class _Reporter:

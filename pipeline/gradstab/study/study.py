@@ -216,6 +216,8 @@ class Study(BaseModel):
             if name in self.space.names() or name in exclusive:
                 del dumped["recipe"][name]
         dumped["data"] = {name: value for name, value in dumped["data"].items() if value is not None}
+        if self.model is None:
+            dumped.pop("model", None)  # so that a study of fully connected networks says nothing of modules
         return dumped
 
     def fingerprinted(self, version: str | None = None) -> dict[str, Any]:
