@@ -26,6 +26,8 @@ AXIS_NAMES = {
     "relative_init_scale": r"init scale / critical $\sigma_w$",
     "bias_scale": r"bias scale $\sigma_b$",
     "depth": "hidden layers",
+    "weight_scale": "weight scale",
+    "residual_scale": "residual scale",
     "width": "units a layer",
     "learning_rate": "learning rate",
     "clip_threshold": "clip threshold",

@@ -74,8 +74,13 @@ def profiles(trials: Iterable[TrialProfile]) -> list[Profile]:
     ]
 
 
-def profile_figure(found: Sequence[Profile], ratio_band: float, title: str = "", ax: Axes | None = None) -> Figure:
+def profile_figure(
+    found: Sequence[Profile], ratio_band: float, title: str = "", ax: Axes | None = None, place: str = "hidden layer"
+) -> Figure:
     """The profiles, one panel for each group, or the user's axes with the one panel.
+
+    Args:
+        place: what the gradients are compared at.
 
     Raises:
         UsageError: several panels do not fit into `ax`.
@@ -93,7 +98,7 @@ def profile_figure(found: Sequence[Profile], ratio_band: float, title: str = "",
         axes.set_xticks([0, 0.5, 1], ["first", "middle", "last"])
         axes.set_title(group, fontsize=PANEL_TITLE)
     legend = [verdict.replace("_", " ") for verdict in VERDICTS]
-    return grid.finish(title, "hidden layer", "decades above the last layer", legend)
+    return grid.finish(title, place, f"decades above the last {place.rsplit(maxsplit=1)[-1]}", legend)
 
 
 def _draw(axes: Axes, profile: Profile) -> None:

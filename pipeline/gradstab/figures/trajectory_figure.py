@@ -93,6 +93,10 @@ def _draw_layers(axes: Axes, heat_map: HeatMap, probe_step_P: NDArray[np.int64])
     return mesh
 
 
+def _guessing(trajectory: Trajectory) -> str:
+    return "best constant prediction" if trajectory.taps else "entropy of the labels"
+
+
 def _draw_series(axes: Axes, trajectory: Trajectory, name: str) -> None:
     statistic = STATISTICS[name]
     value = trajectory[name]
@@ -101,7 +105,7 @@ def _draw_series(axes: Axes, trajectory: Trajectory, name: str) -> None:
     axes.plot(step, value, color=FIRST, linewidth=1.2, marker="." if len(value) < 20 else None, label=name)
     if name in ("loss", "probe_loss"):
         axes.axhline(
-            trajectory.reference_loss, color="black", linewidth=0.8, linestyle=":", label="entropy of the labels"
+            trajectory.reference_loss, color="black", linewidth=0.8, linestyle=":", label=_guessing(trajectory)
         )
     if finite.size and finite.min() > 0 and math.log10(finite.max() / finite.min()) > 1:
         axes.set_yscale("log")

@@ -109,7 +109,7 @@ def _volume_table(compared: Compared) -> PageTable:
     space = ", ".join(found.diagram.cells.coordinates.names)
     return PageTable(
         f"Fractions of the space that both searched ({space}), with 90 % intervals; both judged by "
-        f"{bands_text(a.criterion, a.judged_by)}.",
+        f"{bands_text(a.criterion, a.judged_by, a.study.model)}.",
         ["study", "trials", "region, median over seeds"],
         [
             [a.study.name, len(a.measured.numbers), volume_text(found.first)],
@@ -130,6 +130,6 @@ def _picture(compared: Compared) -> Picture | None:
         "regions.png",
         png_bytes(overlay_figure(shared.cells.coordinates, studies, layout)),
         "the regions of both studies",
-        f"Where the median over seeds has {bands_text(a.criterion, a.judged_by)}: {a.study.name} blue, "
+        f"Where the median over seeds has {bands_text(a.criterion, a.judged_by, a.study.model)}: {a.study.name} blue, "
         f"{b.study.name} orange. Thick: the boundaries; thin: between them each lies with probability .9.",
     )

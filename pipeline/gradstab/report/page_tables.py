@@ -36,7 +36,7 @@ class PageTable:
 def volume_table(findings: Findings) -> PageTable:
     """How large the region is under each choice of responses."""
     results, main = findings.results, findings.main
-    bands = "; ".join(band_text(results.criterion, each.name) for each in results.measured.bands)
+    bands = "; ".join(band_text(results.criterion, each.name, results.study.model) for each in results.measured.bands)
     caption = (
         f"Volumes in search coordinates (log axes in log), from {main.regions.num_trials} trials; intervals hold the "
         f"truth with probability .9. Bands: {bands}. The criterion of this report is {main.name}; several responses "

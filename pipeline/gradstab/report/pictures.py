@@ -50,13 +50,14 @@ def _profile_picture(findings: Findings) -> Picture | None:
         figure = findings.results.plot_depth_profile()
     except UsageError:  # all networks have one hidden layer
         return None
+    place = "hidden layer" if findings.results.study.model is None else "tap"
     return Picture(
         "depth_profiles.png",
         png_bytes(figure),
         _profile_in_words(findings),
-        "Gradients by depth at initialisation: the norm of the gradient at each hidden layer over that at the "
-        "last one, median (line) and 10 to 90 % of the trials (band) of each verdict. Layers are counted from "
-        "the input, as a fraction of the depth. Pale green: |R| within the band.",
+        f"Gradients by depth at initialisation: the norm of the gradient at each {place} over that at the "
+        f"last one, median (line) and 10 to 90 % of the trials (band) of each verdict. {place.capitalize()}s are "
+        "counted from the input, as a fraction of their number. Pale green: |R| within the band.",
     )
 
 
@@ -66,20 +67,23 @@ def _phase_picture(findings: Findings, layout: PanelLayout, judged: Judged) -> P
     png = png_bytes(results.plot_phase_diagram(*judged.responses))
     if layout.y is None:
         depth_words = ", and a depth of 6 xi_c" if judges_depth(results.every_estimator.only(*judged.responses)) else ""
+        theory = ""
+        if results.study.model is None:
+            band = results.criterion.ratio_band
+            theory = f". Dashed: where mean-field theory has |R| = {band:g}{depth_words}"
         caption = (
             f"Probability that {judged.name} lies in band: of the median over seeds, and of one new training. Marks: "
-            "measured trials, those in band above. Dashed: where mean-field theory has |R| = "
-            f"{results.criterion.ratio_band:g}{depth_words}{_cut_words(layout)}."
+            f"measured trials, those in band above{theory}{_cut_words(layout)}."
         )
         return Picture(name, png, _phase_in_words(findings, judged), caption)
+    theory = "" if results.study.model else "; dashed: mean-field theory, not fitted to anything here"
     return Picture(
         name,
         png,
         _phase_in_words(findings, judged),
         f"Phase diagram under {judged.name}. Colours: what the median training most probably does. Solid: the boundary "
         "of the region, and thin lines between which it lies with probability .9; dotted: the safe core, in which one "
-        "new training succeeds with p > .95; dashed: mean-field theory, not fitted to anything here. Marks: "
-        f"measured trials{_cut_words(layout)}.",
+        f"new training succeeds with p > .95{theory}. Marks: measured trials{_cut_words(layout)}.",
     )
 
 

@@ -53,7 +53,7 @@ def used_terms(findings: Findings, texts: Sequence[str]) -> list[Term]:
     text = " ".join(texts).lower()
     results = findings.results
     responses = [
-        (letter, f"{RESPONSES[letter].meaning}. In band: {band_text(results.criterion, letter)}.")
+        (letter, f"{RESPONSES[letter].meaning}. In band: {band_text(results.criterion, letter, results.study.model)}.")
         for letter in results.measured.responses
     ]
     axes = [

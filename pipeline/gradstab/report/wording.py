@@ -75,7 +75,7 @@ def answer_sentences(findings: Findings) -> list[str]:
     results, found = findings.results, findings.main.regions
     num = len(results.measured.numbers)
     num_in = sum(trial.judgement.margin > 0 for _, trial in measured_trials(results.rows))
-    judged = bands_text(results.criterion, findings.main.responses)
+    judged = bands_text(results.criterion, findings.main.responses, results.study.model)
     were = "1 training was" if num == 1 else f"{num} trainings were"
     sentences = [
         f"{were} measured; {num_in} of them had {judged}. The region, in which the median over seeds has that, takes "
@@ -113,6 +113,8 @@ def depth_scales_sentence(found: DepthScales) -> str:
 def theory_sentence(findings: Findings) -> str:
     """How far theory and measurements differ, in numbers."""
     theory = findings.theory
+    if findings.results.study.model is not None:
+        return "Theory is not drawn here: it is that of fully connected networks, and this study trains modules."
     if theory.volume is None:
         return "Theory is not drawn here: the activations are functions of the user, which a report does not import."
     text = (

@@ -30,7 +30,7 @@ def answer_lines(results: Results) -> list[str]:
     Raises:
         UsageError: no trial was measured yet.
     """
-    judged = bands_text(results.criterion, results.judged_by)
+    judged = bands_text(results.criterion, results.judged_by, results.study.model)
     lead = f"Safe: one new training succeeds with a probability above {percent_text(SAFE)}. It succeeds if {judged}."
     combinations = _combinations(results)
     axis = _axis(results)

@@ -28,7 +28,7 @@ def results_html(results: Results) -> str:
         "results.html",
         study=results.study,
         num_trials=total,
-        stable=bands_text(results.criterion, results.judged_by),
+        stable=bands_text(results.criterion, results.judged_by, results.study.model),
         verdicts=[
             (name_text(name), count, percent_text(count / total), colours.get(name, _NO_COLOUR))
             for name, count in verdicts.most_common()

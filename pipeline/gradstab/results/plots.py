@@ -15,6 +15,7 @@ from gradstab.figures.profile_figure import TrialProfile, profile_figure, profil
 from gradstab.figures.trajectory_figure import trajectory_figure
 from gradstab.results.trial_rows import measured_trials
 from gradstab.study.axes import Value
+from gradstab.study.space import Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,15 +52,26 @@ def depth_profile_figure(results: Results, at: Mapping[str, Value], ax: Axes | N
     unknown = [name for name in at if name not in results.study.space.names()]
     if unknown:
         raise UsageError(f"at must name axes of the study, got {', '.join(unknown)}")
+    choices = results.study.space.choices()
+    group = "activation" if "activation" in choices else next(iter(choices), "")
     found = profiles(
-        TrialProfile(str(row.point.get("activation", "")), trial.judgement.verdict, trial.log10_delta_norm_L)
+        TrialProfile(_group_text(group, row.point), trial.judgement.verdict, trial.log10_delta_norm_L)
         for row, trial in measured_trials(results.rows)
         if all(row.point[name] == value for name, value in at.items())
     )
     if not found:
         where = f" at {point_text(at)}" if at else ""
         raise UsageError(f"a depth profile needs a measured trial of two hidden layers, got none{where}")
-    return profile_figure(found, results.criterion.ratio_band, f"{results.study.name}: gradients by depth", ax)
+    place = "hidden layer" if results.study.model is None else "tap"
+    title = f"{results.study.name}: gradients by depth"
+    return profile_figure(found, results.criterion.ratio_band, title, ax, place)
+
+
+def _group_text(name: str, point: Point) -> str:
+    """The panel of a trial: its activation alone, or another choice with its name; one panel without choices."""
+    if name not in point:
+        return ""
+    return str(point[name]) if name == "activation" else point_text({name: point[name]})
 
 
 def trial_figure(results: Results, number: int, statistics: Sequence[str], ax: Axes | None = None) -> Figure:

@@ -92,7 +92,7 @@ def region_text(results: Results, found: RegionAt, width: int = WIDTH) -> str:
 
 def _headline(results: Results) -> str:
     """What the answer rests on, and what stable means in it."""
-    judged = bands_text(results.criterion, results.judged_by)
+    judged = bands_text(results.criterion, results.judged_by, results.study.model)
     return (
         f"From {counted(len(results.measured.numbers), 'trial')} of {results.study.name}. A training succeeds (is "
         f"stable) if {judged}."

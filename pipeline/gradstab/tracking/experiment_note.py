@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gradstab.display.criterion import bands_text
 from gradstab.display.numbers import count_range_text, interval_text, setting_text
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.stability.intervals import IntervalTable, StableInterval, stable_intervals
@@ -201,6 +202,9 @@ def _recipe(order: ShippingOrder) -> str:
 
 
 def _criterion(order: ShippingOrder) -> str:
+    model = order.declaration.model
+    if model is not None:
+        return f"Stable means: {bands_text(order.criterion, _counted(order), model)}."
     sentences = [RESPONSES[letter].sentence(order.criterion) for letter in _counted(order)]
     return f"Stable means: {', and '.join(sentences)}."
 
