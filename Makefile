@@ -8,7 +8,8 @@ AUDIT_STAMP := $(VENV)/.installed-audit
 KUBERAY_STAMP := $(VENV)/.installed-kuberay
 ZOO_STAMP := $(VENV)/.installed-zoo
 DOCS_STAMP := $(VENV)/.installed-docs
-TEST_WORKERS ?= 2
+# one more than two cores: whole runs of the program wait for others much of their time
+TEST_WORKERS ?= 3
 
 .PHONY: help demo test test-cluster science faults zoo soak fuzz bench bench-full bench-gpu bench-regions test-containers test-kuberay audit docs test-docs lint format clean clean-results
 help:  ## list these commands

@@ -39,7 +39,8 @@ def wrapped(sentence: str, width: int = WIDTH) -> str:
 
 
 def _words_wrapped(text: str, width: int, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    # a column without header and values has no width
+    return textwrap.wrap(text, max(1, width), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _is_number(text: str) -> bool:
