@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path.with_name(".empty.db.partial").write_bytes(b"a process killed among the migrations leaves a broken file")
     make_database(path, None)
     return path
+
+
+@pytest.fixture(autouse=True)
+def denormal_numbers() -> Iterator[None]:
+    """Training in this process flushes denormal numbers to zero, which strategies of hypothesis refuse."""
+    yield
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_flush_denormal(False)
 
 
 @pytest.fixture

@@ -251,9 +251,9 @@ def interrupts_ignored() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("around", "end"),
     [
-        (contextlib.nullcontext, signal.SIGINT),
+        pytest.param(contextlib.nullcontext, signal.SIGINT, marks=pytest.mark.faults),
         (interrupts_ignored, signal.SIGINT),
-        (interrupts_ignored, signal.SIGTERM),
+        pytest.param(interrupts_ignored, signal.SIGTERM, marks=pytest.mark.faults),
     ],
 )
 def test_ui_serves_the_right_store_prints_the_link_and_leaves_no_server(place, around, end):
@@ -318,7 +318,7 @@ def test_wrong_usage_is_one_sentence(place, arguments, code, parts):
     assert_one_clear_sentence(done.stderr, *parts)
 
 
-@pytest.mark.parametrize("engine", ["serial", "ray"])
+@pytest.mark.parametrize("engine", ["serial", pytest.param("ray", marks=pytest.mark.faults)])
 def test_mnist_without_a_network_is_one_sentence_and_fails_no_trial(place, engine):
     place.write_study(trials=4, more="data: {type: mnist}\n")
     # a proxy that is not there stands for the missing network

@@ -17,7 +17,7 @@ from tests.endtoend.command import Place, values_of
 def finished(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Place:
     place = Place(tmp_path_factory.mktemp("finished")).with_database(empty_database)
     place.write_study(trials=6)
-    done = place.call("run", "study", "--engine", "serial", "--report")
+    done = place.run("run", "study", "--engine", "serial", "--report")
     assert done.returncode == 0, done.stderr
     return place
 

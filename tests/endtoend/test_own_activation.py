@@ -83,7 +83,7 @@ def test_workers_of_ray_are_sent_the_function_itself(place):
     assert {record.recipe["activation"] for record in elsewhere.records()} == {"tanh", "shapes_of_mine:steep"}
 
 
-@pytest.mark.parametrize("scale", ["init_scale", "relative_init_scale"])
+@pytest.mark.parametrize("scale", ["init_scale", pytest.param("relative_init_scale", marks=pytest.mark.faults)])
 def test_the_values_are_those_of_the_same_function_in_the_library(place, scale):
     """tanh by autograd against tanh by hand; relative to a critical scale that theory finds by autograd too."""
     declare(place, "tanh_again", trials=16, steps=6, scale=scale)

@@ -12,6 +12,8 @@ from gradstab.commands.submit import pack_parcel
 from gradstab.study.file import load_study_file
 from tests.endtoend.command import AWAY, Place, assert_exactly_once, values_of
 
+pytestmark = pytest.mark.xdist_group("own_network")  # the undisturbed run is made once
+
 TRIALS = 20
 SERIAL = ("--engine", "serial")
 
@@ -78,10 +80,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) 
     return place
 
 
-@pytest.mark.xdist_group("own_network")
 def test_a_killed_study_of_modules_is_continued_with_the_same_values(tmp_path, undisturbed, empty_database):
     place = declare(tmp_path).with_database(empty_database)
-    for planted in ("ask:3", "record:1", "tell:2"):
+    for planted in ("record:1", "tell:2"):
         done = place.run("run", "study.py", *SERIAL, GRADSTAB_KILL_AT=planted)
         assert done.returncode == -signal.SIGKILL, (planted, done.stderr)
     last = place.run("run", "study.py", *SERIAL)
@@ -90,7 +91,6 @@ def test_a_killed_study_of_modules_is_continued_with_the_same_values(tmp_path, u
     assert values_of(place.records()) == values_of(undisturbed.records())
 
 
-@pytest.mark.xdist_group("own_network")
 def test_records_carry_arguments_and_taps(undisturbed):
     for record in undisturbed.records():
         assert record.trajectory is not None
@@ -99,7 +99,6 @@ def test_records_carry_arguments_and_taps(undisturbed):
         assert record.trajectory.taps == tuple(f"blocks.{place}" for place in range(int(depth)))
 
 
-@pytest.mark.xdist_group("own_network")
 def test_results_are_read_where_the_code_is_gone_and_modules_come_back_from_the_folder(undisturbed, tmp_path):
     import torch
 
@@ -121,6 +120,7 @@ def test_results_are_read_where_the_code_is_gone_and_modules_come_back_from_the_
             (tmp_path / file).rename(undisturbed.root / file)
 
 
+@pytest.mark.faults
 def test_changed_code_is_refused_by_its_files_name_and_accepted_on_request(tmp_path):
     place = declare(tmp_path, trials=4)
     assert place.run("run", "study.py", *SERIAL, **AWAY).returncode == 0
@@ -146,6 +146,7 @@ def test_a_fault_of_every_module_ends_the_run_before_the_first_trial(tmp_path):
     assert not place.records()
 
 
+@pytest.mark.faults
 def test_a_fault_of_one_structure_fails_its_trials_and_ends_the_run_at_the_third(tmp_path):
     place = declare(tmp_path, trials=40, fault='if depth == 3 and norm == "none": raise ValueError("three is bad")')
     done = place.run("run", "study.py", *SERIAL, **AWAY)
@@ -159,7 +160,6 @@ def test_a_fault_of_one_structure_fails_its_trials_and_ends_the_run_at_the_third
     assert any(record.trajectory is not None for record in place.records())
 
 
-@pytest.mark.xdist_group("own_network")
 def test_check_says_what_was_tried(undisturbed):
     done = undisturbed.run("check", "study.py", "--format", "json")
     assert done.returncode == 0, done.stderr
