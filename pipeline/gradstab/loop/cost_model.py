@@ -132,9 +132,14 @@ class CostModel:
             found = self.evidence[nearest]
         return found.slowness()
 
-    def knows(self, recipe: Recipe) -> bool:
-        """Whether packs of this width and kind of stack were measured."""
-        return cell_of(recipe) in self.evidence
+    def believes(self, recipe: Recipe, shape: DataShape, seconds: float) -> bool:
+        """Whether packs of this width and kind were measured, and a member's time is within a factor of two of this."""
+        return cell_of(recipe) in self.evidence and 0.5 < self.pack_seconds([recipe], shape) / seconds < 2
+
+    def without(self, recipe: Recipe) -> CostModel:
+        """The model that knows nothing of this width and kind."""
+        cell = cell_of(recipe)
+        return replace(self, evidence={key: value for key, value in self.evidence.items() if key != cell})
 
     def python_slowness(self) -> float:
         """How many times slower than assumed this machine runs Python, as the dispatch of its packs shows."""

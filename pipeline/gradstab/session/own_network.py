@@ -112,14 +112,18 @@ def module_work(study: Study, code: UserCode, found: DryRun) -> Work:
 
 
 def costs_with(known: dict[Kind, CostModel], study: Study, found: DryRun) -> dict[Kind, CostModel]:
-    """Cost models that know these modules: where no run has measured them, the dry run has."""
+    """Cost models that know these modules: where no run has measured them, or other ones, the dry run has."""
     costs = dict(known)
     for kind in KINDS[:1]:
         model = costs.get(kind, CostModel())
-        for one in found.tried:
-            recipe = module_recipe(study, one.point)
-            if not model.knows(recipe) and one.seconds > 0:
-                model = model.learned([recipe], study.data.shape(), one.seconds)
+        shape = study.data.shape()
+        tried = [(module_recipe(study, one.point), one.seconds) for one in found.tried if one.seconds > 0]
+        # what is known under the name of a function may be of another file
+        for recipe, seconds in tried:
+            model = model if model.believes(recipe, shape, seconds) else model.without(recipe)
+        for recipe, seconds in tried:
+            if not model.believes(recipe, shape, seconds):
+                model = model.learned([recipe], shape, seconds)
                 if one.together > 1 and one.speedup:
                     pack = [recipe] * one.together
                     model = model.learned(pack, study.data.shape(), len(pack) * one.seconds / one.speedup)
