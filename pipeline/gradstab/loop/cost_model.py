@@ -23,7 +23,7 @@ _STEPS_A_PROBE = 2  # what a probe takes beyond its step, as steps
 # what is assumed before packs were measured
 _DISPATCH_SECONDS = 10e-6  # of one layer of one step
 _GFLOPS = ((32, 30.0), (64, 40.0), (128, 50.0), (256, 55.0), (512, 55.0))  # of `operations`, by width
-_MODULE_SECONDS = 2e-4  # of a module, for one of those passes
+_MODULE_SECONDS = 1e-3  # of one layer of a module in one step
 _FORGETTING = 0.95  # weight of what is known when one more pack is measured
 _PRIOR_WEIGHT = 1e-3  # of the assumed ratio between the two parts, by that of the packs measured
 _LEAST_RATIO = 0.05  # of one part's slowness to the other's: noise must not make a part free
@@ -213,6 +213,7 @@ class PackSeconds:
 def _assumed_seconds(recipe: Recipe, shape: DataShape) -> float:
     """Seconds of one member's arithmetic before packs were measured."""
     if isinstance(recipe, ModuleRecipe):
-        return _MODULE_SECONDS * passes(recipe, recipe.depth)
+        layers = recipe.depth + 1
+        return _MODULE_SECONDS * layers * passes(recipe, recipe.depth) / (recipe.depth + _LAYERS_OUTSIDE)
     rate = min(_GFLOPS, key=lambda known: abs(known[0].bit_length() - recipe.width.bit_length()))[1]
     return operations(recipe, shape) / (1e9 * rate)

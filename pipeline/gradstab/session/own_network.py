@@ -117,15 +117,15 @@ def costs_with(known: dict[Kind, CostModel], study: Study, found: DryRun) -> dic
     for kind in KINDS[:1]:
         model = costs.get(kind, CostModel())
         shape = study.data.shape()
-        tried = [(module_recipe(study, one.point), one.seconds) for one in found.tried if one.seconds > 0]
+        tried = [(one, module_recipe(study, one.point)) for one in found.tried if one.seconds > 0]
         # what is known under the name of a function may be of another file
-        for recipe, seconds in tried:
-            model = model if model.believes(recipe, shape, seconds) else model.without(recipe)
-        for recipe, seconds in tried:
-            if not model.believes(recipe, shape, seconds):
-                model = model.learned([recipe], shape, seconds)
+        for one, recipe in tried:
+            model = model if model.believes(recipe, shape, one.seconds) else model.without(recipe)
+        for one, recipe in tried:
+            if not model.believes(recipe, shape, one.seconds):
+                model = model.learned([recipe], shape, one.seconds)
                 if one.together > 1 and one.speedup:
                     pack = [recipe] * one.together
-                    model = model.learned(pack, study.data.shape(), len(pack) * one.seconds / one.speedup)
+                    model = model.learned(pack, shape, len(pack) * one.seconds / one.speedup)
         costs[kind] = model
     return costs
