@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ def broken():
 def number():
     return 3
 """
+
+
+@pytest.fixture(autouse=True)
+def _own_search_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command puts the file's folder on the search path for the rest of its process, which is short."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
 
 
 @pytest.fixture

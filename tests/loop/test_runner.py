@@ -50,7 +50,7 @@ def declare(**changes: object) -> Study:
     return Study.model_validate({**fields, **changes})
 
 
-def open_runner(study: Study, folder: Path, work: Work | None = None, **limits: float) -> Runner:
+def open_runner(study: Study, folder: Path, work: Work | None = None, **limits: Any) -> Runner:
     searcher = open_journal_searcher(study, folder)
     return Runner(
         study,
@@ -64,7 +64,7 @@ def open_runner(study: Study, folder: Path, work: Work | None = None, **limits: 
     )
 
 
-def run(study: Study, folder: Path, work: Work | None = None, **limits: float) -> Progress:
+def run(study: Study, folder: Path, work: Work | None = None, **limits: Any) -> Progress:
     runner = open_runner(study, folder, work, **limits)
     runner.recover()
     return runner.run()
