@@ -67,6 +67,10 @@ POINT: dict[str, Any] = {"depth": 9, "init_scale": 2.0}
             make_record(0, failure="the worker was lost 3 times"),
             "**failed**: the machine failed, not the training: the worker was lost 3 times. No measurement.",
         ),
+        (
+            make_record(0, failure="program: the study's program fails in line 3 of own.py: ValueError: no"),
+            "**failed**: the study's program fails in line 3 of own.py: ValueError: no. No measurement.",
+        ),
     ],
 )
 def test_a_trial_says_in_plain_words_what_happened(record: Record, expected: str) -> None:

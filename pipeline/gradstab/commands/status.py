@@ -36,7 +36,7 @@ from gradstab.study.settings import Settings
 from gradstab.system.storage_url import JournalFile, Storage, without_password
 
 WATCH_SECONDS = 1.0
-MEANINGS: dict[str, str] = {**MEANING_OF_VERDICT, "failed": "the machine failed, not the training"}
+MEANINGS: dict[str, str] = {**MEANING_OF_VERDICT, "failed": "the machine or the program failed, not the training"}
 _HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 

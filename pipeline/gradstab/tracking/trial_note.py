@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gradstab.record.failure import FailureKind
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.record.trajectory import Trajectory
@@ -20,6 +21,8 @@ MAPS_TAG = "heat_maps"  # "true" on a run that holds heat maps
 def trial_note(record: Record, judgement: Judgement | None, order: ShippingOrder) -> str:
     """The note of a trial's run, Markdown: a paragraph on what happened, then where its arrays are."""
     if judgement is None or record.trajectory is None:
+        if record.failure is not None and record.failure.kind is FailureKind.PROGRAM:
+            return f"**failed**: {record.failure.detail}. No measurement."
         return f"**failed**: the machine failed, not the training: {record.failure}. No measurement."
     happened = "; ".join(_events(record, record.trajectory, judgement))
     meaning = f" ({MEANING_OF_VERDICT[judgement.verdict]})" if judgement.verdict == "trained_off_phase" else ""
