@@ -62,6 +62,7 @@ class Block(nn.Module):
         self.branch = nn.Linear(width, width)
 
     def forward(self, x):
+        x.sum().item()  # no stack can do that: whether stacks pay is measured, and two dry runs may differ
         return x + self.branch(self.norm(x)).relu()
 """
 
