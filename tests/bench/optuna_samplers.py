@@ -7,15 +7,13 @@ fitted to what each of them measured, so that only the choice of trials differs.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import subprocess
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,7 @@ from gradstab.regression.coordinates import Array
 from gradstab.search.samplers import distributions_of
 from tests import problems
 from tests.bench.region_arms import Chosen
-from tests.bench.regions import NOISE, Found, found_at
+from tests.bench.regions import NOISE, Found, found_at, gathered
 from tests.problems import Problem
 
 COUNTS = (25, 50, 100)
@@ -217,19 +215,7 @@ def main() -> None:
     arms = asked.arms.split(";") if asked.arms else list(ARMS)
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     jobs = [(name, arm, seed, counts) for seed in seeds for name in names for arm in arms]
-    found = [Found(**one) for path in asked.add for one in json.loads(path.read_text())]
-    end = time.monotonic() + 60 * asked.minutes
-    asked.json.parent.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(asked.workers) as pool:
-        waiting = [pool.submit(run, *job) for job in jobs]
-        for done in as_completed(waiting):
-            if done.cancelled():
-                continue
-            found += done.result()
-            asked.json.write_text(json.dumps([asdict(one) for one in found], indent=1))
-            if time.monotonic() > end:
-                for job in waiting:
-                    job.cancel()
+    found = gathered(asked, jobs, run)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     print(f"commit {commit.strip()}, noise {NOISE}, {len(jobs)} studies planned\n")
     print(table(found, counts), paired(found, counts), sep="\n\n")

@@ -10,6 +10,7 @@ import json
 import statistics
 import subprocess
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -182,6 +183,30 @@ def claims(found: list[Found], counts: tuple[int, ...]) -> str:
     return "\n".join(lines)
 
 
+def gathered(
+    asked: argparse.Namespace, jobs: Sequence[tuple[Any, ...]], run: Callable[..., list[Found]]
+) -> list[Found]:
+    """What the jobs find, on several processes and within the minutes asked for; kept in a file after each job.
+
+    Args:
+        asked: `add` (files of earlier runs), `minutes`, `json` (where it is kept) and `workers`.
+    """
+    found = [Found(**one) for path in asked.add for one in json.loads(path.read_text())]
+    end = time.monotonic() + 60 * asked.minutes
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(asked.workers) as pool:
+        waiting = [pool.submit(run, *job) for job in jobs]
+        for done in as_completed(waiting):
+            if done.cancelled():
+                continue
+            found += done.result()
+            asked.json.write_text(json.dumps([asdict(one) for one in found], indent=1))
+            if time.monotonic() > end:
+                for job in waiting:
+                    job.cancel()
+    return found
+
+
 def main() -> None:
     """The process."""
     parser = argparse.ArgumentParser(prog="make bench-regions BENCH=...", description=__doc__)
@@ -204,19 +229,7 @@ def main() -> None:
         for name in names
         for arm in arms
     ]
-    found = [Found(**one) for path in asked.add for one in json.loads(path.read_text())]
-    end = time.monotonic() + 60 * asked.minutes
-    asked.json.parent.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(asked.workers) as pool:
-        waiting = [pool.submit(run, *job) for job in jobs]
-        for done in as_completed(waiting):
-            if done.cancelled():
-                continue
-            found += done.result()
-            asked.json.write_text(json.dumps([asdict(one) for one in found], indent=1))
-            if time.monotonic() > end:
-                for job in waiting:
-                    job.cancel()
+    found = gathered(asked, jobs, run)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     cpu = sum({(one.problem, one.arm, one.seed): one.seconds for one in found}.values())
     print(f"commit {commit.strip()}, noise {NOISE}, {len(jobs)} runs planned, {cpu / 60:.0f} CPU-minutes\n")

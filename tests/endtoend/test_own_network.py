@@ -10,6 +10,7 @@ import pytest
 
 from gradstab.commands.submit import pack_parcel
 from gradstab.study.file import load_study_file
+from gradstab.user_code.stored import read_code
 from tests.endtoend.command import AWAY, Place, assert_exactly_once, values_of
 
 pytestmark = pytest.mark.xdist_group("own_network")  # the undisturbed run is made once
@@ -92,9 +93,12 @@ def test_a_killed_study_of_modules_is_continued_with_the_same_values(tmp_path, u
     assert values_of(place.records()) == values_of(undisturbed.records())
 
 
-def test_records_carry_arguments_and_taps(undisturbed):
+def test_records_carry_arguments_taps_and_the_hash_of_the_code(undisturbed):
+    kept = read_code(undisturbed.folder)
+    assert kept is not None
     for record in undisturbed.records():
         assert record.trajectory is not None
+        assert record.code == kept.digest
         depth = record.point["depth"]
         assert record.recipe["arguments"] == {"depth": depth, "width": 8, "norm": record.point["norm"]}
         assert record.trajectory.taps == tuple(f"blocks.{place}" for place in range(int(depth)))

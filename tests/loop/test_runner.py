@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
+from gradstab.errors import UsageError
 from gradstab.execution.serial_executor import SerialExecutor
 from gradstab.loop.cost_model import CostModel
-from gradstab.loop.ports import Slot, Work
+from gradstab.loop.ports import Outcome, Slot, Work
 from gradstab.loop.progress import Progress
 from gradstab.loop.runner import Runner, RunSettings
+from gradstab.loop.trial import Trial
+from gradstab.record.failure import Failure, FailureKind
 from gradstab.record.segments import Record, read_segment, segment_paths
 from gradstab.search.searcher import OptunaSearcher
 from gradstab.study.axes import Choice, LogInteger, LogReal
@@ -100,6 +104,46 @@ def test_a_study_is_brought_to_its_budget_and_no_further(tmp_path):
     assert_complete(study, tmp_path)
     again = run(study, tmp_path)
     assert (again.done, again.new) == (40, 0)
+    assert_complete(study, tmp_path)
+
+
+class FaultyProgram:
+    """Planted results, except that the user's program fails at some trials."""
+
+    def __init__(self, faults: Mapping[int, str]) -> None:
+        self.faults = faults
+
+    def run(self, trials: Sequence[Trial], slot: Slot) -> list[Outcome]:
+        return [
+            Failure(FailureKind.PROGRAM, self.faults[trial.number])
+            if trial.number in self.faults
+            else PlantedWork().run([trial], slot)[0]
+            for trial in trials
+        ]
+
+
+def test_a_fault_of_the_users_program_fails_its_trial_alone_and_at_once(tmp_path):
+    study = declare()
+    progress = run(study, tmp_path, FaultyProgram({3: "own.py line 3: bad", 7: "own.py line 9: worse"}))
+    assert (progress.done, progress.failed) == (40, 2)
+    assert_complete(study, tmp_path)
+    failed = {record.number: record for record in recorded(tmp_path) if record.failure is not None}
+    assert {number: str(record.failure) for number, record in failed.items()} == {
+        3: "program: own.py line 3: bad",
+        7: "program: own.py line 9: worse",
+    }
+    assert [record.attempts for record in failed.values()] == [1, 1], "trying again would repeat it"
+
+
+def test_three_equal_faults_end_the_run_and_lose_nothing(tmp_path):
+    study = declare()
+    with pytest.raises(UsageError, match=r"own\.py line 3: bad \(3 trials"):
+        run(study, tmp_path, FaultyProgram(dict.fromkeys((1, 2, 4), "own.py line 3: bad")))
+    before = {record.number for record in recorded(tmp_path)}
+    assert {1, 2, 4} <= before
+    assert len(before) < 40
+    progress = run(study, tmp_path)
+    assert (progress.done, progress.failed) == (40, 3)
     assert_complete(study, tmp_path)
 
 

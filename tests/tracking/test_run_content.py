@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,23 @@ def test_a_run_stays_within_40_keys_and_100_finite_rows(shape: dict[str, Any]) -
         assert all(math.isfinite(row.value) for row in content.metrics)
         assert max((count for key, count in keys.items() if key.startswith("series/")), default=0) <= 6
         assert max(count for key, count in keys.items() if key.startswith("profile_")) <= 11
+
+
+def test_a_module_shows_its_arguments_and_its_taps() -> None:
+    plain = make_record(0, point={"depth": 8, "init_scale": 1.25})
+    assert plain.trajectory is not None
+    taps = tuple(f"blocks.{place}" for place in range(8))
+    of_module = {"build": "own.py:build", "arguments": {"depth": 8, "norm": "pre"}, "weight_scale": 2.0}
+    module = replace(plain, recipe={**plain.recipe, **of_module}, trajectory=replace(plain.trajectory, taps=taps))
+    content = content_of(module)
+    assert content.tags["taps"] == ", ".join(taps)
+    assert "taps" not in content_of(plain).tags
+    assert {"norm": "pre", "weight_scale": "2"}.items() <= content.params.items()
+    assert "init_distribution" not in content.params, "it means nothing for a module"
+    assert (
+        "`blocks.0` is" in content.tags["mlflow.note.content"]
+        or "`blocks.0` and" in content.tags["mlflow.note.content"]
+    )
 
 
 def test_profiles_run_over_layers_and_show_both_ends() -> None:

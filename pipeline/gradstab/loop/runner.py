@@ -267,7 +267,7 @@ class Runner:
             finished_ms=result.finished_ms,
             retry_of=trial.retry_of,
             code=self._limits.code,
-            attempts=self._attempts.attempts(trial.number) + (1 if failure is None else 0),
+            attempts=self._attempts.attempts(trial.number) + (failure is None or failure.kind is FailureKind.PROGRAM),
             trajectory=None if isinstance(outcome, Failure) else outcome,
             failure=failure,
         )

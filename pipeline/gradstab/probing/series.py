@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from gradstab.errors import UsageError
 from gradstab.probing.events import Event, edge_of
 from gradstab.probing.graph import Graph, silent_joints, vertex_of
+from gradstab.probing.name_patterns import name_pattern
 from gradstab.probing.refusals import refuse
 
 FEWEST = 3  # positions of a stream, and time steps, that make a series
@@ -228,7 +228,7 @@ def _calls(events: Sequence[Event], value: Tensor) -> Run | None:
 def _named(events: Sequence[Event], graph: Graph, taps: Sequence[str]) -> Run:
     """The outputs of modules that the user names by patterns; * stands for one part of a name, ** for any number."""
     outputs = [event for event in events if event.role in {"output", "state", "step input"}]
-    patterns = [(tap, re.compile(_expression(tap))) for tap in taps]
+    patterns = [(tap, name_pattern(tap)) for tap in taps]
     for tap, pattern in patterns:
         if not any(pattern.fullmatch(event.name) for event in outputs):
             names = list(dict.fromkeys(event.name for event in outputs))
@@ -241,8 +241,3 @@ def _named(events: Sequence[Event], graph: Graph, taps: Sequence[str]) -> Run:
     if sum(whole) < 2:  # the first one crosses itself, which says nothing
         whole = [False] * len(whole)
     return Run("taps", tuple(chosen), tuple(whole))
-
-
-def _expression(tap: str) -> str:
-    parts = {"**": ".*", "*": "[^.]*", "?": "[^.]"}
-    return "".join(parts.get(part, re.escape(part)) for part in re.split(r"(\*\*|\*|\?)", tap))

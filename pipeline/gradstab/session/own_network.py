@@ -6,12 +6,12 @@ import json
 import math
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gradstab.errors import UsageError
 from gradstab.loop.cost_model import CostModel
-from gradstab.loop.ports import KINDS, Kind, Work
+from gradstab.loop.ports import Kind, Work
 from gradstab.record.dry_run import DryRun, read_dry_run, save_dry_run
 from gradstab.record.study_folder import StudyFolder
 from gradstab.study.module_recipe import module_recipe
@@ -35,7 +35,8 @@ def code_of(study: Study, source: Path | None, folder: StudyFolder) -> UserCode:
         kept = read_code(folder.path)
         if kept is not None:
             return kept
-    return collect_code(sorted(study.functions | set(study.model.functions if study.model else ())), source)
+    assert study.model is not None
+    return collect_code([*study.functions, study.model.build], source)  # a family has no file to collect
 
 
 def prepare_modules(
@@ -111,21 +112,17 @@ def module_work(study: Study, code: UserCode, found: DryRun) -> Work:
     return ModuleWork(study.model, code, study.data, study.seed, reference, found.tried)
 
 
-def costs_with(known: dict[Kind, CostModel], study: Study, found: DryRun) -> dict[Kind, CostModel]:
+def costs_with(known: Mapping[Kind, CostModel], study: Study, found: DryRun) -> dict[Kind, CostModel]:
     """Cost models that know these modules: where no run has measured them, or other ones, the dry run has."""
-    costs = dict(known)
-    for kind in KINDS[:1]:
-        model = costs.get(kind, CostModel())
-        shape = study.data.shape()
-        tried = [(one, module_recipe(study, one.point)) for one in found.tried if one.seconds > 0]
-        # what is known under the name of a function may be of another file
-        for one, recipe in tried:
-            model = model if model.believes(recipe, shape, one.seconds) else model.without(recipe)
-        for one, recipe in tried:
-            if not model.believes(recipe, shape, one.seconds):
-                model = model.learned([recipe], shape, one.seconds)
-                if one.together > 1 and one.speedup:
-                    pack = [recipe] * one.together
-                    model = model.learned(pack, shape, len(pack) * one.seconds / one.speedup)
-        costs[kind] = model
-    return costs
+    model, shape = known.get("cpu", CostModel()), study.data.shape()
+    tried = [(one, module_recipe(study, one.point)) for one in found.tried if one.seconds > 0]
+    # what is known under the name of a function may be of another file
+    for one, recipe in tried:
+        model = model if model.believes(recipe, shape, one.seconds) else model.without(recipe)
+    for one, recipe in tried:
+        if not model.believes(recipe, shape, one.seconds):
+            model = model.learned([recipe], shape, one.seconds)
+            if one.together > 1 and one.speedup:
+                pack = [recipe] * one.together
+                model = model.learned(pack, shape, len(pack) * one.seconds / one.speedup)
+    return {**known, "cpu": model}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field, ValidationInfo
@@ -32,8 +32,40 @@ from gradstab.study.tensor_tree import inputs_and_targets, shape_of
 TokenType = Literal["uint8", "uint16", "int32", "uint32", "int64", "uint64"]
 
 
+class OfFile(ForModules):
+    """Data in a file of the user, known by its content; its size is on record, because results outlive their data."""
+
+    path: Path
+    sha256: str | None
+    known_shape: tuple[int, int, int] | None
+
+    def with_data_hash(self) -> Self:
+        """A copy with the file's hash and size.
+
+        Raises:
+            DataError: the file cannot be read, or it has another hash than the one that was given.
+        """
+        found = hash_of_file(self.path, self.sha256)
+        shape = dataclasses.astuple(self.shape())
+        return dataclasses.replace(self, sha256=found, known_shape=shape)  # type: ignore[type-var]  # its kinds are
+
+    def shape(self) -> DataShape:
+        """The size as the file has it; the recorded size if the file is gone.
+
+        Raises:
+            DataError: the file cannot be read, or it does not hold what it must.
+        """
+        if self.known_shape is not None and not self.path.exists():
+            return DataShape(*self.known_shape)
+        return self.shape_in_file()
+
+    def shape_in_file(self) -> DataShape:
+        """The size, without reading the whole file."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class Tensors(ForModules):
+class Tensors(OfFile):
     """The user's own arrays, of any shape and type: .npz, .pt or .safetensors with `inputs` and `targets`, or X and y.
 
     Arrays called `inputs.NAME` form a dict, and `inputs.0`, `inputs.1` a tuple; in a .pt file inputs may be a dict or
@@ -45,28 +77,17 @@ class Tensors(ForModules):
     known_shape: KnownShape = None
     type: Literal["tensors"] = "tensors"
 
-    def with_data_hash(self) -> Tensors:
-        """A copy with the file's hash and size.
-
-        Raises:
-            DataError: the file cannot be read, or it has another hash than the one that was given.
-        """
-        found = hash_of_file(self.path, self.sha256)
-        return dataclasses.replace(self, sha256=found, known_shape=dataclasses.astuple(self.shape()))
-
-    def shape(self) -> DataShape:
-        """The size, from the file's headers; the recorded size if the file is gone.
+    def shape_in_file(self) -> DataShape:
+        """The size, from the file's headers.
 
         Raises:
             DataError: there is no such file, it holds no inputs and targets, or their rows do not fit each other.
         """
-        if self.known_shape is not None and not self.path.exists():
-            return DataShape(*self.known_shape)
         return shape_of(*inputs_and_targets(headers(self.path), str(self.path)), str(self.path))
 
 
 @dataclass(frozen=True)
-class Tokens(ForModules):
+class Tokens(OfFile):
     """A file of token ids, which is read as it is needed: .npy with one axis, or .bin with nothing but the numbers.
 
     The text is cut into rows of `context` tokens that do not overlap. The targets of a row are its tokens one place
@@ -83,23 +104,12 @@ class Tokens(ForModules):
     known_shape: KnownShape = None
     type: Literal["tokens"] = "tokens"
 
-    def with_data_hash(self) -> Tokens:
-        """A copy with the file's hash and size.
-
-        Raises:
-            DataError: the file cannot be read, or it has another hash than the one that was given.
-        """
-        found = hash_of_file(self.path, self.sha256)
-        return dataclasses.replace(self, sha256=found, known_shape=dataclasses.astuple(self.shape()))
-
-    def shape(self) -> DataShape:
-        """The size, from the size of the file; the recorded size if the file is gone.
+    def shape_in_file(self) -> DataShape:
+        """The size, from the size of the file.
 
         Raises:
             DataError: there is no such file, it holds no token ids, or too few of them for the context.
         """
-        if self.known_shape is not None and not self.path.exists():
-            return DataShape(*self.known_shape)
         num_rows = windows(str(self.path), self.numbers().size, self.context)
         require_rows(str(self.path), num_rows)
         return DataShape(num_rows, self.context, num_classes=1)

@@ -5,13 +5,13 @@ Weights inside taps stand first, so that the optimizer measures their updates. S
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from gradstab.probing.name_patterns import name_pattern
 from gradstab.training.layout import FlatLayout, Section
 from gradstab.training.parameters import piece_length
 
@@ -81,7 +81,7 @@ def scale_weights(module: nn.Module, factor: float, owners: Sequence[str], patte
         Names of the weights that were multiplied.
     """
     aliases = _aliases(module)
-    expressions = [re.compile(_expression(pattern)) for pattern in patterns]
+    expressions = [name_pattern(pattern) for pattern in patterns]
 
     def chosen(name: str) -> bool:
         if not expressions:
@@ -114,8 +114,3 @@ def _is_inside(name: str, owner: str) -> bool:
 def _joined(norm_sn: Tensor, sections: Sequence[Sequence[int]]) -> Tensor:
     nan = norm_sn.new_full(norm_sn.shape[1:], torch.nan)
     return torch.stack([torch.linalg.vector_norm(norm_sn[list(of)], dim=0) if of else nan for of in sections])
-
-
-def _expression(pattern: str) -> str:
-    parts = {"**": ".*", "*": "[^.]*", "?": "[^.]"}
-    return "".join(parts.get(part, re.escape(part)) for part in re.split(r"(\*\*|\*|\?)", pattern))
