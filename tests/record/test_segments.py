@@ -50,6 +50,19 @@ def test_records_of_different_depths_come_back_bit_for_bit(tmp_path):
         assert_same(left, right)
 
 
+def test_what_is_known_of_a_module_comes_back(tmp_path):
+    plain = make_record(0)
+    assert plain.trajectory is not None
+    trajectory = dataclasses.replace(plain.trajectory, taps=("blocks.0", "blocks.1"), target_loss=1.25)
+    module = dataclasses.replace(make_record(1), trajectory=trajectory, code="a hash")
+    first, second = read_segment(write_segment(tmp_path, 0, [plain, module]))
+    assert first.trajectory is not None
+    assert second.trajectory is not None
+    assert (first.trajectory.taps, first.trajectory.target_loss, first.code) == ((), None, None)
+    assert second.trajectory.taps == ("blocks.0", "blocks.1")
+    assert (second.trajectory.target_loss, second.code) == (1.25, "a hash")
+
+
 def test_a_segment_is_a_plain_npz(tmp_path):
     path = write_segment(tmp_path, 0, [make_record(0)])
     with np.load(path, allow_pickle=False) as file:

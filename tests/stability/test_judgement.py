@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
@@ -267,6 +268,14 @@ def test_a_nonfinite_gradient_or_parameter_at_any_step_is_divergence(bad):
         assert (judged.outcome, judged.verdict, judged.tail_loss) == ("diverged", "diverged", None)
         assert judged.training_response == pytest.approx(2 + 1 - 3 / 31)
         assert judged.margin == pytest.approx(-(3 - 3 / 31) / 0.3)
+
+
+@pytest.mark.parametrize(("target", "outcome"), [(0.9, "partial"), (1.1, "trained")])
+def test_a_target_that_the_study_gives_replaces_the_fraction_of_the_reference(target, outcome):
+    given_one = dataclasses.replace(trajectory([LN10] + [1.0] * 30), target_loss=target)
+    judged = judge(given_one, Criterion(target_fraction=0.01))
+    assert judged.training_response == pytest.approx(math.log10(1.0 / target))
+    assert judged.outcome == outcome
 
 
 @given(steps=st.integers(1, 200), data=st.data())
