@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gradstab.study.axes import LogInteger, LogReal
-from gradstab.study.model_spec import Model
+from gradstab.study.model_spec import Model, ModelSpec
+from gradstab.study.recipe import Recipe
 from gradstab.study.study import Study
 from gradstab.theory.depth_scale_field import log_depth_left, trainable_depths
 from gradstab.theory.ratio_field import predicted_field
@@ -15,7 +16,7 @@ SPACE = {"depth": LogInteger(2, 20), "init_scale": LogReal(0.5, 3)}
 POINT = {"depth": 10, "init_scale": 1.5}
 
 
-def recipe_of(model: object) -> object:
+def recipe_of(model: ModelSpec | None) -> Recipe:
     study = Study(name="a", question="?", model=model, space=SPACE, budget={"trials": 5})
     return resolved_recipe(study, POINT)
 

@@ -59,7 +59,7 @@ def test_a_module_shows_its_arguments_and_its_taps() -> None:
     plain = make_record(0, point={"depth": 8, "init_scale": 1.25})
     assert plain.trajectory is not None
     taps = tuple(f"blocks.{place}" for place in range(8))
-    of_module = {"build": "own.py:build", "arguments": {"depth": 8, "norm": "pre"}, "weight_scale": 2.0}
+    of_module: dict[str, Any] = {"build": "own.py:build", "arguments": {"depth": 8, "norm": "pre"}, "weight_scale": 2.0}
     module = replace(plain, recipe={**plain.recipe, **of_module}, trajectory=replace(plain.trajectory, taps=taps))
     content = content_of(module)
     assert content.tags["taps"] == ", ".join(taps)

@@ -130,8 +130,9 @@ def parse_tracking(text: str, name: str = "the MLflow tracking URI") -> Tracking
 
 
 def _shown(text: str) -> str:
-    """A text as a sentence quotes it: without its password, and cut where it is no address that anybody would type."""
+    """A text as a sentence quotes it: without its password, on one line, and cut where nobody would type it so long."""
     text = without_password(text)
+    text = text if text.isprintable() else repr(text)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
