@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).parent.parent / "pipeline" / "gradstab"
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "__init__"}),
     frozenset({"system", "cli"}),
-    frozenset({"activations", "user_code", "__main__"}),
-    frozenset({"families", "study"}),
+    frozenset({"activations", "families", "user_code", "__main__"}),
+    frozenset({"study"}),
     frozenset({"display", "record", "regression"}),
     frozenset({"theory", "stability"}),
     frozenset({"probing"}),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gradstab.commands.submit import pack_parcel
+from gradstab.errors import UsageError
 from gradstab.study.file import load_study_file
 from gradstab.user_code.stored import read_code
 from tests.endtoend.command import AWAY, Place, assert_exactly_once, values_of
@@ -181,3 +182,5 @@ def test_a_submitted_job_carries_the_modules_beside_the_study(tmp_path):
     parcel.mkdir()
     pack_parcel(study, tmp_path / "study.py", parcel)
     assert (parcel / "blocks_of_mine.py").read_text() == BLOCKS
+    with pytest.raises(UsageError, match="must be submitted by its file, got the name 'study'"):
+        pack_parcel(study, None, parcel)

@@ -90,6 +90,21 @@ def test_numbers_are_those_of_one_after_another(kind):
         assert_agree(trained(of, given, seed), one, 1e-9)
 
 
+@pytest.mark.parametrize(("precision", "promised"), [("float32", 1e-5), ("float64", 1e-10)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_documentation_promises_of_a_stack_holds(kind, precision, promised):
+    """Losses and gradients of twenty steps, where gradients neither vanish nor explode."""
+    of = program_of(kind)
+    given = recipe(precision=precision, steps=20, learning_rate=0.02)
+    for seed, one in zip((3, 4, 5), at_once(of, [given] * 3, [3, 4, 5]), strict=True):
+        alone = trained(of, given, seed)
+        sizes = alone["log10_delta_norm"][0]
+        assert abs(sizes[0] - sizes[-1]) < 2
+        np.testing.assert_allclose(one["loss"], alone["loss"], rtol=promised)
+        np.testing.assert_allclose(one["grad_norm"], alone["grad_norm"], rtol=promised)
+        np.testing.assert_allclose(one["log10_delta_norm"], alone["log10_delta_norm"], atol=promised)
+
+
 def test_arguments_that_are_buffers_may_differ_inside_a_stack():
     of = program(built(stackable.WithBuffer))
     recipes = [recipe(precision="float64", alpha=alpha, traced=("alpha",)) for alpha in (0.5, 1.0, 2.0)]

@@ -7,21 +7,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeGuard
 
-_FOLDER = Path(__file__).parent.parent / "families"
-_NO_FAMILY = ("__init__", "registry")
+from gradstab.families import registry
 
-
-def family_names() -> tuple[str, ...]:
-    """Names of the families that ship: one file each, which defines `build`."""
-    return tuple(sorted(path.stem for path in _FOLDER.glob("[a-z]*.py") if path.stem not in _NO_FAMILY))
+_FOLDER = Path(registry.__file__).parent
 
 
 @cache
 def family_signature(name: str) -> dict[str, Any] | None:
     """What a family's `build` takes, as fields of a ModelSpec; None if there is no such family."""
-    if name not in family_names():
+    if name not in registry.FAMILIES:
         return None
-    tree = ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    module = registry.FAMILIES[name].rpartition(".")[2]
+    tree = ast.parse((_FOLDER / f"{module}.py").read_text(encoding="utf-8"))
     build = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "build")
     traced = next((ast.literal_eval(node.value) for node in tree.body if _assigns(node, "TRACED")), ())
     positional = [one.arg for one in build.args.args]

@@ -6,8 +6,8 @@ import importlib.metadata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gradstab.families.registry import FAMILIES
 from gradstab.study.did_you_mean import nearest
-from gradstab.study.family_signatures import family_names
 from gradstab.study.model_spec import ModelSpec
 from gradstab.study.module_recipe import takes
 from gradstab.study.recipe import BUILDABLE, FULLY_CONNECTED, OF_MODULES, Recipe, fields_with
@@ -48,12 +48,12 @@ def build_arguments(model: ModelSpec) -> tuple[str, ...]:
 
 
 def _name_faults(model: ModelSpec) -> Iterator[str]:
-    known = (*family_names(), *(entry.name for entry in importlib.metadata.entry_points(group=GROUP)))
+    known = (*FAMILIES, *(entry.name for entry in importlib.metadata.entry_points(group=GROUP)))
     for field, name in (("build", model.build), ("loss", model.loss)):
         if name is not None and ":" not in name and (field == "loss" or name not in known):
             kind = f"a family ({', '.join(known)}) or " if field == "build" else ""
             yield f"model.{field} must be {kind}a function of a file, got {name!r}{nearest(name, known)}"
-    if model.loss is None and model.build not in family_names() and ":" in model.build:
+    if model.loss is None and model.build not in FAMILIES and ":" in model.build:
         yield "model.loss must be given: a function (outputs, targets) -> (B,) that returns the loss of each sample"
 
 
