@@ -9,7 +9,7 @@ members, computed both ways.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from gradstab.record.dry_run import TriedModule
 from gradstab.study.axes import Value
@@ -17,6 +17,7 @@ from gradstab.study.module_recipe import ModuleRecipe
 from gradstab.study.recipe import Recipe
 
 Equal = Callable[[ModuleRecipe], bool]
+Arguments = Mapping[str, Value | None]
 
 
 class ModuleStacks:
@@ -61,13 +62,12 @@ class ModuleStacks:
         return min(one.together for one in around) if self._known[key] else 1
 
 
-def _arguments(recipe: ModuleRecipe, given: object) -> dict[str, tuple[type, object]]:
+def _arguments(recipe: ModuleRecipe, given: Arguments) -> dict[str, tuple[type, object]]:
     """The arguments that make the structure; 1 and True differ."""
-    assert hasattr(given, "items")
     return {name: (type(value), value) for name, value in given.items() if name not in recipe.traced}
 
 
-def _alike(recipe: ModuleRecipe, tried: object) -> bool:
+def _alike(recipe: ModuleRecipe, tried: Arguments) -> bool:
     """Whether arguments agree in all but whole numbers."""
     one, other = _arguments(recipe, recipe.arguments), _arguments(recipe, tried)
     return one.keys() == other.keys() and all(
