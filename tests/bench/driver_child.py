@@ -100,7 +100,7 @@ def driven(study: Study, settings: Settings) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Drive a few trials (imports, first calls), then to the budget, each followed by a run with nothing to do."""
+    """Drive a few trials (imports, first calls), then to the budget, each followed by a run with one trial to do."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, required=True)
     parser.add_argument("--uri", required=True)
@@ -115,14 +115,14 @@ def main() -> None:
         mock.patch("gradstab.loop.runner.write_segment", _timed("record", write_segment)),
     ):
         driven(changed(study, trials=first), settings)
-        idle_cpu, _ = driven(changed(study, trials=first), settings)  # opening, starting and ending the shipper
+        idle_cpu, _ = driven(changed(study, trials=first + 1), settings)  # opening, starting and ending the shipper
         CPU.clear()
         before = psutil.Process().memory_info().rss
         cpu, _ = driven(changed(study, trials=asked.trials), settings)
         after = psutil.Process().memory_info().rss
         spent_by_part = dict(CPU)
-        _, resumed = driven(changed(study, trials=asked.trials), settings)
-    new = asked.trials - first
+        _, resumed = driven(changed(study, trials=asked.trials + 1), settings)
+    new = asked.trials - first - 1
     result = {
         "new": new,
         "cpu": cpu - idle_cpu,

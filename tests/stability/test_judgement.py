@@ -18,7 +18,7 @@ from gradstab.record.statistics.registry import STATISTICS
 from gradstab.record.trajectory import Trajectory
 from gradstab.stability.judgement import judge, layer_rate, phase_of, verdict_of
 from gradstab.study.criterion import VERDICTS, Criterion
-from gradstab.study.responses.library.gradient_ratio import gradient_ratio, gradient_ratios
+from gradstab.study.responses.library.gradient_ratio import clamped_ratios, gradient_ratio, gradient_ratios
 
 NAN, INF = math.nan, math.inf
 LN10 = math.log(10)
@@ -194,6 +194,15 @@ def test_ratio_of_zeros_overflows_and_nan(profile, expected):
 def test_ratio_at_every_probe_and_nan_where_nothing_was_measured():
     probed = trajectory([1.0], [2.0, 0.0], later_log_norms=[[0.0, 0.5], [NAN, NAN], [NAN, 1.0]])
     assert gradient_ratios(probed) == pytest.approx([2.0, -0.5, NAN, 37.0], nan_ok=True)
+
+
+_LOG_NORM = st.one_of(st.floats(-90, 90), st.sampled_from([NAN, INF, -INF]))
+
+
+@given(rows=st.integers(1, 6).flatmap(lambda depth: st.lists(st.lists(_LOG_NORM, min_size=depth, max_size=depth))))
+def test_ratios_of_all_rows_at_once_are_those_of_each_row_alone(rows):
+    rows_PL = np.array(rows, np.float32).reshape(len(rows), -1 if rows else 1)
+    assert clamped_ratios(rows_PL).tolist() == [gradient_ratio(row)[0] for row in rows_PL]
 
 
 def test_phase_of_a_trial_is_that_of_initialisation():

@@ -7,6 +7,7 @@ step loop form the pack key; everything else may differ between the members of a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from gradstab.activations.registry import is_dear, keeps_z
 from gradstab.record.statistics.registry import stored_bytes
@@ -45,6 +46,7 @@ def flops(recipe: Recipe, shape: DataShape) -> float:
     return 2.0 * multiplies * (3 * train_rows + 3 * probe_rows + accuracy_rows)
 
 
+@lru_cache(maxsize=4096)  # the sizes of packs are tried again and again with the same waiting trials
 def operations(recipe: Recipe, shape: DataShape) -> float:
     """The cost of a training: the operations of its matrix products, and the rest as operations that take as long."""
     num_weights, dear = num_parameters(recipe, shape), is_dear(recipe.activation)

@@ -90,7 +90,8 @@ class _Journal(JournalFileBackend):
     """Optuna's journal in a file, with entries grouped, because each write locks the file and waits for the disk.
 
     `created` appends entries one by one, because storage reads each back, and syncs at its end. `batched_tells`
-    collects entries and appends them in one write at its end.
+    collects entries and appends them in one write at its end. The file is opened for reading only when it has grown,
+    because storage asks for news twenty times a trial.
     """
 
     def __init__(self, path: str) -> None:
@@ -99,6 +100,17 @@ class _Journal(JournalFileBackend):
         super().__init__(path, self._writing)
         self._held: list[dict[str, Any]] | None = None
         self._synced = True
+        self._read_to = (-1, -1)  # the number of the next entry to read, and the size of the file before it was read
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        size = self._path.stat().st_size
+        if (log_number_from, size) == self._read_to:
+            return
+        number = log_number_from
+        for log in super().read_logs(log_number_from):
+            number += 1
+            yield log
+        self._read_to = (number, size)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         if self._held is not None:

@@ -41,8 +41,19 @@ def gradient_ratio(log10_delta_norm_L: FloatArray) -> tuple[float, Flag]:
 
 def gradient_ratios(training: Training) -> FloatArray:
     """R at every probe time (shape P); NaN where nothing was measured."""
-    rows = training["log10_delta_norm"]
-    return np.array([math.nan if np.isnan(row).all() else gradient_ratio(row)[0] for row in rows])
+    rows_PL = training["log10_delta_norm"]
+    return np.where(np.isnan(rows_PL).all(axis=1), math.nan, clamped_ratios(rows_PL))
+
+
+def clamped_ratios(log10_delta_norm_PL: FloatArray) -> FloatArray:
+    """What `gradient_ratio` gives for each row, without its flag (shape P)."""
+    first_P, last_P = log10_delta_norm_PL[:, 0].astype(np.float64), log10_delta_norm_PL[:, -1].astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        ratio_P = np.clip(first_P - last_P, -RATIO_LIMIT, RATIO_LIMIT)
+    ratio_P[np.isinf(last_P)] = RATIO_LIMIT
+    ratio_P[np.isinf(first_P)] = -RATIO_LIMIT
+    ratio_P[(np.isnan(log10_delta_norm_PL) | np.isposinf(log10_delta_norm_PL)).any(axis=1)] = RATIO_LIMIT
+    return ratio_P
 
 
 def ratio_band(limits: Limits) -> tuple[float, float]:

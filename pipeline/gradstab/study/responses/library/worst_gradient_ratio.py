@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gradstab.study.responses.library.gradient_ratio import decades, gradient_ratio, ratio_band
+import numpy as np
+
+from gradstab.study.responses.library.gradient_ratio import clamped_ratios, decades, ratio_band
 from gradstab.study.responses.response import Limits, Response, Training
 
 
@@ -12,7 +14,8 @@ def worst_gradient_ratio(training: Training, limits: Limits | None = None) -> fl
     After a training became non-finite there are no gradients any more, which counts as overflow (+37).
     """
     del limits
-    return max((gradient_ratio(row)[0] for row in training["log10_delta_norm"]), key=abs)
+    ratio_P = clamped_ratios(training["log10_delta_norm"])
+    return float(ratio_P[np.argmax(np.abs(ratio_P))])
 
 
 RESPONSE = Response(
