@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
+import shutil
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
 from gradstab.commands.draining import drain_seconds
 from gradstab.commands.options import announce, study_argument
 from gradstab.errors import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
-
-if TYPE_CHECKING:
-    from gradstab.execution.jobs import ClusterJobs, Job
-import ast
-import json
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from urllib.parse import urlsplit
-
 from gradstab.execution import job_entry
 from gradstab.study.data_spec import file_of
 from gradstab.study.settings import Settings
 from gradstab.study.study import Study
 from gradstab.system.storage_url import without_password
+from gradstab.user_code.sources import collect_sources
+
+if TYPE_CHECKING:
+    from gradstab.execution.jobs import ClusterJobs, Job
 
 _STOP_MARGIN = 20.0  # seconds for records and shipper after the trials in flight
 
@@ -182,10 +181,12 @@ def pack_parcel(study: Study, source: Path | None, folder: Path) -> str:
         return f"{study.name}.yaml"
     shutil.copy(source, folder)
     here = source.parent
-    for beside in _imported_siblings(source, study.import_paths):
-        copied = folder / beside.relative_to(here)
+    paths = [source.name] if source.suffix == ".py" else []
+    modules = [path.partition(":")[0] for path in study.import_paths]
+    for name, content in collect_sources(here, paths, modules).items():
+        copied = folder / name
         copied.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(beside, copied)
+        copied.write_bytes(content)
     path = file_of(study.data)
     if path is not None and path.is_relative_to(here):
         beside = folder / path.relative_to(here)
@@ -221,27 +222,6 @@ def write_secrets(variables: Mapping[str, str], attempt: int, folder: Path) -> N
         path = folder / job_entry.SECRETS
         path.touch(mode=0o600)
         path.write_text(json.dumps({"variables": dict(variables), "attempt": attempt}))
-
-
-def _imported_siblings(source: Path, import_paths: Iterable[str]) -> set[Path]:
-    """Python files in the source's folder that it names or imports, directly or indirectly; all files of a package."""
-    named = [path.partition(":")[0] for path in import_paths]
-    here, found, unread = source.parent, {source}, [source] if source.suffix == ".py" else []
-    while unread:
-        tree = ast.parse(unread.pop().read_bytes())
-        names = [
-            *named,
-            *(alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names),
-        ]
-        names += [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
-        for top in {name.partition(".")[0] for name in names} - {"gradstab"}:  # this package travels by itself
-            package, module = here / top, here / f"{top}.py"
-            is_package = (package / "__init__.py").is_file() or not module.is_file()  # Python prefers a module to a
-            files = package.rglob("*.py") if is_package else [module]  # folder without __init__.py
-            new = {file for file in files if file.is_file()} - found
-            found |= new
-            unread += new
-    return found - {source}
 
 
 def _names_this_machine(value: str) -> bool:
