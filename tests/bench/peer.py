@@ -19,7 +19,7 @@ from ray.air.integrations.mlflow import MLflowLoggerCallback
 from ray.tune.search.optuna import OptunaSearch
 
 from gradstab.theory.relative_scale import resolved_recipe
-from tests.bench.studies import STUDIES, changed, spread_points
+from tests.bench.studies import OF_MODULES, STUDIES, changed, spread_points
 
 SEED = 0
 _DOMAINS = {
@@ -45,13 +45,16 @@ def trainable(config: dict[str, Any]) -> None:
 
     from gradstab.training.data import load_dataset
     from tests.bench.bare_loop import train_bare
+    from tests.bench.bare_module import train_bare_module
 
     torch.set_num_threads(1)
     settings = dict(config)
     study = changed(STUDIES[settings.pop("study")], width=settings.pop("width"))
     recipe = resolved_recipe(study, settings)
-    data = load_dataset(study.data, study.seed)
-    train_bare(recipe, SEED, data, report=tune.report)
+    if study.name in OF_MODULES:
+        train_bare_module(study, recipe, SEED, report=tune.report)
+    else:
+        train_bare(recipe, SEED, load_dataset(study.data, study.seed), report=tune.report)
 
 
 def main() -> None:

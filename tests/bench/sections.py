@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.bench.budget import budget, busy, demo
 from tests.bench.driver import driver
 from tests.bench.estimates import estimates
+from tests.bench.modules import modules
 from tests.bench.operations import operations
 from tests.bench.packs import packs
 from tests.bench.probe_cost import probe_cost
@@ -22,6 +23,7 @@ SECTIONS: dict[str, Section] = {
     "check": estimates,
     "packs": packs,
     "demo": demo,
+    "modules": modules,
     "driver": driver,
     "scale": scale,
     "start-up": startup,

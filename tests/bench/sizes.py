@@ -18,6 +18,7 @@ class Sizes:
         peer_widths: widths at which the peer runs too, for the plot.
         ours_trials: of `gradstab run` on study T: few, where start-up counts, and many.
         full_trials, second_trials: with full detail, and for the second study's ratio.
+        peer_module_trials, module_trials: of each family that ships, of the peer and of `gradstab run`.
         budget_trials, busy_trials, demo_trials: of quickstart, with None for its own number.
         demo_rounds: repetitions of the demo.
         calibration_trials: of quickstart, before anything is estimated.
@@ -42,6 +43,8 @@ class Sizes:
     ours_trials: tuple[int, ...]
     full_trials: int
     second_trials: int
+    peer_module_trials: int
+    module_trials: int
     budget_trials: int
     busy_trials: int
     demo_trials: int | None
@@ -70,6 +73,8 @@ SHORT = Sizes(
     ours_trials=(400,),
     full_trials=40,
     second_trials=24,
+    peer_module_trials=4,
+    module_trials=60,
     budget_trials=400,
     busy_trials=100,
     demo_trials=None,
@@ -97,6 +102,8 @@ FULL = Sizes(
     ours_trials=(400, 1000),
     full_trials=100,
     second_trials=400,
+    peer_module_trials=12,
+    module_trials=200,
     budget_trials=400,
     busy_trials=200,
     demo_trials=None,
@@ -128,6 +135,8 @@ QUICK = Sizes(
     ours_trials=(24,),
     full_trials=8,
     second_trials=8,
+    peer_module_trials=1,
+    module_trials=16,
     budget_trials=24,
     busy_trials=16,
     demo_trials=24,

@@ -11,8 +11,11 @@ import yaml
 
 from gradstab.loop.trial import Trial, trial_seed
 from gradstab.study.axes import Choice, Integer, LogReal, Value
+from gradstab.study.data_spec import AnyData, Digits
+from gradstab.study.model_spec import Model
 from gradstab.study.pack_key import DataShape
 from gradstab.study.recipe import Recipe
+from gradstab.study.shipped_data import DigitImages, DigitRows, TextBytes
 from gradstab.study.study import Study
 from gradstab.theory.relative_scale import resolved_recipe
 
@@ -57,7 +60,40 @@ SECOND = Study(
     },
     budget={"trials": 120},
 )
-STUDIES = {study.name: study for study in (STUDY_T, SECOND)}
+
+
+def _of_family(name: str, data: AnyData, settings: dict[str, Value | None], **recipe: object) -> Study:
+    """One structure of a family that ships, so that packs are as large as the family allows."""
+    return Study(
+        name=f"module-{name}",
+        question=f"Networks of the family {name}, as the peer trains them.",
+        model=Model(name, settings=settings, target_loss=1.0),
+        data=data,
+        space={"weight_scale": LogReal(0.5, 2), "clip_threshold": LogReal(0.1, 10)},
+        recipe={"learning_rate": 0.003, "optimizer": "adam", "clip": True, "steps": 100, "probe_every": 10}
+        | {"accuracy_every": 100, **recipe},
+        budget={"trials": 100},
+    )
+
+
+OF_MODULES = {
+    study.name: study
+    for study in (
+        _of_family("mlp", Digits(), {}, depth=8, width=64, batch_size=64),
+        _of_family("residual", Digits(), {"norm": "layer"}, depth=8, width=64, batch_size=64),
+        _of_family("transformer", TextBytes(context=32), {"context": 32}, depth=4, width=32, batch_size=16),
+        _of_family("conv", DigitImages(), {}, depth=6, width=16, batch_size=32),
+        _of_family("rnn", DigitRows(), {"cell": "vanilla"}, width=64, batch_size=64),
+    )
+}
+STUDIES = {study.name: study for study in (STUDY_T, SECOND, *OF_MODULES.values())}
+
+
+def builder_of(study: Study) -> str:
+    """The family whose networks a study trains."""
+    assert study.model is not None
+    return study.model.build
+
 
 _GOLDEN = (
     0.6180339887,

@@ -14,9 +14,10 @@ from gradstab.study.study import Study
 from tests.bench.children import Finished, run_child, stored, with_database
 from tests.bench.goals import SECOND_SHARE, STARTUP_SECONDS, WHOLE_LINE
 from tests.bench.measure import Goal, Row
+from tests.bench.same_modules import check_peer_of_modules
 from tests.bench.same_networks import check_peer
 from tests.bench.sizes import Sizes
-from tests.bench.studies import SECOND, STUDY_T, changed, write_study
+from tests.bench.studies import OF_MODULES, SECOND, STUDY_T, changed, write_study
 
 SECTION = "whole line"
 
@@ -101,7 +102,7 @@ def run_peer(place: Place, study: Study, trials: int, variant: PeerVariant) -> P
     arguments += ["--reuse-actors"] if variant.reuse_actors else []
     run_child(arguments, folder, place.caches)
     found = json.loads(out.read_text())
-    check_peer(study, found["trials"])
+    (check_peer_of_modules if study.name in OF_MODULES else check_peer)(study, found["trials"])
     runs, rows = stored(uri)
     assert len(found["trials"]) == trials
     assert runs == (trials if variant.mlflow else 0), "MLflow must hold every trial of the peer"
@@ -142,10 +143,10 @@ def whole_line(place: Place, sizes: Sizes) -> list[Row]:
         peers.append(run_peer(place, STUDY_T, sizes.peer_trials, AS_WRITTEN))
         for trials, runs in ours.items():
             runs.append(run_ours(place, STUDY_T, trials))
-    peer = _peer_row(AS_WRITTEN.name, peers, sizes.peer_trials)
+    peer = peer_row(AS_WRITTEN.name, peers, sizes.peer_trials)
     rows = [peer]
     for trials, runs in ours.items():
-        rows += _our_rows(f"gradstab run, {trials} trials", runs, trials, peer, WHOLE_LINE.get(trials))
+        rows += our_rows(f"gradstab run, {trials} trials", runs, trials, peer, WHOLE_LINE.get(trials))
     return rows
 
 
@@ -154,9 +155,9 @@ def peers(place: Place, sizes: Sizes) -> list[Row]:
     rows = []
     for variant in VARIANTS:
         runs = [run_peer(place, STUDY_T, sizes.variant_trials, variant) for _ in range(sizes.other_rounds)]
-        rows.append(_peer_row(variant.name, runs, sizes.variant_trials))
+        rows.append(peer_row(variant.name, runs, sizes.variant_trials))
     full = [run_ours(place, STUDY_T, sizes.full_trials, detail="full") for _ in range(sizes.other_rounds)]
-    return [*rows, *_our_rows("gradstab run, detail full", full, sizes.full_trials, rows[0], None)]
+    return [*rows, *our_rows("gradstab run, detail full", full, sizes.full_trials, rows[0], None)]
 
 
 def second_study(place: Place, sizes: Sizes) -> list[Row]:
@@ -169,23 +170,27 @@ def second_study(place: Place, sizes: Sizes) -> list[Row]:
             ours_of[study.name].append(run_ours(place, study, sizes.second_trials))
     rows, ratios = [], {}
     for name, runs in peers_of.items():
-        peer = _peer_row(f"{name}: peer, as people write it", runs, sizes.peer_second_trials)
-        ours = _our_rows(f"{name}: gradstab run", ours_of[name], sizes.second_trials, peer, None)
+        peer = peer_row(f"{name}: peer, as people write it", runs, sizes.peer_second_trials)
+        ours = our_rows(f"{name}: gradstab run", ours_of[name], sizes.second_trials, peer, None)
         ratios[name] = ours[0].ratios
         rows += [peer, *ours]
     shares = tuple(b / a for a, b in zip(ratios[STUDY_T.name], ratios[SECOND.name], strict=True))
     return [*rows, Row(SECTION, "second study's ratio by T's", "", shares, goal=SECOND_SHARE)]
 
 
-def _peer_row(name: str, runs: list[PeerRun], trials: int) -> Row:
+def peer_row(name: str, runs: list[PeerRun], trials: int, section: str = SECTION) -> Row:
+    """What runs of the peer show."""
     note = f"{trials} trials a run, {runs[0].rows:.0f} metric rows a trial, clock from Tune's loop"
-    return Row(SECTION, name, "trials/s", tuple(run.rate for run in runs), note=note)
+    return Row(section, name, "trials/s", tuple(run.rate for run in runs), note=note)
 
 
-def _our_rows(name: str, runs: list[OurRun], trials: int, peer: Row, goal: Goal | None) -> list[Row]:
+def our_rows(
+    name: str, runs: list[OurRun], trials: int, peer: Row, goal: Goal | None, section: str = SECTION
+) -> list[Row]:
+    """What runs of gradstab show, each from process start and from the first trial."""
     note = f"{trials} trials a run, {runs[0].rows:.0f} metric rows a trial"
-    whole = Row(SECTION, f"{name}, from process start", "trials/s", tuple(run.rate for run in runs), note=note)
-    first = Row(SECTION, f"{name}, from first trial", "trials/s", tuple(run.rate_from_first for run in runs), note=note)
+    whole = Row(section, f"{name}, from process start", "trials/s", tuple(run.rate for run in runs), note=note)
+    first = Row(section, f"{name}, from first trial", "trials/s", tuple(run.rate_from_first for run in runs), note=note)
     return [whole.to(peer, goal), first.to(peer)]
 
 

@@ -19,6 +19,11 @@ SERIAL = ("--engine", "serial")
 DRIVER_KILLED_AT = ("ask:3", "record:1", "tell:2", "tell:4")
 SHIPPER_KILLED_AT = ("create_run:4", "log_batch:4")  # a run ships five trials and what waits: the sixth may never come
 NUM_RANDOM = 4
+# each kill costs a start of the program, so the usual suite makes one of each kind
+KILLS = {
+    "four": (("record:1", "tell:2"), ("create_run:4",), 1),
+    "ten": (DRIVER_KILLED_AT, SHIPPER_KILLED_AT, NUM_RANDOM),
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,21 +39,23 @@ def test_undisturbed_run_is_complete(undisturbed):
     assert_exactly_once(undisturbed, TRIALS)
 
 
-def test_ten_kills_lose_and_double_nothing(tmp_path, undisturbed, empty_database):
+@pytest.mark.parametrize("count", ["four", pytest.param("ten", marks=pytest.mark.faults)])
+def test_kills_lose_and_double_nothing(tmp_path, undisturbed, empty_database, count):
+    driver_killed_at, shipper_killed_at, num_random = KILLS[count]
     place = Place(tmp_path).with_database(empty_database)
     place.write_study(trials=TRIALS)
     generator = random.Random(20261123)
-    kills = len(DRIVER_KILLED_AT) + len(SHIPPER_KILLED_AT) + NUM_RANDOM
+    kills = len(driver_killed_at) + len(shipper_killed_at) + num_random
     # the budget grows, so that every kill meets a study with work left
     budgets = iter(range(TRIALS // (kills + 1), TRIALS, TRIALS // (kills + 1)))
-    for planted in DRIVER_KILLED_AT:
+    for planted in driver_killed_at:
         done = place.run("run", "study", *SERIAL, "--trials", str(next(budgets)), GRADSTAB_KILL_AT=planted)
         assert done.returncode == -signal.SIGKILL, (planted, done.stderr)
-    for planted in SHIPPER_KILLED_AT:  # the driver starts it again, and again, and goes on
+    for planted in shipper_killed_at:  # the driver starts it again, and again, and goes on
         done = place.run("run", "study", *SERIAL, "--trials", str(next(budgets)), GRADSTAB_KILL_AT=planted)
         assert done.returncode == 0, (planted, done.stderr)
         assert f"killed at {planted.partition(':')[0]}" in (place.folder / LOG_NAME).read_text()
-    for wait in [place.await_journal, place.await_segment] * (NUM_RANDOM // 2):
+    for wait in [place.await_segment, place.await_journal, place.await_segment, place.await_journal][:num_random]:
         process = place.start("run", "study", *SERIAL, "--trials", str(next(budgets)))
         wait(process)
         time.sleep(generator.uniform(0.0, 0.3))
