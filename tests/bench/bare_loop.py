@@ -84,7 +84,7 @@ def train_network(
     return training
 
 
-def make_optimizer(network: nn.Sequential, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """torch's own."""
     if recipe.optimizer == "adam":
         return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)

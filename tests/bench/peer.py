@@ -18,8 +18,9 @@ from ray import tune
 from ray.air.integrations.mlflow import MLflowLoggerCallback
 from ray.tune.search.optuna import OptunaSearch
 
+from gradstab.study.module_recipe import ModuleRecipe
 from gradstab.theory.relative_scale import resolved_recipe
-from tests.bench.studies import OF_MODULES, STUDIES, changed, spread_points
+from tests.bench.studies import STUDIES, changed, spread_points
 
 SEED = 0
 _DOMAINS = {
@@ -51,7 +52,7 @@ def trainable(config: dict[str, Any]) -> None:
     settings = dict(config)
     study = changed(STUDIES[settings.pop("study")], width=settings.pop("width"))
     recipe = resolved_recipe(study, settings)
-    if study.name in OF_MODULES:
+    if isinstance(recipe, ModuleRecipe):
         train_bare_module(study, recipe, SEED, report=tune.report)
     else:
         train_bare(recipe, SEED, load_dataset(study.data, study.seed), report=tune.report)

@@ -62,7 +62,7 @@ SECOND = Study(
 )
 
 
-def _of_family(name: str, data: AnyData, settings: dict[str, Value | None], **recipe: object) -> Study:
+def _of_family(name: str, data: AnyData, settings: dict[str, Value], **recipe: object) -> Study:
     """One structure of a family that ships, so that packs are as large as the family allows."""
     return Study(
         name=f"module-{name}",

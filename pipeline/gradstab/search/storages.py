@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +102,7 @@ class _Journal(JournalFileBackend):
         self._synced = True
         self._read_to = (-1, -1)  # the number of the next entry to read, and the size of the file before it was read
 
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         size = self._path.stat().st_size
         if (log_number_from, size) == self._read_to:
             return
