@@ -94,7 +94,11 @@ class Probe:
         return figure
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a position of every series: series, axis, judged, position, tap, whole, log10 norm and maximum."""
+        """One row a position of every series: series, axis, judged, position, tap, whole, log10 norm and maximum.
+
+        Also dead_fraction and saturated_fraction of the activation that takes or returns the position, NaN where there
+        is none.
+        """
         from gradstab.results.probe_frame import probe_frame
 
         return probe_frame([*self.series, *self.kinds])

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradstab.probing.activated import Activations
 from gradstab.probing.events import Event, edge_of
 from gradstab.probing.gradients import Cut
 from gradstab.probing.graph import Graph
@@ -78,12 +79,16 @@ def refuse_unfit_data(inputs: Tree, targets: Tree) -> None:
         for tensor in tensors(tree):
             if tensor.numel() == 0:
                 refuse(f"{name} must hold at least one sample, got a tensor of shape {tuple(tensor.shape)}")
+            if tensor.is_meta:
+                refuse(f"{name} must hold numbers, got a tensor of shape {tuple(tensor.shape)} on the meta device")
             if (tensor.is_floating_point() or tensor.is_complex()) and bool(torch.isnan(tensor).any()):
                 refuse(f"{name} must be numbers, got NaN in a tensor of shape {tuple(tensor.shape)}")
 
 
-def run_forward(own: nn.Module, batch: Batch, *, summarise: bool = False) -> Forward:
-    """Call a private copy and the loss; events carry a summary of their values if asked.
+def run_forward(
+    own: nn.Module, batch: Batch, *, summarise: bool = False, activations: Activations | None = None
+) -> Forward:
+    """Call a private copy and the loss; events carry a summary of their values if asked, `activations` watches.
 
     Raises:
         UsageError: either raised, or what they returned has no gradient.
@@ -91,7 +96,9 @@ def run_forward(own: nn.Module, batch: Batch, *, summarise: bool = False) -> For
     given, targets = lifted((batch.inputs, batch.targets), {})
     with default_type(batch.types), Lifting(batch.types):
         with user_code("the module"):
-            recording = record(own, lambda module: called(module, given), summarise=summarise)
+            recording = record(
+                own, lambda module: called(module, given), summarise=summarise, activations=activations
+            )
         # copies, so that no output lies on another one's path, and a loss may write in place
         with user_code("copying what the module returned"):
             handed = map_tensors(lambda tensor: tensor.clone() if tensor.requires_grad else tensor, recording.outputs)

@@ -19,6 +19,8 @@ CHAIN = 0.8  # part of the layers that must separate where layers are the series
 SPAN = 3  # a stream must span one third of the layers
 SPAN_OF_MORE = 10  # another stack must span one tenth
 
+_MOST_TOWERS = 8
+
 _NO_PLACE = (
     "no series of layers or blocks passes the whole gradient, because paths lead round each of them (skip connections "
     "across the network, several branches): name modules yourself, as taps='encoder.blocks.*'"
@@ -75,10 +77,14 @@ def choose_runs(
             kept = tuple(event for event, is_whole in zip(hidden, whole, strict=True) if is_whole)
             remark = "R of one hidden layer is 0 by definition" if len(kept) == 1 else ""
             return [Run(_axis("layers", kept), kept, (True,) * len(kept), remark=remark)]
-    for role, axis in (("output", "blocks"), ("input", "block inputs")):
-        chosen = [event for event in events if event.role == role and (event.block or role == "input")]
-        if runs := _streams(chosen, events, layers, graph, axis, fewest):
-            return runs
+    blocks = [event for event in events if event.role == "output" and event.block]
+    if runs := _streams(blocks, events, layers, graph, "blocks", fewest):
+        return runs
+    if runs := _towers(hidden, graph):
+        return runs
+    inputs = [event for event in events if event.role == "input"]
+    if runs := _streams(inputs, events, layers, graph, "block inputs", fewest):
+        return runs
     if run := _calls(events, value):
         return [run]
     raise _no_series(events, layers, hidden)
@@ -94,10 +100,13 @@ def _no_series(events: Sequence[Event], layers: Sequence[Event], hidden: Sequenc
     elif not layers:
         sentence = (
             "the module must have at least one hidden layer before its readout, but no layer with a weight matrix "
-            "passed a gradient: nothing to compare"
+            "passed a gradient that can be seen (torch.no_grad, detach, or torch.func.vmap around it): nothing to compare"
         )
     elif not hidden:
-        sentence = "the module must have at least one hidden layer before its readout, got only the readout"
+        sentence = (
+            "the module must have at least one hidden layer before its readout, got only the readout: layers are "
+            "modules of the module, and products of bare parameters"
+        )
     else:
         sentence = _NO_PLACE
     return UsageError(f"probe: {sentence}")
@@ -178,6 +187,37 @@ def _streams(
     return chosen_runs
 
 
+def _towers(hidden: Sequence[Event], graph: Graph) -> list[Run]:
+    """A plain chain from each of several lowest layers, as of two encoders; chains that are mostly shared once.
+
+    They must be more than four fifths of the layers; a cell in a loop, which meets an input at every step, is none.
+    """
+    lowest = [
+        event
+        for event, is_lowest in zip(hidden, graph.lowest([event.edges[:1] for event in hidden]), strict=True)
+        if is_lowest
+    ]
+    if not 1 < len(lowest) <= _MOST_TOWERS:
+        return []
+    found: list[tuple[Event, ...]] = []
+    for bottom in lowest:
+        first = bottom.edges[:1]
+        above = [event for event in hidden if event is not bottom and graph.lies_above(event.edges[:1], first)]
+        whole = graph.separating([first, *(event.edges[:1] for event in above)])
+        kept = (bottom, *(event for event, is_whole in zip(above, whole[1:], strict=True) if is_whole))
+        if len(kept) > 1 and len(kept) > CHAIN * len(whole) and len({event.name for event in kept}) == len(kept):
+            found.append(kept)
+    if len({id(event) for kept in found for event in kept}) <= CHAIN * len(hidden):
+        return []
+    runs: list[Run] = []
+    shown: set[int] = set()
+    for kept in sorted(found[::-1], key=len, reverse=True):
+        if 2 * sum(id(event) in shown for event in kept) <= len(kept):
+            runs.append(Run("layers", kept, (True,) * len(kept)))
+            shown |= {id(event) for event in kept}
+    return runs
+
+
 def _distinct(events: Sequence[Event]) -> tuple[Event, ...]:
     """Each tensor once: query, key and value projections take the same one."""
     return tuple({vertex_of(event.edges[0]): event for event in reversed(events)}.values())[::-1]
@@ -208,21 +248,26 @@ def _inside(event: Event, layers: Sequence[Event]) -> int:
 
 
 def _calls(events: Sequence[Event], value: Tensor) -> Run | None:
-    """The calls of one cell in a loop, each of which takes the state of the one before."""
+    """The calls of one cell in a loop, each of which takes the state of the one before; whole gradients first."""
     by_name: dict[str, list[Event]] = {}
     for event in events:
         if event.role == "output" and (event.layer or event.block):
             by_name.setdefault(event.name, []).append(event)
-    for calls in sorted(by_name.values(), key=len, reverse=True):
+    found = []
+    graph = None
+    for calls in by_name.values():
         if len(calls) < FEWEST:
-            break
+            continue
         for joint in (False, True):
             positions = [event.edges if joint else event.edges[:1] for event in calls]
             if all(Graph(*positions[-1]).separating(positions)):
-                whole = all(_without_silent_joints(events, value).separating(positions))
+                graph = graph or _without_silent_joints(events, value)
+                whole = all(graph.separating(positions))
                 remark = "" if whole else _EVERY_STEP
-                return Run("calls", tuple(calls), (True,) * len(calls), joint=joint, remark=remark)
-    return None
+                run = Run("calls", tuple(calls), (True,) * len(calls), joint=joint, remark=remark)
+                found.append((whole, len(calls), run))
+                break
+    return max(found, key=lambda one: one[:2])[2] if found else None
 
 
 def _named(events: Sequence[Event], graph: Graph, taps: Sequence[str]) -> Run:

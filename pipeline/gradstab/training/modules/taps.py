@@ -130,13 +130,9 @@ class Taps:
         """
         with measuring_conditions(), np.errstate(all="ignore"), contextlib.suppress(UsageError):
             draws = Draws(module, batch, self._patterns)
-            first, own, forward = draws.take(0, None)
-            while first.without_gradient:
-                draws.make_readouts_pass(own, forward)
-                forward.release(own)
-                first, own, forward = draws.take(0, None)
+            first, own, forward = draws.take_first()
             forward.release(own)
-            return self._read_by(first)
+            return None if draws.dead else self._read_by(first)
         return None
 
     def _read_by(self, first: Draw) -> tuple[Tensor, Tensor]:
