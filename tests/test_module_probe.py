@@ -268,6 +268,8 @@ def test_taps_choose_other_positions():
     np.testing.assert_allclose(found.log10_delta_norm_L[[0, 1, 2]], whole.log10_delta_norm_L[[0, 3, 5]], atol=1e-12)
     with pytest.raises(UsageError, match="names none"):
         probe(module, x, y, functional.cross_entropy, taps="layer.*")
+    with pytest.raises(UsageError, match=r"taps must be names of modules, as 'blocks\.\*', got \[3\]"):
+        probe(module, x, y, functional.cross_entropy, taps=3)  # type: ignore[arg-type]
 
 
 def test_a_tap_that_passes_a_part_is_shown_and_never_judged():

@@ -132,7 +132,7 @@ class Mapped(nn.Module):
         self.body = chains.flat(4)
 
     def forward(self, x):
-        return torch.vmap(lambda row: self.body(row))(x)
+        return torch.vmap(self.body)(x)
 
 
 class Ragged(nn.Module):
@@ -152,7 +152,9 @@ class Gated(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.gate = nn.Linear(WIDTH, 3)
-        self.experts = nn.ModuleList([nn.Sequential(nn.Linear(WIDTH, 12), nn.ReLU(), nn.Linear(12, WIDTH)) for _ in range(3)])
+        self.experts = nn.ModuleList(
+            [nn.Sequential(nn.Linear(WIDTH, 12), nn.ReLU(), nn.Linear(12, WIDTH)) for _ in range(3)]
+        )
 
     def forward(self, x):
         weights, chosen = self.gate(x).softmax(-1).max(-1)
@@ -245,4 +247,3 @@ def forward_put_on(module: nn.Module) -> nn.Module:
     usual = module.forward
     module.forward = lambda x: 2 * usual(x)  # type: ignore[assignment]
     return module
-

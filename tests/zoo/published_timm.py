@@ -20,10 +20,19 @@ def named(name: str, **settings: Any) -> Callable[[], nn.Module]:
     return build
 
 
-def case(name: str, places: tuple[str, ...], *, zero_readout: str = "", draws: bool = False, **settings: Any) -> Published:
+def case(
+    name: str, places: tuple[str, ...], *, zero_readout: str = "", draws: bool = False, **settings: Any
+) -> Published:
     shown = ", ".join([name, *(f"{key}={value}" for key, value in settings.items() if key != "img_size")])
     return Published(
-        shown, named(name, **settings), images(64), entropy, sample_entropy, places, zero_readout=zero_readout, draws=draws
+        shown,
+        named(name, **settings),
+        images(64),
+        entropy,
+        sample_entropy,
+        places,
+        zero_readout=zero_readout,
+        draws=draws,
     )
 
 

@@ -25,7 +25,7 @@ from tests.zoo.recurrent import (
     Seq2Seq,
     Stacked,
 )  # fmt: skip
-from tests.zoo.twin import Profile, hooked_profile, profile_of
+from tests.zoo.twin import Profile, float64_by_default, hooked_profile, profile_of
 
 B, STEPS = 5, 12
 
@@ -176,6 +176,30 @@ def test_of_stacked_cells_the_upper_one_is_judged():
     assert one.layers == ("upper",) * STEPS
     np.testing.assert_allclose(one.log10_delta_norm_L, other.log10_delta_norm_L, atol=1e-6)
     assert one.series[0].remark == ""
+
+
+@pytest.mark.parametrize("shown", [slice(4, None), slice(None, 7)], ids=["detached before", "read before the end"])
+def test_steps_that_pass_no_gradient_are_left_out(shown):
+    class Cut(Recurrent):
+        def forward(self, x):
+            if shown.stop:
+                return self.head(self.rnn(x)[0][:, shown.stop - 1])
+            _, state = self.rnn(x[:, : shown.start])
+            return self.head(self.rnn(x[:, shown.start :], state.detach())[0][:, -1])
+
+    torch.manual_seed(1)
+    module, x, y = Cut(nn.RNN), torch.randn(B, STEPS, 3), torch.randint(0, 4, (B,))
+    found = probe(module, x, y, functional.cross_entropy)
+    kept = range(STEPS)[shown]
+    assert found.layers == tuple(f"rnn step {index}" for index in kept)
+    assert f"only {len(kept)} of {STEPS} steps pass a gradient" in found.series[0].remark
+    twin = copy.deepcopy(module).double()
+    with float64_by_default():
+        outputs, positions = unrolled(nn.RNN, twin.rnn, x.double())  # type: ignore[arg-type]
+    logits = twin.head(outputs[kept[-1]])  # type: ignore[operator]
+    cut = positions[kept[0] : kept[-1] + 1]
+    expected = profile_of(logits, cut, lambda out, b: functional.cross_entropy(out[b], y[b]), B)
+    np.testing.assert_allclose(found.log10_delta_norm_L, expected, atol=1e-6)
 
 
 def test_arguments_may_be_given_by_the_names_that_torch_has():

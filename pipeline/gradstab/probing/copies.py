@@ -32,7 +32,9 @@ def refuse_unready(module: nn.Module) -> None:
     for name, part in module.named_modules():
         if isinstance(part, torch.jit.ScriptModule):
             subject = name or "the module"
-            refuse(f"{subject} is compiled to TorchScript, whose parts cannot be watched: probe the Python module instead")
+            refuse(
+                f"{subject} is compiled to TorchScript, whose parts cannot be watched: probe the Python module instead"
+            )
     for name, value in [*module.named_parameters(), *module.named_buffers()]:
         if isinstance(value, UninitializedParameter | UninitializedBuffer):
             refuse(f"{name} is lazy and has no shape yet: call the module once on a batch, then probe it")

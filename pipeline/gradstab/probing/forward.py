@@ -96,9 +96,7 @@ def run_forward(
     given, targets = lifted((batch.inputs, batch.targets), {})
     with default_type(batch.types), Lifting(batch.types):
         with user_code("the module"):
-            recording = record(
-                own, lambda module: called(module, given), summarise=summarise, activations=activations
-            )
+            recording = record(own, lambda module: called(module, given), summarise=summarise, activations=activations)
         # copies, so that no output lies on another one's path, and a loss may write in place
         with user_code("copying what the module returned"):
             handed = map_tensors(lambda tensor: tensor.clone() if tensor.requires_grad else tensor, recording.outputs)

@@ -17,7 +17,7 @@ from gradstab.probing.forward import Batch, Forward, refuse_unfit_data
 from gradstab.probing.losses import Loss, Weights, weights_of
 from gradstab.probing.precision import FLOAT64, OWN, Lifting, Types, lifted
 from gradstab.probing.profiles import Series, series_of
-from gradstab.probing.refusals import UserCodeError
+from gradstab.probing.refusals import UserCodeError, refuse
 from gradstab.probing.surroundings import measuring_conditions
 from gradstab.probing.table import Key, Table, merged
 from gradstab.probing.trees import Tree
@@ -51,6 +51,8 @@ def measure(
     Raises:
         UsageError: one sentence why it cannot be measured.
     """
+    if not all(isinstance(tap, str) for tap in taps):
+        refuse(f"taps must be names of modules, as 'blocks.*', got {taps!r}")
     refuse_unready(module)
     refuse_infinite_weights(module)
     refuse_unfit_data(inputs, targets)

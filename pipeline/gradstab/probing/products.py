@@ -53,7 +53,9 @@ class Products(TorchFunctionMode):
         self.elementwise: set[str] = set()
         self._events = events
         self._known = {
-            id(value): _Known("" if "parametrizations" in name else name, value, frozenset({id(value)}), is_matrix(value))
+            id(value): _Known(
+                "" if "parametrizations" in name else name, value, frozenset({id(value)}), is_matrix(value)
+            )
             for name, value in [*own.named_parameters(), *own.named_buffers()]
         }
 

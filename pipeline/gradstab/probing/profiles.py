@@ -30,7 +30,7 @@ class Series:
         log10_delta_norm_L: log10 of the root mean square over samples of the norm of the gradient of a sample's own
             loss by the position.
         log10_delta_max_L: log10 of the largest entry of the gradient of the mean loss.
-        dead_L: fraction of units that are zero on every sample behind the activation that takes or returns the position;
+        dead_L: fraction of units that are zero on every sample, of the activation that takes or returns the position;
             NaN where there is none.
         saturated_L: fraction of (sample, unit) there with |phi'| below 1 % of its maximum.
         whole: for each position, whether every path from the loss to the first position crosses it; where it does

@@ -78,16 +78,16 @@ def choose_runs(
             remark = "R of one hidden layer is 0 by definition" if len(kept) == 1 else ""
             return [Run(_axis("layers", kept), kept, (True,) * len(kept), remark=remark)]
     blocks = [event for event in events if event.role == "output" and event.block]
-    if runs := _streams(blocks, events, layers, graph, "blocks", fewest):
-        return runs
-    if runs := _towers(hidden, graph):
-        return runs
     inputs = [event for event in events if event.role == "input"]
-    if runs := _streams(inputs, events, layers, graph, "block inputs", fewest):
-        return runs
-    if run := _calls(events, value):
-        return [run]
-    raise _no_series(events, layers, hidden)
+    runs = (
+        _streams(blocks, events, layers, graph, "blocks", fewest)
+        or _towers(hidden, graph)
+        or _streams(inputs, events, layers, graph, "block inputs", fewest)
+        or _calls(events, value)
+    )
+    if not runs:
+        raise _no_series(events, layers, hidden)
+    return runs
 
 
 def _no_series(events: Sequence[Event], layers: Sequence[Event], hidden: Sequence[Event]) -> UsageError:
@@ -100,7 +100,7 @@ def _no_series(events: Sequence[Event], layers: Sequence[Event], hidden: Sequenc
     elif not layers:
         sentence = (
             "the module must have at least one hidden layer before its readout, but no layer with a weight matrix "
-            "passed a gradient that can be seen (torch.no_grad, detach, or torch.func.vmap around it): nothing to compare"
+            "passed a gradient that can be seen (torch.no_grad, detach, or torch.func.vmap around it)"
         )
     elif not hidden:
         sentence = (
@@ -134,12 +134,16 @@ def _time_steps(events: Sequence[Event], value: Tensor) -> list[Run]:
     graph = _without_silent_joints(events, value)
     found: list[tuple[bool, int, Run]] = []
     for name in names:
-        steps = [event for event in events if event.kind is nn.RNNBase and event.name.startswith(f"{name} step ")]
-        if len(steps) < FEWEST or not graph.reaches([edge for event in steps for edge in event.edges]):
+        ran = [event for event in events if event.kind is nn.RNNBase and event.name.startswith(f"{name} step ")]
+        steps = [event for event in ran if graph.reaches(event.edges)]
+        if len(steps) < FEWEST:
             continue
         state = steps[0].role == "state"
         whole = state and all(graph.separating([event.edges for event in steps]))
         remark = "" if whole else _EVERY_STEP if state else _STEP_INPUTS
+        if len(steps) < len(ran):
+            cut = f"only {len(steps)} of {len(ran)} steps pass a gradient on to the loss, and those are shown"
+            remark = f"{cut}; {remark}" if remark else cut
         found.append((whole, len(steps), Run("time steps", tuple(steps), (True,) * len(steps), remark=remark)))
     return [run for _, _, run in sorted(found, key=lambda one: one[:2], reverse=True)]
 
@@ -210,11 +214,11 @@ def _towers(hidden: Sequence[Event], graph: Graph) -> list[Run]:
     if len({id(event) for kept in found for event in kept}) <= CHAIN * len(hidden):
         return []
     runs: list[Run] = []
-    shown: set[int] = set()
-    for kept in sorted(found[::-1], key=len, reverse=True):
-        if 2 * sum(id(event) in shown for event in kept) <= len(kept):
+    shown: set[Event] = set()
+    for kept in sorted(found, key=lambda kept: (len(kept), found.index(kept)), reverse=True):
+        if 2 * len(shown.intersection(kept)) <= len(kept):
             runs.append(Run("layers", kept, (True,) * len(kept)))
-            shown |= {id(event) for event in kept}
+            shown.update(kept)
     return runs
 
 
@@ -247,7 +251,7 @@ def _inside(event: Event, layers: Sequence[Event]) -> int:
     return sum(layer.name.startswith(f"{event.name}.") for layer in layers)
 
 
-def _calls(events: Sequence[Event], value: Tensor) -> Run | None:
+def _calls(events: Sequence[Event], value: Tensor) -> list[Run]:
     """The calls of one cell in a loop, each of which takes the state of the one before; whole gradients first."""
     by_name: dict[str, list[Event]] = {}
     for event in events:
@@ -267,7 +271,7 @@ def _calls(events: Sequence[Event], value: Tensor) -> Run | None:
                 run = Run("calls", tuple(calls), (True,) * len(calls), joint=joint, remark=remark)
                 found.append((whole, len(calls), run))
                 break
-    return max(found, key=lambda one: one[:2])[2] if found else None
+    return [max(found, key=lambda one: one[:2])[2]] if found else []
 
 
 def _named(events: Sequence[Event], graph: Graph, taps: Sequence[str]) -> Run:

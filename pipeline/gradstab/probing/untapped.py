@@ -11,7 +11,11 @@ from gradstab.probing.forward import Forward
 from gradstab.probing.refusals import refuse
 from gradstab.probing.series import readouts
 
-_OWNERS = (nn.RNNBase, nn.Embedding, nn.MultiheadAttention)  # whose weights are seen though no layer inside applies them
+_OWNERS = (
+    nn.RNNBase,
+    nn.Embedding,
+    nn.MultiheadAttention,
+)  # whose weights are seen though no layer inside applies them
 
 
 def reasons_of_layers(forward: Forward) -> dict[str, str]:

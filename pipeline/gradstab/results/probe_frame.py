@@ -15,9 +15,7 @@ def probe_frame(series: Sequence[Series]) -> pd.DataFrame:
         (one.name, one.axis, one.judged, place + 1, tap, one.whole[place], *numbers)
         for one in series
         for place, (tap, *numbers) in enumerate(
-            zip(
-                one.taps, one.log10_delta_norm_L, one.log10_delta_max_L, one.dead_L, one.saturated_L, strict=True
-            )
+            zip(one.taps, one.log10_delta_norm_L, one.log10_delta_max_L, one.dead_L, one.saturated_L, strict=True)
         )
     ]
     columns = [
