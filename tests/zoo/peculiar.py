@@ -212,7 +212,7 @@ class Averaging(nn.Module):
         self.register_buffer("mean", torch.zeros(6))
 
     def forward(self, x):
-        self.mean = 0.9 * self.mean + 0.1 * x.mean(0).detach()
+        self.mean: Tensor = 0.9 * self.mean + 0.1 * x.mean(0).detach()
         return self.body(x - self.mean)
 
 
@@ -245,5 +245,5 @@ class Coupling(nn.Module):
 def forward_put_on(module: nn.Module) -> nn.Module:
     """The module with a `forward` of its own that doubles what the usual one gives."""
     usual = module.forward
-    module.forward = lambda x: 2 * usual(x)  # type: ignore[assignment]
+    module.forward = lambda x: 2 * usual(x)
     return module

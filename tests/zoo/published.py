@@ -73,11 +73,11 @@ def library(name: str) -> Any:
         if "torchvision::nms" not in str(error):
             raise
     for operator in ("nms", "qnms"):
-        _OPERATORS.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _OPERATORS.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
     return importlib.import_module(name)
 
 
-_OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
+_OPERATORS = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
 
 
 def truth(case: Published, module: nn.Module, inputs: Any, targets: Any) -> Profile:

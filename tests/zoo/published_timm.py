@@ -37,7 +37,7 @@ def case(
 
 
 HEAD = "head.weight"
-SMALL = {"img_size": 64, "depth": 4, "embed_dim": 48, "num_heads": 2}
+SMALL: dict[str, Any] = {"img_size": 64, "depth": 4, "embed_dim": 48, "num_heads": 2}
 
 CASES = [
     case("resnet10t", ("conv1", *numbered("layer{}", 4, 1))),

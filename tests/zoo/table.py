@@ -1,8 +1,12 @@
-"""`python -m tests.zoo.table`: measure every model of the zoo, and write the table of docs/measurements/zoo.md."""
+"""`python -m tests.zoo.table [SECTION ...]`: measure the zoo, and write the tables of docs/measurements/zoo.md.
+
+A section is torchvision, timm, transformers or own; without one, all are measured. Others stay as they are.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import sys
 import time
 import warnings
@@ -30,6 +34,9 @@ LIBRARIES = {
     "timm": published_timm.CASES,
     "transformers": published_transformers.CASES,
 }
+OWN = "own"
+_MARK = "<!-- {} -->"
+_SECTION = r"<!-- (\w+) -->.*?(?=<!-- |\Z)"
 HEAD = ["model", "positions", "truth R", "probe R", "largest difference", "verdict"]
 
 _INTRODUCTION = """\
@@ -42,16 +49,25 @@ over the same 16 draws. Where its readout starts at zero, both draw it anew in t
 """
 
 
-def main() -> None:
-    """Measure and write."""
+def main(chosen: Sequence[str]) -> None:
+    """Measure the sections chosen, each written when it is done."""
     warnings.simplefilter("ignore")  # the libraries warn of each other
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", *LIBRARIES) if find_spec(name)]
-    parts = [_INTRODUCTION, f"Command: `{COMMAND}`, with {', '.join(versions)}, on {time.strftime('%Y-%m-%d')}.\n"]
-    for name, published in LIBRARIES.items():
-        if find_spec(name):
-            parts += [f"## {name}\n", *_table([_published_row(case) for case in published])]
-    parts += ["## Written for the tests\n", *_table([_own_row(case) for case in cases.CASES])]
-    PAGE.write_text("\n".join(parts))
+    for name in chosen or (*LIBRARIES, OWN):
+        if name == OWN:
+            _write(name, "Written for the tests", [_own_row(case) for case in cases.CASES])
+        elif find_spec(name):
+            shown = f"{name} {importlib.metadata.version(name)}"
+            _write(name, shown, [_published_row(case) for case in LIBRARIES[name]])
+
+
+def _write(name: str, title: str, rows: Sequence[Sequence[str]]) -> None:
+    """Put a section into the page, behind a mark that finds it again."""
+    page = PAGE.read_text() if PAGE.exists() else _INTRODUCTION
+    kept = {found[1]: found[0] for found in re.finditer(_SECTION, page, re.DOTALL)}
+    measured = f"Measured with torch {torch.__version__} on {time.strftime('%Y-%m-%d')}: `{COMMAND} {name}`\n"
+    kept[name] = "\n".join([_MARK.format(name), f"## {title}\n", measured, *_table(rows)])
+    order = [one for one in (*LIBRARIES, OWN) if one in kept]
+    PAGE.write_text("\n".join([_INTRODUCTION, *(kept[one].rstrip() + "\n" for one in order)]))
 
 
 def _published_row(case: Published) -> list[str]:
@@ -103,4 +119,4 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
