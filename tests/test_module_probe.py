@@ -191,7 +191,7 @@ def never(*_: object) -> torch.Tensor:
 
 def diverged(value: float) -> nn.Module:
     module = chains.flat(3)
-    module[2].weight.data[0, 0] = value  # type: ignore[index, union-attr]
+    nn.init.constant_(module[2].weight, value)  # type: ignore[arg-type]
     return module
 
 
@@ -399,6 +399,12 @@ def test_a_forward_put_on_an_object_runs_on_the_copy():
 class Doubling(nn.Module):
     def forward(self, x):
         return 2 * x
+
+
+def test_a_mask_of_infinities_is_no_weight_that_diverged():
+    module = chain(lambda x: x)
+    module.mask = nn.Parameter(torch.tensor([0.0, -torch.inf]), requires_grad=False)
+    assert probe(module, X, Y, functional.cross_entropy).verdict is not None
 
 
 def test_each_tower_has_its_series():

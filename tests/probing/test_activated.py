@@ -27,8 +27,9 @@ def watched(function, z: Tensor) -> Activated:
         taken = z * 1.0
         place = vertex_of(edge_of(taken))
         returned = vertex_of(edge_of(function(taken)))
-    assert seen.found[place] == seen.found[returned]
-    return seen.found[place]
+    found: Activated = seen.found[place]
+    assert found == seen.found[returned]
+    return found
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -195,8 +195,8 @@ def test_steps_that_pass_no_gradient_are_left_out(shown):
     assert f"only {len(kept)} of {STEPS} steps pass a gradient" in found.series[0].remark
     twin = copy.deepcopy(module).double()
     with float64_by_default():
-        outputs, positions = unrolled(nn.RNN, twin.rnn, x.double())  # type: ignore[arg-type]
-    logits = twin.head(outputs[kept[-1]])  # type: ignore[operator]
+        outputs, positions = unrolled(nn.RNN, twin.rnn, x.double())
+    logits = twin.head(outputs[kept[-1]])
     cut = positions[kept[0] : kept[-1] + 1]
     expected = profile_of(logits, cut, lambda out, b: functional.cross_entropy(out[b], y[b]), B)
     np.testing.assert_allclose(found.log10_delta_norm_L, expected, atol=1e-6)

@@ -51,11 +51,16 @@ def refuse_unready(module: nn.Module) -> None:
 def refuse_infinite_weights(module: nn.Module) -> None:
     """Refuse weights that are no numbers: what they give says nothing of the network.
 
+    A mask of minus infinities that is kept as a parameter is not trained, and passes.
+
     Raises:
         UsageError: with the name of the first one.
     """
     for name, weight in module.named_parameters():
-        if (weight.is_floating_point() or weight.is_complex()) and not bool(torch.isfinite(weight).all()):
+        if not (weight.is_floating_point() or weight.is_complex()):
+            continue
+        wrong = ~torch.isfinite(weight) if weight.requires_grad else torch.isnan(weight)
+        if bool(wrong.any()):
             refuse(f"{name} holds NaN or infinite weights: probe the network as it was before it diverged")
 
 
