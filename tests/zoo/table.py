@@ -45,7 +45,8 @@ _INTRODUCTION = """\
 `gradstab.probe` beside the truth: gradients by plain float64 autograd, one sample's loss at a time, at places written
 down by hand (`tests/zoo/`). R is in decades; the difference is the largest at any position, in decades. Models have
 random weights and are probed in the mode in which they are trained. Where a model draws random numbers, both average
-over the same 16 draws. Where its readout starts at zero, both draw it anew in the same way.
+over the same 16 draws. Where its readout starts at zero, both draw it anew in the same way. Each model was measured
+once, on a CPU, with 4 samples (6 in the last table).
 """
 
 
