@@ -72,14 +72,19 @@ def write_heat_maps(record: Record, study_folder: Path) -> Path:
         return target
     target.parent.mkdir(exist_ok=True)
     with new_folder(target) as partial:
-        name = f"trial {record.number}: {_network_text(record)}"
-        for heat_map in heat_maps(record.trajectory):
-            png = _picture(heat_map, record.trajectory.probe_step_P, name)
-            (partial / f"{heat_map.name}.png").write_bytes(png)
-        file = partial / f"{target.name}.npz"
-        # numpy's stubs take **arrays for its keyword allow_pickle too
-        np.savez_compressed(file, probe_step=record.trajectory.probe_step_P, **record.trajectory.series)  # type: ignore[arg-type]
+        write_maps_and_arrays(
+            record.trajectory, partial, f"trial {record.number}: {_network_text(record)}", f"{target.name}.npz"
+        )
     return target
+
+
+def write_maps_and_arrays(trajectory: Trajectory, folder: Path, title: str, arrays: str) -> None:
+    """Write a PNG for each heat map, and every statistic and `probe_step` as a file of the name `arrays`."""
+    for heat_map in heat_maps(trajectory):
+        png = _picture(heat_map, trajectory.probe_step_P, title)
+        (folder / f"{heat_map.name}.png").write_bytes(png)
+    # numpy's stubs take **arrays for its keyword allow_pickle too
+    np.savez_compressed(folder / arrays, probe_step=trajectory.probe_step_P, **trajectory.series)  # type: ignore[arg-type]
 
 
 def _network_text(record: Record) -> str:

@@ -18,6 +18,7 @@ from gradstab.probing.trees import tensors
 
 _Kind = TypeVar("_Kind", bound=nn.Module)
 _COMPILED = "_orig_mod"
+_WITHOUT_HISTORY = {"_parameters", "_modules"}  # of a module: leaves, and other modules
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
@@ -118,7 +119,9 @@ def _memo(module: nn.Module) -> dict[int, Any]:
     """What deepcopy cannot copy itself: kept activations, which have a history, and generators."""
     memo: dict[int, Any] = {}
     for part in module.modules():
-        for value in vars(part).values():
+        for name, value in vars(part).items():
+            if name in _WITHOUT_HISTORY or value is None or isinstance(value, bool | int | float | str):
+                continue
             if isinstance(value, torch.Generator):
                 memo[id(value)] = value.clone_state()
             for tensor in tensors(value):

@@ -97,9 +97,7 @@ def run_forward(
     with default_type(batch.types), Lifting(batch.types):
         with user_code("the module"):
             recording = record(own, lambda module: called(module, given), summarise=summarise, activations=activations)
-        # copies, so that no output lies on another one's path, and a loss may write in place
-        with user_code("copying what the module returned"):
-            handed = map_tensors(lambda tensor: tensor.clone() if tensor.requires_grad else tensor, recording.outputs)
+        handed = handed_to_loss(recording.outputs)
         heads = differentiable(handed)
         if not heads:
             refuse(
@@ -109,7 +107,7 @@ def run_forward(
         edges = [edge_of(head) for head in heads]
         with user_code("the loss"):
             losses = batch.loss(handed, targets)
-        length = _length(given, targets)
+        length = num_losses(given, targets)
         value = one_number(losses, length)
     graph = Graph(edge_of(value))
     used = [(edge, tuple(head.shape)) for edge, head in zip(edges, heads, strict=True) if graph.reaches([edge])]
@@ -138,7 +136,13 @@ def called(module: nn.Module, given: Tree) -> Any:
     return module(given)
 
 
-def _length(inputs: Tree, targets: Tree) -> int | None:
+def handed_to_loss(outputs: Tree) -> Tree:
+    """Copies of outputs, so that none lies on another one's path, and a loss may write in place."""
+    with user_code("copying what the module returned"):
+        return map_tensors(lambda tensor: tensor.clone() if tensor.requires_grad else tensor, outputs)
+
+
+def num_losses(inputs: Tree, targets: Tree) -> int | None:
     """Number of losses that a loss per sample returns: the length of the targets, or else of the inputs."""
     for tree in (targets, inputs):
         for tensor in tensors(tree)[:1]:
@@ -177,7 +181,7 @@ def sgd_step(own: nn.Module, batch: Batch, rate: float) -> None:
         with user_code("the module"):
             outputs = called(own, given)
         with user_code("the loss"):
-            value = one_number(batch.loss(outputs, targets), _length(given, targets))
+            value = one_number(batch.loss(outputs, targets), num_losses(given, targets))
         parameters = [parameter for parameter in own.parameters() if parameter.requires_grad]
         with user_code("the backward pass"):
             gradients = torch.autograd.grad(value, parameters, allow_unused=True)

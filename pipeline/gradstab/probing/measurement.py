@@ -18,6 +18,7 @@ from gradstab.probing.losses import Loss, Weights, weights_of
 from gradstab.probing.precision import FLOAT64, OWN, Lifting, Types, lifted
 from gradstab.probing.profiles import Series, series_of
 from gradstab.probing.refusals import UserCodeError, refuse
+from gradstab.probing.samples import Rows
 from gradstab.probing.surroundings import measuring_conditions
 from gradstab.probing.table import Key, Table, merged
 from gradstab.probing.trees import Tree
@@ -75,7 +76,7 @@ def _measured(module: nn.Module, batch: Batch, taps: Sequence[str], band: float)
     draws = Draws(module, batch, taps)
     first, own, forward = draws.take_first()
     refuse_unseen(own, forward, headline_is_chain=first.members[0].axis == "layers")
-    weights = _weights(batch, forward, first)
+    weights = sample_weights(batch, forward, first.reading.rows)
     reasons, left_out = reasons_of_layers(forward), untapped(own, forward)
     loss = float(forward.value.detach()) / weights.total
     num_samples = first.reading.rows.num_samples if first.reading.rows else forward.num_samples
@@ -134,8 +135,8 @@ def _reason(reasons: Mapping[str, str], keys: Sequence[Key]) -> str:
     return reasons.get(keys[0][0], "passes a part of the gradient")
 
 
-def _weights(batch: Batch, forward: Forward, first: Draw) -> Weights:
-    rows = first.reading.rows
+def sample_weights(batch: Batch, forward: Forward, rows: Rows | None) -> Weights:
+    """The weights with which the samples' own losses enter the loss given; those of a mean where they are unknown."""
     if not bool(torch.isfinite(forward.value)):
         return Weights(1.0, "the loss is not finite on this batch")
     if rows is None or rows.layout != "each" or rows.axis or forward.per_sample:

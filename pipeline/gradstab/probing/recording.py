@@ -114,16 +114,11 @@ class _Watch:
         self._recording.ran.add(self._name)
         if self._embedding:
             return None
-        returned = differentiable(output)
+        returned, handed = parted(output)
         if not returned:
             if self._layer:
                 self._recording.silent.append(self._name)
             return None
-        handed = None
-        if len(returned) > 1 and len(returned) == len(_plain(output)):
-            # copies handed on part the members of a state, so that none lies on another's path
-            handed = tree_map(lambda leaf: leaf.clone() if _is_differentiable(leaf) else leaf, output)
-            returned = _plain(handed)
         event = self._event("output", returned, layer=self._layer and not makes_weights, block=self._block)
         if taken is not None and _same_place(taken, event):
             return handed
@@ -142,6 +137,18 @@ class _Watch:
     def _kind(self) -> Hashable:
         kind = parametrize.type_before_parametrizations(self._part)
         return (kind, self._name.count(".") if kind is nn.Sequential else 0)
+
+
+def parted(output: Any) -> tuple[list[Tensor], Any]:
+    """The tensors with a gradient that a module returned, and what is handed on in its place; None if it stays.
+
+    Copies handed on part the members of a state, so that none lies on another's path.
+    """
+    returned = differentiable(output)
+    if len(returned) < 2 or len(returned) != len(_plain(output)):
+        return returned, None
+    handed = tree_map(lambda leaf: leaf.clone() if _is_differentiable(leaf) else leaf, output)
+    return _plain(handed), handed
 
 
 def _plain(output: Any) -> list[Tensor]:

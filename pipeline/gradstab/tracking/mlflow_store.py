@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,15 @@ class MlflowStore:
             self.fill_child(run_id, content)
         return run_id
 
+    def create_run(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
+        """Create a run that is going on, and return its id."""
+        return str(_call(self._client.create_run, experiment_id, None, dict(tags), name).info.run_id)
+
+    def run(self, run_id: str) -> Run:
+        """A run as MLflow holds it."""
+        found: Run = _call(self._client.get_run, run_id)
+        return found
+
     def create_child(self, experiment_id: str, parent_run_id: str, content: RunContent) -> str:
         """Create a run with all its tags, and return its id."""
         tags = {**content.tags, MLFLOW_PARENT_RUN_ID: parent_run_id}
@@ -148,6 +157,19 @@ class MlflowStore:
         """Write metrics of one moment, and tags."""
         metrics = [Metric(row.key, row.value, at_ms, row.step) for row in rows]
         _call(self._client.log_batch, run_id, metrics, (), [RunTag(key, value) for key, value in tags.items()])
+
+    def log_readings(self, run_id: str, rows: Sequence[tuple[MetricRow, int]]) -> None:
+        """Write metrics, each with its moment, in as few requests as there can be."""
+        metrics = [Metric(row.key, row.value, at_ms, row.step) for row, at_ms in rows]
+        for start in range(0, len(metrics), MAX_METRICS):
+            _call(self._client.log_batch, run_id, metrics[start : start + MAX_METRICS])
+
+    def named_experiment(self, experiment: str) -> str:
+        """Id of the experiment of this id or name, which is made where it does not exist."""
+        if experiment.isdecimal():
+            return experiment
+        found = self._client.get_experiment_by_name(experiment)
+        return str(self._client.create_experiment(experiment) if found is None else found.experiment_id)
 
     def tag_experiment(self, experiment_id: str, name: str, value: str) -> None:
         self._client.set_experiment_tag(experiment_id, name, value)
