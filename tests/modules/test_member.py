@@ -124,6 +124,17 @@ def test_batch_normalisation_mixes_samples_and_is_read_by_passes_with_signs():
     assert not member(program(networks.chain), settings(depth=4, width=16)).places.mixes
 
 
+def test_samples_that_mix_are_read_in_batches_of_another_size_than_the_first():
+    started = member(
+        program(networks.chain), settings(depth=4, width=16, between="batch", probe_samples=64, precision="float64")
+    )
+    rows = np.arange(16)
+    inputs, targets = DIGITS.batch(rows, torch.float64, torch.device("cpu"))
+    expected = gradstab.probe(started.module, inputs, targets, functional.cross_entropy)
+    _, layers = started.read(rows[None], first=True)
+    np.testing.assert_allclose(layers["log10_delta_norm"][:, 0], expected.log10_delta_norm_L, atol=1e-5)
+
+
 def test_readings_leave_running_statistics_of_the_training_alone():
     given = settings(depth=3, width=8, between="batch", steps=0)
     started = member(program(networks.chain), given)

@@ -81,7 +81,11 @@ class RunLog:
         if trajectory is not None and judgement is not None:
             self._run.send(last_reading_rows(trajectory, judgement))
             self._draw(trajectory)
-            tags: dict[str, str] = {"verdict": judgement.verdict, "phase": judgement.phase, "outcome": judgement.outcome}
+            tags: dict[str, str] = {
+                "verdict": judgement.verdict,
+                "phase": judgement.phase,
+                "outcome": judgement.outcome,
+            }
             if self._key is None:
                 tags["mlflow.runColor"] = VERDICT_COLOURS[judgement.verdict]
             text = note(trajectory, judgement, self.run_id or "", self._settings, notes)

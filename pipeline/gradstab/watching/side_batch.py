@@ -134,6 +134,8 @@ class SideBatch:
             UsageError: the user's code raised although all weights are finite.
         """
         inner = bare_module(model)
+        if self._first and modes_of(inner) != self._modes:  # samples that mix in training may not in eval mode
+            self._find(model, self._types)
         with self._conditions():
             own = self._copy(inner, self._types)
             for name, part in own.named_modules() if modes else ():
@@ -171,6 +173,7 @@ class SideBatch:
         """Find the taps, and what the loss is."""
         self._types = types
         inner = bare_module(model)
+        self._modes = modes_of(inner)
         with self._conditions(), ExitStack() as watching:
             if not is_alone():
                 watching.enter_context(Silence())  # type: ignore[no-untyped-call]
@@ -183,7 +186,7 @@ class SideBatch:
             refuse_unseen(own, forward, headline_is_chain=self._places.axis == "layers")
             weights = sample_weights(batch, forward, self._places.rows)
             self._total = weights.total
-            self.notes += [remark for remark in (weights.remark,) if remark]
+            self.notes += [remark for remark in (weights.remark,) if remark and remark not in self.notes]
             self.reference = reference_loss(batch, forward, self._places.num_samples)
             forward.release(own)
         self.taps = self._places.names
@@ -275,6 +278,11 @@ class SideBatch:
             float(accuracy_of(found.outputs, batch.targets)),
             self._level({**values, **self._weight_norms(norm_of)}),
         )
+
+
+def modes_of(inner: nn.Module) -> dict[str, bool]:
+    """Which parts are in training mode."""
+    return {name.replace("_orig_mod.", ""): part.training for name, part in inner.named_modules()}
 
 
 def _named_parameters(inner: nn.Module) -> dict[str, nn.Parameter]:

@@ -21,7 +21,7 @@ from gradstab.tracking.watched_run import destination
 from gradstab.watching.processes import is_first, refuse_sharded
 from gradstab.watching.readings import Readings
 from gradstab.watching.run_log import RunLog
-from gradstab.watching.side_batch import Dtype, SideBatch
+from gradstab.watching.side_batch import Dtype, SideBatch, modes_of
 from gradstab.watching.steps import StepHooks
 from gradstab.watching.words import cost, headline
 
@@ -186,7 +186,7 @@ class Eyes:
         """The hook before an optimizer step."""
         if done % self._every == 0 and done > self._last_step and self._model is not None:
             self._began = self._began or time.perf_counter()
-            self._modes = {name: part.training for name, part in bare_module(self._model).named_modules()}
+            self._modes = modes_of(bare_module(self._model))
             self._read(done, None, keep=True)
 
     def _after_step(self, optimizer: Optimizer) -> None:
@@ -206,7 +206,9 @@ class Eyes:
         if self._side is None or self._readings is None or self._failures >= _MOST_FAILURES:
             return
         with self._guarded():
-            self._readings.add(self._side.read(self._model_now, step, modes))
+            reading = self._side.read(self._model_now, step, modes)
+            self._readings.taps = self._side.taps
+            self._readings.add(reading)
             if not keep:
                 self._side.forget_step()
             self._failures = 0

@@ -19,7 +19,7 @@ from gradstab.errors import UsageError
 from gradstab.probing.draws import Draw, Draws
 from gradstab.probing.forward import Batch, Forward, run_forward
 from gradstab.probing.gradients import Edges, Reading, read
-from gradstab.probing.samples import MOST_PASSES
+from gradstab.probing.samples import MOST_PASSES, Rows
 from gradstab.probing.series import choose_runs
 from gradstab.probing.summary import Summary
 from gradstab.probing.surroundings import measuring_conditions
@@ -151,6 +151,13 @@ class Taps:
             return None if draws.dead else self._read_by(first)
         return None
 
+    def _rows_of(self, forward: Forward) -> list[Rows]:
+        """How samples lie in these outputs: as in the first batch, also where there are more or fewer of them."""
+        if self.rows is None or self.rows in forward.candidates:
+            return [self.rows] if self.rows else []
+        alike = [one for one in forward.candidates if (one.axis, one.layout) == (self.rows.axis, self.rows.layout)]
+        return alike[:1]
+
     def _read_by(self, first: Draw) -> tuple[Tensor, Tensor]:
         """Norms and peaks that a draw gave at these taps; NaN at a tap that it does not have."""
         places = [first.positions.index(key) if key in first.positions else -1 for key in self._keys]
@@ -170,7 +177,7 @@ class Taps:
         numbers = tap_numbers(found[: len(flat)], [len(position) for position in edges], device)
         if self._mix:  # one pass would mix the samples' shares
             reading = read(
-                forward.value, edges, len(edges), forward.cut, [self.rows] if self.rows else [],
+                forward.value, edges, len(edges), forward.cut, self._rows_of(forward),
                 MOST_PASSES, known_mix=True, normalises=False,
             )  # fmt: skip
             numbers = (torch.from_numpy(_root_mean_square(reading)).to(device), *numbers[1:])
