@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ def chain(depth: int = 4, width: int = 16, *between: nn.Module, seed: int = 0) -
     """A plain chain of layers."""
     torch.manual_seed(seed)
     sizes = [64, *[width] * depth]
-    layers = [part for a, b in zip(sizes, sizes[1:], strict=False) for part in (nn.Linear(a, b), nn.Tanh())]
+    layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.Tanh())]
     return nn.Sequential(*layers, *between, nn.Linear(width, 10))
 
 

@@ -47,14 +47,16 @@ def test_steps_of_other_models_do_not_count():
         for step in range(4):
             loops.train(other, sgd(other), 3)
             loops.train(model, sgd(model), 1, first=step)
-    # each turn makes an optimizer anew, and its first step is the first one
-    assert steps_of(eyes) == [0, 1]
-    optimizer = sgd(model)
-    with gradstab.watch(model, *loops.SIDE, CE, every=2) as eyes:
-        for step in range(4):
-            loops.train(other, sgd(other), 3)
-            loops.train(model, optimizer, 1, first=step)
     assert steps_of(eyes) == [0, 2, 4]
+
+
+def test_steps_of_an_optimizer_that_takes_over_count_on():
+    model = loops.chain()
+    first, second = sgd(model), torch.optim.Adam(model.parameters())
+    with gradstab.watch(model, *loops.SIDE, CE, every=4) as eyes:
+        loops.train(model, first, 5)
+        loops.train(model, second, 8)  # the first step counts with the last of the one before
+    assert steps_of(eyes) == [0, 4, 8, 12]
 
 
 def test_a_round_of_several_optimizers_is_one_step():
@@ -110,9 +112,13 @@ def test_a_loop_without_torch_optimizer_is_told_so():
 def test_what_the_loop_raises_passes_through_and_what_was_read_is_kept(error):
     model = loops.chain()
     eyes = gradstab.watch(model, *loops.SIDE, CE, every=2)
-    with pytest.raises(type(error)) as raised, eyes:
+
+    def loop():
         loops.train(model, sgd(model), 3)
         raise error
+
+    with pytest.raises(type(error)) as raised, eyes:
+        loop()
     assert raised.value is error
     assert raised.value.__context__ is None
     assert steps_of(eyes) == [0, 2]
@@ -127,12 +133,12 @@ def test_one_watch_sees_one_training():
         loops.train(model, sgd(model), 2)
         with pytest.raises(UsageError, match="was used already"), eyes:
             pass
-        loops.train(model, sgd(model), 1)
+        loops.train(model, sgd(model), 2)
     with pytest.raises(UsageError, match="was used already"), eyes:
         pass
     with pytest.warns(UserWarning, match="the watch has ended"):
         eyes.read(9)
-    assert steps_of(eyes) == [0, 2]
+    assert steps_of(eyes) == [0, 2, 4]
 
 
 def test_two_watches_see_two_models_or_one():
@@ -202,13 +208,15 @@ def test_readings_that_fail_are_warnings_and_end_after_three():
     model = Fails(*loops.chain())
     twin = Fails(*loops.chain())
     optimizer, of_twin = sgd(model), sgd(twin)
-    with (
-        pytest.warns(UserWarning, match="a reading failed.*: the module raised RuntimeError: not today") as told,
-        gradstab.watch(model, *loops.SIDE, CE, every=2) as eyes,
-    ):
+    eyes = gradstab.watch(model, *loops.SIDE, CE, every=2)
+
+    def loop():
         loops.train(model, optimizer, 3)
         model.broken = True
         loops.train(model, optimizer, 9, first=3)
+
+    with pytest.warns(UserWarning, match="a reading failed.*: the module raised RuntimeError: not today") as told, eyes:
+        loop()
     loops.train(twin, of_twin, 12)
     assert steps_of(eyes) == [0, 2]
     assert len(told) == 3
@@ -219,10 +227,15 @@ def test_readings_that_fail_are_warnings_and_end_after_three():
 def test_a_failure_once_does_not_end_the_readings():
     model = Fails(*loops.chain())
     optimizer = sgd(model)
-    with pytest.warns(UserWarning, match="a reading failed"), gradstab.watch(model, *loops.SIDE, CE, every=2) as eyes:
+    eyes = gradstab.watch(model, *loops.SIDE, CE, every=2)
+
+    def loop():
         for step in range(8):
             model.broken = step in (2, 3)
             loops.train(model, optimizer, 1, first=step)
+
+    with pytest.warns(UserWarning, match="a reading failed"), eyes:
+        loop()
     assert steps_of(eyes) == [0, 4, 6, 8]
 
 

@@ -73,7 +73,8 @@ def both(watched: bool) -> dict[int, tuple[Any, Any]]:
     processes = [context.Process(target=of_rank, args=(rank, port, watched, answers)) for rank in range(2)]
     for process in processes:
         process.start()
-    found = dict((rank, (told, weights)) for rank, told, weights in (answers.get(timeout=PATIENCE_S) for _ in range(2)))
+    got = [answers.get(timeout=PATIENCE_S) for _ in range(2)]
+    found = {rank: (told, weights) for rank, told, weights in got}
     for process in processes:
         process.join(PATIENCE_S)
         assert process.exitcode == 0

@@ -41,7 +41,7 @@ class HeatMap:
 def heat_maps(trajectory: Trajectory) -> list[HeatMap]:
     """Gradient norm, activation scale, and the saturated (or, where more units are dead, the dead) fraction.
 
-    A statistic that the trajectory does not hold, because it came in a later version, has no picture.
+    A statistic that the trajectory does not hold, or that was measured nowhere, has no picture.
     """
     dead = np.nansum(trajectory["dead_fraction"]) > np.nansum(trajectory["saturated_fraction"])
     kind = "dead" if dead or "saturated_fraction" not in trajectory else "saturated"
@@ -53,7 +53,7 @@ def heat_maps(trajectory: Trajectory) -> list[HeatMap]:
             "saturated_or_dead", f"{kind} units", f"{kind} fraction", trajectory[f"{kind}_fraction"], (0.0, 1.0)
         ),
     }
-    return [heat_map for statistic, heat_map in drawn.items() if statistic in trajectory]
+    return [heat_map for name, heat_map in drawn.items() if name in trajectory and not np.isnan(trajectory[name]).all()]
 
 
 def trial_folder(study_folder: Path, number: int) -> Path:

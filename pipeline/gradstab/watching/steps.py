@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from torch import nn
 from torch.optim import Optimizer
@@ -15,8 +15,8 @@ from torch.utils.hooks import RemovableHandle
 class StepHooks:
     """Hooks on every optimizer of the process; those that hold none of the model's parameters are passed over.
 
-    Where several optimizers train parts of one model, the one that made most steps counts, so that a round of them
-    is one step.
+    Where several optimizers train parts of one model, a round of them is one step: the next step begins when one steps
+    for the second time.
 
     Args:
         parameters: of the model.
@@ -36,10 +36,9 @@ class StepHooks:
         self.done = 0
         self._ids = {id(parameter) for parameter in parameters}
         self._before, self._after = before, after
-        self._counts: WeakKeyDictionary[Optimizer, int] = WeakKeyDictionary()
+        self._round: WeakSet[Optimizer] = WeakSet()  # that made the current step
         self._known: WeakKeyDictionary[Optimizer, tuple[int, bool]] = WeakKeyDictionary()
         self._handles: list[RemovableHandle] = []
-        self._told = -1
 
     def attach(self) -> None:
         """Start counting."""
@@ -55,17 +54,19 @@ class StepHooks:
         self._handles = []
 
     def _pre(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-        if not self._trains_the_model(optimizer):
-            return
-        if self._counts.get(optimizer, 0) == self.done > self._told:
-            self._told = self.done
+        if self._trains_the_model(optimizer) and self._begins(optimizer):
             self._before(self.done)
 
     def _post(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
         if self._trains_the_model(optimizer):
-            self._counts[optimizer] = self._counts.get(optimizer, 0) + 1
-            self.done = max(self.done, self._counts[optimizer])
+            if self._begins(optimizer):
+                self.done += 1
+                self._round.clear()
+            self._round.add(optimizer)
             self._after(optimizer)
+
+    def _begins(self, optimizer: Optimizer) -> bool:
+        return not self._round or optimizer in self._round
 
     def _trains_the_model(self, optimizer: Optimizer) -> bool:
         num_groups, is_ours = self._known.get(optimizer, (-1, False))

@@ -1,0 +1,117 @@
+"""What `gradstab.watch` costs a user's loop: windows of 100 steps with one reading in each, and without, in turn."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import mlflow
+import torch
+from torch import nn
+from torch.nn import functional
+
+import gradstab
+from tests.bench.goals import WATCH_EXTRA
+from tests.bench.measure import Row
+from tests.bench.sizes import Sizes
+from tests.bench.whole_line import Place
+
+EVERY = 100
+
+Make = Callable[[], tuple[nn.Module, torch.Tensor]]
+
+
+def watch_cost(place: Place, sizes: Sizes) -> list[Row]:
+    """Extra CPU time of a loop that is read every 100 steps, on one thread, readings in MLflow included."""
+    del place
+    rows = []
+    for name, make, batch in MODELS:
+        for samples, dtype in ((batch // 4, "float64"), (batch, "float64"), (batch, "own")):
+            percent = tuple(_extra(make, batch, samples, dtype, sizes.training_rounds))
+            goal = WATCH_EXTRA if samples < batch else None
+            title = f"{name}, side batch {samples}, {dtype}, extra time"
+            rows.append(Row("watch", title, "%", percent, goal=goal, note=f"every {EVERY} steps of batch {batch}"))
+    return rows
+
+
+def _extra(make: Make, batch: int, samples: int, dtype: Literal["float64", "own"], rounds: int) -> Iterator[float]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    model, inputs = make()
+    plain, _ = make()
+    targets = torch.randint(0, 10, (len(inputs),))
+    loops = [_Loop(one, inputs, targets, batch) for one in (model, plain)]
+    with (
+        _own_store(),
+        gradstab.watch(
+            model, inputs[:samples], targets[:samples], functional.cross_entropy, every=EVERY, run="bench", dtype=dtype
+        ),
+    ):
+        for loop in loops:
+            loop.seconds(EVERY // 2)  # from here on each window has one reading in its middle
+        for _ in range(rounds):
+            watched, without = (loop.seconds(EVERY) for loop in loops)
+            yield 100 * (watched / without - 1)
+    torch.set_num_threads(threads)
+
+
+class _Loop:
+    """A loop as a user writes it."""
+
+    def __init__(self, model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, batch: int) -> None:
+        self._model, self._inputs, self._targets, self._batch = model, inputs, targets, batch
+        self._optimizer: Any = torch.optim.AdamW(model.parameters(), 1e-4)
+
+    def seconds(self, steps: int) -> float:
+        """CPU time of so many steps."""
+        began = time.process_time()
+        for _ in range(steps):
+            rows = torch.randint(0, len(self._inputs), (self._batch,))
+            loss = functional.cross_entropy(self._model(self._inputs[rows]), self._targets[rows])
+            self._optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+        return time.process_time() - began
+
+
+@contextmanager
+def _own_store() -> Iterator[None]:
+    before = mlflow.get_tracking_uri()
+    with tempfile.TemporaryDirectory() as folder:
+        mlflow.set_tracking_uri(f"sqlite:///{Path(folder) / 'mlflow.db'}")
+        yield
+    mlflow.set_tracking_uri(before)
+
+
+def _chain(depth: int, width: int) -> Make:
+    def make() -> tuple[nn.Module, torch.Tensor]:
+        parts = [part for _ in range(depth) for part in (nn.Linear(width, width), nn.ReLU())]
+        return nn.Sequential(*parts, nn.Linear(width, 10)), torch.randn(1024, width)
+
+    return make
+
+
+def _transformer() -> tuple[nn.Module, torch.Tensor]:
+    layer = nn.TransformerEncoderLayer(128, 4, 512, dropout=0.0, batch_first=True)
+    body = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
+    return nn.Sequential(nn.Linear(16, 128), body, nn.Flatten(), nn.Linear(128 * 32, 10)), torch.randn(256, 32, 16)
+
+
+def _convolutions() -> tuple[nn.Module, torch.Tensor]:
+    parts = [part for _ in range(6) for part in (nn.Conv2d(32, 32, 3, padding=1), nn.GroupNorm(4, 32), nn.ReLU())]
+    return (
+        nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), *parts, nn.Flatten(), nn.Linear(32 * 256, 10)),
+        torch.randn(256, 3, 16, 16),
+    )
+
+
+MODELS: tuple[tuple[str, Make, int], ...] = (
+    ("chain 8 x 64", _chain(8, 64), 64),
+    ("chain 16 x 512", _chain(16, 512), 128),
+    ("convolutions 7 x 32", _convolutions, 64),
+    ("transformer 6 x 128", _transformer, 32),
+)
