@@ -48,7 +48,7 @@ EXAMPLES = {
     "region": ("gradstab region my-first --at depth=10", "gradstab region my-first --at depth=10 --at clip=true"),
     "probe": (
         "gradstab probe my_model.py:build",
-        "gradstab probe my_model.py:build --set depth=12 --figure profile.png",
+        "gradstab probe step_1200.pt --model my_model.py:build --set depth=12",
     ),
     "doctor": ("gradstab doctor my-first", "gradstab doctor my-first --repair"),
     "remove": ("gradstab remove my-first", "gradstab remove my-first --yes --results ./results"),

@@ -49,6 +49,8 @@ def headroom(series: Series) -> str:
     """At how many positions the gradient of the mean loss leaves the range of float16 and of bfloat16."""
     peak_L = series.log10_delta_max_L[np.isfinite(series.log10_delta_max_L)]
     noun = _NOUNS.get(series.axis, series.axis)
+    if not len(peak_L):
+        return f"the gradient is a finite number above zero at none of {len(series.taps)} {noun}"
     lost = {kind.name: _num_lost(peak_L, kind) for kind in (FLOAT16, BFLOAT16)}
     if not any(lost.values()):
         return f"float16 and bfloat16 hold the gradient at all {len(series.taps)} {noun}, without loss scaling"
