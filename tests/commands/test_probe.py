@@ -164,7 +164,7 @@ def test_a_checkpoint_is_measured_with_its_weights(file, tmp_path, kept_as):
 def test_a_checkpoint_after_a_spike_says_which_weights_are_lost(file, tmp_path):
     module, path = trained(file), tmp_path / "spike.pt"
     with torch.no_grad():
-        module[4].weight[0, 0] = torch.inf
+        module[4].weight[0, 0] = torch.nan
     torch.save(module.state_dict(), path)
     shown = called(path, "--model", f"{file}:build")
     assert shown.splitlines()[0] == "spike.pt: 12 tensors, 1 of them with numbers that are not finite: 4.weight"

@@ -34,14 +34,14 @@ from gradstab.training.modules.member import log10_or_nan
 from gradstab.training.modules.parameters import placed
 from gradstab.training.modules.taps import Taps, gradient_values
 from gradstab.training.norms import exact_norms
-from gradstab.watching.processes import Silence, is_alone, make_local
+from gradstab.watching.copies import copy_to_read, device_of, modes_of, named_parameters, trained_names
+from gradstab.watching.processes import Silence, is_alone
 from gradstab.watching.reference import reference_loss
 
 Dtype = Literal["float64", "own"]
 
 _TYPES: dict[Dtype, Types] = {"float64": FLOAT64, "own": OWN}
 _SEED = 0  # of the random numbers of every reading: dropout masks are the same at each
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _OF_LEVEL = ("log10_delta_norm", "log10_delta_max", "log10_weight_grad_norm", "log10_bias_grad_norm")
 
 
@@ -100,7 +100,7 @@ class SideBatch:
         self._given = (*lifted((inputs, targets), OWN), loss, list(taps))
         self._first = True
         self._before_step: nn.Module | None = None
-        self._device = _device_of(bare_module(model))
+        self._device = device_of(bare_module(model))
         try:
             self._find(model, _TYPES[dtype])
         except UserCodeError:
@@ -141,7 +141,7 @@ class SideBatch:
             for name, part in own.named_modules() if modes else ():
                 part.training = (modes or {}).get(name, part.training)
             seed_generators(_SEED, held_generators(own))
-            found = self._read(own, step, _trained(inner))
+            found = self._read(own, step, trained_names(inner))
         self._before_step = own
         return found
 
@@ -151,7 +151,7 @@ class SideBatch:
         if own is None:
             return {}
         held = {id(value) for group in optimizer.param_groups for value in group["params"]}
-        now, before = _named_parameters(bare_module(model)), dict(own.named_parameters())
+        now, before = named_parameters(bare_module(model)), dict(own.named_parameters())
         norms, changes = [], []
         with torch.no_grad():
             for name in self._placed.names[: self._placed.measured]:
@@ -193,12 +193,9 @@ class SideBatch:
         self._trained: tuple[str, ...] | None = None
 
     def _copy(self, inner: nn.Module, types: Types) -> nn.Module:
-        """A private copy, less the hooks of the user: they would run once more than the training runs them."""
-        own = private_copy(inner, types)
-        make_local(own)
-        names = [name for name, part in own.named_modules() if _drop_hooks(part, own)]
-        sentence = f"hooks on {', '.join(names[:3])}{', ...' if len(names) > 3 else ''} do not run in readings"
-        if names and sentence not in self.notes:
+        own, hooked = copy_to_read(inner, types)
+        sentence = f"hooks on {', '.join(hooked[:3])}{', ...' if len(hooked) > 3 else ''} do not run in readings"
+        if hooked and sentence not in self.notes:
             self.notes.append(sentence)
         return own
 
@@ -216,7 +213,7 @@ class SideBatch:
     def _batch(self, own: nn.Module, types: Types) -> Batch:
         """The batch where the model is now."""
         inputs, targets, loss, _ = self._given
-        device = _device_of(own)
+        device = device_of(own)
         if device != self._device:
             inputs, targets = (map_tensors(lambda tensor: tensor.to(device), tree) for tree in (inputs, targets))
         loss = private_copy(loss, types) if isinstance(loss, nn.Module) else loss
@@ -278,39 +275,6 @@ class SideBatch:
             float(accuracy_of(found.outputs, batch.targets)),
             self._level({**values, **self._weight_norms(norm_of)}),
         )
-
-
-def modes_of(inner: nn.Module) -> dict[str, bool]:
-    """Which parts are in training mode."""
-    return {name.replace("_orig_mod.", ""): part.training for name, part in inner.named_modules()}
-
-
-def _named_parameters(inner: nn.Module) -> dict[str, nn.Parameter]:
-    """Parameters by the names that a private copy has for them, in which no part is compiled."""
-    return {name.replace("_orig_mod.", ""): value for name, value in inner.named_parameters()}
-
-
-def _trained(inner: nn.Module) -> tuple[str, ...]:
-    return tuple(name for name, value in _named_parameters(inner).items() if value.requires_grad)
-
-
-def _device_of(module: nn.Module) -> torch.device:
-    first = next(module.parameters(), None)
-    return torch.device("cpu") if first is None else first.device
-
-
-def _drop_hooks(part: nn.Module, own: nn.Module) -> bool:
-    """Drop a part's hooks that come neither from torch nor from the module itself; whether there were any."""
-    dropped = False
-    for kind in _HOOKS:
-        hooks = getattr(part, kind)
-        for key, hook in list(hooks.items()):
-            home = getattr(hook, "__module__", None) or type(hook).__module__
-            of_module = any(getattr(hook, "__self__", None) is one for one in own.modules())
-            if not (home.partition(".")[0] == "torch" or of_module):
-                del hooks[key]
-                dropped = True
-    return dropped
 
 
 def _norm(value: Tensor) -> Tensor:

@@ -18,10 +18,11 @@ from gradstab.probing.refusals import one_line
 from gradstab.record.trajectory import Trajectory
 from gradstab.stability.judgement import Judgement
 from gradstab.tracking.watched_run import destination
+from gradstab.watching.copies import modes_of
 from gradstab.watching.processes import is_first, refuse_sharded
 from gradstab.watching.readings import Readings
 from gradstab.watching.run_log import RunLog
-from gradstab.watching.side_batch import Dtype, SideBatch, modes_of
+from gradstab.watching.side_batch import Dtype, SideBatch
 from gradstab.watching.steps import StepHooks
 from gradstab.watching.words import cost, headline
 
