@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import mlflow
 import torch
@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 import gradstab
+from gradstab.watching.side_batch import Dtype
 from tests.bench.goals import WATCH_EXTRA
 from tests.bench.measure import Row
 from tests.bench.sizes import Sizes
@@ -30,7 +31,8 @@ def watch_cost(place: Place, sizes: Sizes) -> list[Row]:
     del place
     rows = []
     for name, make, batch in MODELS:
-        for samples, dtype in ((batch // 4, "float64"), (batch, "float64"), (batch, "own")):
+        ways: tuple[tuple[int, Dtype], ...] = ((batch // 4, "float64"), (batch, "float64"), (batch, "own"))
+        for samples, dtype in ways:
             percent = tuple(_extra(make, batch, samples, dtype, sizes.training_rounds))
             goal = WATCH_EXTRA if samples < batch else None
             title = f"{name}, side batch {samples}, {dtype}, extra time"
@@ -38,7 +40,7 @@ def watch_cost(place: Place, sizes: Sizes) -> list[Row]:
     return rows
 
 
-def _extra(make: Make, batch: int, samples: int, dtype: Literal["float64", "own"], rounds: int) -> Iterator[float]:
+def _extra(make: Make, batch: int, samples: int, dtype: Dtype, rounds: int) -> Iterator[float]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     model, inputs = make()

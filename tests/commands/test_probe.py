@@ -132,7 +132,7 @@ def trained(file: Path, depth: int = 5) -> torch.nn.Sequential:
     optimizer = torch.optim.SGD(module.parameters(), 0.5)
     for _ in range(20):
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(module(inputs), targets).backward()
+        torch.nn.functional.cross_entropy(module(inputs), targets).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return module
 
@@ -164,7 +164,7 @@ def test_a_checkpoint_is_measured_with_its_weights(file, tmp_path, kept_as):
 def test_a_checkpoint_after_a_spike_says_which_weights_are_lost(file, tmp_path):
     module, path = trained(file), tmp_path / "spike.pt"
     with torch.no_grad():
-        module[4].weight[0, 0] = torch.nan
+        module.get_parameter("4.weight")[0, 0] = torch.nan
     torch.save(module.state_dict(), path)
     shown = called(path, "--model", f"{file}:build")
     assert shown.splitlines()[0] == "spike.pt: 12 tensors, 1 of them with numbers that are not finite: 4.weight"

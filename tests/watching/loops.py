@@ -17,7 +17,7 @@ SIDE = (INPUTS[:16], TARGETS[:16])
 Adam: Callable[..., torch.optim.Optimizer] = torch.optim.Adam
 
 
-def chain(depth: int = 4, width: int = 16, *between: nn.Module, seed: int = 0) -> nn.Sequential:
+def chain(depth: int = 4, width: int = 16, *between: nn.Module, seed: int = 0) -> Any:
     """A plain chain of layers."""
     torch.manual_seed(seed)
     sizes = [64, *[width] * depth]
@@ -25,13 +25,18 @@ def chain(depth: int = 4, width: int = 16, *between: nn.Module, seed: int = 0) -
     return nn.Sequential(*layers, *between, nn.Linear(width, 10))
 
 
-def rich(seed: int = 0) -> nn.Sequential:
+def rich(seed: int = 0) -> Any:
     """With batch normalisation, dropout and a draw of random numbers in training."""
     torch.manual_seed(seed)
     parts: list[nn.Module] = []
     for first in (64, 16, 16):
         parts += [nn.Linear(first, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2)]
     return nn.Sequential(*parts, nn.Linear(16, 10))
+
+
+def backward(loss: Tensor) -> None:
+    """The backward pass."""
+    loss.backward()  # type: ignore[no-untyped-call]
 
 
 def batch_of(step: int) -> tuple[Tensor, Tensor]:
@@ -47,7 +52,7 @@ def train(model: Any, optimizer: torch.optim.Optimizer, steps: int, first: int =
         inputs, targets = batch_of(step)
         loss = functional.cross_entropy(model(inputs), targets)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        backward(loss)
         optimizer.step()
         losses.append(loss.item())
     return losses

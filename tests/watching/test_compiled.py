@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ BACKEND = "inductor" if shutil.which("g++") else "eager"
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_a_compiled_model_is_read_and_trained_as_without(how):
-    def training(watched):
+    def training(*, watched: bool) -> tuple[list[float], Any]:
         torch._dynamo.reset()
         model = loops.chain()
         compiled = model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import warnings
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_optimizer_steps_count_and_not_batches():
     with gradstab.watch(model, *loops.SIDE, CE, every=2) as eyes:
         for step in range(20):
             inputs, targets = loops.batch_of(step)
-            (CE(model(inputs), targets) / 4).backward()
+            loops.backward(CE(model(inputs), targets) / 4)
             if step % 4 == 3:
                 optimizer.step()
                 optimizer.zero_grad()
@@ -69,7 +70,7 @@ def test_a_round_of_several_optimizers_is_one_step():
                 seen.append(float(CE(model(loops.SIDE[0]), loops.SIDE[1]).detach()))
             inputs, targets = loops.batch_of(step)
             model.zero_grad()
-            CE(model(inputs), targets).backward()
+            loops.backward(CE(model(inputs), targets))
             for optimizer in optimizers:
                 optimizer.step()
     assert steps_of(eyes) == [0, 2, 4, 5]
@@ -79,7 +80,8 @@ def test_a_round_of_several_optimizers_is_one_step():
 def test_by_hand():
     model = loops.chain()
     eyes = gradstab.watch(model, *loops.SIDE, CE)
-    assert eyes.trajectory is None
+    with pytest.raises(UsageError, match="nothing was read yet"):
+        assert eyes.trajectory
     assert str(eyes) == "nothing was read yet"
     eyes.read(0)
     loops.train(model, sgd(model), 3)
@@ -113,7 +115,7 @@ def test_what_the_loop_raises_passes_through_and_what_was_read_is_kept(error):
     model = loops.chain()
     eyes = gradstab.watch(model, *loops.SIDE, CE, every=2)
 
-    def loop():
+    def loop() -> None:
         loops.train(model, sgd(model), 3)
         raise error
 
@@ -198,10 +200,10 @@ class Fails(nn.Sequential):
 
     broken = False
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> Any:
         if self.broken and not torch.is_autocast_enabled("cpu") and x.dtype == torch.float64:
             raise RuntimeError("not today")
-        return super().forward(x)
+        return super().forward(x)  # type: ignore[no-untyped-call]
 
 
 def test_readings_that_fail_are_warnings_and_end_after_three():
@@ -210,7 +212,7 @@ def test_readings_that_fail_are_warnings_and_end_after_three():
     optimizer, of_twin = sgd(model), sgd(twin)
     eyes = gradstab.watch(model, *loops.SIDE, CE, every=2)
 
-    def loop():
+    def loop() -> None:
         loops.train(model, optimizer, 3)
         model.broken = True
         loops.train(model, optimizer, 9, first=3)
@@ -229,7 +231,7 @@ def test_a_failure_once_does_not_end_the_readings():
     optimizer = sgd(model)
     eyes = gradstab.watch(model, *loops.SIDE, CE, every=2)
 
-    def loop():
+    def loop() -> None:
         for step in range(8):
             model.broken = step in (2, 3)
             loops.train(model, optimizer, 1, first=step)

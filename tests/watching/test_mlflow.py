@@ -58,15 +58,16 @@ def runs_of(client: MlflowClient) -> list[Run]:
 def test_an_active_run_takes_the_readings(store):
     model = loops.chain()
     with mlflow.start_run() as active:
+        run_id = active.info.run_id
         mlflow.set_tag("kind", "mine")
         mlflow.set_tag("mlflow.note.content", "my note")
         with gradstab.watch(model, *loops.SIDE, CE, every=2) as eyes:
             train(model)
-            assert mlflow.active_run().info.run_id == active.info.run_id
+            assert mlflow.active_run() is active
             mlflow.log_metric("loss", 1.0)
-        assert mlflow.active_run().info.run_id == active.info.run_id
-        assert store.get_run(active.info.run_id).info.status == "RUNNING", "the run is the user's to end"
-    assert eyes.run_id == active.info.run_id
+        assert mlflow.active_run() is active
+        assert store.get_run(run_id).info.status == "RUNNING", "the run is the user's to end"
+    assert eyes.run_id == run_id
     (held,) = runs_of(store)
     assert held.data.tags["kind"] == "mine"
     assert held.data.tags["mlflow.note.content"] == "my note"
@@ -142,7 +143,7 @@ def test_a_run_of_its_own_ends_as_the_loop_did(store, error, status):
     model = loops.chain()
     eyes = gradstab.watch(model, *loops.SIDE, CE, every=2, run="ends")
 
-    def loop():
+    def loop() -> None:
         train(model, 3)
         raise error
 
@@ -182,7 +183,7 @@ def test_a_run_that_the_user_deletes_meanwhile_is_told_at_the_end(store, monkeyp
     model = loops.chain()
     eyes = gradstab.watch(model, *loops.SIDE, CE, every=2, run="deleted")
 
-    def loop():
+    def loop() -> None:
         store.delete_run(eyes.run_id)
         train(model)
 

@@ -26,7 +26,7 @@ def accumulated(model: nn.Module) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), 0.01)
     for step in range(36):
         inputs, targets = loops.batch_of(step)
-        (functional.cross_entropy(model(inputs), targets) / 3).backward()
+        loops.backward(functional.cross_entropy(model(inputs), targets) / 3)
         if step % 3 == 2:
             nn.utils.clip_grad_norm_(model.parameters(), 0.5)
             optimizer.step()
@@ -38,7 +38,7 @@ def autocast(model: nn.Module) -> None:
     for step in range(12):
         inputs, targets = loops.batch_of(step)
         with torch.autocast("cpu", torch.bfloat16):
-            functional.cross_entropy(model(inputs), targets).backward()
+            loops.backward(functional.cross_entropy(model(inputs), targets))
             optimizer.step()  # inside, where readings must not be in bfloat16
         optimizer.zero_grad(set_to_none=False)
 
@@ -49,7 +49,7 @@ def own_random_numbers(model: nn.Module) -> None:
         rows = [random.randrange(96) for _ in range(16)] + list(np.random.randint(0, 96, 16))
         loss = functional.cross_entropy(model(loops.INPUTS[rows]), loops.TARGETS[rows])
         optimizer.zero_grad()
-        loss.backward()
+        loops.backward(loss)
         optimizer.step()
 
 
@@ -61,10 +61,10 @@ def closures(model: nn.Module) -> None:
         def again(inputs: Any = inputs, targets: Any = targets) -> torch.Tensor:
             optimizer.zero_grad()
             loss = functional.cross_entropy(model(inputs), targets)
-            loss.backward()
+            loops.backward(loss)
             return loss
 
-        optimizer.step(again)
+        optimizer.step(again)  # type: ignore[no-untyped-call]
 
 
 def state(model: nn.Module) -> list[Any]:
@@ -72,7 +72,7 @@ def state(model: nn.Module) -> list[Any]:
     return [
         *[value.clone() for value in model.state_dict().values()],
         *[value.grad.clone() for value in model.parameters() if value.grad is not None],
-        torch.get_rng_state(), torch.tensor(np.random.get_state()[1].astype(np.int64)), torch.tensor(random.random()),
+        torch.get_rng_state(), torch.tensor(np.random.get_state(legacy=False)["state"]["key"].astype(np.int64)), torch.tensor(random.random()),
         torch.tensor([part.training for part in model.modules()]),
         torch.tensor([value.requires_grad for value in model.parameters()]),
         torch.tensor([len(part._forward_hooks) + len(part._forward_pre_hooks) for part in model.modules()]),
@@ -108,6 +108,8 @@ def test_the_training_is_the_same_bit_for_bit(loop, dtype):
 class Counting(nn.Module):
     """Changes itself and draws from a generator of its own whenever it runs."""
 
+    mean: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(64, 64) for _ in range(3))
@@ -123,7 +125,8 @@ class Counting(nn.Module):
             x = torch.tanh(layer(x)) + 0.1 * torch.randn(x.shape, generator=self.generator)
         self.kept = x
         self.mean = 0.9 * self.mean + 0.1 * x.detach().mean(0)
-        return self.out(x + self.mean)
+        found: torch.Tensor = self.out(x + self.mean)
+        return found
 
 
 def test_what_a_module_keeps_of_its_calls_is_that_of_the_training():

@@ -47,8 +47,8 @@ def of_rank(rank: int, port: int, watched: bool, answers: Any) -> None:
                     gradstab.watch(model, *loops.SIDE, talking_loss)
             with gradstab.watch(model, *loops.SIDE, functional.cross_entropy, every=3, run=None) as eyes:
                 train(model, optimizer, rank)
-            trajectory = eyes.trajectory
-            told = None if trajectory is None else (list(trajectory.probe_step_P), trajectory["probe_loss"])
+            if eyes.reads:
+                told = (list(eyes.trajectory.probe_step_P), eyes.trajectory["probe_loss"])
             assert rank == 0 or str(eyes) == "the process of rank 0 reads"
         else:
             train(model, optimizer, rank)
@@ -63,7 +63,7 @@ def train(model: Any, optimizer: Any, rank: int) -> None:
     for step in range(8):
         inputs, targets = loops.batch_of(2 * step + rank)
         optimizer.zero_grad()
-        functional.cross_entropy(model(inputs), targets).backward()
+        loops.backward(functional.cross_entropy(model(inputs), targets))
         optimizer.step()
 
 
@@ -98,7 +98,7 @@ def test_synchronised_batch_normalisation_becomes_that_of_one_process():
     norm = nn.BatchNorm1d(4)
     inputs = torch.randn(8, 4)
     expected = norm(inputs)
-    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(nn.BatchNorm1d(4)))
+    synchronised = nn.Sequential(nn.SyncBatchNorm(4))
     make_local(synchronised)
     torch.testing.assert_close(synchronised(inputs), expected)
 

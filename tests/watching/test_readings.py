@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch.nn import functional
 import gradstab
 from gradstab.errors import UsageError
 from gradstab.record.statistics.registry import STATISTICS
+from gradstab.record.trajectory import FloatArray, Trajectory
 from gradstab.training.data import BatchOrder
 from gradstab.watching.watch import Eyes
 from tests.modules import networks
@@ -23,7 +25,7 @@ CPU = torch.device("cpu")
 STEPS, EVERY = 12, 5
 
 
-def watched_study(build, fields):
+def watched_study(build: Any, fields: dict[str, Any]) -> tuple[Trajectory, Trajectory, dict[int, Trajectory], Any]:
     """The trajectory of a study's trial, and watches of a plain PyTorch loop that does the same training.
 
     The first and the last reading of a trial are on its probe rows, the others on the batch of their step: so there is
@@ -49,15 +51,16 @@ def watched_study(build, fields):
                 probes[step] = gradstab.probe(model, *batch, networks.loss)
             loss = functional.cross_entropy(model(batch[0]), batch[1])
             optimizer.zero_grad()
-            loss.backward()
+            loops.backward(loss)
             optimizer.step()
     probes[STEPS] = gradstab.probe(model, *side, networks.loss)
     return trial, eyes.trajectory, {step: one.trajectory for step, one in at_step.items()}, probes
 
 
-def same(found, expected, name):
+def same(found: FloatArray, expected: FloatArray, name: str) -> None:
     """Within 1e-6; a gradient that is zero but for rounding, as of a bias before a normalisation, has any size."""
-    np.testing.assert_allclose(*np.maximum([found, expected], -12 if "grad" in name else -np.inf), atol=1e-6, rtol=0)
+    least = -12 if "grad" in name else -np.inf
+    np.testing.assert_allclose(np.maximum(found, least), np.maximum(expected, least), atol=1e-6, rtol=0, err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +124,7 @@ def test_a_loss_without_reference_is_judged_by_its_gradients():
     assert "the loss went from" in str(eyes)
     with gradstab.watch(model, *loops.SIDE, loss, target_loss=0.1, every=5) as told:
         loops.train(model, loops.Adam(model.parameters()), 10)
-    assert told.judgement.training_response > 0
+    assert (told.judgement.training_response or 0) > 0
 
 
 def test_own_precision_reads_the_same_within_its_own_rounding():

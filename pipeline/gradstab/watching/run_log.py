@@ -74,11 +74,10 @@ class RunLog:
         if time.monotonic() - self._drawn > _MAPS_EVERY_S:
             self._draw(readings.trajectory())
 
-    def close(
-        self, trajectory: Trajectory | None, judgement: Judgement | None, notes: list[str], status: str
-    ) -> str | None:
+    def close(self, judged: tuple[Trajectory, Judgement] | None, notes: list[str], status: str) -> str | None:
         """Send what the whole says, end the run if it is our own; a sentence where something was not logged."""
-        if trajectory is not None and judgement is not None:
+        if judged is not None:
+            trajectory, judgement = judged
             self._run.send(last_reading_rows(trajectory, judgement))
             self._draw(trajectory)
             tags: dict[str, str] = {

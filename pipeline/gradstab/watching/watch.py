@@ -26,6 +26,7 @@ from gradstab.watching.side_batch import Dtype, SideBatch
 from gradstab.watching.steps import StepHooks
 from gradstab.watching.words import cost, headline
 
+_UNREAD = {True: "nothing was read yet", False: "the process of rank 0 reads"}
 _MOST_FAILURES = 3  # in a row, after which nothing more is read
 
 
@@ -135,15 +136,31 @@ class Eyes:
         self._end("FINISHED" if kind is None else "FAILED" if issubclass(kind, Exception) else "KILLED")
 
     @property
-    def trajectory(self) -> Trajectory | None:
-        """What was read so far, as of a trial; None before the first reading, and where another process reads."""
-        return None if self._readings is None or not self._has_readings else self._readings.trajectory()
+    def reads(self) -> bool:
+        """Whether this process reads; of a training of several processes, that of rank 0 does."""
+        return self._side is not None
 
     @property
-    def judgement(self) -> Judgement | None:
-        """Phase, outcome and verdict of what was read so far."""
+    def trajectory(self) -> Trajectory:
+        """What was read so far, as of a trial of a study.
+
+        Raises:
+            UsageError: nothing was read yet, or another process reads.
+        """
+        if self._readings is None or not self._has_readings:
+            raise UsageError(f"watch: {_UNREAD[self.reads]}, so there is no trajectory")
+        return self._readings.trajectory()
+
+    @property
+    def judgement(self) -> Judgement:
+        """Phase, outcome and verdict of what was read so far.
+
+        Raises:
+            UsageError: nothing was read yet, or another process reads.
+        """
         trajectory = self.trajectory
-        return None if self._readings is None or trajectory is None else self._readings.judgement(trajectory)
+        assert self._readings is not None
+        return self._readings.judgement(trajectory)
 
     @property
     def run_id(self) -> str | None:
@@ -170,10 +187,9 @@ class Eyes:
         self._end("FINISHED")
 
     def __str__(self) -> str:
-        trajectory, judgement = self.trajectory, self.judgement
-        if trajectory is None or judgement is None:
-            return "nothing was read yet" if self._side is not None else "the process of rank 0 reads"
-        return "\n".join([headline(trajectory, judgement), *(f"  {sentence}" for sentence in self.notes)])
+        if not self._has_readings:
+            return _UNREAD[self.reads]
+        return "\n".join([headline(self.trajectory, self.judgement), *(f"  {sentence}" for sentence in self.notes)])
 
     @property
     def _has_readings(self) -> bool:
@@ -267,7 +283,8 @@ class Eyes:
             self._side.forget_step()
         if self._log is not None:
             try:
-                self._tell(self._log.close(self.trajectory, self.judgement, self.notes, status))
+                judged = (self.trajectory, self.judgement) if self._has_readings else None
+                self._tell(self._log.close(judged, self.notes, status))
             except Exception as error:
                 self._tell(f"readings could not be logged: {one_line(error)}")
         self._model = None
