@@ -1,15 +1,11 @@
-"""What `gradstab.watch` costs a user's loop: windows of 100 steps with one reading in each, and without, in turn."""
+"""What `gradstab.watch` costs a user's loop: readings and steps of one model in turn."""
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import mlflow
 import torch
 from torch import nn
 from torch.nn import functional
@@ -22,12 +18,13 @@ from tests.bench.sizes import Sizes
 from tests.bench.whole_line import Place
 
 EVERY = 100
+_STEPS, _READINGS = 12, 5  # in a round
 
 Make = Callable[[], tuple[nn.Module, torch.Tensor]]
 
 
 def watch_cost(place: Place, sizes: Sizes) -> list[Row]:
-    """Extra CPU time of a loop that is read every 100 steps, on one thread, readings in MLflow included."""
+    """Extra CPU time of a loop that is read every 100 steps, on one thread, without what MLflow takes."""
     del place
     rows = []
     for name, make, batch in MODELS:
@@ -41,52 +38,36 @@ def watch_cost(place: Place, sizes: Sizes) -> list[Row]:
 
 
 def _extra(make: Make, batch: int, samples: int, dtype: Dtype, rounds: int) -> Iterator[float]:
+    """Per cent of the steps between two readings that one reading takes, from the fastest of each in a round."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     model, inputs = make()
-    plain, _ = make()
     targets = torch.randint(0, 10, (len(inputs),))
-    loops = [_Loop(one, inputs, targets, batch) for one in (model, plain)]
-    with (
-        _own_store(),
-        gradstab.watch(
-            model, inputs[:samples], targets[:samples], functional.cross_entropy, every=EVERY, run="bench", dtype=dtype
-        ),
-    ):
-        for loop in loops:
-            loop.seconds(EVERY // 2)  # from here on each window has one reading in its middle
-        for _ in range(rounds):
-            watched, without = (loop.seconds(EVERY) for loop in loops)
-            yield 100 * (watched / without - 1)
+    optimizer: Any = torch.optim.AdamW(model.parameters(), 1e-4)
+    eyes = gradstab.watch(model, inputs[:samples], targets[:samples], functional.cross_entropy, dtype=dtype)
+    readings = iter(range(10**6))
+
+    def step() -> None:
+        rows = torch.randint(0, len(inputs), (batch,))
+        loss = functional.cross_entropy(model(inputs[rows]), targets[rows])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    for _ in range(rounds):
+        step_s, reading_s = _fastest(step, _STEPS), _fastest(lambda: eyes.read(next(readings)), _READINGS)
+        yield 100 * reading_s / (EVERY * step_s)
     torch.set_num_threads(threads)
 
 
-class _Loop:
-    """A loop as a user writes it."""
-
-    def __init__(self, model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, batch: int) -> None:
-        self._model, self._inputs, self._targets, self._batch = model, inputs, targets, batch
-        self._optimizer: Any = torch.optim.AdamW(model.parameters(), 1e-4)
-
-    def seconds(self, steps: int) -> float:
-        """CPU time of so many steps."""
+def _fastest(call: Callable[[], None], times: int) -> float:
+    """The least CPU time of one call: what disturbs a call only makes it longer."""
+    seconds = []
+    for _ in range(times):
         began = time.process_time()
-        for _ in range(steps):
-            rows = torch.randint(0, len(self._inputs), (self._batch,))
-            loss = functional.cross_entropy(self._model(self._inputs[rows]), self._targets[rows])
-            self._optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
-        return time.process_time() - began
-
-
-@contextmanager
-def _own_store() -> Iterator[None]:
-    before = mlflow.get_tracking_uri()
-    with tempfile.TemporaryDirectory() as folder:
-        mlflow.set_tracking_uri(f"sqlite:///{Path(folder) / 'mlflow.db'}")
-        yield
-    mlflow.set_tracking_uri(before)
+        call()
+        seconds.append(time.process_time() - began)
+    return min(seconds)
 
 
 def _chain(depth: int, width: int) -> Make:
