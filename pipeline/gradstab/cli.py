@@ -24,6 +24,7 @@ VERBS = {
     "theory": ("theory", "theory", "Predict where gradients of wide networks vanish and explode."),
     "report": ("report", "report", "Write the report of STUDY, or compare two studies."),
     "region": ("region", "region", "Show where STUDY is stable, at a point or along an axis."),
+    "recommend": ("recommend", "recommend", "Say what to set: learning rate, clip threshold, scale, depth."),
     "probe": ("probe", "probe", "Measure where gradients of your own module vanish or explode."),
     "doctor": ("doctor", "doctor", "Compare the record, Optuna and MLflow of STUDY, and repair them."),
     "remove": ("remove", "remove", "Remove STUDY from the results folder, Optuna and MLflow."),
@@ -46,6 +47,10 @@ EXAMPLES = {
     ),
     "report": ("gradstab report my-first", "gradstab report my-first --criterion ratio_band=0.5"),
     "region": ("gradstab region my-first --at depth=10", "gradstab region my-first --at depth=10 --at clip=true"),
+    "recommend": (
+        "gradstab recommend my-first --largest learning_rate --at depth=24",
+        "gradstab recommend my-first --plan more.yaml",
+    ),
     "probe": (
         "gradstab probe my_model.py:build",
         "gradstab probe step_1200.pt --model my_model.py:build --set depth=12",

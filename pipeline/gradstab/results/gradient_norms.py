@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 from gradstab.record.segments import read_segment
 from gradstab.results.trial_rows import TrialRow
 from gradstab.stability.clip_effect import CLIP, THRESHOLD
-
-if TYPE_CHECKING:
-    from gradstab.results.results import Results
 
 MOST_TRAININGS = 400
 PARTS = (0.0, 0.02, 0.1, 0.5, 1.0)  # of a training: its ends, as fractions of the steps
@@ -58,7 +55,7 @@ class NormsOfPart:
     largest: float
 
 
-def read_norms(results: Results, rows: Sequence[TrialRow]) -> list[TrainingNorms]:
+def read_norms(rows: Sequence[TrialRow]) -> list[TrainingNorms]:
     """The gradients of at most 400 of these trainings, evenly chosen; those without a finite record are left out."""
     chosen = (
         [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, MOST_TRAININGS).astype(int))] if rows else []
@@ -87,7 +84,7 @@ def along_training(norms: Sequence[TrainingNorms]) -> tuple[NormsOfPart, ...]:
     """Quantiles of the norms in each part of training."""
     steps = int(np.median([len(one.norm_S) for one in norms]))
     parts = []
-    for begin, end in zip(PARTS[:-1], PARTS[1:], strict=True):
+    for begin, end in pairwise(PARTS):
         first, last = _ends(steps, begin, end)
         if first >= last:
             continue

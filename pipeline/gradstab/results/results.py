@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from gradstab.figures.layout import PanelLayout
     from gradstab.figures.theory_curves import TheoryCurves
+    from gradstab.results.recommendation import Recommendation
     from gradstab.stability.contributions import Contribution
     from gradstab.stability.estimator import Estimator
     from gradstab.stability.phase_diagram import Cloud, PhaseDiagram
@@ -174,6 +175,22 @@ class Results:
 
         found = region_at(self.estimator, at, self.measured.points, self.constants)
         return replace(found, text=region_text(self, found))
+
+    def recommend(self, largest: str | None = None, **at: Value) -> Recommendation:
+        """What to set: the largest safe value of an axis, a clip threshold, the initial scale and the depth.
+
+        `print` of it reads as `gradstab recommend` does.
+
+        Args:
+            largest: the axis whose largest safe value is wanted; by default the learning rate, where it is an axis.
+            at: values of other axes.
+
+        Raises:
+            UsageError: no such axis, a value that was not searched, or no measured trial.
+        """
+        from gradstab.results.recommend import recommend
+
+        return recommend(self, largest, at)
 
     def answer(self) -> list[str]:
         """The answer in plain sentences: what safe means, then one for each choice. A fresh report is not made again.

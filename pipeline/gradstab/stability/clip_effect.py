@@ -17,8 +17,7 @@ from gradstab.stability.region import INTERVAL
 from gradstab.study.axes import Value
 from gradstab.study.space import Point
 
-CLIP, THRESHOLD = "clip", "clip_threshold"
-CLIP_FIELDS = (CLIP, THRESHOLD, "clip_mode")
+CLIP, THRESHOLD, MODE = CLIP_FIELDS = ("clip", "clip_threshold", "clip_mode")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Joint draws of what the true surface of a study may be, and how stable one new training is on each of them.
 
-The draws are wider than the posterior says: fitted hyper-parameters hide uncertainty, and so does a model that smooths
-out a cliff. How much wider is read off the trials near the edges of the bands. Axes: S draws, M points, A trials.
+The draws are wider than the posterior says, since fitted hyper-parameters hide uncertainty. Axes: S draws, M points,
+A trials.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import chdtri, ndtr
 
 from gradstab.regression.coordinates import Array
 from gradstab.regression.single_threaded_blas import single_threaded_blas
@@ -18,7 +18,7 @@ from gradstab.stability.estimator import Estimator
 from gradstab.stability.region import WIDENING
 
 NUM_DRAWS = 400
-_NEAR, _LEAST_NEAR = 2.0, 4  # in units of the response; trials below which nothing is said of the model's errors
+_NEAR, _LEAST_NEAR = 2.0, 4  # in units of the response; trials
 
 
 class DrawnSurface:
@@ -28,7 +28,7 @@ class DrawnSurface:
     def __init__(self, estimator: Estimator, unit_MD: Array, *, num_draws: int = NUM_DRAWS, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
         unit_MD = estimator.coordinates.snapped(unit_MD)
-        self._drawn = [_DrawnResponse.at(surrogate, unit_MD, num_draws, rng) for surrogate in estimator.surrogates]
+        self.responses = [DrawnResponse.at(surrogate, unit_MD, num_draws, rng) for surrogate in estimator.surrogates]
 
     def stable(self, *, times: float = 1.0) -> Array:
         """Probability that one new training lies in every band, for each draw; shape (S, M).
@@ -36,11 +36,11 @@ class DrawnSurface:
         Args:
             times: shrink what is uncertain as `times` as many trials would, by the square root.
         """
-        return np.asarray(np.prod([drawn.stable(times) for drawn in self._drawn], axis=0))
+        return np.asarray(np.prod([drawn.stable(times) for drawn in self.responses], axis=0))
 
 
 @dataclass(frozen=True)
-class _DrawnResponse:
+class DrawnResponse:
     """Joint draws of one response.
 
     Attributes:
@@ -54,13 +54,15 @@ class _DrawnResponse:
     noise_S1: Array
 
     @classmethod
-    def at(cls, surrogate: Surrogate, unit_MD: Array, num_draws: int, rng: np.random.Generator) -> _DrawnResponse:
-        """Draws at points, widened by how far the model misses trials near the edge when it has not seen them."""
-        num_near, error = edge_error(surrogate)
+    def at(cls, surrogate: Surrogate, unit_MD: Array, num_draws: int, rng: np.random.Generator) -> DrawnResponse:
+        """Draws at points."""
         mean_M = surrogate.posterior(unit_MD).mean
-        deviation_SM = WIDENING * max(1.0, error) * (surrogate.draws(unit_MD, num_draws, rng) - mean_M)
+        deviation_SM = WIDENING * (surrogate.draws(unit_MD, num_draws, rng) - mean_M)
+        value_A = surrogate.target_A + surrogate.centre
+        edges = surrogate.warp(np.array(surrogate.band.edges))[:, None]
+        num_near = int((np.abs(value_A - edges) < _NEAR).any(axis=0).sum())
         # the relative error of a standard deviation from n values is 1 / sqrt(2 n)
-        spread = 1 / np.sqrt(2 * max(1, num_near))
+        spread = 1 / np.sqrt(2 * max(_LEAST_NEAR, num_near))
         return cls(surrogate, mean_M, deviation_SM, np.exp(spread * rng.standard_normal((num_draws, 1))))
 
     def stable(self, times: float) -> Array:
@@ -76,17 +78,16 @@ class _DrawnResponse:
         return np.maximum(p_SM, 0)
 
 
-def edge_error(surrogate: Surrogate) -> tuple[int, float]:
-    """How many trials lie near an edge of the band, and how far the model misses them without having seen them.
+def missed_nearby(surrogate: Surrogate, unit_D: Array) -> float:
+    """By how much the model misses the trials nearest to a point without having seen them, beyond what it expects.
 
-    The second is a root mean square in standard deviations of its own forecast: above 1 where the response has a
-    cliff or a kink that the model smooths out; 1 where there are too few such trials to say.
+    It is a root mean square in warped units, and 0 where the misses are no larger than chance makes them. A model that
+    smooths out a cliff misses the trials on both sides of it by half of its height.
     """
+    correlation_A = surrogate.covariance(surrogate.unit_AD, unit_D[None])[:, 0]
+    nearest = np.argsort(-correlation_A, kind="stable")[:_LEAST_NEAR]
     mean_A, sd_A = surrogate.leave_one_out()
-    value_A = surrogate.target_A + surrogate.centre
-    edges = surrogate.warp(np.array(surrogate.band.edges))[:, None]
-    near_A = (np.minimum(np.abs(value_A - edges), np.abs(mean_A - edges)) < _NEAR).any(axis=0)
-    if near_A.sum() < _LEAST_NEAR:
-        return int(near_A.sum()), 1.0
-    z_A = (value_A - mean_A)[near_A] / sd_A[near_A]
-    return int(near_A.sum()), float(np.sqrt(np.mean(z_A**2)))
+    error_N = (surrogate.target_A + surrogate.centre - mean_A)[nearest]
+    square = float(np.mean((error_N / sd_A[nearest]) ** 2))
+    expected = float(chdtri(len(nearest), 0.05)) / len(nearest)
+    return float(np.sqrt(np.mean(error_N**2) * max(0.0, 1 - expected / max(square, 1e-12))))

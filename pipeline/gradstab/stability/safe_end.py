@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gradstab.regression.coordinates import Array
 from gradstab.regression.single_threaded_blas import single_threaded_blas
-from gradstab.stability.drawn_surface import NUM_DRAWS, DrawnSurface
+from gradstab.stability.drawn_surface import NUM_DRAWS, DrawnSurface, missed_nearby
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.region import INTERVAL, SAFE
 from gradstab.stability.spans import STEPS, Span, lines, middle_of_best
@@ -86,7 +86,9 @@ class DrawnLines:
         coordinates = estimator.coordinates
         unit_QTD = line_units(estimator, axis, held, steps)
         unit_MD = coordinates.snapped(unit_QTD.reshape(-1, coordinates.num_axes))
+        self._unit_QTD = unit_MD.reshape(unit_QTD.shape)
         self._shape = (num_draws, len(held), steps)
+        self._unseen_S = np.random.default_rng(seed + 1).uniform(-1, 1, num_draws)
         best_QT = estimator.probabilities(unit_MD).p_next.reshape(-1, steps)
         self._best_Q = [middle_of_best(p_T) for p_T in best_QT]
         self._surface = DrawnSurface(estimator, unit_MD, num_draws=num_draws, seed=seed)
@@ -94,8 +96,36 @@ class DrawnLines:
     def ends(self, *, times: float = 1.0) -> DrawnEnds:
         """The upper ends, as they would be known from `times` as many trials."""
         p_SQT = self._surface.stable(times=times).reshape(self._shape)
-        ends = [_ends(p_SQT[:, line], best) for line, best in enumerate(self._best_Q)]
+        shift_S = self._unseen_S / np.sqrt(times)
+        ends = [
+            _ends(p_SQT[:, line], best) + self._unseen_range(line) * shift_S for line, best in enumerate(self._best_Q)
+        ]
         return DrawnEnds(np.stack(ends, axis=1))
+
+    def is_safe_if_known(self, line: int) -> bool:
+        """Whether some value of a line would be safe if the expected surface were the true one."""
+        return bool((self._surface.stable(times=np.inf).reshape(self._shape)[0, line] > SAFE).any())
+
+    def _unseen_range(self, line: int) -> float:
+        """How far the end may lie to either side because no trial shows where between two trials a cliff is.
+
+        The forecast of a trial at a cliff is wrong by half the cliff's height, and the mean crosses the edge with that
+        height over the distance of two trials: their ratio is half that distance, the range on either side.
+        """
+        _, num_lines, steps = self._shape
+        best = self._best_Q[line]
+        crossed: list[tuple[int, float]] = []
+        for response in self._surface.responses:
+            mean_T = response.mean_M.reshape(num_lines, steps)[line]
+            for edge in response.surrogate.band.edges:
+                above_T = mean_T[best:] > float(response.surrogate.warp(edge))
+                changes = np.flatnonzero(above_T[1:] != above_T[:-1])
+                if len(changes):
+                    step = best + int(changes[0])
+                    slope = abs(mean_T[step + 1] - mean_T[step]) * (steps - 1)
+                    missed = missed_nearby(response.surrogate, self._unit_QTD[line, step])
+                    crossed.append((step, float(missed / slope)))
+        return min(crossed)[1] if crossed else 0.0
 
 
 def line_units(estimator: Estimator, axis: str, held: Sequence[Point], steps: int) -> Array:
