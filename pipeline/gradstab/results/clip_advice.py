@@ -201,7 +201,7 @@ class _Effects:
         values = [float(value) for value in axis.extremes()]
         if axis.is_choice:
             return min(values, key=lambda value: abs(np.log(value / threshold)))
-        return float(np.clip(threshold, *values))
+        return min(max(threshold, values[0]), values[-1])
 
     def counted(self, threshold: float) -> Counted:
         """How what is saved at a threshold is known."""

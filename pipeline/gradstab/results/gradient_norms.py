@@ -72,7 +72,7 @@ def read_norms(rows: Sequence[TrialRow]) -> list[TrainingNorms]:
             found[record.number] = TrainingNorms(
                 number=record.number,
                 clip=bool(record.recipe[CLIP]),
-                threshold=float(record.recipe[THRESHOLD]),
+                threshold=float(record.recipe[THRESHOLD] or 0),
                 mode=str(record.recipe["clip_mode"]),
                 norm_S=norm_S.astype(np.float64),
                 acted_S=record.trajectory["clip_factor"] < 1,

@@ -49,7 +49,9 @@ def recommend(results: Results, largest: str | None, at: Mapping[str, Value]) ->
     """
     axis = _axis(results, largest, at)
     found = region_at(results.estimator, at, results.measured.points, results.constants)
-    end, moved, needs = None, (), []
+    end: SafeEnd | None = None
+    moved: tuple[Move, ...] = ()
+    needs: list[Need | None] = []
     if axis is not None:
         place = _place(results, axis, found)
         drawn = DrawnLines(results.estimator, axis, [place])
@@ -140,15 +142,16 @@ def _region_words(found: RegionAt, axis: str | None) -> list[str]:
     """The initial scale and the depth, in the words of `gradstab region`; what was asked for already is left out."""
     open_axes = list(dict.fromkeys(line.axis for line in found.lines))
     scales = [name for name in (*SCALES, WEIGHT_SCALE) if name in open_axes][:1]
-    told: list[str] = []
-    for name in (*scales, DEPTH):
-        if name in open_axes and name != axis:
-            head, *bullets = advice(found, name)
-            told.append(
-                " ".join([head, *(f"{bullet.removeprefix('- ').rstrip('.')};" for bullet in bullets)]).rstrip(";")
-                + ("." if bullets else "")
-            )
-    return told
+    wanted = [name for name in (*scales, DEPTH) if name in open_axes and name != axis]
+    return [_one_line(advice(found, name)) for name in wanted]
+
+
+def _one_line(advised: list[str]) -> str:
+    """A sentence of its own, or a sentence with its bullets behind it."""
+    head, *bullets = advised
+    if not bullets:
+        return head
+    return f"{head} {'; '.join(bullet.removeprefix('- ').rstrip('.') for bullet in bullets)}."
 
 
 def _text(

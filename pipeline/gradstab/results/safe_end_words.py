@@ -56,7 +56,10 @@ def move_sentence(move: Move, end: SafeEnd, axis: AnyAxis) -> str:
     if isinstance(axis, Choice):
         return f"By {other}: {', '.join(f'{_choice_text(value)} {end_text(each)}' for value, each in move.levels)}."
     if move.slope is None:
-        return f"How it moves with {other} does not show: at too few values the largest safe {target} lies within the search."
+        return (
+            f"How it moves with {other} does not show: at too few values the largest safe {target} lies within the "
+            "search."
+        )
     return _slope_sentence(move.slope, other, axis.low, axis.high)
 
 
@@ -91,7 +94,8 @@ def _slope_sentence(slope: Slope, other: str, low: float, high: float) -> str:
         told = f"{when} it is multiplied by {middle} ({least} to {most})"
     else:
         told = f"{when} it changes by {changes[0]:+.3g} ({changes[1]:+.3g} to {changes[2]:+.3g})"
-    return f"{told}: slope {slope.per_decade:+.2f} {unit} ({slope.low:+.2f} to {slope.high:+.2f})."
+    unseen = ", so no move can be seen" if slope.low <= 0 <= slope.high else ""
+    return f"{told}: slope {slope.per_decade:+.2f} {unit} ({slope.low:+.2f} to {slope.high:+.2f}){unseen}."
 
 
 def _choice_text(value: Value) -> str:

@@ -87,8 +87,8 @@ def saved_in_pairs(trials: Sequence[tuple[Point, bool, bool]]) -> dict[float, Sa
         else:
             without.setdefault(place, []).append(diverged)
     counted: dict[float, list[bool]] = {}
-    for place, diverged_there in without.items():
+    for where, diverged_there in without.items():
         if all(diverged_there):
-            for threshold, stable in with_it.get(place, []):
+            for threshold, stable in with_it.get(where, []):
                 counted.setdefault(threshold, []).append(stable)
     return {threshold: Saved(sum(found), None, None, len(found)) for threshold, found in sorted(counted.items())}

@@ -75,7 +75,7 @@ class DrawnResponse:
             if np.isfinite(edge):
                 sd_S1 = noise_S1 * max(self.surrogate.edge_noise(edge), 1e-12)
                 p_SM -= ndtr(sign * (float(self.surrogate.warp(edge)) - warped_SM) / sd_S1)
-        return np.maximum(p_SM, 0)
+        return np.asarray(np.maximum(p_SM, 0))
 
 
 def missed_nearby(surrogate: Surrogate, unit_D: Array) -> float:

@@ -48,10 +48,13 @@ def experiment_note(
     head += f" **{order.question or order.study}**"
     links = " · ".join(f"[{view.name}]({view_fragment(experiment_id, view.id)})" for view in views)
     study = f"[the study's own run]({run_fragment(experiment_id, parent_run_id)})"
-    parts = [
+    recommended = [] if region is None else [str(sentence) for sentence in region.get("recommended", [])]
+    before = [
         head,
         f"**Look at**: {links} · {study}: phase diagram, counts over time, all trials, report",
         _measured_answer(order, measured) if region is None else _region_answer(region, certified=certified),
+    ]
+    after = [
         f"**How to read.** A run is one training of one network; its colour is the verdict: {_COLOURS}. "
         f"{_meanings(order, names)} Charts draw the runs that are loaded (100 at a time; *Load more* at the end of the "
         "list); the phase diagram is drawn from all. Depth profiles have the layer on x, training curves the optimizer "
@@ -60,6 +63,8 @@ def experiment_note(
         f"**Recipe.** {_recipe(order)}",
         f"**Criterion.** {_criterion(order)}",
     ]
+    room = MAX_NOTE - sum(len(part) + 2 for part in (*before, *after) if part)
+    parts = [*before, _recommended(recommended, room), *after]
     return _within("\n\n".join(part for part in parts if part))
 
 
@@ -128,6 +133,20 @@ def _region_answer(region: Mapping[str, Any], *, certified: bool) -> str:
             lines.append(f"| {' | '.join([first + _GAP, *cells])} |")
         lines.append("")
     return text + "\n\n" + "\n".join(lines) + "\n&nbsp;"
+
+
+def _recommended(sentences: Sequence[str], room: int) -> str:
+    """What to set, as many of the sentences as there is room for; the report has them all."""
+    lines = ["**What should I set?**", ""]
+    left_out = "- More in the report."
+    for sentence in sentences:
+        bullet = f"- {sentence}"
+        if len("\n".join([*lines, bullet, left_out])) > room:
+            lines.append(left_out)
+            break
+        lines.append(bullet)
+    text = "\n".join(lines)
+    return text if sentences and len(text) <= room else ""
 
 
 def _measured_answer(order: ShippingOrder, measured: Sequence[Row]) -> str:
