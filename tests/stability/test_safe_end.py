@@ -15,7 +15,7 @@ from gradstab.stability.safe_end import DrawnLines, SafeEnd, safe_end
 from gradstab.stability.safe_end_moves import moves
 from gradstab.study.axes import AnyAxis, Choice, LogInteger, LogReal, Real, Value
 from gradstab.study.space import SearchSpace
-from tests.problems import BELOW_ZERO, PLANE, Problem, half_plane, two_islands
+from tests.problems import BELOW_ZERO, Problem, half_plane, two_islands
 
 HELD = {"init_scale": 1.4}
 AXIS = "learning_rate"

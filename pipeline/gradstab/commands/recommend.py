@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -59,8 +60,11 @@ def recommend(
     from gradstab.results.region_words import point_values
     from gradstab.results.rejudge import rejudged
     from gradstab.results.results import Results
+    from gradstab.study.plan_file import require_new_file
 
     folder, _ = find_begun(study, results)
+    if plan is not None:
+        require_new_file(folder.study(), Path(plan))
     found = Results(folder, rejudged(folder.study().criterion, criterion))
     values = point_values(found, places)
     say(f"fitting the region of {found.study.name} ...")

@@ -65,7 +65,14 @@ def report_page(
         "verdicts": verdict_table(results),
     }
     against_theory = _against_theory(findings)
-    texts = [*findings.answer, *findings.recommended, *statistics, against_theory, certified or "", *(picture.caption for picture in pictures)]
+    texts = [
+        *findings.answer,
+        *findings.recommended,
+        *statistics,
+        against_theory,
+        certified or "",
+        *(picture.caption for picture in pictures),
+    ]
     texts += [text for table in tables.values() if table is not None for text in _texts(table)]
     return render(
         TEMPLATES,

@@ -15,7 +15,7 @@ from gradstab.stability.region_at import RegionAt
 from gradstab.stability.safe_end import SafeEnd
 from gradstab.stability.safe_end_moves import Move
 from gradstab.study.axes import AnyAxis, Value
-from gradstab.study.plan_file import python_text, require_suffix, write_study_file, yaml_text
+from gradstab.study.plan_file import python_text, require_new_file, write_study_file, yaml_text
 from gradstab.study.study import Study
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Recommendation:
         path, planned = Path(path), self.plan()
         if planned is None:
             raise UsageError(f"the trials of {self.study} suffice: there is nothing to plan")
-        require_suffix(planned, path)
+        require_new_file(planned, path)
         comment = f"Written by gradstab recommend {self.study}.\n" + "\n".join(need.sentence for need in self.needs)
         if planned.import_paths:
             text = python_text(self._own_source(), planned, self._axes(), comment)

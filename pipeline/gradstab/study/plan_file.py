@@ -20,12 +20,14 @@ def suffixes_of(study: Study) -> tuple[str, ...]:
     return PYTHON if study.import_paths else YAML
 
 
-def require_suffix(study: Study, path: Path) -> None:
-    """Check that a file of this name can hold the study.
+def require_new_file(study: Study, path: Path) -> None:
+    """Check that a file of this name can hold the study, and is not there yet.
 
     Raises:
-        UsageError: it has another ending.
+        UsageError: it is there, or has another ending.
     """
+    if path.exists():
+        raise UsageError(f"{path} exists: give the plan another name, or remove that file")
     wanted = suffixes_of(study)
     if path.suffix not in wanted:
         why = (
@@ -63,13 +65,11 @@ def python_text(source: str, study: Study, axes: Mapping[str, AnyAxis], comment:
 
 
 def write_study_file(path: Path, text: str, study: Study) -> None:
-    """Write a study file that does not exist yet, and read it back.
+    """Write a study file, and read it back.
 
     Raises:
-        UsageError: there is such a file, it cannot be written, or read back it is not the study.
+        UsageError: it cannot be written, or read back it is not the study.
     """
-    if path.exists():
-        raise UsageError(f"{path} exists: give the plan another name, or remove that file")
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
