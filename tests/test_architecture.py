@@ -196,8 +196,8 @@ def test_verb_list_is_closed():
     from gradstab.cli import VERBS
 
     known = {
-        "check", "run", "submit", "status", "list", "ui", "sync", "theory", "report", "region", "probe", "doctor",
-        "remove",
+        "check", "run", "submit", "status", "list", "ui", "sync", "theory", "report", "region", "recommend", "probe",
+        "doctor", "remove",
     }  # fmt: skip
     assert set(VERBS) == known, "a verb is added on purpose: to this list, the README and the changelog"
 

@@ -24,7 +24,7 @@ VERBS = {
     "theory": ("theory", "theory", "Predict where gradients of wide networks vanish and explode."),
     "report": ("report", "report", "Write the report of STUDY, or compare two studies."),
     "region": ("region", "region", "Show where STUDY is stable, at a point or along an axis."),
-    "recommend": ("recommend", "recommend", "Say what to set: learning rate, clip threshold, scale, depth."),
+    "recommend": ("recommend", "recommend", "Say what to set, from the trials of STUDY."),
     "probe": ("probe", "probe", "Measure where gradients of your own module vanish or explode."),
     "doctor": ("doctor", "doctor", "Compare the record, Optuna and MLflow of STUDY, and repair them."),
     "remove": ("remove", "remove", "Remove STUDY from the results folder, Optuna and MLflow."),

@@ -48,10 +48,11 @@ def recommend(
     results: str | None,
     output: Format,
 ) -> None:
-    """Say what to set, from the trials of STUDY: learning rate, clip threshold, initial scale, depth.
+    """Say what to set, from the trials of STUDY.
 
-    Each figure has its 90 % interval and the number of trials behind it. What the trials do not tell is said, with
-    the trials that would.
+    The answer gives the largest safe learning rate (or value of another axis), a clip threshold, the initial scale
+    and the depth. Each figure has its 90 % interval and the number of trials behind it. What the trials do not tell
+    is said, with the trials that would.
     """
     announce(f"reading {study}")
     from gradstab.commands.lookup import find_begun

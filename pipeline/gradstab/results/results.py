@@ -9,17 +9,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gradstab.errors import UsageError
 from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_paths
 from gradstab.record.study_folder import StudyFolder
 from gradstab.record.trajectory import Trajectory
-from gradstab.results.trial_rows import FAILED, MeasuredTrials, TrialRow, measured_trials, side_of, trial_row
+from gradstab.results.trial_rows import (
+    FAILED,
+    MeasuredTrials,
+    TrialRow,
+    measured_trials,
+    side_of,
+    trial_row,
+    trials_with,
+)
 from gradstab.stability.intervals import IntervalTable, stable_intervals
 from gradstab.study.axes import Value
 from gradstab.study.criterion import Criterion
-from gradstab.study.response_band import band_of
 from gradstab.study.responses.registry import default_letters
 from gradstab.study.study import Study
 
@@ -122,24 +127,11 @@ class Results:
         Raises:
             UsageError: no trial was judged yet.
         """
-        letters = dict.fromkeys((*default_letters(trained=self.study.least_steps > 0), *self.judged_by))
-        values: dict[str, list[float]] = {letter: [] for letter in letters}
-        rows = []
-        for row, trial in measured_trials(self.rows):
-            found = {name: trial.judgement.responses[name] for name in letters}
-            known = {name: value for name, value in found.items() if value is not None}
-            if len(known) == len(letters):
-                rows.append(row)
-                for name, value in known.items():
-                    values[name].append(value)
-        if not rows:
+        letters = tuple(dict.fromkeys((*default_letters(trained=self.study.least_steps > 0), *self.judged_by)))
+        found = trials_with(letters, self.rows, self.criterion)
+        if found is None:
             raise UsageError(f"the study {self.study.name!r} has no measured trial yet: gradstab run it")
-        return MeasuredTrials(
-            numbers=tuple(row.number for row in rows),
-            points=tuple(row.point for row in rows),
-            responses={name: np.array(given) for name, given in values.items()},
-            bands=tuple(band_of(letter, self.criterion) for letter in letters),
-        )
+        return found
 
     @cached_property
     def every_estimator(self) -> Estimator:

@@ -5,7 +5,7 @@ Axes: L hidden layers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from gradstab.record.segments import Record
 from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.axes import Value
 from gradstab.study.criterion import Criterion
-from gradstab.study.response_band import ResponseBand
+from gradstab.study.response_band import ResponseBand, band_of
 from gradstab.study.responses.registry import RESPONSES
 
 FAILED = "failed"  # the verdict of a trial whose machine failed
@@ -141,6 +141,24 @@ class MeasuredTrials:
     points: tuple[dict[str, Value], ...]
     responses: dict[str, NDArray[np.float64]]
     bands: tuple[ResponseBand, ...]
+
+
+def trials_with(letters: Sequence[str], rows: list[TrialRow], criterion: Criterion) -> MeasuredTrials | None:
+    """The trials that have a value of each of these responses; None if there is none."""
+    kept: list[tuple[TrialRow, list[float]]] = []
+    for row, trial in measured_trials(rows):
+        values = [value for letter in letters if (value := trial.judgement.responses[letter]) is not None]
+        if len(values) == len(letters):
+            kept.append((row, values))
+    if not kept:
+        return None
+    value_NR = np.array([values for _, values in kept])
+    return MeasuredTrials(
+        numbers=tuple(row.number for row, _ in kept),
+        points=tuple(row.point for row, _ in kept),
+        responses=dict(zip(letters, value_NR.T, strict=True)),
+        bands=tuple(band_of(letter, criterion) for letter in letters),
+    )
 
 
 def side_of(band: ResponseBand, value: float) -> str:
