@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradstab.errors import UsageError
-from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_paths
+from gradstab.record.segments import Record, read_segment
 from gradstab.record.study_folder import StudyFolder
 from gradstab.record.trajectory import Trajectory
 from gradstab.results.trial_rows import (
@@ -18,8 +18,8 @@ from gradstab.results.trial_rows import (
     MeasuredTrials,
     TrialRow,
     measured_trials,
+    read_rows,
     side_of,
-    trial_row,
     trials_with,
 )
 from gradstab.stability.intervals import IntervalTable, stable_intervals
@@ -87,16 +87,9 @@ class Results:
     @cached_property
     def rows(self) -> list[TrialRow]:
         """Judged trials by number; the first record of a number counts."""
-        rows: dict[int, TrialRow] = {}
-        for path in segment_paths(self.folder.path):
-            try:
-                records = read_segment(path)
-            except CorruptSegmentError:
-                self.corrupt_segments.append(path)
-                continue
-            for record in records:
-                rows.setdefault(record.number, trial_row(record, path, self.criterion))
-        return [rows[number] for number in sorted(rows)]
+        rows, corrupt = read_rows(self.folder.path, self.criterion)
+        self.corrupt_segments += corrupt
+        return rows
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -169,13 +162,9 @@ class Results:
         return replace(found, text=region_text(self, found))
 
     def recommend(self, largest: str | None = None, **at: Value) -> Recommendation:
-        """What to set: the largest safe value of an axis, a clip threshold, the initial scale and the depth.
+        """What to set: the largest safe value of an axis (by default the learning rate), a clip threshold and more.
 
-        `print` of it reads as `gradstab recommend` does.
-
-        Args:
-            largest: the axis whose largest safe value is wanted; by default the learning rate, where it is an axis.
-            at: values of other axes.
+        `print` of it reads as `gradstab recommend` does. `at` gives values of other axes.
 
         Raises:
             UsageError: no such axis, a value that was not searched, or no measured trial.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstab.record.network_settings import network_settings
-from gradstab.record.segments import Record
+from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_paths
 from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.axes import Value
 from gradstab.study.criterion import Criterion
@@ -107,6 +107,24 @@ def trial_row(record: Record, segment: Path, criterion: Criterion) -> TrialRow:
         failure=None if record.failure is None else str(record.failure),
         measured=_measured(record, criterion),
     )
+
+
+def read_rows(folder: Path, criterion: Criterion) -> tuple[list[TrialRow], list[Path]]:
+    """The judged trials of a results folder by number, and the segments that cannot be read.
+
+    The first record of a number counts.
+    """
+    rows: dict[int, TrialRow] = {}
+    corrupt: list[Path] = []
+    for path in segment_paths(folder):
+        try:
+            records = read_segment(path)
+        except CorruptSegmentError:
+            corrupt.append(path)
+            continue
+        for record in records:
+            rows.setdefault(record.number, trial_row(record, path, criterion))
+    return [rows[number] for number in sorted(rows)], corrupt
 
 
 def measured_trials(rows: list[TrialRow]) -> Iterator[tuple[TrialRow, MeasuredTrial]]:
