@@ -258,3 +258,21 @@ def test_an_axis_that_needs_a_choice_takes_it_by_itself(clips):
     assert end.held["clip"] is True
     with pytest.raises(UsageError, match="has no effect where clip"):
         results.recommend("clip_threshold", clip=False)
+
+
+def test_from_too_few_trials_no_rate_is_told(tmp_path):
+    found = Results(plant_rates(tmp_path, trials=12, name="twelve")).recommend()
+    assert found.largest is None
+    assert found.sentences[-1] == "The largest safe learning rate is not known from 12 trials: it takes about 200."
+    planned = found.plan()
+    assert planned is not None
+    assert (planned.name, planned.budget.trials) == ("twelve", 200)
+
+
+def test_a_sampler_that_cannot_search_a_choice_gives_way(tmp_path):
+    space = {"learning_rate": LogReal(1e-3, 10.0), "init_scale": LogReal(0.5, 4)}
+    found = Results(plant_rates(tmp_path, trials=60, name="cma", space=space, sampler={"type": "cmaes"})).recommend()
+    planned = found.plan()
+    assert planned is not None
+    assert "clip" in planned.space.names()
+    assert planned.sampler.type == "sobol"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from gradstab.errors import StudyError
 from gradstab.stability.clip_effect import CLIP, THRESHOLD
 from gradstab.stability.safe_end import DrawnLines, SafeEnd
 from gradstab.study.axes import AnyAxis, Choice, Integer, LogInteger, LogReal, Real
+from gradstab.study.sampler_spec import SobolSpec
 from gradstab.study.study import Study
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 LEARNING_RATE = "learning_rate"
 WIDEST = 2.0  # the factor between the ends of an interval, above which more trials are asked for
 WIDEST_LINEAR = 0.2  # of the searched range, where an axis is not searched in log
-LEAST_TRIALS = 200
+FEWEST, LEAST_TRIALS = 20, 200  # trials from which an end is read at all, and that a plan has at the least
 _TIMES = (1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 _BELOW, _ABOVE = 30.0, 10.0  # how far a new axis reaches around the value that was fixed
 _THRESHOLDS = 10.0  # how far thresholds reach around the one that acts on 2 % of the steps
@@ -53,6 +55,17 @@ def not_varied(results: Results) -> Need:
         f"{counted(trials, 'trial')}.",
         trials,
         {LEARNING_RATE: axis},
+    )
+
+
+def too_few(results: Results, axis: str) -> Need | None:
+    """So few trials that an interval would mean nothing."""
+    found = len(results.measured.numbers)
+    if found >= FEWEST:
+        return None
+    return Need(
+        f"The largest safe {name_text(axis)} is not known from {counted(found, 'trial')}: it takes about {LEAST_TRIALS}.",
+        LEAST_TRIALS,
     )
 
 
@@ -118,16 +131,16 @@ def clipping_unknown(results: Results, clip: ClipAdvice) -> Need | None:
 def planned(study: Study, axes: Mapping[str, AnyAxis], trials: int) -> Study | None:
     """The study with these axes and as many trials, as `Need` asks; None where that is no sound study.
 
-    A study with other axes is another study and has another name; with more trials it is the same one.
+    A study with other axes is another study and has another name; with more trials it is the same one. A sampler that
+    cannot search an added axis gives way to Sobol points.
     """
-    try:
-        return Study.model_validate(plan_changes(study, axes, trials))
-    except StudyError:
-        return None
+    for sampler in (study.sampler, SobolSpec()):
+        with suppress(StudyError):
+            return Study.model_validate({**_changed(study, axes, trials), "sampler": sampler})
+    return None
 
 
-def plan_changes(study: Study, axes: Mapping[str, AnyAxis], trials: int) -> dict[str, Any]:
-    """The fields of the study that is planned."""
+def _changed(study: Study, axes: Mapping[str, AnyAxis], trials: int) -> dict[str, Any]:
     fields: dict[str, Any] = {**dict(study), "budget": {**dict(study.budget), "trials": trials}}
     if axes:
         fields["name"] = f"{study.name}-plan"

@@ -18,6 +18,7 @@ from gradstab.results.needs import (
     end_not_reached,
     not_varied,
     planned,
+    too_few,
     too_uncertain,
 )
 from gradstab.results.recommendation import Recommendation
@@ -52,7 +53,9 @@ def recommend(results: Results, largest: str | None, at: Mapping[str, Value]) ->
     end: SafeEnd | None = None
     moved: tuple[Move, ...] = ()
     needs: list[Need | None] = []
-    if axis is not None:
+    if axis is not None and (lacking_all := too_few(results, axis)) is not None:
+        needs.append(lacking_all)
+    elif axis is not None:
         place = _place(results, axis, found)
         drawn = DrawnLines(results.estimator, axis, [place])
         end, moved = safe_end(results.estimator, axis, place, drawn), tuple(moves(results.estimator, axis, place))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gradstab.display.templates import render
 from gradstab.errors import UsageError
 from gradstab.results.clip_advice import ClipAdvice
-from gradstab.results.needs import Need, plan_changes
+from gradstab.results.needs import Need, planned
 from gradstab.stability.region_at import RegionAt
 from gradstab.stability.safe_end import SafeEnd
 from gradstab.stability.safe_end_moves import Move
@@ -133,7 +133,7 @@ class Recommendation:
         """The study with the trials that are lacking; None where those at hand suffice."""
         if not self.needs:
             return None
-        return Study.model_validate(plan_changes(self.folder.study(), self._axes(), self._trials()))
+        return planned(self.folder.study(), self._axes(), self._trials())
 
     def write_plan(self, path: str | Path) -> Study:
         """Write the study of the lacking trials into a new file, and read it back.
@@ -141,17 +141,17 @@ class Recommendation:
         Raises:
             UsageError: nothing is lacking, or the file cannot hold the study.
         """
-        path, planned = Path(path), self.plan()
-        if planned is None:
+        path, study = Path(path), self.plan()
+        if study is None:
             raise UsageError(f"the trials of {self.study} suffice: there is nothing to plan")
-        require_new_file(planned, path)
+        require_new_file(study, path)
         comment = f"Written by gradstab recommend {self.study}.\n" + "\n".join(need.sentence for need in self.needs)
-        if planned.import_paths:
-            text = python_text(self._own_source(), planned, self._axes(), comment)
+        if study.import_paths:
+            text = python_text(self._own_source(), study, self._axes(), comment)
         else:
-            text = yaml_text(planned, comment)
-        write_study_file(path, text, planned)
-        return planned
+            text = yaml_text(study, comment)
+        write_study_file(path, text, study)
+        return study
 
     def _axes(self) -> dict[str, AnyAxis]:
         return {name: axis for need in self.needs for name, axis in need.axes.items()}

@@ -99,4 +99,4 @@ def _slope_sentence(slope: Slope, other: str, low: float, high: float) -> str:
 
 
 def _choice_text(value: Value) -> str:
-    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+    return ("on" if value else "off") if isinstance(value, bool) else value_text(value)
