@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 LEARNING_RATE = "learning_rate"
 WIDEST = 2.0  # the factor between the ends of an interval, above which more trials are asked for
 WIDEST_LINEAR = 0.2  # of the searched range, where an axis is not searched in log
-FEWEST, LEAST_TRIALS = 20, 200  # trials from which an end is read at all, and that a plan has at the least
+FEWEST = 20  # trials from which on an end is read at all
+LEAST_TRIALS = 200  # of a plan
 _TIMES = (1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 _BELOW, _ABOVE = 30.0, 10.0  # how far a new axis reaches around the value that was fixed
 _THRESHOLDS = 10.0  # how far thresholds reach around the one that acts on 2 % of the steps
@@ -64,7 +65,8 @@ def too_few(results: Results, axis: str) -> Need | None:
     if found >= FEWEST:
         return None
     return Need(
-        f"The largest safe {name_text(axis)} is not known from {counted(found, 'trial')}: it takes about {LEAST_TRIALS}.",
+        f"The largest safe {name_text(axis)} is not known from {counted(found, 'trial')}: "
+        f"it takes about {LEAST_TRIALS}.",
         LEAST_TRIALS,
     )
 

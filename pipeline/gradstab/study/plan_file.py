@@ -58,9 +58,7 @@ def python_text(source: str, study: Study, axes: Mapping[str, AnyAxis], comment:
         added = ", ".join(f"{name!r}: {_call(axis)}" for name, axis in axes.items())
         names = ", ".join(f'"{name}"' for name in axes)
         changes.append(f'"space": {{**STUDY.space.axes, {added}}},')
-        changes.append(
-            f'"sampler": {study.sampler.model_dump(mode="json", exclude_unset=True) | {"type": study.sampler.type}!r},'
-        )
+        changes.append(f'"sampler": {study.dump()["sampler"]!r},')
         changes.append(f'"recipe": STUDY.recipe.model_dump(exclude_unset=True, exclude={{{names}}}),')
     changes.append(f'"budget": {{**dict(STUDY.budget), "trials": {study.budget.trials}}},')
     lines += ["STUDY = Study.model_validate({", "    **dict(STUDY),", *(f"    {line}" for line in changes), "})"]
