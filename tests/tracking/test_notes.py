@@ -201,6 +201,10 @@ def test_what_to_set_stands_in_the_note_as_far_as_there_is_room() -> None:
     assert "- Sentence 0 " in note()
     assert "- More in the report.\n\n**How to read" in note()
     assert note().partition("**How to read")[2] == without_it, "what stands behind it is not cut off"
+    words = dict.fromkeys(("where", "region", "safe", "gradients", "theory"), "from 0.98 to 1.5, or from 3 to 5")
+    region |= {"recommended": ["Clip at 7.85."], "intervals": [{"axis": "init_scale", "words": words}] * 40}
+    assert "- Clip at 7.85." in note(), "the table of intervals is shortened for it"
+    assert len(note()) <= 5000
     region["recommended"] = []
     assert "What should I set?" not in note()
 
