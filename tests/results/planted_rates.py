@@ -29,7 +29,7 @@ def largest_rate(point: dict[str, Value]) -> float:
     """Where the median of T passes 0."""
     factor = TANH if point.get("activation") == "tanh" else 1.0
     factor *= GAIN if point.get("clip") else 1.0
-    return factor * 2.0 * (float(point.get("depth", 8)) / 8) ** PER_DEPTH / 4
+    return float(0.5 * factor * (float(point.get("depth", 8)) / 8) ** PER_DEPTH)
 
 
 def largest_safe_rate(point: dict[str, Value]) -> float:
@@ -64,7 +64,7 @@ def _record(study: Study, number: int, point: dict[str, Value], rng: np.random.G
     response = STEEPNESS * math.log10(float(point["learning_rate"]) / largest_rate(point))
     response = max(-2.9, response + NOISE * rng.standard_normal())
     loss = 0.5 * REFERENCE_LOSS * 10 ** min(response, 1.9)
-    diverged = {"nonfinite_step": 30} if response > 0.6 and not point.get("clip") else {}
+    diverged: dict[str, Any] = {"nonfinite_step": 30} if response > 0.6 and not point.get("clip") else {}
     record = make_record(number, point=point, final_loss=loss, **diverged)
     recipe = study.recipe.at(point)
     found = make_record(number, point=recipe.model_dump(), final_loss=loss, **diverged).trajectory

@@ -19,7 +19,7 @@ from gradstab.record.study_folder import StudyFolder
 from gradstab.report.report import make_report
 from gradstab.results.recommendation import Recommendation
 from gradstab.results.results import Results
-from gradstab.study.axes import Choice, LogInteger, LogReal
+from gradstab.study.axes import Choice, LogInteger, LogReal, Value
 from gradstab.study.file import load_study_file
 from gradstab.study.study import Study
 from tests.report.planted import plant
@@ -120,7 +120,7 @@ def test_pairs_are_counted_where_the_study_holds_them(tmp_path):
             "criterion": {"responses": ["T"]}, "budget": {"trials": 80},
         }
     )  # fmt: skip
-    points = [
+    points: list[dict[str, Value]] = [
         {"learning_rate": float(rate), "clip": clip} for rate in np.geomspace(1e-3, 10, 40) for clip in (False, True)
     ]
     results = Results(plant_points(tmp_path, study, points))
@@ -129,7 +129,7 @@ def test_pairs_are_counted_where_the_study_holds_them(tmp_path):
     assert clip.saved is not None
     assert clip.counted == "pairs"
     diverged = [
-        row.point["learning_rate"] for row in results.rows if row.verdict == "diverged" and not row.point["clip"]
+        float(row.point["learning_rate"]) for row in results.rows if row.verdict == "diverged" and not row.point["clip"]
     ]
     assert clip.saved.of == len(diverged)
     expected = sum(rate < largest_safe_rate({"clip": True}) for rate in diverged)
@@ -150,6 +150,7 @@ def test_terminal_python_page_and_data_say_the_same(root, rates):
         assert sentence in unescape(found._repr_html_())
     data = json.loads(invoke(root, "rates", "--format", "json").stdout)
     assert data["sentences"] == list(found.sentences)
+    assert found.largest is not None
     assert data["largest"]["value"] == found.largest.value
     assert data["needs"][0]["axes"]["clip"]["choices"] == [False, True]
     page = make_report(results)
@@ -231,6 +232,13 @@ def test_a_study_without_training_says_nothing_of_rates_and_clipping(tmp_path):
     found = Results(untrained).recommend()
     assert (found.largest, found.clip, found.needs) == (None, None, ())
     assert "init_scale" in " ".join(found.sentences)
+
+
+def test_a_given_learning_rate_is_not_asked_for(rates):
+    found = Results(rates).recommend(learning_rate=0.01)
+    assert found.largest is None
+    assert not any("learning rate is not known" in sentence for sentence in found.sentences)
+    assert any(sentence.startswith("At learning rate 0.01 ") for sentence in found.sentences)
 
 
 @pytest.mark.parametrize(

@@ -17,37 +17,39 @@ ROWS = 64
 class Point(nn.Module):
     """The place in the landscape; it does not look at the rows, so every batch is the full batch."""
 
-    def __init__(self, curvature):
+    def __init__(self, curvature: torch.Tensor) -> None:
         super().__init__()
         place = torch.randn(DIRECTIONS)
         loss = 0.5 * (curvature * place**2).sum()
         self.place = nn.Parameter(place / loss.sqrt())
 
-    def forward(self, rows):
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
         return self.place.expand(len(rows), -1)
 
 
 class Quadratic(nn.Module):
-    def __init__(self, sharpness):
+    stretch: torch.Tensor
+
+    def __init__(self, sharpness: float) -> None:
         super().__init__()
         curvature = sharpness * torch.logspace(0, -2, DIRECTIONS)
         self.register_buffer("stretch", curvature.sqrt())
         self.point = Point(curvature)
 
-    def forward(self, rows):
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
         return self.stretch * self.point(rows)
 
 
-def build(sharpness):
+def build(sharpness: float) -> nn.Module:
     return Quadratic(sharpness)
 
 
-def loss(outputs, targets):
+def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     del targets
     return 0.5 * (outputs**2).sum(1)
 
 
-def data():
+def data() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.zeros(ROWS, 1), torch.zeros(ROWS, 1)
 
 

@@ -131,7 +131,7 @@ def planted_rates() -> Problem:
 
 
 def test_slopes_and_choices_are_those_that_were_planted():
-    place = {"depth": 8, "activation": "relu", "momentum": 0.2}
+    place: dict[str, Value] = {"depth": 8, "activation": "relu", "momentum": 0.2}
     found = {move.axis: move for move in moves(estimated(planted_rates(), 250), AXIS, place)}
     for name, slope in (("depth", -0.8), ("momentum", -1.0)):
         move = found[name].slope

@@ -158,7 +158,7 @@ def _as_many_again(results: Results) -> int:
 def _is_sharp(axis: Real | LogReal | Integer | LogInteger, drawn: DrawnLines, times: float) -> bool:
     low, high = drawn.ends(times=times).interval(0)
     if not (math.isfinite(low) and math.isfinite(high)):
-        return math.isfinite(low) and times > 1
+        return False
     low_value, high_value = (float(axis.from_unit(min(1.0, max(0.0, unit)))) for unit in (low, high))
     if axis.is_log:
         return high_value <= WIDEST * low_value or (axis.is_whole and high_value - low_value <= 1)

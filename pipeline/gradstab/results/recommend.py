@@ -60,7 +60,7 @@ def recommend(results: Results, largest: str | None, at: Mapping[str, Value]) ->
         drawn = DrawnLines(results.estimator, axis, [place])
         end, moved = safe_end(results.estimator, axis, place, drawn), tuple(moves(results.estimator, axis, place))
         needs += [end_not_reached(results, end) if end.high_open else too_uncertain(results, end, drawn)]
-    elif results.study.least_steps > 0:
+    elif results.study.least_steps > 0 and LEARNING_RATE not in results.study.space.names():
         needs.append(not_varied(results))
     clip = clip_advice(results, at)
     needs.append(None if clip is None else clipping_unknown(results, clip))
