@@ -37,7 +37,8 @@ class Quadratic(nn.Module):
         self.point = Point(curvature)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        return self.stretch * self.point(rows)
+        slopes: torch.Tensor = self.stretch * self.point(rows)
+        return slopes
 
 
 def build(sharpness: float) -> nn.Module:

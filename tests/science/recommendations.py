@@ -81,13 +81,13 @@ def measured_threshold(sharpness: float, seed: int, steps: int = 1000) -> float:
     def falls(rate: float) -> bool:
         torch.manual_seed(seed)
         model = quadratic_study.build(sharpness)
-        optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+        parameters = list(model.parameters())
         rows, targets = quadratic_study.data()
         for _ in range(steps):
-            optimizer.zero_grad()
             loss = quadratic_study.loss(model(rows), targets).mean()
-            loss.backward()
-            optimizer.step()
+            with torch.no_grad():
+                for parameter, slope in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+                    parameter -= rate * slope
         return bool(loss.detach() < 1)
 
     low, high = 1 / sharpness, 4 / sharpness

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from gradstab.display.numbers import counted, name_text, percent_text, point_text, value_text
 from gradstab.stability.region import SAFE
@@ -71,11 +70,6 @@ def safe_words() -> str:
 def move_rows(moves: tuple[Move, ...]) -> list[list[object]]:
     """Rows of the table of levels: axis, value, largest safe value with its interval."""
     return [[name_text(move.axis), value_text(value), end_text(end)] for move in moves for value, end in move.levels]
-
-
-def end_data(end: SafeEnd) -> Mapping[str, Value | None]:
-    """The numbers of an end for a table of data."""
-    return {"axis": end.axis, "value": end.value, "low": end.low, "high": end.high}
 
 
 def _slope_sentence(slope: Slope, other: str, low: float, high: float) -> str:

@@ -153,7 +153,7 @@ def safe_end(estimator: Estimator, axis: str, held: Point, drawn: DrawnLines | N
     low, high = (drawn or DrawnLines(estimator, axis, [held])).ends().interval(0)
 
     def value(unit: float) -> Value | None:
-        return estimator.coordinates.axis_value(axis, unit) if np.isfinite(unit) else None
+        return estimator.coordinates.axis_value(axis, unit) if -np.inf < unit <= 1 else None
 
     return SafeEnd(
         axis=axis,
