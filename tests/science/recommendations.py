@@ -87,7 +87,7 @@ def measured_threshold(sharpness: float, seed: int, steps: int = 1000) -> float:
             loss = quadratic_study.loss(model(rows), targets).mean()
             with torch.no_grad():
                 for parameter, slope in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-                    parameter -= rate * slope
+                    parameter.sub_(rate * slope)
         return bool(loss.detach() < 1)
 
     low, high = 1 / sharpness, 4 / sharpness
