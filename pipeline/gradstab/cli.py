@@ -11,6 +11,8 @@ from importlib import import_module
 import click
 
 from gradstab.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STORAGE, EXIT_USAGE, GradstabError
+from gradstab.system.proxies import spare_loopback
+from gradstab.system.standard_streams import open_closed_streams
 
 # verb: the module in gradstab.commands, the function in it, and its line in `gradstab --help`
 VERBS = {
@@ -90,10 +92,12 @@ class LazyGroup(click.Group):
 
 def main() -> None:
     """Run the command line; errors that the user can fix end in one sentence and an exit code."""
+    open_closed_streams()
     if "_GRADSTAB_COMPLETE" in os.environ:
         import_module("gradstab.commands.completion").register()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a question in Greek must not end a terminal in Latin
         sys.stdout.reconfigure(errors="backslashreplace")
+    spare_loopback()
     try:
         cli.main(standalone_mode=False, prog_name="gradstab")
     except click.exceptions.Exit as end:

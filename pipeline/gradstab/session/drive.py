@@ -38,6 +38,7 @@ from gradstab.session.study_lock import hold_study
 from gradstab.session.sync import close_tracker
 from gradstab.study.settings import Settings, resolve_settings
 from gradstab.study.study import Study
+from gradstab.system.proxies import spare_loopback
 from gradstab.system.storage_url import Postgresql, SqliteFile
 from gradstab.tracking.credentials import check_credentials
 from gradstab.tracking.restore_process import restore_lost_folder
@@ -142,6 +143,7 @@ def drive(
         report: remake the study's report and heat maps in the background, and once more at the end.
     """
     listener, stop = listener or Listener(), stop or StopSwitch()
+    spare_loopback()
     folder = StudyFolder.of(settings.results_root(), study.name)
     check_credentials(settings.tracking.value, settings.mlflow_env)
     activations = own_activations(study, source) if work is None else {}

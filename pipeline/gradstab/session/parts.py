@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from gradstab.record.shipping_order import ShippingOrder, save_order
 from gradstab.record.study_folder import StudyFolder, make_folder
 from gradstab.study.settings import Settings
 from gradstab.study.study import Study
+from gradstab.system.cores import allowed_cores
 from gradstab.system.provenance import git_commit, versions
 from gradstab.theory.relative_scale import require_critical_scales
 
@@ -163,8 +163,10 @@ def _ray_start(study: Study, settings: Settings) -> str:
     address = settings.ray_address.value
     if address is not None:
         return f"connecting to Ray at {address} ..."
-    slots = study.resources.slots or os.cpu_count() or 1
-    return f"starting Ray ({slots} slot{'' if slots == 1 else 's'}) ..."
+    allowed = allowed_cores()
+    slots = study.resources.slots or allowed.count
+    why = f": {allowed}" if allowed.limit and study.resources.slots is None else ""
+    return f"starting Ray ({slots} slot{'' if slots == 1 else 's'}{why}) ..."
 
 
 def _import_meanwhile(module: str) -> None:

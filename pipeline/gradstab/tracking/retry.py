@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gradstab.system.child_process import ParentPipe
+from gradstab.system.proxies import without_pages
 from gradstab.system.retry import Retry
 
 Result = TypeVar("Result")
@@ -67,8 +68,8 @@ class RetryWhileDriven:
 
 
 def short_reason(error: Exception) -> str:
-    """The first line of an error in at most 300 characters, without the password of a URI in it."""
-    first = str(error).strip().partition("\n")[0] or type(error).__name__
+    """The first line of an error in at most 300 characters, without a URI's password and without a web page."""
+    first = without_pages(str(error)).strip().partition("\n")[0] or type(error).__name__
     if "error code 401" in first:
         return (
             "MLflow refuses the user and password that are set here: set MLFLOW_TRACKING_USERNAME and "
