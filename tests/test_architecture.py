@@ -14,9 +14,9 @@ PACKAGE = Path(__file__).parent.parent / "pipeline" / "gradstab"
 # A room imports from lower floors only; rooms of one floor never import each other.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "__init__"}),
-    frozenset({"system", "cli"}),
-    frozenset({"activations", "families", "user_code", "__main__"}),
-    frozenset({"study"}),
+    frozenset({"system"}),
+    frozenset({"activations", "cli", "families", "user_code"}),
+    frozenset({"__main__", "study"}),
     frozenset({"display", "record", "regression"}),
     frozenset({"theory", "stability"}),
     frozenset({"probing"}),

@@ -116,6 +116,7 @@ def serve_ui(settings: ResultsSettings, folder: StudyFolder | None, first_port: 
         page: the page to link to; by default the study's stability map.
     """
     from gradstab.tracking.links import browser_base, study_link, ui_command, ui_environment
+    from gradstab.tracking.sqlite_trouble import require_readable
 
     def link(base: str) -> str:
         return f"{base}/{page}" if page is not None else study_link(base, folder.path if folder else None)
@@ -125,6 +126,7 @@ def serve_ui(settings: ResultsSettings, folder: StudyFolder | None, first_port: 
     if server is not None:
         print(link(server), flush=True)
         return
+    require_readable(tracking)
     port = free_port(first_port)
     command = ui_command(settings.artifact_folder(), port)
     environment = {**settings.mlflow_env, **ui_environment(tracking)}

@@ -17,6 +17,7 @@ from gradstab.study.criterion import Criterion
 from gradstab.study.study import Study
 from gradstab.study.versions import FIRST_VERSION, Was, under_current_names
 from gradstab.system.durable import replace_file
+from gradstab.system.storage_url import holds_password
 
 FILE_NAME = "tracking.json"
 
@@ -90,12 +91,14 @@ class ShippingOrder(BaseModel):
 
 
 def save_order(folder: Path, job: ShippingOrder) -> None:
-    """Put the order into a results folder, whole or not at all. Only its owner can read it: a URI may hold a password.
+    """Put the order into a results folder, whole or not at all; only its owner can read one with a password in a URI.
 
     Raises:
         StorageError: the folder cannot be written.
     """
-    replace_file(folder / FILE_NAME, job.model_dump_json(indent=1), durable=False)
+    urls = (job.uri, job.resolved.get("storage"), job.resolved.get("tracking", {}).get("uri"))
+    private = any(map(holds_password, urls))
+    replace_file(folder / FILE_NAME, job.model_dump_json(indent=1), durable=False, private=private)
 
 
 def load_order(folder: Path) -> ShippingOrder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ from gradstab.study.study import FINGERPRINTED, Study
 from gradstab.study.versions import FIRST_VERSION
 from gradstab.system.durable import replace_file
 from gradstab.system.file_lock import hold_lock, holder_of
+from gradstab.system.storage_url import holds_password
 
 SCHEMA_VERSION = 1
 
@@ -170,13 +172,16 @@ class StudyFolder:
     def _write(self, known: dict[str, Any], study: Study, source: Path | None) -> None:
         version = known.get("began_in", FIRST_VERSION)
         content = {**known, "schema_version": SCHEMA_VERSION, "study": study.dump(version)}
+        private = any(map(holds_password, (study.storage, study.tracking.uri)))
         if source is not None:
             copy = self.path / f"declared{source.suffix}"
             for older in self.path.glob("declared.*"):
                 if older != copy:
                     older.unlink()
-            replace_file(copy, source.read_text(encoding="utf-8"), durable=True)
-        replace_file(self.declaration, json.dumps(content, indent=2), durable=True)
+            # a file that its owner keeps from others stays so
+            secret = private or not source.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
+            replace_file(copy, source.read_text(encoding="utf-8"), durable=True, private=secret)
+        replace_file(self.declaration, json.dumps(content, indent=2), durable=True, private=private)
 
 
 def make_folder(path: Path) -> None:

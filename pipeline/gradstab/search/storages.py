@@ -25,6 +25,7 @@ from sqlalchemy import NullPool
 
 from gradstab.errors import GradstabError, StorageError
 from gradstab.search.postgresql import CONNECT_SECONDS, AwayError, Lease
+from gradstab.system.file_system import network_file_system
 from gradstab.system.storage_url import JournalFile, Postgresql, SqliteFile, Storage
 
 _STALE_LOCK_SECONDS = 1.0  # Optuna holds the lock for the milliseconds of one write
@@ -150,12 +151,17 @@ class _Journal(JournalFileBackend):
 
 def _open_sqlite(path: Path) -> Opened:
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()  # with the permissions that the umask says, which SQLite takes over for its files beside it
+    network = network_file_system(path)
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
-        # the file keeps WAL, each connection keeps synchronous; together they save a third of every write
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
+        if network is None:
+            # the file keeps WAL, each connection keeps synchronous; together they save a third of every write
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+        else:  # WAL needs memory that all processes share
+            connection.execute("PRAGMA journal_mode=DELETE")
         return connection
 
     return _pooled(RDBStorage(f"sqlite:///{path}", engine_kwargs={"creator": connect}))

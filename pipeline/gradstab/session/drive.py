@@ -27,6 +27,7 @@ from gradstab.session.parts import (
     Engine,
     Listener,
     memory_of_a_slot,
+    network_warning,
     open_executor,
     open_searcher,
     own_activations,
@@ -151,6 +152,8 @@ def drive(
         study = folder.with_known_data(study)
         if not retry_failed and (ended := _nothing_to_do(folder, study, settings, listener)) is not None:
             return ended
+        if (warning := network_warning(settings)) is not None:
+            listener.found(warning)
         known = restore_lost_folder(folder, study, settings, listener.found)
         costs, modules = stored_cost_models(), None
         if work is None and study.model is not None:

@@ -23,7 +23,9 @@ from gradstab.record.study_folder import StudyFolder, make_folder
 from gradstab.study.settings import Settings
 from gradstab.study.study import Study
 from gradstab.system.cores import allowed_cores
+from gradstab.system.file_system import network_file_system
 from gradstab.system.provenance import git_commit, versions
+from gradstab.system.storage_url import SqliteFile
 from gradstab.theory.relative_scale import require_critical_scales
 
 if TYPE_CHECKING:
@@ -84,6 +86,21 @@ def shipping_order(folder: StudyFolder, study: Study, settings: Settings, progre
         settings=settings.shown(),
         updated_ms=time.time_ns() // 1_000_000,
     )
+
+
+def network_warning(settings: Settings) -> str | None:
+    """The sentence for a SQLite database on a network file system, whose locks often do not work; None for others."""
+    for name, variable, place in (
+        ("MLflow's database", "MLFLOW_TRACKING_URI", settings.tracking.value),
+        ("Optuna's database", "OPTUNA_STORAGE", settings.storage.value),
+    ):
+        kind = network_file_system(place.path) if isinstance(place, SqliteFile) else None
+        if kind is not None:
+            return (
+                f"{name} is on the network file system {kind}, and is used without a write-ahead log there. If it is "
+                f"locked or damaged, keep it on a local disk: {variable}=sqlite:////PATH/FILE.db"
+            )
+    return None
 
 
 def open_searcher(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import urllib.request
 from urllib.parse import urlsplit
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -17,7 +16,8 @@ def spare_loopback() -> None:
     A proxy cannot reach the loopback address of another machine. Both spellings of ``no_proxy`` are set, because
     libraries read one of them only.
     """
-    if not any(name != "no" for name in urllib.request.getproxies_environment()):
+    named = {name.lower() for name, value in os.environ.items() if value}
+    if not any(name.endswith("_proxy") for name in named - {"no_proxy"}):
         return
     given = [os.environ.get(name, "") for name in ("no_proxy", "NO_PROXY")]
     spared = dict.fromkeys(host for text in given for host in map(str.strip, text.split(",")) if host)
@@ -28,6 +28,8 @@ def spare_loopback() -> None:
 
 def proxy_setting(url: str) -> str:
     """The variable by which requests to a URL go through a proxy, such as ``http_proxy``; "" where they go directly."""
+    import urllib.request  # here, because it takes longer to import than `gradstab --help` to run
+
     try:
         parts = urlsplit(url)
         host, scheme = parts.hostname or "", parts.scheme

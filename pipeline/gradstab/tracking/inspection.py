@@ -20,6 +20,7 @@ from gradstab.tracking.credentials import check_credentials
 from gradstab.tracking.mlflow_client import UNREACHABLE, all_pages, open_client, prepare_environment
 from gradstab.tracking.parent_content import TABLE_NAME
 from gradstab.tracking.retry import short_reason
+from gradstab.tracking.sqlite_trouble import require_readable
 
 Result = TypeVar("Result")
 
@@ -48,6 +49,7 @@ class MlflowStudy:
     def __init__(self, tracking: Tracking, study_id: str) -> None:
         prepare_environment()
         check_credentials(tracking)
+        require_readable(tracking)
         self._tracking, self._study_id = tracking, study_id
         # a client of a database that does not exist would make it
         missing = isinstance(tracking, SqliteFile) and not tracking.path.exists()
@@ -90,7 +92,9 @@ class MlflowStudy:
         try:
             return call()
         except UNREACHABLE as error:
-            raise StorageError(f"MLflow at {self._tracking} cannot be used: {short_reason(error)}") from None
+            raise StorageError(
+                f"MLflow at {self._tracking} cannot be used: {short_reason(error, self._tracking)}"
+            ) from None
 
     def _content(self) -> Shipped | None:
         parents: list[Run] = []

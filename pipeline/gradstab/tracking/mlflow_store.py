@@ -26,6 +26,7 @@ from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.mlflow_client import all_pages, open_client
 from gradstab.tracking.run_content import RunContent
 from gradstab.tracking.sqlite_database import make_database, sync_database
+from gradstab.tracking.sqlite_trouble import require_readable
 from gradstab.tracking.trial_metrics import MetricRow
 
 MAX_METRICS = 1000  # in one request of log_batch, which also takes at most 100 params and 100 tags
@@ -47,12 +48,17 @@ class Child:
 
 
 class MlflowStore:
-    """One tracking store. Methods raise RefusedError, or an error of `mlflow_client.UNREACHABLE`."""
+    """One tracking store. Methods raise RefusedError, or an error of `mlflow_client.UNREACHABLE`.
+
+    Raises:
+        StorageError: from the constructor, where a database in a file cannot be read.
+    """
 
     def __init__(self, tracking: Tracking, artifact_root: str | None = None) -> None:
         self._database = tracking.path if isinstance(tracking, SqliteFile) else None
         if self._database is not None:
             make_database(self._database, artifact_root)
+            require_readable(tracking)  # MLflow itself would try for minutes before it says why not
         self._client = open_client(tracking)
         self._direct = None if self._database is None else DirectRows.of(self._database)
 

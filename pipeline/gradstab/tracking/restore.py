@@ -161,7 +161,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return EXIT_NEWER
     except (*UNREACHABLE, GradstabError) as error:
-        print(f"{wanted.tracking}: {short_reason(error)}", file=sys.stderr)
+        print(f"{wanted.tracking}: {short_reason(error, wanted.tracking)}", file=sys.stderr)
         return EXIT_UNREACHABLE
     print(json.dumps(found and asdict(found)))
     return 0
