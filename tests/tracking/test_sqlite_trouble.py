@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy
 
 from gradstab.errors import StorageError
+from gradstab.record.shipping_order import save_order
 from gradstab.record.study_folder import StudyFolder
-from gradstab.study.study import Study
 from gradstab.system import file_system
 from gradstab.system.storage_url import SqliteFile, parse_tracking
 from gradstab.tracking import sqlite_trouble
@@ -22,6 +22,7 @@ from gradstab.tracking.mlflow_client import prepare_environment
 from gradstab.tracking.retry import short_reason
 from gradstab.tracking.sqlite_database import make_database
 from gradstab.tracking.sqlite_trouble import require_readable
+from tests.tracking.orders import order_of, study_over
 
 
 @pytest.fixture
@@ -119,25 +120,24 @@ def test_files_follow_the_umask(tmp_path: Path, umask: int, readable: int) -> No
         make_database(tmp_path / "mlflow.db", None)
         folder = StudyFolder.of(tmp_path, "s")
         folder.path.mkdir()
-        folder.claim(declared(), source)
+        folder.claim(study_over(), source)
     finally:
         os.umask(before)
     for name in ("mlflow.db", "s/study.json", "s/declared.yaml"):
         assert mode(tmp_path / name) == readable, name
 
 
-def test_only_what_holds_a_secret_is_private(tmp_path: Path) -> None:
+def test_a_study_file_that_its_owner_keeps_from_others_stays_so_in_its_copy(tmp_path: Path) -> None:
     source = tmp_path / "s.yaml"
     source.write_text("name: s")
-    source.chmod(0o600)  # its owner keeps it from others
-    for name, storage in (("open", None), ("secret", "postgresql://ada:geheim@host/optuna")):
-        folder = StudyFolder.of(tmp_path, name)
-        folder.path.mkdir()
-        folder.claim(declared(storage=storage), source)
-        assert bool(mode(folder.declaration) & 0o044) == (storage is None)
-        assert mode(folder.path / "declared.yaml") == 0o600
+    source.chmod(0o600)
+    folder = StudyFolder.of(tmp_path, "s")
+    folder.path.mkdir()
+    folder.claim(study_over(), source)
+    assert mode(folder.path / "declared.yaml") == 0o600
 
 
-def declared(**changes: object) -> Study:
-    space = {"depth": {"type": "log_integer", "low": 2, "high": 4}}
-    return Study.model_validate({"name": "s", "question": "q", "space": space, "budget": {"trials": 1}, **changes})
+@pytest.mark.parametrize(("uri", "private"), [("http://host:5000", False), ("http://ada:geheim@host:5000", True)])
+def test_only_what_holds_a_secret_is_private(tmp_path: Path, uri: str, private: bool) -> None:
+    save_order(tmp_path, order_of(uri=uri))
+    assert (mode(tmp_path / "tracking.json") == 0o600) == private

@@ -96,9 +96,7 @@ def save_order(folder: Path, job: ShippingOrder) -> None:
     Raises:
         StorageError: the folder cannot be written.
     """
-    urls = (job.uri, job.resolved.get("storage"), job.resolved.get("tracking", {}).get("uri"))
-    private = any(map(holds_password, urls))
-    replace_file(folder / FILE_NAME, job.model_dump_json(indent=1), durable=False, private=private)
+    replace_file(folder / FILE_NAME, job.model_dump_json(indent=1), durable=False, private=holds_password(job.uri))
 
 
 def load_order(folder: Path) -> ShippingOrder:

@@ -21,7 +21,6 @@ from gradstab.study.study import FINGERPRINTED, Study
 from gradstab.study.versions import FIRST_VERSION
 from gradstab.system.durable import replace_file
 from gradstab.system.file_lock import hold_lock, holder_of
-from gradstab.system.storage_url import holds_password
 
 SCHEMA_VERSION = 1
 
@@ -172,16 +171,15 @@ class StudyFolder:
     def _write(self, known: dict[str, Any], study: Study, source: Path | None) -> None:
         version = known.get("began_in", FIRST_VERSION)
         content = {**known, "schema_version": SCHEMA_VERSION, "study": study.dump(version)}
-        private = any(map(holds_password, (study.storage, study.tracking.uri)))
         if source is not None:
             copy = self.path / f"declared{source.suffix}"
             for older in self.path.glob("declared.*"):
                 if older != copy:
                     older.unlink()
             # a file that its owner keeps from others stays so
-            secret = private or not source.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
-            replace_file(copy, source.read_text(encoding="utf-8"), durable=True, private=secret)
-        replace_file(self.declaration, json.dumps(content, indent=2), durable=True, private=private)
+            private = not source.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
+            replace_file(copy, source.read_text(encoding="utf-8"), durable=True, private=private)
+        replace_file(self.declaration, json.dumps(content, indent=2), durable=True)
 
 
 def make_folder(path: Path) -> None:

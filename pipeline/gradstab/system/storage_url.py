@@ -177,9 +177,9 @@ def without_password(url: str) -> str:
     return f"{scheme}{separator}{rest}"
 
 
-def holds_password(url: str | None) -> bool:
+def holds_password(url: str) -> bool:
     """Whether a password stands in a URL."""
-    return url is not None and without_password(url) != url
+    return without_password(url) != url
 
 
 def without_passwords(text: str) -> str:

@@ -153,8 +153,14 @@ def main() -> int:
     wanted = StudyQuery.load(sys.stdin.read())
     from gradstab.tracking.mlflow_client import UNREACHABLE, prepare_environment
     from gradstab.tracking.retry import short_reason
+    from gradstab.tracking.sqlite_trouble import require_readable
 
     prepare_environment()
+    try:
+        require_readable(wanted.tracking)
+    except StorageError as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNREACHABLE
     try:
         found = rebuild(folder, wanted)
     except StorageError as error:
