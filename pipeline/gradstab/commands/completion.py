@@ -96,7 +96,7 @@ def _files(incomplete: str) -> list[str]:
     except OSError:
         return []
     folders = [f"{beginning}{path.name}/" for path in paths if path.is_dir()]
-    return [f"{beginning}{path.name}" for path in paths if path.suffix in _FILES and path.is_file()] + folders
+    return [f"{beginning}{path.name}" for path in paths if path.suffix.lower() in _FILES and path.is_file()] + folders
 
 
 class WholeWordBash(BashComplete):

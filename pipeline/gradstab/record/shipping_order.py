@@ -70,10 +70,16 @@ class ShippingOrder(BaseModel):
     child_runs: Annotated[int, Field(ge=0), Was("children", until="0.2.0")] = 10_000
     child_runs_after: Annotated[ChildRunsAfter, Was("beyond", until="0.2.0")] = "none"
     detail: Detail = "summary"
+    experiment: str = "{name}"
     counts: dict[str, int] = {}
     in_flight: tuple[int, ...] = ()
     settings: dict[str, str] = {}
     updated_ms: int
+
+    @property
+    def experiment_name(self) -> str:
+        """The name that the study's experiment in MLflow gets, if no other has it."""
+        return self.experiment.replace("{name}", self.study)
 
     @cached_property
     def declaration(self) -> Study:

@@ -172,7 +172,7 @@ class StudyFolder:
         version = known.get("began_in", FIRST_VERSION)
         content = {**known, "schema_version": SCHEMA_VERSION, "study": study.dump(version)}
         if source is not None:
-            copy = self.path / f"declared{source.suffix}"
+            copy = self.path / f"declared{source.suffix.lower()}"
             for older in self.path.glob("declared.*"):
                 if older != copy:
                     older.unlink()

@@ -81,6 +81,7 @@ def shipping_order(folder: StudyFolder, study: Study, settings: Settings, progre
         child_runs=study.tracking.child_runs,
         child_runs_after=study.tracking.child_runs_after,
         detail=study.tracking.detail,
+        experiment=study.tracking.experiment,
         counts={"done": progress.done, "failed": progress.failed, **progress.verdicts},
         in_flight=progress.in_flight,
         settings=settings.shown(),

@@ -69,6 +69,20 @@ class MlflowStudy:
 
         self._ask(delete)
 
+    def delete_other_experiments(self) -> None:
+        """Keep the one of several experiments that the shipper fills, and delete the others, as MLflow's UI does.
+
+        There are several where the user deleted the first in MLflow, ran the study again, and restored the first.
+        """
+
+        def delete() -> None:
+            client = self._client
+            for experiment_id, _ in sorted(self._experiments(), key=lambda found: int(found[0]))[1:]:
+                assert client is not None
+                client.delete_experiment(experiment_id)
+
+        self._ask(delete)
+
     def describe(self) -> list[tuple[str, int]]:
         """Names of the study's experiments, and how many runs each holds."""
         return self._ask(lambda: [(name, sum(1 for _ in self._runs(id_))) for id_, name in self._experiments()])
@@ -115,7 +129,7 @@ class MlflowStudy:
         assert self._client is not None
         names = {Path(a.path).name for a in self._client.list_artifacts(parent.info.run_id, "segments")}
         statuses = tuple(run.info.status for run in parents)
-        return Shipped(statuses, trials, frozenset(names), self._table(parent))
+        return Shipped(statuses, trials, frozenset(names), self._table(parent), len(self._experiments()))
 
     def _table(self, parent: Run) -> tuple[int, ...]:
         """Numbers of the trials in the table of the study's run."""

@@ -77,7 +77,11 @@ class MlflowStore:
         for free in _names(name, study_id):
             if self._client.get_experiment_by_name(free) is None:
                 break
-        location = None if artifact_root is None else (Path(artifact_root).resolve() / free).as_uri()
+        location = (
+            None
+            if artifact_root is None
+            else (Path(artifact_root).resolve() / free.strip("/").replace("/", "-")).as_uri()
+        )
         # without this kind, the UI shows its view for language models
         tags = {"study_id": study_id, "mlflow.experimentKind": "custom_model_development", **MetricNames().tags()}
         return self._client.get_experiment(self._client.create_experiment(free, location, tags))

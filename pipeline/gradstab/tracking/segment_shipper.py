@@ -103,7 +103,7 @@ class SegmentShipper:
         order, retry = self._order, self._retry
         tracking = parse_tracking(order.uri)
         store = retry(lambda: MlflowStore(tracking, order.artifact_root))
-        experiment = retry(lambda: store.experiment(order.study, order.study_id, order.artifact_root))
+        experiment = retry(lambda: store.experiment(order.experiment_name, order.study_id, order.artifact_root))
         experiment_id = str(experiment.experiment_id)
         self._names = names = names_of(experiment.tags)
         held = load_cursor(self._folder, order.uri)
