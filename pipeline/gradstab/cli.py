@@ -11,6 +11,7 @@ from importlib import import_module
 import click
 
 from gradstab.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STORAGE, EXIT_USAGE, GradstabError
+from gradstab.system.home import prepare_home
 from gradstab.system.proxies import spare_loopback
 from gradstab.system.standard_streams import open_closed_streams
 
@@ -97,6 +98,7 @@ def main() -> None:
         import_module("gradstab.commands.completion").register()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a question in Greek must not end a terminal in Latin
         sys.stdout.reconfigure(errors="backslashreplace")
+    prepare_home()
     spare_loopback()
     try:
         cli.main(standalone_mode=False, prog_name="gradstab")

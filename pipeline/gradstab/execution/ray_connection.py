@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -33,6 +34,7 @@ from gradstab.errors import GradstabError
 from gradstab.execution.cluster_address import require_reachable
 from gradstab.execution.slot_request import SlotRequest
 from gradstab.system.cores import allowed_cores
+from gradstab.system.home import can_hold
 from gradstab.system.proxies import spare_loopback
 
 _OBJECT_STORE_BYTES = 512 * 2**20  # room for the results of a few packs; Ray would reserve 30 % of the machine
@@ -77,7 +79,7 @@ def _join(address: str) -> str:
 
 def _start(request: SlotRequest) -> str:
     try:
-        with _loopback_only(), _essential_processes_only():
+        with _loopback_only(), _essential_processes_only(), _token_without_home():
             ray.init(
                 address="local",  # never the cluster that RAY_ADDRESS may name
                 num_cpus=allowed_cores().count if request.slots is None else request.slots * request.threads,
@@ -197,6 +199,24 @@ def _essential_processes_only() -> Iterator[None]:
         yield
     finally:
         node.Node = ordinary  # type: ignore[misc]
+
+
+@contextmanager
+def _token_without_home() -> Iterator[None]:
+    """Ray started within has a token of its own where it could not write one below HOME.
+
+    Ray's processes inherit the variable, and this process remembers the token. Afterwards the variable is gone, so that
+    no other cluster is sent this token.
+    """
+    known = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if known or can_hold(".ray/auth_token"):
+        yield
+        return
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex()
+    try:
+        yield
+    finally:
+        del os.environ["RAY_AUTH_TOKEN"]
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy import NullPool
 
 from gradstab.errors import GradstabError, StorageError
-from gradstab.search.postgresql import CONNECT_SECONDS, AwayError, Lease
+from gradstab.search.postgresql import CONNECT_SECONDS, AwayError, Lease, require_direct
 from gradstab.system.file_system import network_file_system
 from gradstab.system.storage_url import JournalFile, Postgresql, SqliteFile, Storage
 
@@ -170,6 +170,7 @@ def _open_sqlite(path: Path) -> Opened:
 def _open_postgresql(url: str, study: str) -> Opened:
     """A pool of one connection, which holds the study's lock. It does not grow with slots or workers."""
     driver = url.replace("postgresql:", "postgresql+psycopg:", 1)
+    require_direct(url)
     # the tables come first: Optuna creates and checks them with two connections at once
     RDBStorage(driver, engine_kwargs={"poolclass": NullPool, "connect_args": {"connect_timeout": CONNECT_SECONDS}})
     lease = Lease(url, study)

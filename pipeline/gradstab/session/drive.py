@@ -39,6 +39,7 @@ from gradstab.session.study_lock import hold_study
 from gradstab.session.sync import close_tracker
 from gradstab.study.settings import Settings, resolve_settings
 from gradstab.study.study import Study
+from gradstab.system.home import prepare_home
 from gradstab.system.proxies import spare_loopback
 from gradstab.system.storage_url import Postgresql, SqliteFile
 from gradstab.tracking.credentials import check_credentials
@@ -144,6 +145,7 @@ def drive(
         report: remake the study's report and heat maps in the background, and once more at the end.
     """
     listener, stop = listener or Listener(), stop or StopSwitch()
+    prepare_home()
     spare_loopback()
     folder = StudyFolder.of(settings.results_root(), study.name)
     check_credentials(settings.tracking.value, settings.mlflow_env)

@@ -41,9 +41,9 @@ def find_study_file(given: str) -> Path:
             if candidate.suffix.lower() not in SUFFIXES:
                 raise UsageError(f"a study file must end in .py, .yaml or .yml, got {candidate}")
             return candidate.resolve()
-    if given and path.is_dir():
+    if path.is_dir():
         raise UsageError(f"STUDY must be a study file (.py, .yaml) or the name of a study, got the folder {given!r}")
-    why = "it is no file that can be read to its end" if given and path.exists() else "there is no such file"
+    why = "it is no file that can be read to its end" if path.exists() else "there is no such file"
     raise UsageError(f"STUDY must be a study file (.py, .yaml), got {given!r}: {why}")
 
 
