@@ -42,7 +42,7 @@ from gradstab.study.study import Study
 from gradstab.system.home import prepare_home
 from gradstab.system.proxies import spare_loopback
 from gradstab.system.storage_url import Postgresql, SqliteFile
-from gradstab.tracking.credentials import check_credentials
+from gradstab.tracking.credentials import check_credentials, version_note
 from gradstab.tracking.restore_process import restore_lost_folder
 from gradstab.tracking.shipping_files import WaitingCounter, store_digest
 
@@ -154,8 +154,9 @@ def drive(
         study = folder.with_known_data(study)
         if not retry_failed and (ended := _nothing_to_do(folder, study, settings, listener)) is not None:
             return ended
-        if (warning := network_warning(settings)) is not None:
-            listener.found(warning)
+        for note in (network_warning(settings), version_note(settings.tracking.value, settings.mlflow_env)):
+            if note is not None:
+                listener.found(note)
         known = restore_lost_folder(folder, study, settings, listener.found)
         costs, modules = stored_cost_models(), None
         if work is None and study.model is not None:

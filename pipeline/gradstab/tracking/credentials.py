@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import http.client
 import os
+import re
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 
 from gradstab.errors import UsageError
 from gradstab.system import child_process
@@ -22,7 +24,9 @@ from gradstab.system.storage_url import MlflowServer, Tracking, parse_tracking
 
 REFUSED = (401, 403)
 REQUEST_SECONDS = 5.0
+VERSION_SECONDS = 2.0
 EXIT_REFUSED = 3
+_VERSION = re.compile(r"\d+(\.\w+)+")
 _PAGE_BYTES = 1000  # enough to tell a web page from an answer
 _NAMES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
@@ -42,8 +46,7 @@ def check_credentials(tracking: Tracking, mlflow_env: Mapping[str, str] | None =
     if not isinstance(tracking, MlflowServer):
         return
     spare_loopback()
-    env = {**os.environ, **(mlflow_env or {})}
-    status, page = _answer(tracking.url, env)
+    status, page = _answer(tracking.url, mlflow_env)
     # a page with 502 to 504 is a gateway's word that the server behind it is away
     if status is None or status >= 500 or (status not in REFUSED and not page):
         return
@@ -51,15 +54,32 @@ def check_credentials(tracking: Tracking, mlflow_env: Mapping[str, str] | None =
     if asked.returncode == EXIT_REFUSED:
         if page:
             raise UsageError(something_else_answers(str(tracking), "MLflow", status))
+        env = {**os.environ, **(mlflow_env or {})}
         given = "@" in tracking.url or any(env.get(name) for name in _NAMES)
         raise UsageError(_refusal(tracking, status, asked.stdout, given=given))
 
 
-def _answer(uri: str, env: Mapping[str, str]) -> tuple[int | None, bool]:
-    """HTTP status of a cheap request with the credentials of the environment, and whether a web page came back.
+def version_note(tracking: Tracking, mlflow_env: Mapping[str, str] | None = None) -> str | None:
+    """A sentence if an MLflow server is of another minor version than the client here; None if it does not tell."""
+    if not isinstance(tracking, MlflowServer):
+        return None
+    try:
+        with urllib.request.urlopen(_request(tracking.url, "/version", mlflow_env), timeout=VERSION_SECONDS) as answer:
+            server = answer.read(_PAGE_BYTES).decode().strip()
+        here = version("mlflow")
+    except (OSError, http.client.HTTPException, ValueError, PackageNotFoundError):
+        return None
+    if not _VERSION.fullmatch(server) or server.split(".")[:2] == here.split(".")[:2]:
+        return None
+    return (
+        f"MLflow's server has version {server}, and its client here {here}: trials and values arrive, but the saved "
+        f"views are made for {here} and may look different"
+    )
 
-    The status is None if no answer comes in time.
-    """
+
+def _request(uri: str, path: str, mlflow_env: Mapping[str, str] | None) -> urllib.request.Request:
+    """A request with the credentials of the environment, without a user that stands in the URI."""
+    env = {**os.environ, **(mlflow_env or {})}
     user, password, token = (env.get(name, "") for name in _NAMES)
     headers = {}
     if user and password:
@@ -67,11 +87,18 @@ def _answer(uri: str, env: Mapping[str, str]) -> tuple[int | None, bool]:
         headers["Authorization"] = f"Basic {pair}"
     elif token:
         headers["Authorization"] = f"Bearer {token}"
+    scheme, place, folder, *_ = urllib.parse.urlsplit(uri)
+    return urllib.request.Request(f"{scheme}://{place.rpartition('@')[2]}{folder.rstrip('/')}{path}", headers=headers)
+
+
+def _answer(uri: str, mlflow_env: Mapping[str, str] | None) -> tuple[int | None, bool]:
+    """HTTP status of a cheap request with the credentials of the environment, and whether a web page came back.
+
+    The status is None if no answer comes in time. A user that stands in the URI is not shown: the child process shows
+    it, with MLflow's own client.
+    """
     try:
-        # without a user that stands in the URI: the child process shows it, with MLflow's own client
-        scheme, place, path, *_ = urllib.parse.urlsplit(uri)
-        url = f"{scheme}://{place.rpartition('@')[2]}{path.rstrip('/')}/api/2.0/mlflow/experiments/search?max_results=1"
-        request = urllib.request.Request(url, headers=headers)
+        request = _request(uri, "/api/2.0/mlflow/experiments/search?max_results=1", mlflow_env)
         with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as answer:
             return int(answer.status), is_page(answer.read(_PAGE_BYTES))
     except urllib.error.HTTPError as error:
