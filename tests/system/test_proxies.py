@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -89,10 +89,11 @@ def test_the_variable_that_sends_a_request_away_is_named(monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("proxy")
 def test_a_page_in_place_of_mlflow_or_ray_ends_the_command_and_is_not_printed() -> None:
-    for call, error in (
+    calls: list[tuple[Callable[[], None], type[Exception]]] = [
         (lambda: check_credentials(parse_tracking("http://mlflow.example:5000")), UsageError),
         (lambda: require_dashboard("http://ray.example:8265"), ClusterError),
-    ):
+    ]
+    for call, error in calls:
         with pytest.raises(error, match=r"something else than .* answers") as raised:
             call()
         assert "http_proxy" in str(raised.value)

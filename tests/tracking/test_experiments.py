@@ -48,7 +48,7 @@ def test_a_name_that_a_search_would_misread_is_refused_in_words() -> None:
 def test_an_experiment_that_was_deleted_and_restored_leaves_one_after_the_repair(make_folder: MakeFolder) -> None:
     folder = make_folder([make_mixed_records(5)], study=NAME)
     assert ship(folder) == 0
-    client, first = client_of(folder), load_state(folder).experiment_id
+    client, first = client_of(folder), load_state(folder).experiment_id or ""
     client.delete_experiment(first)
     assert ship(folder) == 0
     assert load_state(folder).experiment_id != first

@@ -105,7 +105,8 @@ def _short_folder() -> str | None:
     Raises:
         ExecutionError: no folder with a short name can be written.
     """
-    if len(os.fsencode(get_default_ray_temp_dir())) + _SOCKET_BYTES <= _MOST_SOCKET_BYTES:
+    usual: str = get_default_ray_temp_dir()  # type: ignore[no-untyped-call]
+    if len(os.fsencode(usual)) + _SOCKET_BYTES <= _MOST_SOCKET_BYTES:
         return None
     for place in _SHORT_PLACES:
         try:

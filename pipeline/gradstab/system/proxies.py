@@ -35,7 +35,7 @@ def proxy_setting(url: str) -> str:
         host, scheme = parts.hostname or "", parts.scheme
     except ValueError:
         return ""
-    if not host or urllib.request.proxy_bypass_environment(host):
+    if not host or urllib.request.proxy_bypass(host):
         return ""
     named = urllib.request.getproxies_environment()
     return next((f"{kind}_proxy" for kind in (scheme, "all") if named.get(kind)), "")
