@@ -94,9 +94,10 @@ def _expect(status: int, url: str, *, user: str | None = None, **headers: str) -
 
 def _one_sentence(stack: Stack, what: str, word: str, arguments: tuple[str, ...], **environment: str) -> None:
     code, said = stack.gradstab(*arguments, **environment).outcome(120)
-    if code != 1 or "\n" in said or word not in said or "Traceback" in said:
+    last = said.splitlines()[-1] if said else ""
+    if code != 1 or not last.startswith("gradstab: ") or word not in last or "Traceback" in said:
         sys.exit(f"{what}: one sentence about the {word} and exit code 1 are due, got {code} and:\n{said}")
-    print(f"  {what}: {said}")
+    print(f"  {what}: {last}")
 
 
 def _inside(stack: Stack, variables: tuple[str, ...], command: tuple[str, ...]) -> Process:
