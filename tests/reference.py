@@ -148,6 +148,26 @@ def make_optimizer(recipe: Recipe, parameters: list[Tensor]) -> torch.optim.Opti
             return torch.optim.RMSprop(parameters, momentum=recipe.momentum, **common)
 
 
+def make_scheduler(recipe: Recipe, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+    """torch's schedulers, one after the other; of those, only the inverse root is not torch's own."""
+    schedulers = torch.optim.lr_scheduler
+    warm, rest = recipe.warmup_steps, max(1, recipe.steps - recipe.warmup_steps)
+    after: schedulers.LRScheduler
+    match recipe.schedule:
+        case "constant":
+            after = schedulers.ConstantLR(optimizer, factor=1.0)
+        case "cosine":
+            after = schedulers.CosineAnnealingLR(optimizer, T_max=rest)
+        case "linear":
+            after = schedulers.LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=rest)
+        case "inverse_sqrt":
+            after = schedulers.LambdaLR(optimizer, lambda step: (max(warm, 1) / (warm + step + 1)) ** 0.5)
+    if warm == 0:
+        return after
+    before = schedulers.LinearLR(optimizer, start_factor=1 / warm, end_factor=1.0, total_iters=max(1, warm - 1))
+    return schedulers.SequentialLR(optimizer, [before, after], milestones=[warm])
+
+
 def total_norm(parameters: list[Tensor]) -> float:
     return math.sqrt(sum(float((grad(p) ** 2).sum()) for p in parameters))
 
@@ -164,6 +184,7 @@ def train_one(recipe: Recipe, seed: int, data: Dataset) -> dict[str, NDArray[np.
     x, y = torch.from_numpy(data.x_ND).double(), torch.from_numpy(data.y_N)
     net = Net(recipe, seed, data)
     optimizer = make_optimizer(recipe, net.parameters())
+    scheduler = make_scheduler(recipe, optimizer)
     series: dict[str, list[Any]] = {}
     probes = probe_steps(recipe)
     ratios = []
@@ -186,6 +207,7 @@ def train_one(recipe: Recipe, seed: int, data: Dataset) -> dict[str, NDArray[np.
         before = [w.detach().clone() for w in net.weights[:-1]]
         factor = total_norm(net.parameters()) / norm
         optimizer.step()
+        scheduler.step()
         if step in probes:
             after = [w.detach() for w in net.weights[:-1]]
             ratios.append([log10(float((p - q).norm() / q.norm())) for p, q in zip(after, before, strict=True)])

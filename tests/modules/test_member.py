@@ -17,6 +17,7 @@ from gradstab.training.data import BatchOrder
 from gradstab.training.modules.faults import ProgramError
 from tests.modules import networks
 from tests.modules.kit import DIGITS, member, program, recipe, trained
+from tests.reference import make_scheduler
 
 OPTIMIZERS: dict[str, Any] = {
     "sgd": lambda weights, one: torch.optim.SGD(
@@ -34,6 +35,7 @@ def plain_losses(build: Any, given: ModuleRecipe, seed: int = 7) -> NDArray[np.f
     module.load_state_dict(start.module.state_dict())
     module = module.double()
     optimizer = OPTIMIZERS[given.optimizer](module.parameters(), given)
+    scheduler = make_scheduler(given, optimizer)
     order = BatchOrder([seed], DIGITS.num_rows, given.batch_size)
     losses = []
     for _ in range(given.steps):
@@ -45,6 +47,7 @@ def plain_losses(build: Any, given: ModuleRecipe, seed: int = 7) -> NDArray[np.f
         if given.clip:
             nn.utils.clip_grad_norm_(module.parameters(), given.clip_threshold)
         optimizer.step()
+        scheduler.step()
         losses.append(loss.item())
     return np.array(losses)
 
@@ -57,8 +60,10 @@ def plain_losses(build: Any, given: ModuleRecipe, seed: int = 7) -> NDArray[np.f
         {"optimizer": "adam", "learning_rate": 0.01},
         {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.1},
         {"optimizer": "sgd", "clip": True, "clip_threshold": 0.3},
+        {"optimizer": "sgd", "schedule": "linear", "warmup_steps": 3},
+        {"optimizer": "adamw", "learning_rate": 0.01, "schedule": "cosine", "warmup_steps": 5},
     ],
-    ids=["sgd", "momentum", "adam", "adamw", "clipped"],
+    ids=["sgd", "momentum", "adam", "adamw", "clipped", "linear", "cosine"],
 )
 @pytest.mark.parametrize("build", [networks.chain, networks.residual], ids=["chain", "residual"])
 def test_losses_are_those_of_a_plain_loop(build, fields):

@@ -82,6 +82,7 @@ def test_numbers_are_those_of_one_after_another(kind):
         recipe(
             precision="float64", steps=20, optimizer="adamw" if kind == "chain" else "sgd", clip=place > 0,
             clip_threshold=0.5, learning_rate=0.02 * (place + 1), weight_scale=1 + 0.1 * place,
+            schedule=("constant", "cosine", "inverse_sqrt")[place], warmup_steps=4 * place,
         )
         for place in range(3)
     ]  # fmt: skip

@@ -75,6 +75,15 @@ def faults(**changes: object) -> tuple[str, ...]:
             {"space": {"depth": LogInteger(2, 8), "activation": Choice(("tanh", "relu"))}, "sampler": {"type": "cmaes"}},
             "sampler cmaes takes no choice axes, got 'activation'",
         ),
+        ({"recipe": {"warmup_steps": 101}}, "warmup_steps must be at most steps, got up to 101 where steps is 100: shorten"),
+        ({"recipe": {"warmup_steps": 1, "steps": 0}}, "warmup_steps must be at most steps, got up to 1 where steps is 0"),
+        (
+            {"space": {"warmup_steps": Integer(0, 60), "steps": LogInteger(50, 200)}},
+            "warmup_steps must be at most steps, got up to 60 where steps is 50",
+        ),
+        ({"space": {"warmup_steps": Integer(-1, 60)}}, "space.warmup_steps: its bounds must be greater than or equal to 0"),
+        ({"recipe": {"schedule": "cosin"}}, "recipe.schedule must be one of constant, cosine, linear, inverse_sqrt, got 'cosin'; did"),
+        ({"recipe": {"lr_scheduler": "cosine"}}, "recipe.lr_scheduler must be a known field, got an unknown one; did you mean 'schedule'?"),
         ({"sampler": {"type": "sobl"}}, "sampler.type must be one of random, sobol, grid, tpe, gp, cmaes, boundary, got 'sobl'; did you mean 'sobol'?"),
         ({"recipe": {"steps": 0}, "criterion": {"responses": ["T"]}}, "criterion.responses must not hold T where steps is 0"),
         ({"recipe": {"probe_samples": 4096}}, "recipe.probe_samples must be at most the rows of the data set, 1797, got 4096"),
@@ -93,7 +102,7 @@ def test_fault_is_one_sentence(changes, expected):
 def test_all_faults_come_at_once():
     found = faults(
         space={"dpeth": Integer(1, 2), "init_scale": LogReal(-1, 2), "width": LogInteger(8, 16)},
-        recipe={"width": 4, "learning_rate": -1, "hights": 3},
+        recipe={"width": 4, "learning_rate": -1, "hights": 3, "warmup_steps": -1},
         budget={"trials": 0},
         sampler={"type": "nothing"},
         qustion="?",
@@ -103,6 +112,7 @@ def test_all_faults_come_at_once():
         "init_scale",
         "width must be an axis",
         "learning_rate",
+        "warmup_steps",
         "hights",
         "budget",
         "sampler",

@@ -171,3 +171,15 @@ def test_new_passes_of_an_activation_are_a_version_of_the_studies_that_use_it(mo
     assert declare(Study).versions() == ["0.1.0", "0.2.0", "0.9.0", "0.10.0"]
     assert declare(Study, recipe={"activation": "relu"}).versions() == ["0.1.0", "0.2.0"]
     assert declare(Study).fingerprint() == before.fingerprint()
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
+def test_a_schedule_counts_only_where_it_is_one(version: str):
+    plain = declare(Study)
+    assert not {"schedule", "warmup_steps"} & plain.dump(version)["recipe"].keys()
+    given = declare(Study, recipe={"schedule": "constant", "warmup_steps": 0})
+    assert given.fingerprint(version) == plain.fingerprint(version)
+    for fields in ({"schedule": "cosine"}, {"warmup_steps": 5}):
+        other = declare(Study, recipe=fields)
+        assert other.fingerprint(version) != plain.fingerprint(version)
+        assert declare(Study, **other.dump(version)) == other

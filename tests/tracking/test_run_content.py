@@ -55,6 +55,17 @@ def test_a_run_stays_within_40_keys_and_100_finite_rows(shape: dict[str, Any]) -
         assert max(count for key, count in keys.items() if key.startswith("profile_")) <= 11
 
 
+def test_a_schedule_is_shown_where_there_is_one() -> None:
+    assert not {"schedule", "warmup_steps"} & content_of(make_record(0)).params.keys()
+    shown = content_of(make_record(0, point={"schedule": "cosine", "warmup_steps": 20}))
+    assert {"schedule": "cosine", "warmup_steps": "20"}.items() <= shown.params.items()
+    recorded = make_record(0)
+    warmed = replace(recorded, recipe={**recorded.recipe, "schedule": "linear", "warmup_steps": 20})
+    assert {"schedule": "linear", "warmup_steps": "20"}.items() <= content_of(warmed).params.items()
+    without = {name: value for name, value in recorded.recipe.items() if name != "schedule"}
+    assert content_of(replace(recorded, recipe=without)).params == content_of(recorded).params, "an older record"
+
+
 def test_a_module_shows_its_arguments_and_its_taps() -> None:
     plain = make_record(0, point={"depth": 8, "init_scale": 1.25})
     assert plain.trajectory is not None

@@ -30,6 +30,7 @@ AXIS_NAMES = {
     "residual_scale": "residual scale",
     "width": "units a layer",
     "learning_rate": "learning rate",
+    "warmup_steps": "warm-up steps",
     "clip_threshold": "clip threshold",
 }
 _MOST_TICKS = 7

@@ -89,6 +89,7 @@ def cross_faults(sound: Mapping[str, Any], origin: object = None) -> list[str]:
     if space is not None and recipe is not None:
         faults.extend(_conflicts(space, recipe))
         faults.extend(_scale_faults(space, recipe))
+        faults.extend(_warmup_faults(space, recipe))
         if "criterion" in sound:
             faults.extend(_criterion_faults(space, recipe, sound["criterion"]))
         if "data" in sound:
@@ -249,6 +250,21 @@ def _scale_faults(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
         return
     if "init_scale" in names or "init_scale" in recipe.model_fields_set:
         yield "init_scale and relative_init_scale must not both be given: one determines the other"
+
+
+def _warmup_faults(space: SearchSpace, recipe: Recipe) -> Iterator[str]:
+    longest, fewest = _values(space, recipe, "warmup_steps"), _values(space, recipe, "steps")
+    if longest and fewest and 0 <= min(fewest) < max(longest):
+        yield (
+            f"warmup_steps must be at most steps, got up to {max(longest):g} where steps is {min(fewest):g}: "
+            "shorten the warm-up, or train for more steps"
+        )
+
+
+def _values(space: SearchSpace, recipe: Recipe, name: str) -> list[float]:
+    """The least and the largest number that a field may have, or its only one; none where its axis has no numbers."""
+    axis = space.axes.get(name)
+    return [getattr(recipe, name)] if axis is None else [*_numbers(axis)]
 
 
 def _criterion_faults(space: SearchSpace, recipe: Recipe, criterion: Any) -> Iterator[str]:

@@ -17,6 +17,7 @@ InitDistribution = Literal["normal", "truncated_normal", "uniform", "orthogonal"
 Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
 ClipMode = Literal["norm", "value"]
 Precision = Literal["float32", "float64"]
+Schedule = Literal["constant", "cosine", "linear", "inverse_sqrt"]
 
 NUM_ACCURACY_ROWS = 512  # fixed training rows on which accuracy is read
 
@@ -52,9 +53,17 @@ class OfModules:
     """Marks a field that only studies of modules have."""
 
 
+class UnsaidByDefault:
+    """Marks a field that a study leaves out of its study.json and its fingerprint while it has its default.
+
+    So studies that began in the same version, before the field came, stay the same studies.
+    """
+
+
 BUILDABLE = OfNetwork(buildable=True)
 FULLY_CONNECTED = OfNetwork(buildable=False)
 OF_MODULES = OfModules()
+UNSAID_BY_DEFAULT = UnsaidByDefault()
 
 
 class Recipe(BaseModel):
@@ -109,6 +118,23 @@ class Recipe(BaseModel):
         STRUCTURAL,
     ] = "sgd"
     learning_rate: Annotated[_Positive, Field(description="step size")] = 0.05
+    schedule: Annotated[
+        Schedule,
+        Field(
+            description="how the step size changes after the warm-up: not at all, to zero along half a cosine or along "
+            "a line, or as one over the root of the step"
+        ),
+        Since("0.2.0"),
+        UNSAID_BY_DEFAULT,
+    ] = "constant"
+    warmup_steps: Annotated[
+        int,
+        Field(
+            ge=0, description="first steps, over which the step size rises in a line to `learning_rate`", examples=[20]
+        ),
+        Since("0.2.0"),
+        UNSAID_BY_DEFAULT,
+    ] = 0
     momentum: Annotated[
         float,
         Field(ge=0, lt=1, description="momentum of SGD and RMSprop", examples=[0.9]),

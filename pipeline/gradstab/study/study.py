@@ -18,7 +18,7 @@ from gradstab.study.data_spec import DataSpec, Digits
 from gradstab.study.did_you_mean import nearest
 from gradstab.study.faults import EXPERIMENT_PATTERN, NAME_PATTERN, cross_faults, field_names, sentences
 from gradstab.study.model_spec import ModelSpec
-from gradstab.study.recipe import BUILDABLE, FULLY_CONNECTED, OF_MODULES, Recipe, fields_with
+from gradstab.study.recipe import BUILDABLE, FULLY_CONNECTED, OF_MODULES, UNSAID_BY_DEFAULT, Recipe, fields_with
 from gradstab.study.response_band import ResponseBand, response_bands
 from gradstab.study.sampler_spec import SamplerSpec, SobolSpec
 from gradstab.study.space import SearchSpace
@@ -221,8 +221,9 @@ class Study(BaseModel):
         given = self.recipe.model_fields_set
         # not given, they have no meaning for the subject, or one excludes the other
         exclusive = {"init_scale", "relative_init_scale", *_other_subject(self.model)} - given
+        unsaid = {name for name in fields_with(UNSAID_BY_DEFAULT) if _has_default(self.recipe, name)}
         for name in list(dumped["recipe"]):
-            if name in self.space.names() or name in exclusive:
+            if name in self.space.names() or name in exclusive | unsaid:
                 del dumped["recipe"][name]
         dumped["data"] = {name: value for name, value in dumped["data"].items() if value is not None}
         if self.model is None:
@@ -293,6 +294,10 @@ class Study(BaseModel):
 def _other_subject(model: ModelSpec | None) -> tuple[str, ...]:
     """Recipe fields that need not have a value in a study of this subject."""
     return fields_with(OF_MODULES) if model is None else (*fields_with(BUILDABLE), *fields_with(FULLY_CONNECTED))
+
+
+def _has_default(recipe: Recipe, name: str) -> bool:
+    return bool(getattr(recipe, name) == Recipe.model_fields[name].default)
 
 
 @cache

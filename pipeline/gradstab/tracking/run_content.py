@@ -32,6 +32,7 @@ _PREFIXES = {
     "relative_init_scale": "rel",
     "bias_scale": "b",
     "learning_rate": "lr",
+    "warmup_steps": "warm",
     "batch_size": "batch",
     "momentum": "m",
     "weight_decay": "wd",
@@ -39,7 +40,7 @@ _PREFIXES = {
 }
 _ALWAYS = ("depth", "width", "activation", "init_scale", "bias_scale", "init_distribution", "steps", "clip")
 _TRAINING = ("optimizer", "learning_rate", "batch_size")
-_IF_SET = ("relative_init_scale", "momentum", "weight_decay")
+_IF_SET = ("relative_init_scale", "momentum", "weight_decay", "warmup_steps")
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ def run_params(record: Record) -> dict[str, str]:
     names = [*always, *(name for name in _IF_SET if recipe.get(name))]
     if recipe.get("steps"):
         names += [*_TRAINING, *(("clip_mode", "clip_threshold") if recipe.get("clip") else ())]
+        names += [] if recipe.get("schedule", "constant") == "constant" else ["schedule"]
     values = network | {name: recipe[name] for name in names if name in recipe} | dict(record.point)
     return {name: setting_text(value) for name, value in values.items()} | {"seed": str(record.seed)}
 

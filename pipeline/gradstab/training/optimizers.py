@@ -15,6 +15,7 @@ from torch import Tensor
 from gradstab.study.recipe import Recipe
 from gradstab.training.layout import TINY_FACTOR, Block, FlatLayout, scale_
 from gradstab.training.norms import piece_norms
+from gradstab.training.schedules import rate_schedules
 
 _BETA1, _BETA2 = 0.9, 0.999
 _ALPHA = 0.99
@@ -34,7 +35,8 @@ class Part:
 class Optimizer:
     """What the four share: rates per member, weight decay, the update, and state in the parameters' layout.
 
-    Members of one stack agree on whether momentum and weight decay are in use, so that they all do the same operations.
+    `rate_n` are the rates of the last step. Members of one stack agree on whether momentum and weight decay are in use,
+    so that they all do the same operations.
     """
 
     state_names: tuple[str, ...] = ()
@@ -44,7 +46,8 @@ class Optimizer:
         def column(numbers: Sequence[float]) -> Tensor:
             return torch.tensor(numbers, dtype=torch.float64, device=value.device)
 
-        self.rate_n = column([recipe.learning_rate for recipe in recipes])
+        self._base_rate_n = self.rate_n = column([recipe.learning_rate for recipe in recipes])
+        self._schedules = rate_schedules(recipes, value.device)
         self._momentum_n = column([recipe.momentum for recipe in recipes])
         self._decay_n = column([recipe.weight_decay for recipe in recipes])
         self._uses_momentum = self.takes_momentum and recipes[0].momentum > 0
@@ -62,9 +65,12 @@ class Optimizer:
         index = list(members)
         self._state = {name: self._layout.kept(flat, index) for name, flat in self._state.items()}
         self._layout = self._layout.keep(index)
-        self.rate_n, self._momentum_n, self._decay_n = (
-            column[index] for column in (self.rate_n, self._momentum_n, self._decay_n)
+        self._base_rate_n, self._momentum_n, self._decay_n = (
+            column[index] for column in (self._base_rate_n, self._momentum_n, self._decay_n)
         )
+        self.rate_n = self._base_rate_n
+        if self._schedules is not None:
+            self._schedules.keep(index)
         self._bind()
 
     def update(self, value: Tensor, grad: Tensor, factor_n: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -93,6 +99,8 @@ class Optimizer:
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """Update block by block; the rate, and norms of parameters and direction in blocks of the first pieces."""
         self._step += 1
+        if self._schedules is not None:
+            self.rate_n = self._base_rate_n * self._schedules.next()
         factor_n, rate_n = self._factor_and_rate(grad, factor_n)
         factor_p1 = None if factor_n is None else self._column(factor_n)
         descent_p1 = self._column(-rate_n)

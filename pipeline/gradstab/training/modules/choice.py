@@ -39,6 +39,7 @@ _LONGEST_STEP = 0.1  # seconds of one member's step above which nothing can be g
 # how members step while they are compared: as far for any gradient
 _GENTLE = {
     "precision": "float64", "optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "learning_rate": 0.01,
+    "schedule": "constant", "warmup_steps": 0,
     "clip": True, "clip_mode": "norm", "clip_threshold": 1.0, "steps": 2, "probe_every": 1,
 }  # fmt: skip
 _COMPARED = (
