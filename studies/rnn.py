@@ -28,7 +28,8 @@ STUDY = Study(
         "learning_rate": 0.01,
         "steps": 100,
         "batch_size": 64,
-        "probe_every": 25,
+        "probe_every": 100,
+        "probe_samples": 64,
     },
     budget={"trials": 400},
 )

@@ -37,7 +37,7 @@ def test_rates_are_those_of_torchs_schedulers(schedule, warmup_steps):
 
 def test_the_inverse_root_is_the_rate_of_vaswani_over_its_largest_value():
     def rate(number: int) -> float:
-        return math.sqrt(1 / 512) * min(1 / math.sqrt(number), number / 40**1.5)
+        return math.sqrt(1 / 512) * min(1 / math.sqrt(number), number / (40 * math.sqrt(40)))
 
     factors = [rate_factor("inverse_sqrt", 40, 300, step) for step in range(300)]
     np.testing.assert_allclose(factors, [rate(step + 1) / rate(40) for step in range(300)], rtol=1e-12)
