@@ -14,6 +14,7 @@ STUDY = Study(
         "It moves the upper edge of training by at most a factor 1.3 in the vanilla cell, since a saturating state "
         "cannot diverge, and the lower edge not at all."
     ),
+    # target: half of the loss of guessing, 2.30 nats; in a pilot of 24 trials (seed 1) 16 came below it
     model=Model("rnn", settings={"features": 1, "input_scale": 0.3}),
     data=DigitPixels(),
     space={
@@ -31,5 +32,5 @@ STUDY = Study(
         "probe_every": 100,
         "probe_samples": 64,
     },
-    budget={"trials": 400},
+    budget={"trials": 300},
 )
