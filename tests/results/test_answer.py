@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from gradstab.cli import cli
 from gradstab.record.study_folder import StudyFolder
 from gradstab.report.report import make_report
-from gradstab.results.answer import answer_lines
+from gradstab.results.answer import _below_safe_text, answer_lines
 from gradstab.results.known_answer import known_answer
 from gradstab.results.results import Results
 from gradstab.study.axes import Choice, LogInteger, LogReal
@@ -37,7 +37,7 @@ def test_each_choice_has_its_interval_and_its_depth(folder):
     low, high, deepest = map(float, found.groups())
     assert 2**0.5 * 10 ** (-1 / 6) < low < 2**0.5 < high < 2**0.5 * 10 ** (1 / 6)
     assert LAST_TRAINABLE - 3 <= deepest <= LAST_TRAINABLE
-    assert tanh.startswith("tanh: not safe at 7 layers; init scale safe ")
+    assert re.match(r"tanh: not safe at 7 layers \([\d.]+ % at best\); init scale safe ", tanh), tanh
     assert int(tanh.rpartition("safe up to ")[2].split()[0]) <= LAST_TRAINABLE / 2
     assert nowhere == "Nothing was found safe at 30 layers, the deepest that were searched."
 
@@ -53,6 +53,22 @@ def test_a_study_without_depths_and_one_without_numbers(tmp_path):
     _, relu, tanh = answer_lines(Results(words))
     assert relu.startswith("relu: safe, ")
     assert tanh.startswith("tanh: not safe, ")
+
+
+def test_where_all_trainings_succeeded_that_is_said_first(tmp_path):
+    space = {"init_scale": LogReal(1.38, 1.45), "depth": LogInteger(2, 9), "activation": Choice(("relu", "tanh"))}
+    _, relu, tanh, *_ = answer_lines(Results(plant(tmp_path, trials=60, space=space)))
+    found = re.match(r"relu: all (\d+) trainings succeeded\. Of one more the model says: init scale safe ", relu)
+    assert found is not None, relu
+    assert 20 <= int(found[1]) < 60
+    assert "trainings succeeded. Of one more" not in tanh
+    few = Results(plant(tmp_path, trials=19, space={**space, "activation": Choice(("relu",))}, name="few"))
+    assert "all 19" not in " ".join(answer_lines(few))
+
+
+def test_just_below_safe_is_not_rounded_to_it():
+    assert _below_safe_text(0.949) == "just below 95 %"
+    assert _below_safe_text(0.61) == "61 % at best"
 
 
 def test_an_axis_without_effect_is_no_choice(tmp_path):

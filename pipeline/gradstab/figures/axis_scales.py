@@ -21,7 +21,7 @@ from gradstab.study.axes import Integer, LogInteger, LogReal, Real
 
 NumericAxis = Real | LogReal | Integer | LogInteger
 
-AXIS_NAMES = {
+_AXIS_NAMES = {
     "init_scale": r"init scale $\sigma_w$",
     "relative_init_scale": r"init scale / critical $\sigma_w$",
     "bias_scale": r"bias scale $\sigma_b$",
@@ -36,6 +36,11 @@ AXIS_NAMES = {
 _MOST_TICKS = 7
 _STEPS = (1, 2, 5, 10)
 _MANTISSAS = ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1, 3), (1,))
+
+
+def axis_name(name: str, *, of_modules: bool) -> str:
+    """What an axis is called in a figure; what a module is `depth` times is for its builder to say."""
+    return "depth" if of_modules and name == "depth" else _AXIS_NAMES.get(name, name)
 
 
 def value_at(axis: NumericAxis, unit_N: ArrayLike) -> Array:

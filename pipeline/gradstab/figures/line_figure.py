@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gradstab.display.colours import AREAS, BOUNDARY, SAFE_CORE
-from gradstab.figures.axis_scales import AXIS_NAMES, NumericAxis, numeric_axis, show_axis, value_at
+from gradstab.figures.axis_scales import NumericAxis, axis_name, numeric_axis, show_axis, value_at
 from gradstab.figures.layout import PanelLayout
 from gradstab.figures.panels import trials_near, unit_on
 from gradstab.figures.scaffold import (
@@ -64,6 +64,7 @@ class LinePicture:
         label_N: what each measured trial is, by the names of `marks`.
         points: the measured trials.
         theory: what the legend calls the predicted edges.
+        of_modules: whether the networks are modules.
     """
 
     title: str
@@ -73,6 +74,7 @@ class LinePicture:
     label_N: Sequence[str]
     points: Sequence[Point]
     theory: str
+    of_modules: bool
 
 
 def line_panels(
@@ -124,7 +126,8 @@ def line_figure(picture: LinePicture, ax: Axes | None = None) -> Figure:
     for axes, panel in zip(grid.panels, picture.panels, strict=True):
         _draw(axes, panel, picture)
     legend = [_REGION_LABEL, _NEXT_LABEL, picture.theory, TRAINABLE_DEPTH_LABEL]
-    return grid.finish(picture.title, AXIS_NAMES.get(picture.name, picture.name), "probability", legend)
+    name = axis_name(picture.name, of_modules=picture.of_modules)
+    return grid.finish(picture.title, name, "probability", legend)
 
 
 def _draw(axes: Axes, panel: LinePanel, picture: LinePicture) -> None:

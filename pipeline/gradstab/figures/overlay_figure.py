@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradstab.display.colours import FIRST, SECOND
-from gradstab.figures.axis_scales import AXIS_NAMES, curve_values, numeric_axis, show_axis, value_at
+from gradstab.figures.axis_scales import axis_name, curve_values, numeric_axis, show_axis, value_at
 from gradstab.figures.contours import contour, probit
 from gradstab.figures.layout import PanelLayout
 from gradstab.figures.panels import panel_plane
@@ -42,8 +42,14 @@ class _Look:
 _LOOKS = (_Look(FIRST, "-"), _Look(SECOND, "--"))
 
 
-def overlay_figure(shared: Coordinates, studies: Sequence[NamedEstimator], layout: PanelLayout) -> Figure:
-    """The figure, over the axes of the space that both studies share."""
+def overlay_figure(
+    shared: Coordinates, studies: Sequence[NamedEstimator], layout: PanelLayout, *, of_modules: bool = False
+) -> Figure:
+    """The figure, over the axes of the space that both studies share.
+
+    Args:
+        of_modules: whether the networks of one of them are modules.
+    """
     panels = layout.panel_values()
     grid = panel_grid(len(panels), layout.columns)
     for axes, held in zip(grid.panels, panels, strict=True):
@@ -62,8 +68,8 @@ def overlay_figure(shared: Coordinates, studies: Sequence[NamedEstimator], layou
             axes.set_xlim(*value_at(numeric_axis(shared, layout.x), plane.unit_X[[0, -1]]))
             axes.set_ylim(*value_at(numeric_axis(shared, layout.y), plane.unit_Y[[0, -1]]))
         axes.set_title(layout.title(held), fontsize=PANEL_TITLE)
-    y = "probability" if layout.y is None else AXIS_NAMES.get(layout.y, layout.y)
-    return grid.finish("", AXIS_NAMES.get(layout.x, layout.x), y, [study.name for study in studies])
+    y = "probability" if layout.y is None else axis_name(layout.y, of_modules=of_modules)
+    return grid.finish("", axis_name(layout.x, of_modules=of_modules), y, [study.name for study in studies])
 
 
 def _draw_line(

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gradstab.display.colours import areas, marks
-from gradstab.figures.axis_scales import AXIS_NAMES, curve_values, numeric_axis, show_axis, value_at
+from gradstab.figures.axis_scales import axis_name, curve_values, numeric_axis, show_axis, value_at
 from gradstab.figures.panels import Panel
 from gradstab.figures.scaffold import (
     BOUNDARY,
@@ -48,6 +48,7 @@ class PhasePicture:
         label_N: what each measured trial is, by the names of `marks`.
         points: the measured trials.
         theory: what the legend calls the predicted edges.
+        of_modules: whether the networks are modules.
     """
 
     title: str
@@ -56,6 +57,7 @@ class PhasePicture:
     label_N: Sequence[str]
     points: Sequence[Point]
     theory: str
+    of_modules: bool
 
 
 def phase_figure(picture: PhasePicture, ax: Axes | None = None) -> Figure:
@@ -73,7 +75,8 @@ def phase_figure(picture: PhasePicture, ax: Axes | None = None) -> Figure:
         *(f"mostly {area}" for area in areas()),
         *(_BOUNDARY_LABEL, _LIMIT_LABEL, _SAFE_LABEL, picture.theory, TRAINABLE_DEPTH_LABEL),
     ]
-    return grid.finish(picture.title, AXIS_NAMES.get(cells.x, cells.x), AXIS_NAMES.get(cells.y, cells.y), legend)
+    x, y = (axis_name(name, of_modules=picture.of_modules) for name in (cells.x, cells.y))
+    return grid.finish(picture.title, x, y, legend)
 
 
 def _draw(axes: Axes, panel: Panel, picture: PhasePicture) -> None:

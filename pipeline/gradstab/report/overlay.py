@@ -125,10 +125,11 @@ def _picture(compared: Compared) -> Picture | None:
     layout = panel_layout(shared, a.contributions)
     if layout is None:
         return None
+    of_modules = any(results.study.model is not None for results in compared.both)
     studies = [NamedEstimator(results.study.name, results.estimator) for results in compared.both]
     return Picture(
         "regions.png",
-        png_bytes(overlay_figure(shared.cells.coordinates, studies, layout)),
+        png_bytes(overlay_figure(shared.cells.coordinates, studies, layout, of_modules=of_modules)),
         "the regions of both studies",
         f"Where the median over seeds has {bands_text(a.criterion, a.judged_by, a.study.model)}: {a.study.name} blue, "
         f"{b.study.name} orange. Thick: the boundaries; thin: between them each lies with probability .9.",

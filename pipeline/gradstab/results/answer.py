@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gradstab.display.criterion import bands_text
 from gradstab.display.numbers import counted, interval_text, name_text, named_value_text, percent_text, value_text
+from gradstab.results.trial_rows import measured_trials
 from gradstab.stability.intervals import DEPTH, SCALES
 from gradstab.stability.region import SAFE
 from gradstab.stability.region_at import region_at
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST_CHOICES = 12
 _DEPTHS = 24
+_MANY = 20  # trainings of a choice, from which it is worth saying that all of them succeeded
 
 
 def answer_lines(results: Results) -> list[str]:
@@ -38,6 +40,9 @@ def answer_lines(results: Results) -> list[str]:
     for choice in combinations[:MOST_CHOICES]:
         label = ", ".join(named_value_text(name, value) for name, value in choice.items() if not idle(name, choice))
         sentence, depth = _without_numbers(results, choice) if axis is None else _along(results, axis, choice)
+        count = _all_that_succeeded(results, choice)
+        if count:
+            sentence = f"all {count} trainings succeeded. Of one more the model says: {sentence}"
         told.append(f"{label}: {sentence}" if label else sentence[:1].upper() + sentence[1:])
         deepest.append(depth)
     if len(combinations) > MOST_CHOICES:
@@ -48,7 +53,7 @@ def answer_lines(results: Results) -> list[str]:
     if axis is not None and axis != DEPTH and depths is not None and not depths.is_choice:
         most = int(depths.extremes()[-1])
         if all(depth is not None and depth < most for depth in deepest):
-            told.append(f"Nothing was found safe at {most} layers, the deepest that were searched.")
+            told.append(f"Nothing was found safe at {_depth_text(results, most)}, the deepest that were searched.")
     return [lead, *told]
 
 
@@ -60,6 +65,16 @@ def _combinations(results: Results) -> list[dict[str, Value]]:
         choice = dict(zip(axes, values, strict=True))
         seen.setdefault(tuple(None if idle(name, choice) else value for name, value in choice.items()), choice)
     return list(seen.values())
+
+
+def _all_that_succeeded(results: Results, choice: Mapping[str, Value]) -> int:
+    """How many trainings of a choice were measured, if all of them succeeded and they are not few; else 0."""
+    margins = [
+        trial.judgement.margin
+        for row, trial in measured_trials(results.rows)
+        if all(idle(name, choice) or row.point[name] == value for name, value in choice.items())
+    ]
+    return len(margins) if len(margins) >= _MANY and min(margins) > 0 else 0
 
 
 def _axis(results: Results) -> str | None:
@@ -92,19 +107,32 @@ def _along(results: Results, axis: str, choice: Mapping[str, Value]) -> tuple[st
     safe = [depth for depth in tried if found[depth].safe]
     if not safe:
         best = max(tried, key=lambda depth: found[depth].p_best)
-        text = f"safe nowhere; best at {counted(best, 'layer')}, {name_text(axis)} {value_text(found[best].best)}"
+        text = f"safe nowhere; best at {_depth_text(results, best)}, {name_text(axis)} {value_text(found[best].best)}"
         return f"{text}, where {percent_text(found[best].p_best)} of trainings succeed{where}.", 0
-    last = f"up to {counted(safe[-1], 'layer')} deep"
+    deepest = _depth_text(results, safe[-1])
+    last = f"up to {deepest} deep" if results.study.model is None else f"up to {deepest}"
     if safe[-1] == tried[-1]:
         last += ", the deepest that were searched"
     if found[reference].safe:
         return (
-            f"{name_text(axis)} {_safe_text(found[reference])} at {counted(reference, 'layer')}, {last}{where}.",
+            f"{name_text(axis)} {_safe_text(found[reference])} at {_depth_text(results, reference)}, {last}{where}.",
             safe[-1],
         )
     near = min(safe, key=lambda depth: abs(depth - reference))
-    text = f"not safe at {counted(reference, 'layer')}; {name_text(axis)} {_safe_text(found[near])}"
-    return f"{text} at {counted(near, 'layer')}{where}; safe {last}.", safe[-1]
+    best = _below_safe_text(found[reference].p_best)
+    text = f"not safe at {_depth_text(results, reference)} ({best}); {name_text(axis)} {_safe_text(found[near])}"
+    return f"{text} at {_depth_text(results, near)}{where}; safe {last}.", safe[-1]
+
+
+def _depth_text(results: Results, depth: int) -> str:
+    """`7 layers`; `depth 7` of a module, whose builder says what there are so many of."""
+    return counted(depth, "layer") if results.study.model is None else f"depth {depth}"
+
+
+def _below_safe_text(p_best: float) -> str:
+    """What the best place of a depth comes to, where it is not safe."""
+    best = percent_text(p_best)
+    return f"just below {best}" if best == percent_text(SAFE) else f"{best} at best"
 
 
 def _held(results: Results, axis: str, choice: Mapping[str, Value]) -> dict[str, Value]:

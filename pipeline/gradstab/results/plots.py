@@ -39,12 +39,15 @@ def phase_diagram_figure(
     points, label_N = results.measured.points, results.labels(*responses)
     predictions = results.predictions
     title = f"{results.study.name}: {' and '.join(responses)}, {len(points)} measured trials"
+    of_modules = results.study.model is not None
     if layout.y is None:
         axis = numeric_axis(estimator.coordinates, layout.x)
         lines = line_panels(layout, estimator, points, predictions)
-        return line_figure(LinePicture(title, layout.x, axis, lines, label_N, points, predictions.label), ax)
+        line = LinePicture(title, layout.x, axis, lines, label_N, points, predictions.label, of_modules)
+        return line_figure(line, ax)
     drawn = panels(layout, estimator, points, predictions)
-    return phase_figure(PhasePicture(title, drawn, layout.columns, label_N, points, predictions.label), ax)
+    plane = PhasePicture(title, drawn, layout.columns, label_N, points, predictions.label, of_modules)
+    return phase_figure(plane, ax)
 
 
 def depth_profile_figure(results: Results, at: Mapping[str, Value], ax: Axes | None = None) -> Figure:

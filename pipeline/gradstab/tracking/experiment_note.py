@@ -165,7 +165,10 @@ def _measured_answer(order: ShippingOrder, measured: Sequence[Row]) -> str:
     space = order.declaration.space
     points = [{name: value for name in space.names() if (value := row[name]) is not None} for row in measured]
     table = stable_intervals(space, points, [_number(row["margin"]) for row in measured])
-    columns = [*table.choices, *(["hidden layers"] if table.by_depth else [])]
+    columns = [
+        *table.choices,
+        *(["hidden layers" if order.declaration.model is None else "depth"] if table.by_depth else []),
+    ]
     columns += [f"stable {table.axis}", "stable inside"] if table.axis else ["stable"]
     lines = [
         "**Answer so far**" + (f", over all values of {', '.join(table.merged)}" if table.merged else ""),
