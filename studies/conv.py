@@ -15,7 +15,7 @@ STUDY = Study(
         "isometry all the same: at 24 to 32 layers delta-orthogonal stacks train at some scales within their band, "
         "and normal ones at none."
     ),
-    model=Model("conv"),
+    model=Model("conv", target_loss=1.8),
     data=DigitImages(),
     space={
         "weight_init": Choice(("normal", "delta-orthogonal")),
@@ -28,7 +28,7 @@ STUDY = Study(
         "steps": 100,
         "batch_size": 32,
         "momentum": 0.9,
-        "learning_rate": 0.02,
+        "learning_rate": 0.05,
         "probe_every": 100,
         "probe_samples": 64,
     },
