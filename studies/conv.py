@@ -15,6 +15,7 @@ STUDY = Study(
         "isometry all the same: at 24 to 32 layers delta-orthogonal stacks train at some scales within their band, "
         "and normal ones at none."
     ),
+    # guessing has 2.30 nats; in pilots 4 of 16 were below 1.9 at learning rate .02, and 3 of 5 below 1.8 at .05
     model=Model("conv", target_loss=1.8),
     data=DigitImages(),
     space={
@@ -32,5 +33,5 @@ STUDY = Study(
         "probe_every": 100,
         "probe_samples": 64,
     },
-    budget={"trials": 240},
+    budget={"trials": 200},
 )
