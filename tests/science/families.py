@@ -1,0 +1,116 @@
+"""The pictures of docs/families.md and the figures behind its sentences, from the results of the shipped studies.
+
+python -m tests.science.families RESULTS [STUDY ...] draws docs/pictures/family_*.png, and prints where regions end.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradstab.commands.terminal import print_rows
+from gradstab.display.numbers import point_text, value_text
+from gradstab.results.results import Results
+from gradstab.stability.spans import Span, lines
+from gradstab.study.axes import Value
+from tests.science.answers import results_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PICTURES = Path(__file__).parent.parent.parent / "docs" / "pictures"
+DOTS_PER_INCH = 75
+STEPS = 63  # between the first and the last of 64 time steps
+SCALE_BANDS = (0.6, 0.9, 1.2, 1.6, 2.2)
+
+# responses and held values of each picture; the axes that decide most span it
+DRAWN: dict[str, tuple[tuple[str, ...], dict[str, Value]]] = {
+    "residual": (("R", "T"), {}),
+    "transformer": (("T",), {"init_scale": 1.0}),
+    "conv": (("R", "T"), {}),
+    "rnn": (("R", "T"), {"clip": True}),
+}
+
+
+def main() -> None:
+    """Draw every picture and print every edge."""
+    root = Path(sys.argv[1])
+    for name in sys.argv[2:] or DRAWN:
+        responses, at = DRAWN[name]
+        results = results_of(name, root)
+        figure = results.plot_phase_diagram(*responses, at=at)
+        figure.savefig(PICTURES / f"family_{name}.png", dpi=DOTS_PER_INCH, metadata={"Software": "gradstab"})
+        print_edges(results)
+
+
+def print_edges(results: Results) -> None:
+    """Where the region of R and that of T begin and end, along an axis, for each choice."""
+    name = results.study.name
+    if name == "transformer":
+        held = [{"init_scale": 1.0, "depth": depth} for depth in (2, 5, 12)]
+        _print(results, "T", "learning_rate", held)
+        _print_shares(results.trials, ["norm_place", "warmup_steps"])
+    elif name == "rnn":
+        _print_memories(results.trials)
+        _print_shares(results.trials, ["cell", "clip"])
+        _print(results, "R", "init_scale", [{"clip_threshold": 1.0}])
+        _print(results, "T", "init_scale", [{"clip_threshold": threshold} for threshold in (0.1, 1.0)])
+    else:
+        scale = "residual_scale" if name == "residual" else "init_scale"
+        for letter in ("R", "T"):
+            _print(results, letter, scale, [{"depth": depth} for depth in (4, 8, 16, 32)])
+
+
+def _print(results: Results, letter: str, axis: str, held: list[dict[str, Value]]) -> None:
+    estimator = results.every_estimator.only(letter)
+    choices = results.layout.choices if results.layout is not None else ()
+    points = [{**choice, **one} for one in held for choice in choices]
+    rows = [
+        [letter, point_text(point), "; ".join(map(_text, line.region)) or "nowhere", value_text(line.best), line.p_best]
+        for point, line in zip(points, lines(estimator, axis, points), strict=True)
+    ]
+    print_rows(f"{results.study.name}: n = {len(results.measured.numbers)}", ["", "at", axis, "best", "p_next"], rows)
+
+
+def _print_shares(trials: pd.DataFrame, choices: list[str]) -> None:
+    """How many trainings of each choice reached the target, and how many diverged."""
+    rows = [
+        [*map(value_text, key), len(found), int((found["training_response"] < 0).sum()), _ended(found, "diverged")]
+        for key, found in trials.groupby(choices, sort=False)
+    ]
+    print_rows("", [*choices, "n", "trained", "diverged"], rows)
+
+
+def _ended(trials: pd.DataFrame, outcome: str) -> int:
+    return int((trials["outcome"] == outcome).sum())
+
+
+def _print_memories(trials: pd.DataFrame) -> None:
+    """Over how many steps back a gradient falls by a factor e, by cell and recurrent scale: from R over 63 steps."""
+    rows: list[list[object]] = []
+    for (cell, band), found in trials.groupby(["cell", np.digitize(trials["init_scale"], SCALE_BANDS)], sort=False):
+        rate = found["gradient_ratio"].to_numpy(dtype=float) * math.log(10) / STEPS
+        low, middle, high = np.quantile(rate, [0.1, 0.5, 0.9])
+        ends = f"{([0.4, *SCALE_BANDS])[band]:g} to {([*SCALE_BANDS, 4.0])[band]:g}"
+        rows.append([cell, ends, len(found), f"{middle:+.3f} ({low:+.3f} to {high:+.3f})", f"{-1 / middle:.1f}"])
+    columns = ["cell", "init scale", "n", "ln of the factor a step (10 to 90 %)", "steps of memory"]
+    print_rows("", columns, sorted(rows, key=lambda row: (str(row[0]), str(row[1]))))
+
+
+def _text(span: Span) -> str:
+    return f"{_end(span.low, span.low_open, span.low_between)} to {_end(span.high, span.high_open, span.high_between)}"
+
+
+def _end(value: Value, is_open: bool, between: tuple[Value | None, Value | None] | None) -> str:
+    if is_open:
+        return f"{value_text(value)} (open)"
+    low, high = between or (None, None)
+    return f"{value_text(value)} ({value_text(low)}-{value_text(high)})"
+
+
+if __name__ == "__main__":
+    main()
