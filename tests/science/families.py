@@ -1,4 +1,4 @@
-"""The pictures of docs/families.md and the figures behind its sentences, from the results of the shipped studies.
+"""The pictures of docs/families.md and the figures of own networks, from the results of the shipped studies.
 
 python -m tests.science.families RESULTS [STUDY ...] draws docs/pictures/family_*.png, and prints where regions end.
 """
@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from scipy import stats
+from torch import nn
 
+import gradstab
 from gradstab.commands.terminal import print_rows
 from gradstab.display.numbers import point_text, value_text
 from gradstab.results.results import Results
@@ -39,12 +43,35 @@ DRAWN: dict[str, tuple[tuple[str, ...], dict[str, Value]]] = {
 def main() -> None:
     """Draw every picture and print every edge."""
     root = Path(sys.argv[1])
-    for name in sys.argv[2:] or DRAWN:
+    for name in sys.argv[2:] or (*DRAWN, "chains"):
+        if name == "chains":
+            print_chains()
+            continue
         responses, at = DRAWN[name]
         results = results_of(name, root)
         figure = results.plot_phase_diagram(*responses, at=at)
         figure.savefig(PICTURES / f"family_{name}.png", dpi=DOTS_PER_INCH, metadata={"Software": "gradstab"})
         print_edges(results)
+
+
+def print_chains(depth: int = 10, width: int = 64, seeds: int = 10) -> None:
+    """R of plain ReLU chains at He's scale without normalisation, with that of the batch, and with that of each row."""
+    rows: list[list[object]] = []
+    for name, norm in (("none", nn.Identity), ("batch", nn.BatchNorm1d), ("layer", nn.LayerNorm)):
+        found = []
+        for seed in range(seeds):
+            torch.manual_seed(seed)
+            layers = [nn.Linear(width, width) for _ in range(depth)]
+            for layer in layers:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+            parts = [part for layer in layers for part in (layer, norm(width), nn.ReLU())]
+            model = nn.Sequential(*parts, nn.Linear(width, 10))
+            inputs, targets = torch.randn(width, width), torch.randint(0, 10, (width,))
+            found.append(gradstab.probe(model, inputs, targets, nn.functional.cross_entropy).gradient_ratio)
+        error = stats.t.ppf(0.975, seeds - 1) * np.std(found, ddof=1) / math.sqrt(seeds)
+        rows.append([name, seeds, f"{np.mean(found):+.2f} +- {error:.2f}"])
+    print_rows(f"R over {depth} layers, 95 %", ["normalisation", "n", "R"], rows)
 
 
 def print_edges(results: Results) -> None:
