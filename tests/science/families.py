@@ -1,6 +1,6 @@
 """The pictures of docs/families.md and the figures of own networks, from the results of the shipped studies.
 
-python -m tests.science.families RESULTS [STUDY ...] draws docs/pictures/family_*.png, and prints where regions end.
+python -m tests.science.families RESULTS [STUDY ...] draws pictures in docs/pictures, and prints where regions end.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import gradstab
 from gradstab.commands.terminal import print_rows
 from gradstab.display.numbers import point_text, value_text
 from gradstab.results.results import Results
+from gradstab.results.trial_rows import measured_trials
 from gradstab.stability.spans import Span, lines
 from gradstab.study.axes import Value
 from tests.science.answers import results_of
@@ -31,12 +32,12 @@ DOTS_PER_INCH = 75
 STEPS = 63  # between the first and the last of 64 time steps
 SCALE_BANDS = (0.6, 0.9, 1.2, 1.6, 2.2)
 
-# responses and held values of each picture; the axes that decide most span it
-DRAWN: dict[str, tuple[tuple[str, ...], dict[str, Value]]] = {
-    "residual": (("R", "T"), {}),
-    "transformer": (("T",), {"init_scale": 1.0}),
-    "conv": (("R", "T"), {}),
-    "rnn": (("R", "T"), {"clip": True}),
+# file, responses and held values of each picture; the axes that decide most span it
+DRAWN: dict[str, tuple[tuple[str, tuple[str, ...], dict[str, Value]], ...]] = {
+    "residual": (("family_residual", ("R", "T"), {}),),
+    "transformer": (("family_transformer", ("T",), {}), ("transformer", ("R", "T"), {"depth": 4})),
+    "conv": (("family_conv", ("R", "T"), {}),),
+    "rnn": (("family_rnn", ("R", "T"), {"clip": True}),),
 }
 
 
@@ -47,10 +48,10 @@ def main() -> None:
         if name == "chains":
             print_chains()
             continue
-        responses, at = DRAWN[name]
         results = results_of(name, root)
-        figure = results.plot_phase_diagram(*responses, at=at)
-        figure.savefig(PICTURES / f"family_{name}.png", dpi=DOTS_PER_INCH, metadata={"Software": "gradstab"})
+        for file, responses, at in DRAWN[name]:
+            figure = results.plot_phase_diagram(*responses, at=at)
+            figure.savefig(PICTURES / f"{file}.png", dpi=DOTS_PER_INCH, metadata={"Software": "gradstab"})
         print_edges(results)
 
 
@@ -80,6 +81,7 @@ def print_edges(results: Results) -> None:
     if name == "transformer":
         held = [{"init_scale": 1.0, "depth": depth} for depth in (2, 5, 12)]
         _print(results, "T", "learning_rate", held)
+        _print_last_gradients(results)
         _print_shares(results.trials, ["norm_place", "warmup_steps"])
     elif name == "rnn":
         _print_memories(results.trials)
@@ -110,6 +112,20 @@ def _print_shares(trials: pd.DataFrame, choices: list[str]) -> None:
         for key, found in trials.groupby(choices, sort=False)
     ]
     print_rows("", [*choices, "n", "trained", "diverged"], rows)
+
+
+def _print_last_gradients(results: Results) -> None:
+    """The power of the depth with which the gradient at the last block goes at scale 1, by least squares."""
+    rows: list[list[object]] = []
+    for place in ("pre", "post"):
+        near = [(row.point, trial) for row, trial in measured_trials(results.rows) if row.point["norm_place"] == place]
+        depth_N, scale_N = (np.log([float(point[name]) for point, _ in near]) for name in ("depth", "init_scale"))
+        last_N = np.array([trial.log10_delta_norm_L[-1] for _, trial in near]) * math.log(10)
+        terms_NF = np.stack([np.ones_like(depth_N), depth_N, scale_N, scale_N**2, depth_N * scale_N], axis=1)
+        weights, squares, *_ = np.linalg.lstsq(terms_NF, last_N)
+        variance = squares[0] / (len(near) - terms_NF.shape[1]) * np.linalg.inv(terms_NF.T @ terms_NF)[1, 1]
+        rows.append([place, len(near), f"{weights[1]:+.2f} +- {1.98 * math.sqrt(variance):.2f}"])
+    print_rows("gradient at the last block, as a power of the depth, 95 %", ["norm place", "n", "power"], rows)
 
 
 def _ended(trials: pd.DataFrame, outcome: str) -> int:
