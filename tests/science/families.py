@@ -5,6 +5,7 @@ python -m tests.science.families RESULTS [STUDY ...] draws pictures in docs/pict
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 PICTURES = Path(__file__).parent.parent.parent / "docs" / "pictures"
 DOTS_PER_INCH = 75
 STEPS = 63  # between the first and the last of 64 time steps
-SCALE_BANDS = (0.6, 0.9, 1.2, 1.6, 2.2)
+SCALE_BANDS = (0.4, 0.6, 0.9, 1.2, 1.6, 2.2, 4.0)
 
 # file, responses and held values of each picture; the axes that decide most span it
 DRAWN: dict[str, tuple[tuple[str, tuple[str, ...], dict[str, Value]], ...]] = {
@@ -79,7 +80,7 @@ def print_edges(results: Results) -> None:
     """Where the region of R and that of T begin and end, along an axis, for each choice."""
     name = results.study.name
     if name == "transformer":
-        held = [{"init_scale": 1.0, "depth": depth} for depth in (2, 5, 12)]
+        held: list[dict[str, Value]] = [{"init_scale": 1.0, "depth": depth} for depth in (2, 5, 12)]
         _print(results, "T", "learning_rate", held)
         _print_last_gradients(results)
         _print_shares(results.trials, ["norm_place", "warmup_steps"])
@@ -108,7 +109,7 @@ def _print(results: Results, letter: str, axis: str, held: list[dict[str, Value]
 def _print_shares(trials: pd.DataFrame, choices: list[str]) -> None:
     """How many trainings of each choice reached the target, and how many diverged."""
     rows = [
-        [*map(value_text, key), len(found), int((found["training_response"] < 0).sum()), _ended(found, "diverged")]
+        [*key, len(found), int((found["training_response"] < 0).sum()), _ended(found, "diverged")]
         for key, found in trials.groupby(choices, sort=False)
     ]
     print_rows("", [*choices, "n", "trained", "diverged"], rows)
@@ -135,13 +136,21 @@ def _ended(trials: pd.DataFrame, outcome: str) -> int:
 def _print_memories(trials: pd.DataFrame) -> None:
     """Over how many steps back a gradient falls by a factor e, by cell and recurrent scale: from R over 63 steps."""
     rows: list[list[object]] = []
-    for (cell, band), found in trials.groupby(["cell", np.digitize(trials["init_scale"], SCALE_BANDS)], sort=False):
+    for cell, (least, most) in itertools.product(("vanilla", "lstm", "gru"), itertools.pairwise(SCALE_BANDS)):
+        found = trials[(trials["cell"] == cell) & trials["init_scale"].between(least, most)]
         rate = found["gradient_ratio"].to_numpy(dtype=float) * math.log(10) / STEPS
         low, middle, high = np.quantile(rate, [0.1, 0.5, 0.9])
-        ends = f"{([0.4, *SCALE_BANDS])[band]:g} to {([*SCALE_BANDS, 4.0])[band]:g}"
-        rows.append([cell, ends, len(found), f"{middle:+.3f} ({low:+.3f} to {high:+.3f})", f"{-1 / middle:.1f}"])
+        rows.append(
+            [
+                cell,
+                f"{least:g} to {most:g}",
+                len(found),
+                f"{middle:+.3f} ({low:+.3f} to {high:+.3f})",
+                f"{-1 / middle:.1f}",
+            ]
+        )
     columns = ["cell", "init scale", "n", "ln of the factor a step (10 to 90 %)", "steps of memory"]
-    print_rows("", columns, sorted(rows, key=lambda row: (str(row[0]), str(row[1]))))
+    print_rows("", columns, rows)
 
 
 def _text(span: Span) -> str:

@@ -119,8 +119,8 @@ def _along(results: Results, axis: str, choice: Mapping[str, Value]) -> tuple[st
             safe[-1],
         )
     near = min(safe, key=lambda depth: abs(depth - reference))
-    best = _below_safe_text(found[reference].p_best)
-    text = f"not safe at {_depth_text(results, reference)} ({best}); {name_text(axis)} {_safe_text(found[near])}"
+    at_best = _below_safe_text(found[reference].p_best)
+    text = f"not safe at {_depth_text(results, reference)} ({at_best}); {name_text(axis)} {_safe_text(found[near])}"
     return f"{text} at {_depth_text(results, near)}{where}; safe {last}.", safe[-1]
 
 
