@@ -16,13 +16,12 @@ from gradstab.display.colours import AREAS, MARKS
 from gradstab.figures.scaffold import PANEL_TITLE, panel_grid
 from gradstab.record.trajectory import FloatArray
 from gradstab.regression.coordinates import Array
+from gradstab.stability.depth_profile import LEAST_DEPTH, at_fractions, relative_gradients
 from gradstab.study.criterion import VERDICTS, Verdict
-from gradstab.study.responses.library.gradient_ratio import RATIO_LIMIT
 
 _POSITIONS = 41
 _QUANTILES = (0.1, 0.5, 0.9)
 _MOST_DECADES = 12.0  # drawn: beyond them only the direction counts
-_LEAST_DEPTH = 2
 _MOST_COLUMNS = 4
 
 
@@ -59,15 +58,10 @@ def profiles(trials: Iterable[TrialProfile]) -> list[Profile]:
     position_X = np.linspace(0, 1, _POSITIONS)
     groups: dict[tuple[str, Verdict], list[Array]] = {}
     for trial in trials:
-        profile_L = trial.log10_delta_norm_L
-        if len(profile_L) < _LEAST_DEPTH:
+        if len(trial.log10_delta_norm_L) < LEAST_DEPTH:
             continue
-        with np.errstate(invalid="ignore"):  # infinity less infinity is not known: shown as overflow
-            relative_L = profile_L - profile_L[-1]
-        relative_L = np.nan_to_num(relative_L, nan=RATIO_LIMIT, posinf=RATIO_LIMIT, neginf=-RATIO_LIMIT)
-        groups.setdefault((trial.group, trial.verdict), []).append(
-            np.interp(position_X, np.linspace(0, 1, len(relative_L)), np.clip(relative_L, -RATIO_LIMIT, RATIO_LIMIT))
-        )
+        curve_X = at_fractions(relative_gradients(trial.log10_delta_norm_L), position_X)
+        groups.setdefault((trial.group, trial.verdict), []).append(curve_X)
     return [
         Profile(group, verdict, len(curves_NX), np.quantile(curves_NX, _QUANTILES, axis=0))
         for (group, verdict), curves_NX in sorted(groups.items(), key=lambda item: VERDICTS.index(item[0][1]))

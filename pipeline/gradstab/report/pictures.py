@@ -12,7 +12,9 @@ from gradstab.figures.layout import PanelLayout
 from gradstab.figures.scaffold import png_bytes
 from gradstab.figures.theory_curves import judges_depth
 from gradstab.report.findings import Findings, Judged
+from gradstab.results.plots import phase_diagram_figure
 from gradstab.results.trial_rows import measured_trials
+from gradstab.study.axes import Value
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,36 @@ class Picture:
     def data_url(self) -> str:
         """The picture inside the page."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
+
+
+@dataclass(frozen=True)
+class WideMap:
+    """A phase diagram in the shape of a page that scrolls, for programs that show it alone.
+
+    Attributes:
+        held: what is held, one choice; empty for the map of the whole space.
+        name: of its file.
+    """
+
+    held: dict[str, Value]
+    name: str
+    png: bytes
+
+
+def wide_maps(findings: Findings) -> list[WideMap]:
+    """The map under the criterion where it is one panel, and that of every choice of the axis that sets maps apart."""
+    layout, results = findings.layout, findings.results
+    if layout is None:
+        return []
+    axis, choices = results.study.space.split() or ("", ())
+    wanted: list[dict[str, Value]] = [{axis: value} for value in choices]
+    if len(layout.panel_values()) == 1:
+        wanted.append({})
+    return [
+        WideMap(held, f"map-{index}.png", png_bytes(figure))
+        for index, held in enumerate(wanted)
+        for figure in [phase_diagram_figure(results, findings.main.responses, held, wide=True)]
+    ]
 
 
 def all_pictures(findings: Findings) -> list[Picture]:

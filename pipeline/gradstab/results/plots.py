@@ -25,9 +25,18 @@ if TYPE_CHECKING:
 
 
 def phase_diagram_figure(
-    results: Results, responses: Sequence[str], at: Mapping[str, Value], ax: Axes | None = None
+    results: Results,
+    responses: Sequence[str],
+    at: Mapping[str, Value],
+    ax: Axes | None = None,
+    *,
+    wide: bool = False,
 ) -> Figure:
-    """The phase diagram under some responses: planes of two numeric axes, or lines along the only one."""
+    """The phase diagram under some responses: planes of two numeric axes, or lines along the only one.
+
+    Args:
+        wide: whether a plane that is alone gets the width of a page.
+    """
     known = list(results.measured.responses)
     unknown = [str(name) for name in responses if name not in known]
     if unknown:
@@ -44,7 +53,8 @@ def phase_diagram_figure(
         lines = line_panels(layout, estimator, points, predictions)
         return line_figure(LinePicture(title, layout.x, axis, lines, label_N, points, predictions.label), ax)
     drawn = panels(layout, estimator, points, predictions)
-    return phase_figure(PhasePicture(title, drawn, layout.columns, label_N, points, predictions.label), ax)
+    picture = PhasePicture(title, drawn, layout.columns, label_N, points, predictions.label)
+    return phase_figure(picture, ax, wide=wide)
 
 
 def depth_profile_figure(results: Results, at: Mapping[str, Value], ax: Axes | None = None) -> Figure:
