@@ -23,6 +23,7 @@ _POSITIONS = 41
 _QUANTILES = (0.1, 0.5, 0.9)
 _MOST_DECADES = 12.0  # drawn: beyond them only the direction counts
 _MOST_COLUMNS = 4
+_MOST_NAMES, _LONGEST_NAME = 7, 20
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,18 @@ def profiles(trials: Iterable[TrialProfile]) -> list[Profile]:
 
 
 def profile_figure(
-    found: Sequence[Profile], ratio_band: float, title: str = "", ax: Axes | None = None, place: str = "hidden layer"
+    found: Sequence[Profile],
+    ratio_band: float,
+    title: str = "",
+    ax: Axes | None = None,
+    place: str = "hidden layer",
+    taps: Sequence[str] = (),
 ) -> Figure:
     """The profiles, one panel for each group, or the user's axes with the one panel.
 
     Args:
         place: what the gradients are compared at.
+        taps: names of the places in the deepest network, which then stand along the axis.
 
     Raises:
         UsageError: several panels do not fit into `ax`.
@@ -89,10 +96,21 @@ def profile_figure(
                 _draw(axes, profile)
         axes.set_ylim(-min(1.05 * reach, _MOST_DECADES), min(1.05 * reach, _MOST_DECADES))
         axes.set_xlim(0, 1)
-        axes.set_xticks([0, 0.5, 1], ["first", "middle", "last"])
+        _name_places(axes, taps)
         axes.set_title(group, fontsize=PANEL_TITLE)
     legend = [verdict.replace("_", " ") for verdict in VERDICTS]
-    return grid.finish(title, place, f"decades above the last {place.rsplit(maxsplit=1)[-1]}", legend)
+    return grid.finish(title, place, f"decades above the last {'tap' if taps else 'layer'}", legend)
+
+
+def _name_places(axes: Axes, taps: Sequence[str]) -> None:
+    if len(taps) < LEAST_DEPTH:
+        axes.set_xticks([0, 0.5, 1], ["first", "middle", "last"])
+        return
+    named = np.unique(np.linspace(0, len(taps) - 1, min(len(taps), _MOST_NAMES)).round().astype(int))
+    names = [
+        taps[place] if len(taps[place]) <= _LONGEST_NAME else f"…{taps[place][1 - _LONGEST_NAME :]}" for place in named
+    ]
+    axes.set_xticks(named / (len(taps) - 1), names, rotation=30, ha="right", rotation_mode="anchor", parse_math=False)
 
 
 def _draw(axes: Axes, profile: Profile) -> None:

@@ -64,17 +64,25 @@ def depth_profile_figure(results: Results, at: Mapping[str, Value], ax: Axes | N
         raise UsageError(f"at must name axes of the study, got {', '.join(unknown)}")
     choices = results.study.space.choices()
     group = "activation" if "activation" in choices else next(iter(choices), "")
-    found = profiles(
-        TrialProfile(_group_text(group, row.point), trial.judgement.verdict, trial.log10_delta_norm_L)
+    drawn = [
+        (row, trial)
         for row, trial in measured_trials(results.rows)
         if all(row.point[name] == value for name, value in at.items())
+    ]
+    found = profiles(
+        TrialProfile(_group_text(group, row.point), trial.judgement.verdict, trial.log10_delta_norm_L)
+        for row, trial in drawn
     )
     if not found:
         where = f" at {point_text(at)}" if at else ""
         raise UsageError(f"a depth profile needs a measured trial of two hidden layers, got none{where}")
-    place = "hidden layer" if results.study.model is None else "tap"
+    names = {trial.taps for _, trial in drawn}
+    taps = max(names, key=len)
+    place = (
+        "hidden layer" if results.study.model is None else "tap" if len(names) == 1 else "tap of the deepest network"
+    )
     title = f"{results.study.name}: gradients by depth"
-    return profile_figure(found, results.criterion.ratio_band, title, ax, place)
+    return profile_figure(found, results.criterion.ratio_band, title, ax, place, taps)
 
 
 def _group_text(name: str, point: Point) -> str:

@@ -50,12 +50,13 @@ def experiment_note(
     study = f"[the study's own run]({run_fragment(experiment_id, parent_run_id)})"
     parts = [
         head,
-        f"**Look at**: {links} · {study}: phase diagram, counts over time, all trials, report",
+        f"**Look at**: {links} · {study}: phase diagram, counts over time, all trials, report. (MLflow's own menu of "
+        "views opens them as tables: press the chart button, left of the search box.)",
         _measured_answer(order, measured) if region is None else _region_answer(region, certified=certified),
         f"**How to read.** A run is one training of one network; its colour is the verdict: {_COLOURS}. "
         f"{_meanings(order, names)} Charts draw the runs that are loaded (100 at a time; *Load more* at the end of the "
-        "list); the phase diagram is drawn from all. Depth profiles have the layer on x, training curves the optimizer "
-        "step.",
+        f"list); the phase diagram is drawn from all. Depth profiles have {_depth_axis(order, names)} on x, training "
+        "curves the optimizer step.",
         f"**Axes.** {_axes(order)}",
         f"**Recipe.** {_recipe(order)}",
         f"**Criterion.** {_criterion(order)}",
@@ -179,6 +180,13 @@ def _meanings(order: ShippingOrder, names: MetricNames) -> str:
     if order.declaration.recipe.steps or "steps" in order.declaration.space.names():
         text.append("tail_loss is the final loss, the mean of the last 20 steps, and - after a divergence")
     return f"{'; '.join(text)}."
+
+
+def _depth_axis(order: ShippingOrder, names: MetricNames) -> str:
+    if not names.comparable:
+        return "the layer"
+    place = "layer" if order.declaration.model is None else "tap"
+    return f"the place in the network (0 is the first {place}, 100 the last)"
 
 
 def _axes(order: ShippingOrder) -> str:
