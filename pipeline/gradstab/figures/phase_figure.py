@@ -25,6 +25,7 @@ from gradstab.figures.scaffold import (
     THEORY,
     TRAINABLE_DEPTH,
     TRAINABLE_DEPTH_LABEL,
+    Shape,
     draw_curves,
     draw_trials,
     panel_grid,
@@ -59,17 +60,14 @@ class PhasePicture:
     theory: str
 
 
-def phase_figure(picture: PhasePicture, ax: Axes | None = None, *, wide: bool = False) -> Figure:
+def phase_figure(picture: PhasePicture, ax: Axes | None = None, shape: Shape = "page") -> Figure:
     """The figure, in the values of its axes, or the user's axes with the one panel.
-
-    Args:
-        wide: whether a panel that is alone gets the width of a page.
 
     Raises:
         UsageError: several panels do not fit into `ax`.
     """
-    size = _WIDE_PANEL if wide and len(picture.panels) == 1 else _PANEL
-    grid = panel_grid(len(picture.panels), picture.columns, ax, panel=size)
+    size = _WIDE_PANEL if shape == "wide" and len(picture.panels) == 1 else _PANEL
+    grid = panel_grid(len(picture.panels), 1 if shape == "narrow" else picture.columns, ax, panel=size)
     for axes, panel in zip(grid.panels, picture.panels, strict=True):
         _draw(axes, panel, picture)
     cells = picture.panels[0].cells

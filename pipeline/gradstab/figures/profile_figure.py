@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradstab.display.colours import AREAS, MARKS
-from gradstab.figures.scaffold import PANEL_TITLE, panel_grid
+from gradstab.figures.scaffold import PANEL_TITLE, Shape, panel_grid
 from gradstab.record.trajectory import FloatArray
 from gradstab.regression.coordinates import Array
 from gradstab.stability.depth_profile import LEAST_DEPTH, at_fractions, relative_gradients
@@ -76,6 +76,7 @@ def profile_figure(
     ax: Axes | None = None,
     place: str = "hidden layer",
     taps: Sequence[str] = (),
+    shape: Shape = "page",
 ) -> Figure:
     """The profiles, one panel for each group, or the user's axes with the one panel.
 
@@ -87,7 +88,7 @@ def profile_figure(
         UsageError: several panels do not fit into `ax`.
     """
     groups = list(dict.fromkeys(profile.group for profile in found))
-    grid = panel_grid(len(groups), _MOST_COLUMNS, ax, margin=(1.0, 1.0))
+    grid = panel_grid(len(groups), 1 if shape == "narrow" else _MOST_COLUMNS, ax, margin=(1.0, 1.0))
     reach = max(ratio_band, *(float(np.abs(profile.quantile_3X).max()) for profile in found))
     for axes, group in zip(grid.panels, groups, strict=True):
         axes.axhspan(-ratio_band, ratio_band, color=AREAS["stable"], zorder=0)

@@ -12,6 +12,7 @@ from gradstab.figures.line_figure import LinePicture, line_figure, line_panels
 from gradstab.figures.panels import panels
 from gradstab.figures.phase_figure import PhasePicture, phase_figure
 from gradstab.figures.profile_figure import TrialProfile, profile_figure, profiles
+from gradstab.figures.scaffold import Shape
 from gradstab.figures.trajectory_figure import trajectory_figure
 from gradstab.results.trial_rows import measured_trials
 from gradstab.study.axes import Value
@@ -29,14 +30,9 @@ def phase_diagram_figure(
     responses: Sequence[str],
     at: Mapping[str, Value],
     ax: Axes | None = None,
-    *,
-    wide: bool = False,
+    shape: Shape = "page",
 ) -> Figure:
-    """The phase diagram under some responses: planes of two numeric axes, or lines along the only one.
-
-    Args:
-        wide: whether a plane that is alone gets the width of a page.
-    """
+    """The phase diagram under some responses: planes of two numeric axes, or lines along the only one."""
     known = list(results.measured.responses)
     unknown = [str(name) for name in responses if name not in known]
     if unknown:
@@ -54,10 +50,12 @@ def phase_diagram_figure(
         return line_figure(LinePicture(title, layout.x, axis, lines, label_N, points, predictions.label), ax)
     drawn = panels(layout, estimator, points, predictions)
     picture = PhasePicture(title, drawn, layout.columns, label_N, points, predictions.label)
-    return phase_figure(picture, ax, wide=wide)
+    return phase_figure(picture, ax, shape)
 
 
-def depth_profile_figure(results: Results, at: Mapping[str, Value], ax: Axes | None = None) -> Figure:
+def depth_profile_figure(
+    results: Results, at: Mapping[str, Value], ax: Axes | None = None, shape: Shape = "page"
+) -> Figure:
     """The depth profile of the trials at some values."""
     unknown = [name for name in at if name not in results.study.space.names()]
     if unknown:
@@ -82,7 +80,7 @@ def depth_profile_figure(results: Results, at: Mapping[str, Value], ax: Axes | N
         "hidden layer" if results.study.model is None else "tap" if len(names) == 1 else "tap of the deepest network"
     )
     title = f"{results.study.name}: gradients by depth"
-    return profile_figure(found, results.criterion.ratio_band, title, ax, place, taps)
+    return profile_figure(found, results.criterion.ratio_band, title, ax, place, taps, shape)
 
 
 def _group_text(name: str, point: Point) -> str:
