@@ -159,8 +159,8 @@ def drawn(page: Page, charts: int) -> list[list[dict[str, Any]]]:
     plots = "[...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot.data && plot.data.length)"
     page.wait_for_function(f"n => {plots}.length >= n", arg=charts)
     trace = (
-        "{type: trace.type, count: (trace.x || []).length, colours: (trace.marker || {}).color, name: trace.name || '',"
-        " x: [...(trace.x || [])], line: (trace.line || {}).color || ''}"
+        "{type: trace.type, count: (trace.x || []).length, colours: (trace.marker || {}).color, x: [...(trace.x || [])],"
+        " uuid: trace.uuid || '', metric: trace.metricKey || ''}"
     )
     found: list[list[dict[str, Any]]] = page.evaluate(f"{plots}.map(plot => plot.data.map(trace => ({trace})))")
     return found
@@ -281,13 +281,15 @@ def test_means_of_profiles_stand_on_one_grid_in_the_colours_of_the_verdicts(
     page: Page, base: str, folder: Path, keep: Callable[[str], None]
 ) -> None:
     page.goto(view_link(base, load_state(folder).experiment_id or "", "gradstab-profiles"))
-    gradients = drawn(page, 4)[0]
-    lines = {trace["name"].split()[0]: trace for trace in gradients if trace["name"].strip()}
+    traces = [
+        trace for chart in drawn(page, 4) for trace in chart if trace["metric"] == "profile/log10_grad_ratio_init"
+    ]
+    lines = {trace["uuid"].rpartition(".")[2].strip(): trace for trace in traces if trace["count"] > 1}
     assert {"stable", "exploding", "vanishing"} <= lines.keys()
     for verdict in ("stable", "exploding", "vanishing"):
         trace = lines[verdict]
         assert trace["x"] == list(range(0, 101, 10)), "every depth has a value at every place"
-        assert colour_difference(trace["line"], VERDICT_COLOURS[verdict]) <= 70
+        assert colour_difference(trace["colours"], VERDICT_COLOURS[verdict]) <= 70
 
 
 def test_the_depth_profiles_of_all_trials_are_a_picture(
@@ -309,6 +311,7 @@ def test_the_menu_of_views_says_what_its_links_lack(
 
 
 def test_the_gallery_shows_heat_maps(page: Page, base: str, folder: Path, keep: Callable[[str], None]) -> None:
+    page.set_viewport_size({"width": 1440, "height": 2400})
     page.goto(view_link(base, load_state(folder).experiment_id or "", "gradstab-heatmaps"))
     expect(page.get_by_text("heat_map/grad_norm")).to_be_visible()
     page.wait_for_function("[...document.images].filter(i => i.naturalWidth > 300).length >= 6")

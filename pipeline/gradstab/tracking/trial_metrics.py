@@ -155,7 +155,7 @@ def _profiles(trajectory: Trajectory) -> Iterator[MetricRow]:
     log10_scale_PL = 0.5 * trajectory["log10_activation_ms"]
     for moment, probe in [("init", 0), ("end", -1)] if trajectory.steps else [("init", 0)]:
         norm_L = trajectory["log10_delta_norm"][probe]
-        if not np.isnan(norm_L).all():
+        if math.isfinite(norm_L[-1]):  # or nobody knows what the others are relative to
             gradient_X = at_fractions(relative_gradients(norm_L), _GRADIENT_PERCENTS / 100)
             yield from _rows(f"profile/log10_grad_ratio_{moment}", _GRADIENT_PERCENTS, gradient_X)
         scale_X = at_fractions(log10_scale_PL[probe], _SCALE_PERCENTS / 100)

@@ -46,7 +46,8 @@ def trial_picture(trajectory: Trajectory, verdict: Verdict, ratio_band: float) -
     if trajectory.depth < LEAST_DEPTH or np.isnan(norm_PL[0]).all():
         return None
     relative_PL = np.array([relative_gradients(row_L) for row_L in norm_PL])
-    relative_PL[np.isnan(norm_PL).all(axis=1)] = np.nan
+    # what the last layer says nothing about is grey; before training it counts as R does
+    relative_PL[1:][~np.isfinite(norm_PL[1:, -1])] = np.nan
     names = trajectory.taps or tuple(f"layer {layer}" for layer in range(1, trajectory.depth + 1))
     height = _HEIGHT + round(_HEIGHT_OF_A_LETTER * max(len(_short(name)) for name in trajectory.taps or ("",)))
     body = [
