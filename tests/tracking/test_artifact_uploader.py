@@ -158,7 +158,7 @@ def test_maps_and_profiles_of_the_report_are_pictures_and_lead_their_views(make_
         assert shown.size == (80, 80), "MLflow centres what is not square, and half of a picture lies below the page"
     tags = client.get_experiment(load_state(folder).experiment_id or "").tags
     assert "phase_diagram" in tags["mlflow.sharedViewState.gradstab-map"]
-    assert "gradstab-profile-picture" in " ".join(tags)
+    assert "gradstab-depth" in " ".join(tags)
 
 
 def test_a_job_of_an_older_version_ships_no_later_trials(make_folder: MakeFolder) -> None:

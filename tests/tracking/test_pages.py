@@ -296,7 +296,7 @@ def test_the_depth_profiles_of_all_trials_are_a_picture(
     page: Page, base: str, folder: Path, keep: Callable[[str], None]
 ) -> None:
     page.set_viewport_size({"width": 1280, "height": 720})
-    page.goto(view_link(base, load_state(folder).experiment_id or "", "gradstab-profile-picture"))
+    page.goto(view_link(base, load_state(folder).experiment_id or "", "gradstab-depth"))
     assert shown_picture(page, "depth_profiles+")["width"] >= 700
     keep("profile-picture")
 

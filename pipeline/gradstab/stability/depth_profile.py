@@ -15,9 +15,12 @@ LEAST_DEPTH = 2  # one layer has no profile
 
 
 def relative_gradients(log10_delta_norm_L: FloatArray) -> NDArray[np.float64]:
-    """Decades above the last layer's gradient, within the range of R; what is not known counts as overflow, as in R."""
+    """Decades above the last layer's gradient, within the range of R; what is not known counts as overflow, as in R.
+
+    Any axes may stand before L.
+    """
     with np.errstate(invalid="ignore"):  # infinity less infinity
-        relative_L = log10_delta_norm_L - log10_delta_norm_L[-1]
+        relative_L = log10_delta_norm_L - log10_delta_norm_L[..., -1:]
     relative_L = np.nan_to_num(relative_L, nan=RATIO_LIMIT, posinf=RATIO_LIMIT, neginf=-RATIO_LIMIT)
     return np.asarray(np.clip(relative_L, -RATIO_LIMIT, RATIO_LIMIT), dtype=np.float64)
 

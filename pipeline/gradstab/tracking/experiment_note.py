@@ -50,8 +50,8 @@ def experiment_note(
     study = f"[the study's own run]({run_fragment(experiment_id, parent_run_id)})"
     parts = [
         head,
-        f"**Look at**: {links} · {study}: phase diagram, counts over time, all trials, report. (MLflow's own menu of "
-        "views opens them as tables: press the chart button, left of the search box.)",
+        f"**Look at**: {links} · {study}: phase diagram, counts over time, all trials, report. (MLflow's menu of views "
+        "opens tables: press the chart button there.)",
         _measured_answer(order, measured) if region is None else _region_answer(region, certified=certified),
         f"**How to read.** A run is one training of one network; its colour is the verdict: {_COLOURS}. "
         f"{_meanings(order, names)} Charts draw the runs that are loaded (100 at a time; *Load more* at the end of the "
@@ -185,8 +185,7 @@ def _meanings(order: ShippingOrder, names: MetricNames) -> str:
 def _depth_axis(order: ShippingOrder, names: MetricNames) -> str:
     if not names.comparable:
         return "the layer"
-    place = "layer" if order.declaration.model is None else "tap"
-    return f"the place in the network (0 is the first {place}, 100 the last)"
+    return f"% of the {'layers' if order.declaration.model is None else 'taps'}"
 
 
 def _axes(order: ShippingOrder) -> str:

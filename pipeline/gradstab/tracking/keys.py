@@ -141,7 +141,7 @@ def _lines() -> Iterator[str]:
     yield "Every other numeric axis is there too: `log10_<axis>` where it is logarithmic, `<axis>` where it is not."
     yield from _table("Series of a trial: up to 6 points, x is the optimizer step", TRIAL_SERIES)
     yield from _table(
-        "Depth profiles of a trial: 11 or 6 points, x is the percentage of the depth, 0 at the first layer",
+        "Depth profiles of a trial: 6 or 11 points, x is the percentage of the depth, 0 at the first layer",
         TRIAL_PROFILES,
     )
     yield ""

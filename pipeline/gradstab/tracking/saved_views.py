@@ -123,7 +123,7 @@ class _Views:
             lines = Section(f"Newest 20 trials, {axis}", tuple(self._profiles()))
             sections = [*self._pictured("Depth profiles of all trials", DEPTH_PROFILES), lines]
             state = self._page.state(*sections, where="", wide=True, shown_runs=FIRST_20)
-            yield View("gradstab-profile-picture", "2 Depth profiles", state)
+            yield View("gradstab-depth", "2 Depth profiles", state)
         yield View("gradstab-profiles", "2 Depth profiles by verdict", self._page.state(means, by_verdict=True))
 
     def _curves(self) -> Iterator[View]:

@@ -30,7 +30,7 @@ from gradstab.study.space import SearchSpace
 
 MAX_TIMES = 6
 MAX_LAYERS = 11
-_GRADIENT_PERCENTS, _SCALE_PERCENTS = np.arange(0, 101, 10), np.arange(0, 101, 20)
+_FINE_PERCENTS, _PERCENTS = np.arange(0, 101, 10), np.arange(0, 101, 20)  # of the depth: R's own profile, the others
 LOG10_CAPS = (-50.0, 40.0)  # beyond float32's range on both sides; where an exact zero or an overflow is drawn
 _DIGITS = 3  # of the numbers that tables show
 _LARGE = 1e6  # up to here integers are counts, with all their digits
@@ -156,10 +156,11 @@ def _profiles(trajectory: Trajectory) -> Iterator[MetricRow]:
     for moment, probe in [("init", 0), ("end", -1)] if trajectory.steps else [("init", 0)]:
         norm_L = trajectory["log10_delta_norm"][probe]
         if math.isfinite(norm_L[-1]):  # or nobody knows what the others are relative to
-            gradient_X = at_fractions(relative_gradients(norm_L), _GRADIENT_PERCENTS / 100)
-            yield from _rows(f"profile/log10_grad_ratio_{moment}", _GRADIENT_PERCENTS, gradient_X)
-        scale_X = at_fractions(log10_scale_PL[probe], _SCALE_PERCENTS / 100)
-        yield from _rows(f"profile/log10_activation_scale_{moment}", _SCALE_PERCENTS, scale_X)
+            percent_X = _FINE_PERCENTS if moment == "init" else _PERCENTS
+            gradient_X = at_fractions(relative_gradients(norm_L), percent_X / 100)
+            yield from _rows(f"profile/log10_grad_ratio_{moment}", percent_X, gradient_X)
+        scale_X = at_fractions(log10_scale_PL[probe], _PERCENTS / 100)
+        yield from _rows(f"profile/log10_activation_scale_{moment}", _PERCENTS, scale_X)
 
 
 def _profiles_by_layer(trajectory: Trajectory) -> Iterator[MetricRow]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from html import escape
 from io import BytesIO
 from itertools import pairwise
@@ -33,6 +34,7 @@ _STRIP_HEIGHT = 30
 _FULL_DECADES = 5.0  # where a colour is at its strongest
 _LEAST_REACH, _MOST_REACH = 1.5, 12.0  # decades up and down
 _MOST_NAMES, _MOST_STEPS, _LONGEST_NAME = 12, 5, 22
+_UP, _DOWN, _UNKNOWN = map(getrgb, (VERDICT_COLOURS["exploding"], VERDICT_COLOURS["vanishing"], NOT_MEASURED))
 _INK, _FRAME = "#222", 'fill="none" stroke="#888"'
 
 
@@ -45,7 +47,7 @@ def trial_picture(trajectory: Trajectory, verdict: Verdict, ratio_band: float) -
     norm_PL = trajectory["log10_delta_norm"]
     if trajectory.depth < LEAST_DEPTH or np.isnan(norm_PL[0]).all():
         return None
-    relative_PL = np.array([relative_gradients(row_L) for row_L in norm_PL])
+    relative_PL = relative_gradients(norm_PL)
     # what the last layer says nothing about is grey; before training it counts as R does
     relative_PL[1:][~np.isfinite(norm_PL[1:, -1])] = np.nan
     names = trajectory.taps or tuple(f"layer {layer}" for layer in range(1, trajectory.depth + 1))
@@ -128,22 +130,24 @@ def _map(relative_PL: FloatArray, steps: Sequence[int], place: str) -> Iterator[
     for layer in (1, num_layers):
         y = _BOTTOM - (layer - 0.5) * height / num_layers + 4
         yield _text(_MAP_LEFT - 5, y, str(layer), "end")
-    bar = _colours(np.linspace(_FULL_DECADES, -_FULL_DECADES, 64)[:, None])
-    yield _image(_embedded(bar), _BAR, 14)
+    yield _colour_bar()
     for value in (-_FULL_DECADES, 0.0, _FULL_DECADES):
         y = _TOP + (0.5 - 0.5 * value / _FULL_DECADES) * height
         yield _text(_BAR + 18, y + 4, f"{value:+.0f}" if value else "0", "start")
 
 
+@lru_cache(maxsize=1)
+def _colour_bar() -> str:
+    return _image(_embedded(_colours(np.linspace(_FULL_DECADES, -_FULL_DECADES, 64)[:, None])), _BAR, 14)
+
+
 def _colours(value_N: FloatArray) -> NDArray[np.uint8]:
     """From blue (vanishing) through white to vermilion (exploding), as three bytes each; grey where not measured."""
     share_N = np.clip(value_N / _FULL_DECADES, -1, 1)
-    end_N3 = np.where(
-        (share_N > 0)[..., None], getrgb(VERDICT_COLOURS["exploding"]), getrgb(VERDICT_COLOURS["vanishing"])
-    )
+    end_N3 = np.where((share_N > 0)[..., None], _UP, _DOWN)
     strength_N1 = np.sqrt(np.abs(np.nan_to_num(share_N)))[..., None]  # a decade must be seen
     mixed_N3 = 255 + (end_N3 - 255) * strength_N1
-    mixed_N3[np.isnan(value_N)] = getrgb(NOT_MEASURED)
+    mixed_N3[np.isnan(value_N)] = _UNKNOWN
     return np.asarray(mixed_N3.round(), dtype=np.uint8)
 
 
