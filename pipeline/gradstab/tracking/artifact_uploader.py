@@ -114,7 +114,7 @@ class ArtifactUploader:
             self._store.log_image(run_id, f"heat_map/{path.stem}", path)
         for path in sorted(folder.glob("*.npz")):
             self._store.log_file(run_id, path, "arrays")
-        maps = sorted(path.stem for path in folder.glob("*.png"))
+        maps = sorted((path.stem for path in folder.glob("*.png")), key=lambda name: (name != "grad_norm", name))
         note = with_heat_maps(self._store.note(run_id), number, run_id, maps)
         self._store.tag_run(run_id, {"mlflow.note.content": note, MAPS_TAG: "true"})  # last: it says that all is there
 

@@ -57,9 +57,9 @@ def experiment_note(
         f"{_meanings(order, names)} Charts draw the runs that are loaded (100 at a time; *Load more* at the end of the "
         f"list); the phase diagram is drawn from all. Depth profiles have {_depth_axis(order, names)} on x, training "
         "curves the optimizer step.",
+        f"**Criterion.** {_criterion(order)}",
         f"**Axes.** {_axes(order)}",
         f"**Recipe.** {_recipe(order)}",
-        f"**Criterion.** {_criterion(order)}",
     ]
     return _within("\n\n".join(part for part in parts if part))
 
