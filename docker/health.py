@@ -12,8 +12,10 @@ import base64
 import os
 import sys
 import urllib.request
+from pathlib import Path
 
 SECONDS = 10
+ADMIN_PASSWORD = Path("/run/secrets/mlflow-admin-password")
 
 
 def question(service: str) -> urllib.request.Request:
@@ -30,10 +32,10 @@ def question(service: str) -> urllib.request.Request:
 
 
 def _credentials() -> dict[str, str]:
-    user, password = (os.environ.get(f"MLFLOW_AUTH_ADMIN_{part}") for part in ("USERNAME", "PASSWORD"))
-    if not user or not password:
+    user, password = os.environ.get("MLFLOW_AUTH_ADMIN_USERNAME"), ADMIN_PASSWORD
+    if not user or not password.is_file():
         return {}
-    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password.read_text().strip()}".encode()).decode()}
 
 
 if __name__ == "__main__":

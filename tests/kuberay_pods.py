@@ -31,13 +31,13 @@ def main() -> None:
     wanted: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": pod} for pod in pods()
     ]
-    wanted.append(documents()["PersistentVolumeClaim"])
+    wanted += [documents()[kind] for kind in ("PersistentVolumeClaim", "ConfigMap", "NetworkPolicy")]
     for release in RELEASES:
         for document in wanted:
             if found := faults(document, release):
                 sys.exit(f"Kubernetes {release} must take docker/kuberay.yaml, but {document['kind']}: {found[0]}")
             wrong = copy.deepcopy(document)
-            wrong["spec"]["volume_s"] = []
+            wrong.setdefault("spec", {})["volume_s"] = []
             if not faults(wrong, release):
                 sys.exit(f"the schema of Kubernetes {release} must refuse an unknown field, but took it")
         print(f"Kubernetes {release}: {len(wanted)} documents hold, and none with an unknown field")

@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+import configparser
+import importlib.util
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -24,10 +29,23 @@ ROOT = Path(__file__).parent.parent
 DOCKER = ROOT / "docker"
 COMPOSE = ["compose.yaml", "compose.secured.yaml"]
 SECRET = re.compile("PASSWORD|TOKEN|SECRET", re.IGNORECASE)
-NO_SECRET = {"RAY_AUTH_MODE", "MLFLOW_TRACKING_USERNAME"}
-ENDS_BY_ITSELF = {"databases"}
+NO_SECRET = {"RAY_AUTH_MODE"}
+ENDS_BY_ITSELF = {"databases", "users"}
 # a tag of two numbers is another Python a month later, one of a word alone another system too
 EXACT_PYTHON = re.compile(r"python:\d+\.\d+\.\d+-slim-[a-z]+(@sha256:[0-9a-f]{64})?")
+
+
+def _script(name: str) -> Any:
+    """A program of docker/, imported from its file: the folder is no package, and there is a library of its name."""
+    spec = importlib.util.spec_from_file_location(f"docker_{name}", DOCKER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+DRAIN = _script("drain")
 
 
 class _ComposeLoader(yaml.SafeLoader):
@@ -68,29 +86,40 @@ def stages() -> dict[str, list[tuple[str, str]]]:
     return found
 
 
+def variables_of(file: str) -> set[str]:
+    return set(re.findall(r"\$\{([A-Z_]+)", (DOCKER / file).read_text()))
+
+
 @pytest.mark.parametrize("file", COMPOSE)
 def test_every_secret_must_be_given_and_none_has_a_default(file):
     variables = re.findall(r"\$\{([A-Z_]+)([^}]*)\}", (DOCKER / file).read_text())
     secret = [(name, rest) for name, rest in variables if SECRET.search(name)]
     assert secret
     for name, rest in secret:
-        assert rest.startswith(":?") or (file, rest) == ("compose.secured.yaml", ""), f"{name} must be required: {rest}"
+        assert rest.startswith(":?"), f"{name} must be required: {rest}"
         assert any(name == other and more.startswith(":?") for other, more in secret), f"{name} is never required"
 
 
 @pytest.mark.parametrize("file", COMPOSE)
-def test_no_secret_is_written_down(file):
+def test_secrets_reach_services_as_files_and_none_is_written_down(file):
+    loaded = compose(file)
+    for name, source in loaded["secrets"].items():
+        assert set(source) == {"environment"}, f"{name} must come from docker/.env"
+        assert SECRET.search(source["environment"])
+    given = {source["environment"] for source in loaded["secrets"].values()}
+    assert given == {name for name in variables_of(file) if SECRET.search(name)}
+
     def walk(value: Any) -> None:
         if isinstance(value, dict):
             for key, inner in value.items():
                 if SECRET.search(str(key)) and isinstance(inner, str) and key not in NO_SECRET:
-                    assert inner.startswith("${"), f"{key} is written into {file}"
+                    assert inner.startswith("/run/secrets/"), f"{key} is written into {file}"
                 walk(inner)
         elif isinstance(value, list):
             for inner in value:
                 walk(inner)
 
-    walk(compose(file))
+    walk(loaded["services"])
     for url in re.findall(r"[a-z+]+://[^\s\"'\]]+", (DOCKER / file).read_text()):
         assert not re.search("//[^/@]*:[^/@]*@", url), f"{url} holds a password"
 
@@ -101,6 +130,8 @@ def test_example_env_names_every_variable_and_holds_no_secret():
     wanted = {name for file in COMPOSE for name in re.findall(r"\$\{([A-Z_]+)", (DOCKER / file).read_text())}
     said_for_one_build = {"GRADSTAB_TAG", "GRADSTAB_GIT_COMMIT"}
     assert wanted - said_for_one_build <= set(given)
+    named = {source["environment"] for file in COMPOSE for source in compose(file)["secrets"].values()}
+    assert named <= set(given)
     assert {name: value for name, value in given.items() if SECRET.search(name) and value} == {}
     assert "/docker/.env" in (ROOT / ".gitignore").read_text().splitlines()
 
@@ -123,8 +154,113 @@ def test_service_is_limited_watched_and_pinned(name):
         assert service["healthcheck"] == {"disable": True}
     else:
         assert service["healthcheck"]["test"]
-    tag = service["image"].rpartition(":")[2]
+    tag = service["image"].rpartition(":")[2].rstrip("}")
     assert tag not in ("", "latest", service["image"])
+    # a reboot brings back what stays, and does not run again what ends by itself
+    assert service["restart"] == ("on-failure" if name in ENDS_BY_ITSELF else "unless-stopped")
+
+
+def test_each_database_has_a_role_of_its_own_and_no_service_logs_in_as_the_superuser():
+    superuser = services()["postgres"]["environment"]["POSTGRES_USER"]
+    for name, service in services().items():
+        used = {secret if isinstance(secret, str) else secret["source"] for secret in service.get("secrets", [])}
+        assert ("postgres-password" in used) == (name in ("postgres", "databases"))
+        urls = re.findall(r"postgresql(?:\+psycopg)?://(\w+)@postgres/(\w+)", str(service))
+        assert all(role == database != superuser for role, database in urls), f"{name} logs in as {urls}"
+    assert "NOSUPERUSER NOCREATEDB NOCREATEROLE" in (DOCKER / "roles.sql").read_text()
+
+
+def test_studies_log_in_to_mlflow_as_no_administrator():
+    secured = compose("compose.secured.yaml")["services"]
+    for name in ("head", "worker"):
+        assert not any("admin" in secret for secret in secured[name]["secrets"])
+        assert "MLFLOW_AUTH_ADMIN_USERNAME" not in secured[name]["environment"]
+    assert set(secured["users"]["secrets"]) == {"mlflow-admin-password", "mlflow-password"}
+    assert secured["head"]["depends_on"] == {"users": {"condition": "service_completed_successfully"}}
+
+
+def test_the_head_is_stopped_after_its_drivers_have_drained():
+    head = services()["head"]
+    assert head["command"][:2] == ["sh", "/opt/drained.sh"]
+    default_drain = 30.0
+    assert float(head["stop_grace_period"].removesuffix("s")) > default_drain + DRAIN.SECONDS_BESIDE_THE_DRAIN
+
+
+def test_a_driver_is_asked_to_drain_and_waited_for_and_nothing_else_is(tmp_path):
+    """The folder that stands for /proc shows two processes of this test alone: other studies may run on this machine."""
+    driver = (
+        "import signal, sys, time; signal.signal(15, lambda *_: (time.sleep(0.3), open('drained', 'w'), sys.exit(0)))"
+    )
+    (tmp_path / "gradstab").write_text(f"{driver}; open('ready', 'w'); time.sleep(60)")
+    processes = tmp_path / "proc"
+    other = [sys.executable, "-c", "import time; time.sleep(60)", "gradstab", "status"]
+    with (
+        subprocess.Popen([sys.executable, "gradstab", "run", "s"], cwd=tmp_path) as running,
+        subprocess.Popen(other) as beside,
+    ):
+        for process in (running, beside):
+            (processes / str(process.pid)).mkdir(parents=True)
+            (processes / str(process.pid) / "cmdline").symlink_to(f"/proc/{process.pid}/cmdline")
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "ready").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert DRAIN.drivers(processes) == [running.pid]
+        DRAIN.main(processes)
+        assert (tmp_path / "drained").exists()
+        assert running.wait(60) == 0
+        assert beside.poll() is None
+        beside.kill()
+
+
+def test_the_command_ends_after_the_drain_and_its_exit_code_is_kept(tmp_path):
+    """`drained.sh` with another program in place of the drain, which would stop other studies on this machine."""
+    (tmp_path / "drain.py").write_text("open('drained', 'w')")
+    script = (DOCKER / "drained.sh").read_text().replace("/opt/drain.py", "drain.py")
+    assert script.count("drain.py") == 1
+    path = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = "trap 'test -e drained && exit 7; exit 8' TERM; touch up; while :; do sleep 0.05; done"
+    with subprocess.Popen(["sh", "-c", script, "sh", "sh", "-c", command], cwd=tmp_path, env=path) as head:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "up").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        head.terminate()
+        assert head.wait(60) == 7
+
+
+def test_credentials_become_files_that_only_their_owner_reads(tmp_path):
+    (tmp_path / "database-password").write_text("a:b\\c")
+    (tmp_path / "mlflow-password").write_text("geheim")
+    environment = {
+        "HOME": str(tmp_path),
+        "GRADSTAB_SECRETS": str(tmp_path),
+        "MLFLOW_USER": "ada",
+        "PATH": os.environ["PATH"],
+    }
+    shell = ["sh", "-c", f". '{DOCKER / 'credentials.sh'}'; env"]
+    done = subprocess.run(shell, env=environment, capture_output=True, text=True, check=True)
+    assert (tmp_path / ".pgpass").read_text().strip() == "*:*:*:*:a\\:b\\\\c"
+    credentials = configparser.ConfigParser()
+    credentials.read(tmp_path / ".mlflow" / "credentials")
+    assert dict(credentials["mlflow"]) == {"mlflow_tracking_username": "ada", "mlflow_tracking_password": "geheim"}
+    for name in (".pgpass", ".mlflow/credentials"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+    assert "geheim" not in done.stdout
+
+
+def test_a_new_env_file_has_a_secret_for_every_name_and_is_private(tmp_path):
+    for name in ("make_env.py", "example.env"):
+        shutil.copy(DOCKER / name, tmp_path)
+    command = [sys.executable, str(tmp_path / "make_env.py")]
+    subprocess.run(command, check=True, capture_output=True)
+    made = tmp_path / ".env"
+    given = dict(re.findall(r"^([A-Z_]+)=(.*)$", made.read_text(), re.MULTILINE))
+    secret = [value for name, value in given.items() if SECRET.search(name)]
+    assert len(set(secret)) == len(secret) == 7
+    assert all(len(value) >= 32 for value in secret)
+    assert made.stat().st_mode & 0o777 == 0o600
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "is there already" in again.stderr
+    assert dict(re.findall(r"^([A-Z_]+)=(.*)$", made.read_text(), re.MULTILINE)) == given
 
 
 def test_services_wait_for_what_they_need():

@@ -16,6 +16,8 @@ import jsonschema
 import pytest
 import yaml
 
+from tests.test_docker import DRAIN
+
 MANIFEST = Path(__file__).parent.parent / "docker" / "kuberay.yaml"
 STRINGS = {"type": "object", "additionalProperties": {"type": "string"}}
 COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
@@ -57,8 +59,12 @@ AUTOSCALER = closed(
     idleTimeoutSeconds=COUNT,
     upscalingMode={"enum": ["Default", "Aggressive", "Conservative"]},
 )
+AUTH = closed(
+    [], mode={"enum": ["disabled", "token"]}, secretName={"type": "string"}, enableK8sTokenAuth={"type": "boolean"}
+)
 CLUSTER = closed(
     ["headGroupSpec"],
+    authOptions=AUTH,
     headGroupSpec=HEAD_GROUP,
     workerGroupSpecs={"type": "array", "items": WORKER_GROUP},
     rayVersion={"type": "string"},
@@ -145,15 +151,59 @@ def test_job_runs_on_that_cluster():
     assert selected == documents()["RayCluster"]["metadata"]["name"]
 
 
-def test_pods_are_limited_unprivileged_watched_and_hold_no_secret():
+def test_pods_are_limited_watched_and_fit_the_standard_named_restricted():
+    """Kubernetes' Pod Security Standard: its rules for volumes, users, capabilities and system calls."""
     images = set()
     for pod in pods():
         assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        for volume in pod.get("volumes", []):
+            assert set(volume) & {"secret", "persistentVolumeClaim", "configMap", "emptyDir"}
         (container,) = pod["containers"]
-        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
         assert {"cpu", "memory"} <= set(container["resources"]["limits"])
-        assert "env" not in container, "settings and secrets come from the cluster's own secret"
         images.add(container["image"].partition(":")[0])
         if container["name"].startswith("ray-"):
             assert container["readinessProbe"]["exec"]["command"][0] == "python"
+    autoscaler = documents()["RayCluster"]["spec"]["autoscalerOptions"]
+    assert autoscaler["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     assert images == {"gradstab-worker"}
+
+
+def test_secrets_are_files_of_the_head_alone_and_settings_hold_none():
+    head, *others = pods()
+    (container,) = head["containers"]
+    assert container["envFrom"] == [{"configMapRef": {"name": "gradstab"}}]
+    settings = documents()["ConfigMap"]["data"]
+    assert not [name for name in settings if "PASSWORD" in name or "TOKEN" in name]
+    mounted = {volume["name"]: volume["mountPath"] for volume in container["volumeMounts"]}
+    (secret,) = [volume["name"] for volume in head["volumes"] if "secret" in volume]
+    assert mounted[secret] == settings["GRADSTAB_SECRETS"]
+    # Kubernetes' own token is mounted there, and cannot be within a volume that is read only
+    assert not settings["GRADSTAB_SECRETS"].startswith(("/run", "/var/run"))
+    for pod in others:
+        assert pod["automountServiceAccountToken"] is False
+        assert not any({"env", "envFrom", "volumeMounts"} & set(container) for container in pod["containers"])
+
+
+def test_ray_asks_for_a_token_and_only_the_cluster_s_own_pods_and_callers_reach_it():
+    cluster, policy = documents()["RayCluster"], documents()["NetworkPolicy"]["spec"]
+    assert cluster["spec"]["authOptions"] == {"mode": "token"}
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    own = {"matchLabels": {"ray.io/cluster": cluster["metadata"]["name"]}}
+    assert policy["podSelector"] == own
+    inside, api = policy["ingress"]
+    assert inside == {"from": [{"podSelector": own}]}
+    assert [port["port"] for port in api["ports"]] == [8265]
+    submitter = documents()["RayJob"]["spec"]["submitterPodTemplate"]["metadata"]["labels"]
+    assert {"podSelector": {"matchLabels": submitter}} in api["from"]
+    assert all("ports" in rule or rule["to"] == [{"podSelector": own}] for rule in policy["egress"])
+
+
+def test_the_head_has_time_to_drain():
+    head = pods()[0]
+    (container,) = head["containers"]
+    assert container["lifecycle"]["preStop"]["exec"]["command"] == ["python", "/opt/drain.py"]
+    drain = float(documents()["ConfigMap"]["data"]["GRADSTAB_DRAIN_SECONDS"])
+    assert head["terminationGracePeriodSeconds"] > drain + DRAIN.SECONDS_BESIDE_THE_DRAIN

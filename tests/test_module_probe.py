@@ -22,7 +22,7 @@ from gradstab.study.responses.library.gradient_ratio import gradient_ratio
 from gradstab.training.data import Dataset, load_dataset
 from gradstab.training.initialisation import hidden_biases, hidden_weights, readout_weights
 from gradstab.training.trainer import train
-from tests.zoo import cases, chains, recurrent, streams, transformers
+from tests.zoo import cases, chains, peculiar, recurrent, streams, transformers
 
 MODULES = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
 
@@ -189,6 +189,12 @@ def never(*_: object) -> torch.Tensor:
     sys.exit(3)
 
 
+def diverged(value: float) -> nn.Module:
+    module = chains.flat(3)
+    nn.init.constant_(module[2].weight, value)  # type: ignore[arg-type]
+    return module
+
+
 def chain(end: object) -> nn.Module:
     class Chain(nn.Module):
         def __init__(self) -> None:
@@ -211,6 +217,11 @@ X, Y = torch.randn(9, 6), torch.randint(0, 4, (9,))
         (lambda: nn.Sequential(nn.Tanh()), (X, Y), None, "at least one hidden layer"),
         (lambda: (lambda x: x), (X, Y), None, "must be a torch.nn.Module, got function"),
         (lambda: nn.Sequential(nn.LazyLinear(8), nn.LazyLinear(4)), (X, Y), None, "call the module once on a batch"),
+        (lambda: diverged(torch.nan), (X, Y), None, "2.weight holds NaN or infinite weights"),
+        (lambda: diverged(torch.inf), (X, Y), None, "2.weight holds NaN or infinite weights"),
+        (lambda: chains.flat(3).to("meta"), (X, Y), None, "0.weight lies on the meta device"),
+        (chains.flat, (X.to("meta"), Y), None, "inputs must hold numbers, got a tensor of shape (9, 6) on the meta device"),
+        (peculiar.Mapped, (X, Y), None, "torch.func.vmap around it"),
         (lambda: chains.normalised().eval(), (X, Y), None, "running statistics that were never updated"),
         (streams.UNet, (torch.randn(9, 2, 8, 8), Y), None, "name modules yourself"),
         (lambda: recurrent.Recurrent(nn.LSTM), (torch.randn(9, 2, 3), Y), None, "at least 3 time steps"),
@@ -244,6 +255,8 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence(build, given, loss, se
 def test_a_script_is_refused():
     with pytest.raises(UsageError, match="probe the Python module instead"):
         probe(torch.jit.script(chains.flat(3)), X, Y, functional.cross_entropy)
+    with pytest.raises(UsageError, match="probe: 1 is compiled to TorchScript"):
+        probe(nn.Sequential(nn.Linear(6, 6), torch.jit.script(chains.flat(3))), X, Y, functional.cross_entropy)
 
 
 def test_taps_choose_other_positions():
@@ -255,6 +268,8 @@ def test_taps_choose_other_positions():
     np.testing.assert_allclose(found.log10_delta_norm_L[[0, 1, 2]], whole.log10_delta_norm_L[[0, 3, 5]], atol=1e-12)
     with pytest.raises(UsageError, match="names none"):
         probe(module, x, y, functional.cross_entropy, taps="layer.*")
+    with pytest.raises(UsageError, match=r"taps must be names of modules, as 'blocks\.\*', got \[3\]"):
+        probe(module, x, y, functional.cross_entropy, taps=3)  # type: ignore[arg-type]
 
 
 def test_a_tap_that_passes_a_part_is_shown_and_never_judged():
@@ -330,6 +345,99 @@ def test_every_view_shows_what_was_found(tmp_path):
     for words in (found.headline(), found.headroom, "layers.#.q_proj"):
         assert words in html
         assert words in str(found)
+
+
+def test_dead_and_saturated_fractions_stand_where_an_activation_is():
+    """Behind the layer that feeds it in a chain, also where it writes in place; at its own output in a residual net."""
+    torch.manual_seed(0)
+    module = chains.flat(4, 1.5, nn.ReLU, inplace=True)
+    nn.init.constant_(module[4].bias, -100.0)  # type: ignore[arg-type]
+    found = probe(module, X, Y, functional.cross_entropy)
+    z, dead, saturated = X, [], []
+    for part in list(module)[:-1:2]:
+        z = part(z)
+        dead.append(float((z <= 0).all(0).double().mean()))
+        saturated.append(float((z <= 0).double().mean()))
+        z = torch.relu(z)
+    frame = found.to_frame()
+    judged = frame[frame.judged]
+    assert judged.dead_fraction.tolist() == pytest.approx(dead)
+    assert judged.saturated_fraction.tolist() == pytest.approx(saturated)
+    assert dead[2] == 1.0
+    assert "dead and saturated units" in str(found)
+    assert "100 %   100 %" in str(found)
+    block = probe(streams.ResNet(), torch.randn(6, 2, 8, 8), Y[:6], functional.cross_entropy)
+    assert np.isfinite(block.series[0].dead_L).all()
+    assert np.isnan(block.kinds[0].dead_L).all(), "a convolution under a normalisation feeds no activation"
+
+
+def test_without_activations_the_table_has_no_columns_for_them():
+    found = probe(nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 4)), X, Y, functional.cross_entropy)
+    assert "dead" not in str(found)
+
+
+def test_where_all_units_below_the_readout_are_dead_the_gradient_vanishes():
+    module = chains.flat(4, 1.0, nn.ReLU)
+    nn.init.constant_(module[6].bias, -100.0)  # type: ignore[arg-type]
+    found = probe(module, X, Y, functional.cross_entropy)
+    assert (found.verdict, found.flag) == ("vanishing", "underflow")
+    assert "the units between are dead" in " ".join(found.notes)
+    assert found.loss == pytest.approx(functional.cross_entropy(module(X), Y).item(), abs=1e-6)
+
+
+def test_a_forward_put_on_an_object_runs_on_the_copy():
+    torch.manual_seed(0)
+    module = chains.normalised(4)
+    twin = nn.Sequential(copy.deepcopy(module), Doubling())
+    before = copy.deepcopy(module.state_dict())
+    found = probe(peculiar.forward_put_on(module), X, Y, functional.cross_entropy)
+    expected = probe(twin, X, Y, functional.cross_entropy)
+    np.testing.assert_allclose(found.log10_delta_norm_L, expected.log10_delta_norm_L, atol=1e-12)
+    assert all(bool((module.state_dict()[name] == value).all()) for name, value in before.items())
+
+
+class Doubling(nn.Module):
+    def forward(self, x):
+        return 2 * x
+
+
+def test_a_mask_of_infinities_is_no_weight_that_diverged():
+    module = chain(lambda x: x)
+    module.mask = nn.Parameter(torch.tensor([0.0, -torch.inf]), requires_grad=False)
+    assert probe(module, X, Y, functional.cross_entropy).verdict is not None
+
+
+def test_each_tower_has_its_series():
+    torch.manual_seed(0)
+    found = probe(peculiar.TwoTowers(), (X, X), Y, functional.cross_entropy)
+    assert [one.name for one in found.series] == ["key.#", "query.#"]
+    assert [len(one.taps) for one in found.series] == [6, 4]
+
+
+def test_a_nested_tensor_is_an_input():
+    torch.manual_seed(0)
+    rows = [torch.randn(length, 6) for length in (3, 1, 2)]
+    padded = torch.zeros(3, 3, 6)
+    for index, row in enumerate(rows):
+        padded[index, : len(row)] = row
+    module = peculiar.Ragged()
+    nested = torch.nested.nested_tensor(rows, layout=torch.jagged)
+    found = probe(module, nested, Y[:3], functional.cross_entropy)
+    expected = probe(module.body, padded.sum(1), Y[:3], functional.cross_entropy)
+    np.testing.assert_allclose(found.log10_delta_norm_L, expected.log10_delta_norm_L, atol=1e-6)
+
+
+def test_losses_in_a_column_are_losses_per_sample():
+    torch.manual_seed(0)
+    module, targets = chains.flat(4), torch.randn(9, 4)
+    one, other = (
+        probe(module, X, targets, loss)
+        for loss in (
+            lambda out, y: (out - y).square().mean(1, keepdim=True),
+            lambda out, y: (out - y).square().mean(1),
+        )
+    )
+    np.testing.assert_array_equal(one.log10_delta_norm_L, other.log10_delta_norm_L)
 
 
 def test_a_hostile_name_is_escaped_in_a_notebook():

@@ -1,6 +1,6 @@
 """gradstab: maps the region of hyperparameters where gradients neither vanish nor explode.
 
-from gradstab import Study, LogReal, run_study, load_results, probe
+from gradstab import Study, LogReal, run_study, load_results, probe, watch
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gradstab.study.study import Study
     from gradstab.study.tensor_spec import Tensors, Tokens
     from gradstab.training.scale import scale_
+    from gradstab.watching.watch import watch
 
 __all__ = [
     "Adding",
@@ -48,6 +49,7 @@ __all__ = [
     "probe",
     "run_study",
     "scale_",
+    "watch",
 ]
 
 _HOMES = {
@@ -64,6 +66,7 @@ _HOMES = {
     "load_results": "gradstab.results.loading",
     "probe": "gradstab.module_probe",
     "scale_": "gradstab.training.scale",
+    "watch": "gradstab.watching.watch",
     "BoundarySampler": "gradstab.search.optuna_sampler",
 }
 

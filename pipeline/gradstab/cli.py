@@ -11,6 +11,9 @@ from importlib import import_module
 import click
 
 from gradstab.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STORAGE, EXIT_USAGE, GradstabError
+from gradstab.system.home import prepare_home
+from gradstab.system.proxies import spare_loopback
+from gradstab.system.standard_streams import open_closed_streams
 
 # verb: the module in gradstab.commands, the function in it, and its line in `gradstab --help`
 VERBS = {
@@ -24,6 +27,7 @@ VERBS = {
     "theory": ("theory", "theory", "Predict where gradients of wide networks vanish and explode."),
     "report": ("report", "report", "Write the report of STUDY, or compare two studies."),
     "region": ("region", "region", "Show where STUDY is stable, at a point or along an axis."),
+    "recommend": ("recommend", "recommend", "Say what to set, from the trials of STUDY."),
     "probe": ("probe", "probe", "Measure where gradients of your own module vanish or explode."),
     "doctor": ("doctor", "doctor", "Compare the record, Optuna and MLflow of STUDY, and repair them."),
     "remove": ("remove", "remove", "Remove STUDY from the results folder, Optuna and MLflow."),
@@ -46,9 +50,13 @@ EXAMPLES = {
     ),
     "report": ("gradstab report my-first", "gradstab report my-first --criterion ratio_band=0.5"),
     "region": ("gradstab region my-first --at depth=10", "gradstab region my-first --at depth=10 --at clip=true"),
+    "recommend": (
+        "gradstab recommend my-first --largest learning_rate --at depth=24",
+        "gradstab recommend my-first --plan more.yaml",
+    ),
     "probe": (
         "gradstab probe my_model.py:build",
-        "gradstab probe my_model.py:build --set depth=12 --figure profile.png",
+        "gradstab probe step_1200.pt --model my_model.py:build --set depth=12",
     ),
     "doctor": ("gradstab doctor my-first", "gradstab doctor my-first --repair"),
     "remove": ("gradstab remove my-first", "gradstab remove my-first --yes --results ./results"),
@@ -85,10 +93,13 @@ class LazyGroup(click.Group):
 
 def main() -> None:
     """Run the command line; errors that the user can fix end in one sentence and an exit code."""
+    open_closed_streams()
     if "_GRADSTAB_COMPLETE" in os.environ:
         import_module("gradstab.commands.completion").register()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a question in Greek must not end a terminal in Latin
         sys.stdout.reconfigure(errors="backslashreplace")
+    prepare_home()
+    spare_loopback()
     try:
         cli.main(standalone_mode=False, prog_name="gradstab")
     except click.exceptions.Exit as end:

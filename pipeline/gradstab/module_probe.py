@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +94,11 @@ class Probe:
         return figure
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a position of every series: series, axis, judged, position, tap, whole, log10 norm and maximum."""
+        """One row a position of every series: series, axis, judged, position, tap, whole, log10 norm and maximum.
+
+        Also dead_fraction and saturated_fraction of the activation that takes or returns the position, NaN where there
+        is none.
+        """
         from gradstab.results.probe_frame import probe_frame
 
         return probe_frame([*self.series, *self.kinds])
@@ -138,5 +142,6 @@ def probe(
     from gradstab.probing.measurement import measure
 
     band = Criterion().ratio_band
-    found = measure(module, inputs, targets, loss, [taps] if isinstance(taps, str) else list(taps), band)
+    named = list(taps) if isinstance(taps, Iterable) and not isinstance(taps, str) else [taps]
+    found = measure(module, inputs, targets, loss, named, band)
     return Probe(found.series, found.kinds, found.untapped, found.notes, found.loss, band)

@@ -27,6 +27,7 @@ BUDGET_AVX2 = {
 BUDGET_TRIALS = 400  # start-up is part of the budget: with fewer trials it weighs more than the budget allows for
 ESTIMATE_ERROR = Goal(25, at_most=True)  # per cent, of `gradstab check`
 STATISTICS_EXTRA = Goal(10, at_most=True)  # per cent of a training's time, on every tenth step
+WATCH_EXTRA = Goal(2, at_most=True)  # per cent of the loop at every=100, side batch a quarter of the batch
 NORMS_EXTRA = Goal(15, at_most=True)
 INIT_ONLY_RATE = Goal(300)
 STARTUP_SECONDS = {"ray": Goal(6, at_most=True), "serial": Goal(2, at_most=True)}

@@ -12,6 +12,7 @@ from tests.bench.probe_cost import probe_cost
 from tests.bench.scale import scale
 from tests.bench.time_by_purpose import profiles
 from tests.bench.training import init_only, training
+from tests.bench.watch_cost import watch_cost
 from tests.bench.whole_line import Section, peer_widths, peers, second_study, startup, whole_line
 
 # those with floors and goals of the whole program first: a run that is cut short has them
@@ -30,6 +31,7 @@ SECTIONS: dict[str, Section] = {
     "operations": operations,
     "profile": profiles,
     "statistics": probe_cost,
+    "watch": watch_cost,
     "init-only": init_only,
     "second-study": second_study,
     "peers": peers,

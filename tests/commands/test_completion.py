@@ -52,6 +52,8 @@ def completed(root: Path, line: str, shell: str = "bash") -> list[str]:
         ("gradstab region planted --criterion r", ["ratio_band=", "responses="]),
         ("gradstab theory --activation si", ["sigmoid", "silu"]),
         ("gradstab region nothing --at ", []),
+        ("gradstab recommend planted --at de", ["depth="]),
+        ("gradstab recommend planted --largest ", ["init_scale", "depth"]),
         ("gradstab reg", ["region"]),
     ],
 )

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
-from gradstab.commands.lookup import command_name, find_begun, find_study
+from gradstab.commands.lookup import command_name, find_begun, find_study, results_flag
+from gradstab.commands.ui import require_own_server
 from gradstab.errors import UsageError
 from gradstab.record.study_folder import StudyFolder
+from gradstab.session.parts import network_warning
+from gradstab.study.settings import resolve_settings
+from gradstab.system import file_system
 from tests.study.test_study import study
 
 HINT = "A study of this name is in ./results: add --results results"
@@ -40,6 +45,33 @@ def test_nothing_is_hinted_at_where_there_is_nothing(begun, find, name, results)
     with pytest.raises(UsageError) as refused:
         find(name, results)
     assert "--results results" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["results", "sp ace", "q'uote", 'Ü " & #'])
+def test_a_printed_command_finds_the_results_whatever_their_folder_is_called(tmp_path, name):
+    typed = shlex.split(f"gradstab ui mine{results_flag(resolve_settings(study(), None, str(tmp_path / name)))}")
+    assert typed == ["gradstab", "ui", "mine", "--results", str(tmp_path / name)]
+
+
+def test_a_database_on_a_network_file_system_is_warned_of_at_the_start(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    settings = resolve_settings(study(), None, str(tmp_path))
+    (tmp_path / "mounts").write_text(f"server:/x {tmp_path.resolve()} nfs4 rw 0 0\n")
+    assert network_warning(settings) is None
+    monkeypatch.setattr(file_system, "_MOUNTS", tmp_path / "mounts")
+    assert "network file system nfs4" in (network_warning(settings) or "")
+    assert "MLFLOW_TRACKING_URI=sqlite:////PATH" in (network_warning(settings) or "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert network_warning(resolve_settings(study(), None, str(tmp_path))) is None
+
+
+def test_a_store_with_pages_of_its_own_is_not_served_here(monkeypatch):
+    for uri in ("databricks", "databricks://profile", "uc"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(UsageError, match="pages of its own"):
+            require_own_server(resolve_settings(study(), None, None).tracking.value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlruns")
+    require_own_server(resolve_settings(study(), None, None).tracking.value)
 
 
 def environment_of_commands(folder: Path) -> Path:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -118,3 +120,83 @@ def test_what_does_not_fit_is_told_in_a_sentence(file, monkeypatch, arguments, s
         called(*arguments)
     assert sentence in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def trained(file: Path, depth: int = 5) -> torch.nn.Sequential:
+    """The file's module after some steps."""
+    scope: dict[str, Any] = {}
+    exec(FILE.replace("from sibling import WIDTH", "WIDTH = 8"), scope)
+    torch.manual_seed(3)
+    module: torch.nn.Sequential = scope["build"](depth)
+    inputs, targets = scope["data"]()
+    optimizer = torch.optim.SGD(module.parameters(), 0.5)
+    for _ in range(20):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(module(inputs), targets).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return module
+
+
+@pytest.mark.parametrize("kept_as", ["state", "under a key", "wrapped", "compiled", "beside others"])
+def test_a_checkpoint_is_measured_with_its_weights(file, tmp_path, kept_as):
+    module, path = trained(file), tmp_path / "step_20.pt"
+    state = module.state_dict()
+    torch.save(
+        {
+            "state": state,
+            "under a key": {"epoch": 3, "model_state_dict": state, "optimizer": {"lr": 0.1}},
+            "wrapped": {"state_dict": {f"module.{name}": value for name, value in state.items()}},
+            "compiled": {f"_orig_mod.{name}": value for name, value in state.items()},
+            "beside others": {"state_dict": {f"net.{n}": v for n, v in state.items()} | {"loss.w": torch.ones(4)}},
+        }[kept_as],
+        path,
+    )
+    found = json.loads(called(path, "--model", f"{file}:build", "--format", "json"))
+    scope: dict[str, Any] = {}
+    exec(FILE.replace("from sibling import WIDTH", "WIDTH = 8"), scope)
+    inputs, targets = scope["data"]()
+    expected = probe(module, inputs[:64], targets[:64], torch.nn.functional.cross_entropy)
+    assert found["gradient_ratio"] == pytest.approx(expected.gradient_ratio, abs=1e-12)
+    assert found["loss"] == pytest.approx(expected.loss)
+    assert found["checkpoint"] == f"step_20.pt: {len(state)} tensors, all finite"
+
+
+def test_a_checkpoint_after_a_spike_says_which_weights_are_lost(file, tmp_path):
+    module, path = trained(file), tmp_path / "spike.pt"
+    with torch.no_grad():
+        module.get_parameter("4.weight")[0, 0] = torch.nan
+    torch.save(module.state_dict(), path)
+    shown = called(path, "--model", f"{file}:build")
+    assert shown.splitlines()[0] == "spike.pt: 12 tensors, 1 of them with numbers that are not finite: 4.weight"
+    assert "exploding: R = +37.00 decades over 5 hidden layers (overflow)" in shown
+    assert "the gradient is a finite number above zero at none of 5 hidden layers" in shown
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "sentence"),
+    [
+        (None, [], "cannot be read as a checkpoint"),
+        ({"epoch": 3}, [], "must hold weights by name, or under one of state_dict"),
+        ([1, 2], [], "must hold weights by name, got list"),
+        ("state", ["--set", "depth=6"], "but it lacks 12.bias, 12.weight: give the arguments"),
+        ("state", ["--set", "depth=4"], "also holds 10.bias, 10.weight"),
+        ("narrow", [], "has shape"),
+        ("object", [], "without running code of it"),
+    ],
+)
+def test_a_file_without_these_weights_is_refused(file, tmp_path, content, arguments, sentence):
+    path = tmp_path / "c.pt"
+    state = trained(file).state_dict()
+    if content == "narrow":
+        state["0.weight"] = torch.ones(3, 6)
+    if content is None:
+        path.write_bytes(b"nothing")
+    else:
+        torch.save(trained(file) if content == "object" else state if isinstance(content, str) else content, path)
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        called(path, "--model", f"{file}:build", *arguments)
+
+
+def test_a_checkpoint_alone_is_no_module(tmp_path):
+    with pytest.raises(click.UsageError, match="give what builds the module as --model"):
+        called(tmp_path / "c.pt")

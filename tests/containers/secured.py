@@ -28,16 +28,18 @@ def check_secured(stack: Stack) -> None:
     _expect(200, jobs, Authorization=f"Bearer {token}")
     print("  MLflow and Ray refuse a request without credentials and with wrong ones, and answer one with the right")
 
+    _least_rights(stack, password)
+
     submit = ("submit", STUDY, "--address", stack.ray, "--follow", *SMALL)
     _one_sentence(stack, "submitted without a token", "token", submit, RAY_AUTH_TOKEN_PATH="/nowhere")
     _one_sentence(stack, "submitted with a wrong token", "token", submit, RAY_AUTH_TOKEN=WRONG)
     inside = ("gradstab", "run", "/opt/studies/quickstart.py", *SMALL, "--name")
-    no_token, bad_token = ("--env=RAY_AUTH_TOKEN=",), (f"--env=RAY_AUTH_TOKEN={WRONG}",)
+    no_token, bad_token = ("--env=RAY_AUTH_TOKEN_PATH=",), (f"--env=RAY_AUTH_TOKEN={WRONG}",)
     _refused_inside(stack, "run without a token", no_token, (*inside, "no-token"), "token", 1)
     _refused_inside(stack, "run with a wrong token", bad_token, (*inside, "bad-token"), "token", 1)
-    nobody = ("--env=MLFLOW_TRACKING_USERNAME=", "--env=MLFLOW_TRACKING_PASSWORD=")
+    nobody = ("--env=HOME=/tmp", "--env=PGPASSFILE=/home/gradstab/.pgpass")  # MLflow's file of credentials is in HOME
     _refused_inside(stack, "run without MLflow's user", nobody, (*inside, "no-user"), "MLFLOW_TRACKING_PASSWORD", 2)
-    stranger = (f"--env=MLFLOW_TRACKING_PASSWORD={WRONG}",)
+    stranger = ("--env=MLFLOW_TRACKING_USERNAME=gradstab", f"--env=MLFLOW_TRACKING_PASSWORD={WRONG}")
     _refused_inside(stack, "run with a wrong password", stranger, (*inside, "bad-user"), "MLFLOW_TRACKING_PASSWORD", 2)
     made = {"no-user", "bad-user"} & set(stack.in_head("ls", "/results").stdout.split())
     if made:
@@ -53,6 +55,27 @@ def check_secured(stack: Stack) -> None:
         command = ("gradstab", verb, "quickstart", *(("--yes",) if verb == "remove" else ()))
         _refused_inside(stack, f"{verb} without MLflow's user", nobody, command, "MLFLOW_TRACKING_PASSWORD", 2)
     _shown_nowhere(stack, log)
+
+
+def _least_rights(stack: Stack, password: str) -> None:
+    """The user of drivers is no administrator of MLflow, and each database is its own role's alone."""
+    _expect(403, f"{stack.mlflow}/api/2.0/mlflow/users/get?username=admin", user=password)
+    for role, other in (("optuna", "mlflow"), ("mlflow", "optuna")):
+        for database, code in ((role, 0), (other, 2)):
+            answer = stack.psql(role, f"{role}-db-password", database, "SELECT 1")
+            if answer.returncode != code:
+                sys.exit(
+                    f"the role {role} on {database}: exit code {code} is due, got {answer.returncode}: {answer.stderr}"
+                )
+        rights = stack.psql(
+            role,
+            f"{role}-db-password",
+            role,
+            "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user",
+        )
+        if rights.stdout.strip() != "f":
+            sys.exit(f"the role {role} must have no rights beyond its database, got {rights.stdout}{rights.stderr}")
+    print("  the user of drivers is no administrator of MLflow, and no role reads the other's database")
 
 
 def _expect(status: int, url: str, *, user: str | None = None, **headers: str) -> None:
@@ -71,9 +94,10 @@ def _expect(status: int, url: str, *, user: str | None = None, **headers: str) -
 
 def _one_sentence(stack: Stack, what: str, word: str, arguments: tuple[str, ...], **environment: str) -> None:
     code, said = stack.gradstab(*arguments, **environment).outcome(120)
-    if code != 1 or "\n" in said or word not in said or "Traceback" in said:
+    last = said.splitlines()[-1] if said else ""
+    if code != 1 or not last.startswith("gradstab: ") or word not in last or "Traceback" in said:
         sys.exit(f"{what}: one sentence about the {word} and exit code 1 are due, got {code} and:\n{said}")
-    print(f"  {what}: {said}")
+    print(f"  {what}: {last}")
 
 
 def _inside(stack: Stack, variables: tuple[str, ...], command: tuple[str, ...]) -> Process:

@@ -20,7 +20,10 @@ from gradstab.system.provenance import COMMIT_VARIABLE, git_commit
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = "gradstab-test"
-SECRET_NAMES = ("POSTGRES_PASSWORD", "MLFLOW_PASSWORD", "MLFLOW_SECRET_KEY", "RAY_AUTH_TOKEN")
+SECRET_NAMES = (
+    *("POSTGRES_PASSWORD", "OPTUNA_DB_PASSWORD", "MLFLOW_DB_PASSWORD"),
+    *("MLFLOW_ADMIN_PASSWORD", "MLFLOW_PASSWORD", "MLFLOW_SECRET_KEY", "RAY_AUTH_TOKEN"),
+)
 Process = subprocess.CompletedProcess[str]
 
 
@@ -128,9 +131,13 @@ class Stack:
             "SELECT count(*) FROM trials JOIN studies USING (study_id) "
             f"WHERE state = 'COMPLETE' AND study_name = '{study}'"
         )
-        client = f'PGPASSWORD=$POSTGRES_PASSWORD psql -h 127.0.0.1 -U gradstab -d optuna -tAc "{query}"'
-        answer = self.compose("exec", "--no-TTY", "postgres", "sh", "-c", client, check=False)
+        answer = self.psql("gradstab", "postgres-password", "optuna", query)
         return int(answer.stdout) if answer.returncode == 0 and answer.stdout.strip().isdecimal() else None
+
+    def psql(self, user: str, secret: str, database: str, query: str) -> Process:
+        """What PostgreSQL answers a user who shows the password in a secret of the service `databases`."""
+        client = f'PGPASSWORD=$(cat /run/secrets/{secret}) psql -h postgres -U {user} -d {database} -tAc "{query}"'
+        return self.compose("run", "--rm", "--no-deps", "--quiet-pull", "databases", client, check=False)
 
     def held(self, study: str) -> dict[str, Any]:
         """What segments, Optuna and MLflow hold of a study, read on the head."""

@@ -74,7 +74,7 @@ def test_killed_workers_are_replaced_and_values_equal_the_serial_engine_s(tmp_pa
             killed += 1
         time.sleep(0.02)
     _, stderr = finished(process)
-    assert re.search(r"^starting Ray \(\d+ slots?\) \.\.\.$", stderr, re.MULTILINE), "what is waited for is said"
+    assert re.search(r"^starting Ray \(\d+ slots?(: .*)?\) \.\.\.$", stderr, re.MULTILINE), "what is waited for is said"
     assert killed == 2, stderr
     assert process.returncode == 0, stderr
     assert_exactly_once(parallel, 240)

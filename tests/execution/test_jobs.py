@@ -61,7 +61,7 @@ def test_nobody_there():
     assert "refused" in told(f"127.0.0.1:{port}")
 
 
-@pytest.mark.parametrize(("status", "body"), [(200, "<html>"), (200, "[]"), (200, "{}"), (404, ""), (500, "")])
+@pytest.mark.parametrize(("status", "body"), [(200, "[]"), (200, "{}"), (404, ""), (500, "")])
 def test_something_else_answers(status, body):
     with answering(status, body) as url:
         assert "no Ray dashboard answers at" in told(url)

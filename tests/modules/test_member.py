@@ -124,6 +124,17 @@ def test_batch_normalisation_mixes_samples_and_is_read_by_passes_with_signs():
     assert not member(program(networks.chain), settings(depth=4, width=16)).places.mixes
 
 
+def test_samples_that_mix_are_read_in_batches_of_another_size_than_the_first():
+    started = member(
+        program(networks.chain), settings(depth=4, width=16, between="batch", probe_samples=64, precision="float64")
+    )
+    rows = np.arange(16)
+    inputs, targets = DIGITS.batch(rows, torch.float64, torch.device("cpu"))
+    expected = gradstab.probe(started.module, inputs, targets, functional.cross_entropy)
+    _, layers = started.read(rows[None], first=True)
+    np.testing.assert_allclose(layers["log10_delta_norm"][:, 0], expected.log10_delta_norm_L, atol=1e-5)
+
+
 def test_readings_leave_running_statistics_of_the_training_alone():
     given = settings(depth=3, width=8, between="batch", steps=0)
     started = member(program(networks.chain), given)
@@ -277,3 +288,25 @@ def test_an_own_update_is_read_at_every_tap():
     expected = torch.log10(1e-3 * first.norm() / weight.norm())
     assert found["log10_update_ratio"][0, 0] == pytest.approx(float(expected), abs=1e-5)
     assert found["log10_weight_grad_norm"].shape == (len(found.probe_step_P), 3)
+
+
+class Scales(nn.Module):
+    """Blocks without a single weight of two dimensions."""
+
+    def __init__(self):
+        super().__init__()
+        self.scales = nn.ModuleList(nn.LayerNorm(64) for _ in range(3))
+        self.out = nn.Linear(64, 10)
+
+    def forward(self, x):
+        for scale in self.scales:
+            x = scale(x)
+        return self.out(x)
+
+
+def test_taps_without_matrices_are_trained_and_have_no_update_to_read():
+    found = trained(program(Scales, taps=("scales.*",)), recipe())
+    assert found.depth == 3
+    assert found["loss"][-1] < found["loss"][0]
+    assert np.isnan(found["log10_update_ratio"]).all()
+    assert np.isfinite(found["log10_bias_grad_norm"]).all()

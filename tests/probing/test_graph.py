@@ -98,3 +98,14 @@ def test_a_long_chain_of_operations_overflows_no_stack():
     assert graph.separating(positions) == [True, True]
     del x, positions
     graph.dismantle()
+
+
+def test_the_lowest_layers_and_what_lies_above_them():
+    left, right = (torch.randn(3, requires_grad=True) * 1.0 for _ in range(2))
+    above = left * 2
+    joined = above + right
+    graph = Graph(edge_of(joined.sum()))
+    positions = [(edge_of(tensor),) for tensor in (left, above, right, joined)]
+    assert graph.lowest(positions) == [True, False, True, False]
+    assert [graph.lies_above(position, positions[0]) for position in positions] == [False, True, False, True]
+    assert [graph.lies_above(position, positions[2]) for position in positions] == [False, False, False, True]

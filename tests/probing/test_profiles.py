@@ -14,7 +14,8 @@ def of(
 ) -> Series:
     norms = np.array(norm_NL)
     return series_of(
-        "h.#", axis, tuple(f"h.{index}" for index in range(norms.shape[1])), norms, norms[0], level=0.0, peak_level=0.0,
+        "h.#", axis, tuple(f"h.{index}" for index in range(norms.shape[1])), norms, norms[0],
+        np.full(norms.shape[1], np.nan), np.full(norms.shape[1], np.nan), level=0.0, peak_level=0.0,
         band=1.0, sampled=sampled, whole=whole or (True,) * norms.shape[1], judged=any(whole) or not whole,
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from gradstab.display.numbers import duration_text
 from gradstab.results.results import Results
 from gradstab.session.drive import run_study
 from gradstab.study.file import load_study_file
-from tests.science import clipping, critical_lines, layer_gain, safe_core, trainable_depth
+from tests.science import clipping, critical_lines, layer_gain, recommendations, safe_core, trainable_depth
 from tests.science.claims import print_claims
 
 STUDIES = Path(__file__).parent.parent.parent / "studies"
@@ -36,7 +36,11 @@ def main() -> int:
             *critical_lines.claims(_measured("critical_lines", root), _measured("gelu_jump", root)),
             *trainable_depth.claims(_measured("trainable_depth", root)),
             *(safe_core.claim(_measured(name, root)) for name in TRAINED),
+            *recommendations.quadratic_claims(recommendations.SEEDS, Path(root)),
         ]
+        rescue = _measured("clip_rescue", root)
+        with torch.inference_mode():
+            found += recommendations.clip_claims(rescue)
     torch.set_flush_denormal(True)
     with torch.inference_mode():
         found += [*clipping.claims(), *layer_gain.claims()]

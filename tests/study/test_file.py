@@ -109,6 +109,16 @@ def test_python_that_is_no_study(tmp_path, text, expected):
     assert expected in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["STUDY.YAML", "Study.Yml"])
+def test_an_ending_in_capitals_is_the_same_ending(tmp_path, name):
+    assert load_study_file(find_study_file(str(write(tmp_path, YAML, name)))).name == "small"
+
+
+def test_a_device_is_no_file_that_is_missing():
+    with pytest.raises(UsageError, match="no file that can be read to its end"):
+        find_study_file("/dev/null")
+
+
 def test_find_with_and_without_suffix(tmp_path):
     path = write(tmp_path, YAML)
     assert find_study_file(str(path)) == path

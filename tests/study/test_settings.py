@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
 from gradstab.errors import UsageError
 from gradstab.study.axes import LogInteger
 from gradstab.study.file import load_study_file
 from gradstab.study.settings import read_env_file, resolve_results_settings, resolve_settings
 from gradstab.study.study import Study
-from gradstab.system.storage_url import parse_storage, parse_tracking, same_database, without_password
+from gradstab.system.storage_url import SqliteFile, parse_storage, parse_tracking, same_database, without_password
 
 
 @pytest.fixture(autouse=True)
@@ -171,3 +172,22 @@ def test_artifacts_of_a_database_lie_beside_it_or_in_the_results_and_a_server_ke
     assert folder("sqlite:////data/mlflow.db") == Path("/data/artifacts")
     assert folder("postgresql://h/mlflow") == tmp_path / "results" / "mlflow" / "artifacts"
     assert folder("http://h:5000") is None
+
+
+def test_a_path_that_mlflow_s_database_cannot_have_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match=r"without '\?'.*choose another folder, or set MLFLOW_TRACKING_URI"):
+        resolve_settings(study(), None, str(tmp_path / "what?"))
+    long = tmp_path / "/".join(["x" * 100] * 6)
+    with pytest.raises(UsageError, match=r"at most 480 bytes.*shorter path"):
+        resolve_settings(study(), None, str(long))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert resolve_settings(study(), None, str(long)).results.value == long
+    assert resolve_settings(study(), None, str(tmp_path / "what?")).results.value == tmp_path / "what?"
+
+
+@pytest.mark.parametrize("name", ["sp ace", "Ü 你", "q'uote", 'q"uote', "50 %", "a#b", "a&b;c"])
+def test_a_results_folder_may_have_almost_any_name(tmp_path, name):
+    found = resolve_settings(study(), None, str(tmp_path / name))
+    assert isinstance(found.tracking.value, SqliteFile)
+    assert found.tracking.value.path == tmp_path / name / "mlflow" / "mlflow.db"
+    assert sqlalchemy.make_url(found.tracking.value.url).database == str(found.tracking.value.path)

@@ -15,11 +15,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_a_file_is_replaced_and_only_its_owner_reads_it(tmp_path: Path, durable: bool) -> None:
+def test_a_file_is_replaced_and_only_its_owner_reads_a_private_one(tmp_path: Path, durable: bool) -> None:
     path = tmp_path / "a.json"
     path.write_text("old")
     (tmp_path / ".a.json.partial").write_text("of a process that was killed")
-    replace_file(path, "né", durable=durable)
+    replace_file(path, "né", durable=durable, private=True)
     assert contents(tmp_path) == {"a.json": "né".encode()}
     assert path.stat().st_mode & 0o777 == 0o600
     replace_file(path, b"\0", durable=durable)

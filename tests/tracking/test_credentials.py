@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 
 import pytest
 
 from gradstab.errors import UsageError
 from gradstab.system.storage_url import MlflowServer, parse_tracking
 from gradstab.tracking import credentials
-from gradstab.tracking.credentials import check_credentials
+from gradstab.tracking.credentials import check_credentials, version_note
 
 NAMES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 RIGHT = "Basic " + base64.b64encode(b"ada:right").decode()
@@ -111,3 +112,37 @@ def test_a_server_that_is_away_silent_or_none_lets_a_study_begin(monkeypatch):
     check_credentials(MlflowServer(url))  # gone now
     for other in ("sqlite:////tmp/mlflow.db", "postgresql://ada@host/mlflow", "http://ho st/"):
         check_credentials(parse_tracking(other))
+
+
+@contextmanager
+def versioned(text: str) -> Iterator[str]:
+    """A server that answers this to every question."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{listening.server_port}"
+    listening.shutdown()
+    listening.server_close()
+
+
+def test_a_server_of_another_version_is_told_with_both():
+    with versioned("2.22.0") as url:
+        assert version_note(MlflowServer(url)) is not None
+        for part in ("2.22.0", version("mlflow")):
+            assert part in (version_note(MlflowServer(url)) or "")
+
+
+@pytest.mark.parametrize("text", [version("mlflow"), ".".join([*version("mlflow").split(".")[:2], "99"]), "", "<html>"])
+def test_a_server_of_the_same_minor_version_or_that_does_not_tell_is_no_news(text):
+    with versioned(text) as url:
+        assert version_note(MlflowServer(url)) is None
+    assert version_note(MlflowServer(url)) is None  # gone now

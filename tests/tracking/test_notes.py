@@ -180,6 +180,35 @@ def test_the_answer_is_that_of_the_report_once_there_is_one() -> None:
     assert "\n| 1.01 to 1.4&emsp; | 0.98 to 1.5 |\n" in without_theory
 
 
+def test_what_to_set_stands_in_the_note_as_far_as_there_is_room() -> None:
+    region = {
+        "num_trials": 240,
+        "answer": ["Safe: it succeeds.", "tanh: safe up to 2."],
+        "recommended": ["Largest safe learning rate: 0.12.", "Clip at 7.85."],
+        "certificate": None,
+        "regions": {"T": {"volume_words": "31 % (29 % to 33 %)"}},
+        "intervals": [],
+    }
+    order, names = order_of(SPACES["scale and depth"]), MetricNames()
+
+    def note() -> str:
+        return experiment_note(order, names, "1", "f" * 32, views(order, names, SHAPES), [], region)
+
+    assert "**What should I set?**\n\n- Largest safe learning rate: 0.12.\n- Clip at 7.85.\n\n**How to read" in note()
+    without_it = note().partition("**How to read")[2]
+    region["recommended"] = [f"Sentence {number} {'x' * 90}." for number in range(80)]
+    assert len(note()) <= 5000
+    assert "- Sentence 0 " in note()
+    assert "- More in the report.\n\n**How to read" in note()
+    assert note().partition("**How to read")[2] == without_it, "what stands behind it is not cut off"
+    words = dict.fromkeys(("where", "region", "safe", "gradients", "theory"), "from 0.98 to 1.5, or from 3 to 5")
+    region |= {"recommended": ["Clip at 7.85."], "intervals": [{"axis": "init_scale", "words": words}] * 40}
+    assert "- Clip at 7.85." in note(), "the table of intervals is shortened for it"
+    assert len(note()) <= 5000
+    region["recommended"] = []
+    assert "What should I set?" not in note()
+
+
 def test_the_trials_nearest_the_boundary_come_first() -> None:
     margins = [0.5, -0.1, None, 0.05, -3.0]
     rows = [{"trial": number, "margin": margin} for number, margin in enumerate(margins)]

@@ -20,7 +20,7 @@ def shipped(make_folder: MakeFolder) -> tuple[Path, StudyQuery]:
     records = make_mixed_records(9)
     folder = make_folder([records[:3], records[3:6], records[6:]], study=NAME, fingerprint="f1")
     assert ship(folder) == 0
-    return folder, StudyQuery(parse_tracking(load_order(folder).uri), NAME, {"0.1.0": "f1", "0.9.0": "f9"})
+    return folder, StudyQuery(parse_tracking(load_order(folder).uri), NAME, NAME, {"0.1.0": "f1", "0.9.0": "f9"})
 
 
 def test_every_segment_comes_back_and_is_not_sent_again(make_folder: MakeFolder, tmp_path: Path) -> None:
@@ -63,10 +63,10 @@ def test_another_study_is_not_taken_for_it(make_folder: MakeFolder, tmp_path: Pa
     folder, wanted = shipped(make_folder)
     again = tmp_path / "again"
     again.mkdir()
-    assert rebuild(again, StudyQuery(wanted.tracking, NAME, {"0.1.0": "another fingerprint"})) is None
-    assert not may_be_there(StudyQuery(wanted.tracking, "dep", {"0.1.0": "f1"}))
-    assert not may_be_there(StudyQuery(parse_tracking(f"sqlite:///{tmp_path}/none.db"), NAME, {"0.1.0": "f1"}))
-    assert may_be_there(StudyQuery(parse_tracking("http://127.0.0.1:9"), NAME, {"0.1.0": "f1"}))
+    assert rebuild(again, StudyQuery(wanted.tracking, NAME, NAME, {"0.1.0": "another fingerprint"})) is None
+    assert not may_be_there(StudyQuery(wanted.tracking, "dep", "dep", {"0.1.0": "f1"}))
+    assert not may_be_there(StudyQuery(parse_tracking(f"sqlite:///{tmp_path}/none.db"), NAME, NAME, {"0.1.0": "f1"}))
+    assert may_be_there(StudyQuery(parse_tracking("http://127.0.0.1:9"), NAME, NAME, {"0.1.0": "f1"}))
     client_of(folder).delete_run(parent_of(folder).info.run_id)
     assert rebuild(again, wanted) is None
     assert list(again.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.zoo import chains, recurrent, streams, transformers
+from tests.zoo import chains, peculiar, recurrent, streams, transformers
 
 B, STEPS = 6, 9
 
@@ -55,6 +56,14 @@ def sequences() -> tuple[Tensor, Tensor]:
     return torch.randn(B, 5, 6), torch.randint(0, 4, (B,))
 
 
+def numbers() -> tuple[Tensor, Tensor]:
+    return torch.randn(B, 6), torch.randn(B)
+
+
+def pairs() -> tuple[tuple[Tensor, Tensor], Tensor]:
+    return (torch.randn(B, 6), torch.randn(B, 6)), torch.randint(0, 4, (B,))
+
+
 def tokens() -> tuple[Tensor, Tensor]:
     return torch.randint(0, 11, (B, 5)), torch.randint(0, 11, (B, 5))
 
@@ -79,6 +88,14 @@ def logits(outputs: Any) -> Tensor:
     found = outputs["logits"] if isinstance(outputs, dict) else outputs[0] if isinstance(outputs, tuple) else outputs
     assert isinstance(found, Tensor)
     return found
+
+
+def squared(outputs: Tensor, targets: Tensor) -> Tensor:
+    return functional.mse_loss(outputs.flatten(), targets)
+
+
+def sample_squared(outputs: Tensor, targets: Tensor, sample: int) -> Tensor:
+    return (outputs.flatten()[sample] - targets[sample].to(outputs)).square()
 
 
 def token_loss(outputs: Any, targets: Tensor) -> Tensor:
@@ -109,6 +126,11 @@ def without_casts(module: nn.Module) -> nn.Module:
     assert isinstance(module, chains.Casting)
     parts = [part for layer in module.layers for part in (layer, nn.Tanh())]
     return nn.Sequential(*parts, module.head)
+
+
+def complex_in_double(module: nn.Module) -> nn.Module:
+    # torch warns where a whole module is moved to a complex type
+    return copy.deepcopy(module)._apply(lambda t: t.to(torch.complex128) if t.is_complex() else t)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def parametrised(change: Callable[[nn.Module], nn.Module]) -> nn.Module:
@@ -189,6 +211,23 @@ CASES = [
          lambda out, y, b: functional.cross_entropy(out[:, b], y[:, b]),
          numbered("transformer.decoder.layers.#", 4), "blocks"),
     Case("hypernetwork", chains.HyperNetwork, vectors, *ENTROPY, numbered("activations.#", 4), "calls", inputs=True),
+    Case("recurrence under no_grad", peculiar.FrozenRecurrence, sequences, *ENTROPY, ("body.0", "body.1", "body.3", "body.5", "body.7"),
+         "layers"),
+    Case("both ways under inference mode", lambda: peculiar.FrozenRecurrence(nn.LSTM, inference=True, bidirectional=True),
+         sequences, *ENTROPY, ("body.0", "body.1", "body.3", "body.5", "body.7"), "layers"),
+    Case("returns an object with slots", peculiar.InSlots, vectors, lambda out, y: functional.cross_entropy(out.logits, y),
+         lambda out, y, b: functional.cross_entropy(out.logits[b], y[b]), numbered("body.#", 4, 2), "layers"),
+    Case("weights in one vector", peculiar.OneVector, vectors, *ENTROPY, numbered("activations.#", 5), "calls", inputs=True),
+    Case("readout by a vector", peculiar.OneVectorReadout, numbers, squared, sample_squared, numbered("body.#", 5, 2), "layers"),
+    Case("from one number to one", peculiar.Bottlenecked, numbers, squared, sample_squared, numbered("body.#", 4, 2), "layers"),
+    Case("two towers", peculiar.TwoTowers, pairs, *ENTROPY, numbered("key.#", 6, 2), "layers"),
+    Case("siamese chains", lambda: peculiar.TwoTowers(shared=True), pairs, *ENTROPY, numbered("query.#", 4, 2), "layers"),
+    Case("attention in a chain", peculiar.OnlyAttention, sequences, *ENTROPY, numbered("layers.#", 4), "layers"),
+    Case("mixture of experts", peculiar.mixture_of_experts, vectors, *ENTROPY, ("1", "2", "3", "4"), "blocks"),
+    Case("everything in place", peculiar.in_place, vectors, *ENTROPY, ("1", "2", "3", "4", "5"), "blocks"),
+    Case("complex numbers", peculiar.ComplexNumbers, vectors, *ENTROPY, numbered("layers.#", 4), "layers",
+         twin=complex_in_double),
+    Case("moving average updated", peculiar.Averaging, vectors, *ENTROPY, numbered("body.#", 4, 2), "layers"),
     Case("RNN cell in a loop", lambda: recurrent.CellLoop(nn.RNNCell),
          lambda: (torch.randn(B, STEPS, 3), torch.randint(0, 4, (B,))), *ENTROPY, ("cell",) * STEPS, "calls"),
     Case("GRU cell, loss at every step", lambda: recurrent.CellLoop(nn.GRUCell, every_step=True),

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from gradstab import probe
 from gradstab.stability.judgement import layer_rate
-from tests.zoo import chains, streams, transformers
+from tests.zoo import chains, peculiar, streams, transformers
 from tests.zoo.recurrent import (
     HIDDEN,
     CellLoop,
@@ -25,7 +25,7 @@ from tests.zoo.recurrent import (
     Seq2Seq,
     Stacked,
 )  # fmt: skip
-from tests.zoo.twin import Profile, hooked_profile, profile_of
+from tests.zoo.twin import Profile, float64_by_default, hooked_profile, profile_of
 
 B, STEPS = 5, 12
 
@@ -161,6 +161,56 @@ def test_a_cell_with_two_states_in_a_loop(module):
     one, other = (probe(part, x, y, functional.cross_entropy) for part in (built_in, loop))
     np.testing.assert_allclose(one.log10_delta_norm_L, other.log10_delta_norm_L, atol=1e-6)
     assert other.series[0].axis == "calls"
+
+
+def test_of_stacked_cells_the_upper_one_is_judged():
+    """Equal to the upper of two built-in layers with the same weights, which only the last step's loss reads."""
+    torch.manual_seed(1)
+    cells, x, y = peculiar.StackedCells(), torch.randn(B, STEPS, 3), torch.randint(0, 4, (B,))
+    layers = Stacked()
+    layers.upper = nn.LSTM(HIDDEN, HIDDEN, batch_first=True)  # type: ignore[assignment]
+    for cell, layer in ((cells.lower, layers.lower), (cells.upper, layers.upper)):
+        layer.load_state_dict({f"{name}_l0": value for name, value in cell.state_dict().items()})
+    layers.head = cells.head
+    one, other = (probe(module, x, y, functional.cross_entropy) for module in (cells, layers))
+    assert one.layers == ("upper",) * STEPS
+    np.testing.assert_allclose(one.log10_delta_norm_L, other.log10_delta_norm_L, atol=1e-6)
+    assert one.series[0].remark == ""
+
+
+@pytest.mark.parametrize("shown", [slice(4, None), slice(None, 7)], ids=["detached before", "read before the end"])
+def test_steps_that_pass_no_gradient_are_left_out(shown):
+    class Cut(Recurrent):
+        def forward(self, x):
+            if shown.stop:
+                return self.head(self.rnn(x)[0][:, shown.stop - 1])
+            _, state = self.rnn(x[:, : shown.start])
+            return self.head(self.rnn(x[:, shown.start :], state.detach())[0][:, -1])
+
+    torch.manual_seed(1)
+    module, x, y = Cut(nn.RNN), torch.randn(B, STEPS, 3), torch.randint(0, 4, (B,))
+    found = probe(module, x, y, functional.cross_entropy)
+    kept = range(STEPS)[shown]
+    assert found.layers == tuple(f"rnn step {index}" for index in kept)
+    assert f"only {len(kept)} of {STEPS} steps pass a gradient" in found.series[0].remark
+    twin = copy.deepcopy(module).double()
+    with float64_by_default():
+        outputs, positions = unrolled(nn.RNN, twin.rnn, x.double())
+    logits = twin.head(outputs[kept[-1]])
+    cut = positions[kept[0] : kept[-1] + 1]
+    expected = profile_of(logits, cut, lambda out, b: functional.cross_entropy(out[b], y[b]), B)
+    np.testing.assert_allclose(found.log10_delta_norm_L, expected, atol=1e-6)
+
+
+def test_arguments_may_be_given_by_the_names_that_torch_has():
+    class Named(Recurrent):
+        def forward(self, x):
+            return self.head(self.rnn(input=x, hx=torch.zeros(1, len(x), HIDDEN))[0][:, -1])
+
+    torch.manual_seed(1)
+    module, x, y = Named(nn.GRU), torch.randn(B, STEPS, 3), torch.randint(0, 4, (B,))
+    found = probe(module, x, y, functional.cross_entropy)
+    np.testing.assert_allclose(found.log10_delta_norm_L, truth(nn.GRU, module, x, y), atol=1e-6)
 
 
 def test_a_layer_called_one_step_at_a_time():

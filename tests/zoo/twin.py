@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ def hooked_profile(
         num_samples: B.
         places: names of modules in the order in which they run.
         inputs: read what they take instead of what they return.
+
+    Returns:
+        NaN for a module that did not run.
     """
     seen: dict[str, list[Tensor]] = {place: [] for place in places}
     handles = []
@@ -41,8 +45,11 @@ def hooked_profile(
         for handle in handles:
             handle.remove()
         last = {place: seen[place][-places.count(place) :] for place in places}  # of two encoders, the second
-        tensors = [last[place].pop(0) for place in places]
-        return profile_of(outputs, tensors, sample_loss, num_samples)
+        tensors = [last[place].pop(0) if last[place] else None for place in places]
+        ran = np.array([tensor is not None for tensor in tensors])
+        profile = np.full(len(places), np.nan)
+        profile[ran] = profile_of(outputs, [one for one in tensors if one is not None], sample_loss, num_samples)
+        return profile
 
 
 def profile_of(
@@ -55,10 +62,20 @@ def profile_of(
         for index, position in enumerate(positions):
             members = position if isinstance(position, tuple) else (position,)
             gradients = torch.autograd.grad(loss, members, retain_graph=True, allow_unused=True)
-            squares[index] += sum(float((part**2).sum()) for part in gradients if part is not None)
+            squares[index] += sum(float((part.abs() ** 2).sum()) for part in gradients if part is not None)
     with np.errstate(divide="ignore"):
         profile: Profile = 0.5 * np.log10(squares / num_samples)
     return profile
+
+
+@contextmanager
+def float64_by_default() -> Iterator[None]:
+    """Let code that names no type make float64, so that random numbers are drawn in it."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def in_float64(module: nn.Module) -> nn.Module:

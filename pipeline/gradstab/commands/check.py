@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
@@ -45,9 +44,11 @@ def check(study: str, overrides: tuple[str, ...], results: str | None, full: boo
     from gradstab.session.own_network import code_of, costs_with, try_modules, with_tried_data
     from gradstab.session.parts import memory_of_a_slot
     from gradstab.study.settings import results_setting
+    from gradstab.system.cores import allowed_cores
 
     declared, source = find_study(study, results, overrides)
-    slots = declared.resources.slots or os.cpu_count() or 1
+    allowed = allowed_cores()
+    slots = declared.resources.slots or allowed.count
     cost, modules = stored_cost_model(), None
     if declared.model is not None:
         folder = StudyFolder.of(results_setting(results).value, declared.name)
@@ -70,6 +71,8 @@ def check(study: str, overrides: tuple[str, ...], results: str | None, full: boo
         "disk": size_text(found.disk_bytes),
         "MLflow": f"at most {found.mlflow_rows} rows",
     }
+    if allowed.limit and declared.resources.slots is None:
+        lines["cores"] = str(allowed)
     if modules is not None:
         lines |= modules_texts(modules)
     if declared.stop is not None:

@@ -34,6 +34,12 @@ def complete_place(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return _items([f"{name}={word}" for word in words], incomplete)
 
 
+def complete_numeric_axis(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The axes with numbers of the study on the line."""
+    del param
+    return _items([name for name, axis in _space(ctx).items() if "choices" not in axis], incomplete)
+
+
 def complete_criterion(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The fields of a criterion."""
     del ctx, param
@@ -90,7 +96,7 @@ def _files(incomplete: str) -> list[str]:
     except OSError:
         return []
     folders = [f"{beginning}{path.name}/" for path in paths if path.is_dir()]
-    return [f"{beginning}{path.name}" for path in paths if path.suffix in _FILES and path.is_file()] + folders
+    return [f"{beginning}{path.name}" for path in paths if path.suffix.lower() in _FILES and path.is_file()] + folders
 
 
 class WholeWordBash(BashComplete):

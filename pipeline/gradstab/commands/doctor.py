@@ -111,6 +111,7 @@ def repair(folder: StudyFolder, settings: Settings, listener: Listener) -> None:
         from gradstab.tracking.inspection import open_mlflow_study
 
         in_mlflow = open_mlflow_study(folder, settings)
+        in_mlflow.delete_other_experiments()
         shipped = in_mlflow.content()
         if shipped is not None:
             wrong = wrong_runs(recorded, shipped)

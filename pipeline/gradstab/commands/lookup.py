@@ -102,7 +102,7 @@ def _declared(given: str, results: str | None) -> tuple[Study, Path | None]:
 
 def results_flag(settings: Settings) -> str:
     """The option that a printed command needs in order to find the same results."""
-    return "" if settings.results.origin == "default" else f" --results {settings.results_root()}"
+    return "" if settings.results.origin == "default" else f" --results {shlex.quote(str(settings.results_root()))}"
 
 
 def command_name() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("module", metavar="MODULE:BUILD")
+@click.argument("module", metavar="MODULE:BUILD | CHECKPOINT.pt")
+@click.option("--model", metavar="MODULE:BUILD", help="What builds the module whose weights CHECKPOINT.pt holds.")
 @click.option("--data", metavar="FILE", help="A .npz or .pt file with inputs and targets. Default: data() of the file.")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="An argument of BUILD, for example depth=12."
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 @format_option
 def probe(
     module: str,
+    model: str | None,
     data: str | None,
     settings: tuple[str, ...],
     loss: str | None,
@@ -49,22 +52,30 @@ def probe(
     """Measure where gradients of your own module vanish or explode.
 
     BUILD is a function that returns a torch.nn.Module. MODULE is a file or an import path. Examples:
-    my_gpt.py:build, my_gpt:build.
+    my_gpt.py:build, my_gpt:build. With a checkpoint, as after a spike of the loss, its weights are measured:
+    checkpoint.pt --model my_gpt.py:build.
     """
     from gradstab import probe as measure
     from gradstab.commands.terminal import print_json
+    from gradstab.probing.checkpoints import SUFFIXES, load_checkpoint
     from gradstab.probing.user_code import build_module, data_of, load_user_module, loss_of
 
-    home, name = load_user_module(module)
+    checkpoint = Path(module) if model is not None or module.endswith(SUFFIXES) else None
+    if checkpoint is not None and model is None:
+        raise click.UsageError(
+            f"{checkpoint.name} holds weights alone: give what builds the module as --model file.py:build"
+        )
+    home, name = load_user_module(model or module)
     built = build_module(home, name, _arguments(settings), seed)
+    loaded = None if checkpoint is None else load_checkpoint(built, checkpoint)
     inputs, targets = data_of(home, data, samples)
     found = measure(built.eval() if evaluate else built, inputs, targets, loss_of(home, loss), taps=taps)
     if figure is not None:
         found.figure(figure)
     if output == "json":
-        print_json(_data(found))
+        print_json({**({} if loaded is None else {"checkpoint": loaded}), **_data(found)})
     else:
-        click.echo(str(found))
+        click.echo(str(found) if loaded is None else f"{loaded}\n{found}")
 
 
 def _arguments(settings: tuple[str, ...]) -> dict[str, object]:

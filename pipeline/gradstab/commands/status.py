@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 import time
 from collections import Counter
@@ -237,7 +238,8 @@ def _optuna_dashboard(settings: Settings) -> dict[str, str]:
     if find_spec("optuna_dashboard") is None:
         return {}
     storage = settings.storage.value
-    return {"optuna": f"optuna-dashboard {storage.path if isinstance(storage, JournalFile) else storage}"}
+    place = storage.path if isinstance(storage, JournalFile) else storage
+    return {"optuna": f"optuna-dashboard {shlex.quote(str(place))}"}
 
 
 def optuna_lines(study: str, storage: Storage) -> str:

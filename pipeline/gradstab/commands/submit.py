@@ -181,7 +181,7 @@ def pack_parcel(study: Study, source: Path | None, folder: Path) -> str:
         return f"{study.name}.yaml"
     shutil.copy(source, folder)
     here = source.parent
-    paths = [source.name] if source.suffix == ".py" else []
+    paths = [source.name] if source.suffix.lower() == ".py" else []
     modules = [path.partition(":")[0] for path in study.import_paths]
     for name, content in collect_sources(here, paths, modules).items():
         copied = folder / name

@@ -17,15 +17,17 @@ import click
 
 from gradstab.commands.completion import complete_study
 from gradstab.commands.options import announce, results_option
-from gradstab.errors import GradstabError
+from gradstab.errors import GradstabError, UsageError
 from gradstab.record.study_folder import StudyFolder
 from gradstab.study.settings import ResultsSettings, Settings
 from gradstab.system import child_process
+from gradstab.system.storage_url import OtherMlflowStore, Tracking
 
 START_SECONDS = 180.0  # MLflow takes 5 s to start, and has taken 70 s on a machine with much else to do
 SHIPPING_SECONDS = 60.0
 LOG_NAME = "mlflow-ui.log"  # in the folder of all results: messages of the server, which say little to a user
 MOST_OF_A_LINE = 300
+HOSTED = ("databricks", "uc")  # how the URIs of Databricks begin
 
 
 @click.command()
@@ -44,7 +46,6 @@ MOST_OF_A_LINE = 300
 def ui(study: str | None, port: int, trials: tuple[int, ...], results: str | None) -> None:
     """Open the MLflow UI at STUDY, or at one of its trials."""
     from gradstab.commands.lookup import find_begun
-    from gradstab.errors import UsageError
     from gradstab.study.settings import resolve_results_settings
 
     if study is None:
@@ -65,7 +66,6 @@ def require_same_store(folder: StudyFolder, settings: Settings) -> None:
     Raises:
         UsageError: the study was shipped to another store: here another study may have the number of its experiment.
     """
-    from gradstab.errors import UsageError
     from gradstab.tracking.shipping_files import is_shipped_elsewhere
 
     if is_shipped_elsewhere(folder.path, settings.tracking.value.url):
@@ -122,6 +122,7 @@ def serve_ui(settings: ResultsSettings, folder: StudyFolder | None, first_port: 
         page: the page to link to; by default the study's stability map.
     """
     from gradstab.tracking.links import browser_base, study_link, ui_command, ui_environment
+    from gradstab.tracking.sqlite_trouble import require_readable
 
     def link(base: str) -> str:
         return f"{base}/{page}" if page is not None else study_link(base, folder.path if folder else None)
@@ -131,6 +132,8 @@ def serve_ui(settings: ResultsSettings, folder: StudyFolder | None, first_port: 
     if server is not None:
         print(link(server), flush=True)
         return
+    require_readable(tracking)
+    require_own_server(tracking)
     port = free_port(first_port)
     command = ui_command(settings.artifact_folder(), port)
     environment = {**settings.mlflow_env, **ui_environment(tracking)}
@@ -176,6 +179,19 @@ def _last_words(log: Path) -> str:
         return "; see its messages above"
     last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
     return f": it said last {last[:MOST_OF_A_LINE]!r}; all of it is in {log}"
+
+
+def require_own_server(tracking: Tracking) -> None:
+    """Make sure that a server started here would show the store: a hosted one has pages of its own.
+
+    Raises:
+        UsageError: the store is Databricks'.
+    """
+    if isinstance(tracking, OtherMlflowStore) and tracking.url.startswith(HOSTED):
+        raise UsageError(
+            f"MLflow at {tracking} has pages of its own, and no server started here can show them: open the study's "
+            "experiment in the Databricks workspace"
+        )
 
 
 @contextlib.contextmanager

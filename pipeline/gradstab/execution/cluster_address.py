@@ -24,7 +24,13 @@ def enable_token_auth() -> bool:
     imported; a mode that the user has set stands. Only for clients of a cluster: a driver in token mode would ask the
     cluster's workers for the token too, and lose them where the cluster has none.
     """
-    token_file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or _TOKEN_FILE).expanduser()
-    if os.environ.get("RAY_AUTH_TOKEN") or token_file.is_file():
+    if os.environ.get("RAY_AUTH_TOKEN") or _token_file_exists():
         return os.environ.setdefault("RAY_AUTH_MODE", "token") == "token"
     return False
+
+
+def _token_file_exists() -> bool:
+    try:
+        return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or _TOKEN_FILE).expanduser().is_file()
+    except (OSError, RuntimeError):  # a HOME that cannot be looked into, or none
+        return False

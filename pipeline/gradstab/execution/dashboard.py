@@ -9,6 +9,7 @@ import urllib.request
 
 from gradstab.errors import GradstabError
 from gradstab.execution.cluster_address import enable_token_auth
+from gradstab.system.proxies import is_page, proxy_setting, something_else_answers
 
 _ANSWER_SECONDS = 10.0
 _LOWEST_RAY, _BEYOND_RAY = (2, 50), (3,)
@@ -29,9 +30,15 @@ def require_dashboard(url: str) -> None:
     """
     try:
         with urllib.request.urlopen(f"{url}/api/version", timeout=_ANSWER_SECONDS) as answer:
-            version = json.load(answer)["ray_version"]
+            content = answer.read()
+            if is_page(content):
+                raise ClusterError(something_else_answers(url, "Ray's dashboard", answer.status))
+            version = json.loads(content)["ray_version"]
     except urllib.error.HTTPError as error:
-        error.close()
+        with error:
+            page = is_page(error.read())
+        if page:
+            raise ClusterError(something_else_answers(url, "Ray's dashboard", error.code)) from None
         if error.code not in (401, 403):
             raise ClusterError(
                 f"no Ray dashboard answers at {url}: what is there answers with HTTP status {error.code}. "
@@ -45,6 +52,8 @@ def require_dashboard(url: str) -> None:
         return
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         reason = getattr(error, "reason", error) if isinstance(error, OSError) else "another program answers there"
+        if proxy := proxy_setting(url):
+            reason = f"{reason} (through the proxy of {proxy})"
         raise ClusterError(
             f"no Ray dashboard answers at {url}: {reason}. Start the cluster with its dashboard "
             "(ray start --head, of ray[default]), or correct the address"

@@ -17,6 +17,7 @@ from gradstab.errors import GradstabError
 from gradstab.execution import job_entry
 from gradstab.execution.cluster_address import enable_token_auth, require_reachable
 from gradstab.execution.dashboard import ClusterError, require_dashboard
+from gradstab.system.proxies import without_pages
 from gradstab.system.retry import Retry
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ class ClusterJobs:
         except (GradstabError, KeyboardInterrupt):
             raise
         except Exception as error:  # RuntimeError, ValueError, Ray's own errors and those of two HTTP libraries
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            lines = [line.strip() for line in without_pages(str(error)).splitlines() if line.strip()]
             # a refused request brings the server's traceback along, whose last line names the error
             last = next((line for line in reversed(lines) if len(line) > 3), type(error).__name__)
             reason = lines[0].partition(" Note: ")[0] if lines and "Traceback" not in lines[0] else last

@@ -5,8 +5,12 @@ Every module of this package that imports Ray at its top imports this one first.
 
 from __future__ import annotations
 
+import atexit
 import os
+import secrets
+import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +25,7 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
 
 import ray
+from ray._common.utils import get_default_ray_temp_dir
 from ray._private import node, ray_constants
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from ray.exceptions import RayError
@@ -28,8 +33,14 @@ from ray.exceptions import RayError
 from gradstab.errors import GradstabError
 from gradstab.execution.cluster_address import require_reachable
 from gradstab.execution.slot_request import SlotRequest
+from gradstab.system.cores import allowed_cores
+from gradstab.system.home import can_hold
+from gradstab.system.proxies import spare_loopback
 
 _OBJECT_STORE_BYTES = 512 * 2**20  # room for the results of a few packs; Ray would reserve 30 % of the machine
+_SOCKET_BYTES = len("/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
+_MOST_SOCKET_BYTES = 103
+_SHORT_PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 _RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"
 _RECONNECT_SECONDS = 600  # until Ray ends a process that waits for a dead head: enough to end it ourselves
 
@@ -47,6 +58,7 @@ def connect(address: str | None, request: SlotRequest) -> str:
     Raises:
         ExecutionError: the cluster cannot be reached, or refuses the connection.
     """
+    spare_loopback()
     with _own_signal_handlers():
         return _start(request) if address is None else _join(address)
 
@@ -67,10 +79,11 @@ def _join(address: str) -> str:
 
 def _start(request: SlotRequest) -> str:
     try:
-        with _loopback_only(), _essential_processes_only():
+        with _loopback_only(), _essential_processes_only(), _token_without_home():
             ray.init(
                 address="local",  # never the cluster that RAY_ADDRESS may name
-                num_cpus=None if request.slots is None else request.slots * request.threads,
+                num_cpus=allowed_cores().count if request.slots is None else request.slots * request.threads,
+                _temp_dir=_short_folder(),
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 _node_ip_address="127.0.0.1",
@@ -82,6 +95,30 @@ def _start(request: SlotRequest) -> str:
             f"Ray does not start on this machine: {reason}. Free memory and disk space, or run with --engine serial"
         ) from None
     return ""
+
+
+def _short_folder() -> str | None:
+    """A folder for Ray's files where its own would have too long a name for its sockets; None where that one fits.
+
+    The kernel takes 107 bytes for the path of a socket, 103 on macOS, and Ray adds some 65 to its folder's.
+
+    Raises:
+        ExecutionError: no folder with a short name can be written.
+    """
+    usual: str = get_default_ray_temp_dir()  # type: ignore[no-untyped-call]
+    if len(os.fsencode(usual)) + _SOCKET_BYTES <= _MOST_SOCKET_BYTES:
+        return None
+    for place in _SHORT_PLACES:
+        try:
+            folder = tempfile.mkdtemp(prefix="gradstab-", dir=place)
+        except OSError:
+            continue
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return folder
+    raise ExecutionError(
+        f"Ray needs a folder with a short name for its sockets, but TMPDIR is {tempfile.gettempdir()}, and none of "
+        f"{', '.join(_SHORT_PLACES)} can be written: set TMPDIR to a shorter path, or run with --engine serial"
+    )
 
 
 def _quiet() -> dict[str, Any]:
@@ -163,6 +200,24 @@ def _essential_processes_only() -> Iterator[None]:
         yield
     finally:
         node.Node = ordinary  # type: ignore[misc]
+
+
+@contextmanager
+def _token_without_home() -> Iterator[None]:
+    """Ray started within has a token of its own where it could not write one below HOME.
+
+    Ray's processes inherit the variable, and this process remembers the token. Afterwards the variable is gone, so that
+    no other cluster is sent this token.
+    """
+    known = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if known or can_hold(".ray/auth_token"):
+        yield
+        return
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex()
+    try:
+        yield
+    finally:
+        del os.environ["RAY_AUTH_TOKEN"]
 
 
 @contextmanager

@@ -50,10 +50,21 @@ class Worker:
         self._running: tuple[int, SteppedPack] | None = None  # the newest pack, by its number
         self._drained: tuple[int, float] | None = None  # a pack, and when it should have ended
 
-    def ready(self) -> tuple[str | None, int | None]:
-        """Once the worker has started: why the work cannot run on this slot, or None; the free bytes of its device."""
-        from gradstab.loop.ports import ChecksSlots, MeasuresMemory
+    def ready(self, code: str | None) -> tuple[str | None, int | None]:
+        """Once the worker has started: why the work cannot run on this slot, or None; the free bytes of its device.
 
+        Args:
+            code: the digest of the driver's code, which this worker's must equal; None for one on the driver's machine.
+        """
+        from gradstab.loop.ports import ChecksSlots, MeasuresMemory
+        from gradstab.system import provenance
+
+        if code is not None and provenance.code_digest() != code:
+            folder = Path(provenance.__file__).parent.parent
+            return (
+                f"gradstab in {folder} there is not the code that the driver runs: take it off the node's PYTHONPATH, "
+                "or install the driver's version"
+            ), None
         why_unusable = self._work.why_unusable(self._slot) if isinstance(self._work, ChecksSlots) else None
         if why_unusable is not None or not isinstance(self._work, MeasuresMemory):
             return why_unusable, None

@@ -26,6 +26,7 @@ from gradstab.execution.ray_worker import WATCHING, Worker
 from gradstab.execution.slot_request import SlotRequest
 from gradstab.loop.packing import FREE_MEMORY_SHARE
 from gradstab.loop.ports import Slot, Work
+from gradstab.system.provenance import code_digest
 
 _START_SECONDS = 60.0  # that the first workers may take to start
 _RETRY_SECONDS = 10.0  # until a worker that did not start is tried again
@@ -193,7 +194,7 @@ class WorkerFleet:
         self._known_nodes.discard(node_id)
 
     def _await_start(self, worker: WorkerSlot) -> None:
-        self._starting[worker.actor.ready.remote()] = worker
+        self._starting[worker.actor.ready.remote(code_digest() if self._cluster.remote else None)] = worker
 
     def _new_actor(self, slot: Slot, node: Node) -> Any:
         on_gpu = slot.kind == "cuda"

@@ -41,7 +41,7 @@ class HeatMap:
 def heat_maps(trajectory: Trajectory) -> list[HeatMap]:
     """Gradient norm, activation scale, and the saturated (or, where more units are dead, the dead) fraction.
 
-    A statistic that the trajectory does not hold, because it came in a later version, has no picture.
+    A statistic that the trajectory does not hold, or that was measured nowhere, has no picture.
     """
     dead = np.nansum(trajectory["dead_fraction"]) > np.nansum(trajectory["saturated_fraction"])
     kind = "dead" if dead or "saturated_fraction" not in trajectory else "saturated"
@@ -53,7 +53,7 @@ def heat_maps(trajectory: Trajectory) -> list[HeatMap]:
             "saturated_or_dead", f"{kind} units", f"{kind} fraction", trajectory[f"{kind}_fraction"], (0.0, 1.0)
         ),
     }
-    return [heat_map for statistic, heat_map in drawn.items() if statistic in trajectory]
+    return [heat_map for name, heat_map in drawn.items() if name in trajectory and not np.isnan(trajectory[name]).all()]
 
 
 def trial_folder(study_folder: Path, number: int) -> Path:
@@ -72,14 +72,19 @@ def write_heat_maps(record: Record, study_folder: Path) -> Path:
         return target
     target.parent.mkdir(exist_ok=True)
     with new_folder(target) as partial:
-        name = f"trial {record.number}: {_network_text(record)}"
-        for heat_map in heat_maps(record.trajectory):
-            png = _picture(heat_map, record.trajectory.probe_step_P, name)
-            (partial / f"{heat_map.name}.png").write_bytes(png)
-        file = partial / f"{target.name}.npz"
-        # numpy's stubs take **arrays for its keyword allow_pickle too
-        np.savez_compressed(file, probe_step=record.trajectory.probe_step_P, **record.trajectory.series)  # type: ignore[arg-type]
+        write_maps_and_arrays(
+            record.trajectory, partial, f"trial {record.number}: {_network_text(record)}", f"{target.name}.npz"
+        )
     return target
+
+
+def write_maps_and_arrays(trajectory: Trajectory, folder: Path, title: str, arrays: str) -> None:
+    """Write a PNG for each heat map, and every statistic and `probe_step` as a file of the name `arrays`."""
+    for heat_map in heat_maps(trajectory):
+        png = _picture(heat_map, trajectory.probe_step_P, title)
+        (folder / f"{heat_map.name}.png").write_bytes(png)
+    # numpy's stubs take **arrays for its keyword allow_pickle too
+    np.savez_compressed(folder / arrays, probe_step=trajectory.probe_step_P, **trajectory.series)  # type: ignore[arg-type]
 
 
 def _network_text(record: Record) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from types import CellType, FunctionType, MethodType
 from typing import Any, TypeVar
 
 import torch
@@ -16,28 +18,51 @@ from gradstab.probing.trees import tensors
 
 _Kind = TypeVar("_Kind", bound=nn.Module)
 _COMPILED = "_orig_mod"
+_WITHOUT_HISTORY = {"_parameters", "_modules"}  # of a module: leaves, and other modules
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
 def refuse_unready(module: nn.Module) -> None:
-    """Refuse what has no weights yet, and normalisation by running statistics that were never updated.
+    """Refuse what has no weights yet, what is compiled, and normalisation by statistics that were never updated.
 
     Raises:
         UsageError: with the name of the part.
     """
     if not isinstance(module, nn.Module):
         refuse(f"module must be a torch.nn.Module, got {type(module).__name__}: pass the object that you train")
-    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
-        refuse("the module is compiled to TorchScript, whose parts cannot be watched: probe the Python module instead")
+    for name, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            subject = name or "the module"
+            refuse(
+                f"{subject} is compiled to TorchScript, whose parts cannot be watched: probe the Python module instead"
+            )
     for name, value in [*module.named_parameters(), *module.named_buffers()]:
         if isinstance(value, UninitializedParameter | UninitializedBuffer):
             refuse(f"{name} is lazy and has no shape yet: call the module once on a batch, then probe it")
+        if value.is_meta:
+            refuse(f"{name} lies on the meta device and has no values: build the module on a device that holds them")
     for name, part in module.named_modules():
         if isinstance(part, _NormBase) and not part.training and _untouched(part):
             refuse(
                 f"{name or 'the module'} ({type(part).__name__}) is in eval mode with running statistics that were "
                 "never updated: call module.train() to measure what is trained"
             )
+
+
+def refuse_infinite_weights(module: nn.Module) -> None:
+    """Refuse weights that are no numbers: what they give says nothing of the network.
+
+    A mask of minus infinities that is kept as a parameter is not trained, and passes.
+
+    Raises:
+        UsageError: with the name of the first one.
+    """
+    for name, weight in module.named_parameters():
+        if not (weight.is_floating_point() or weight.is_complex()):
+            continue
+        wrong = ~torch.isfinite(weight) if weight.requires_grad else torch.isnan(weight)
+        if bool(wrong.any()):
+            refuse(f"{name} holds NaN or infinite weights: probe the network as it was before it diverged")
 
 
 def bare_module(module: nn.Module) -> nn.Module:
@@ -60,13 +85,16 @@ def private_copy(module: _Kind, types: Types) -> _Kind:
         UsageError: the module cannot be copied at all.
     """
     memo = _memo(module)
+    copies = dict(memo)
     try:
-        own = copy.deepcopy(module, dict(memo))
+        own = copy.deepcopy(module, copies)
     except Exception:
+        copies = memo
         try:
-            own = _copied_by_parts(module, memo)
+            own = _copied_by_parts(module, copies)
         except Exception as error:
             refuse(f"the module must be one that can be copied, but copying it raised {one_line(error)}")
+    _lead_closures_to(own, copies)
     for part in own.modules():
         for name, child in part.named_children():
             if _COMPILED in child._modules:
@@ -91,7 +119,9 @@ def _memo(module: nn.Module) -> dict[int, Any]:
     """What deepcopy cannot copy itself: kept activations, which have a history, and generators."""
     memo: dict[int, Any] = {}
     for part in module.modules():
-        for value in vars(part).values():
+        for name, value in vars(part).items():
+            if name in _WITHOUT_HISTORY or value is None or isinstance(value, bool | int | float | str):
+                continue
             if isinstance(value, torch.Generator):
                 memo[id(value)] = value.clone_state()
             for tensor in tensors(value):
@@ -115,3 +145,33 @@ def _copied_by_parts(module: _Kind, memo: dict[int, Any]) -> _Kind:
                 vars(replica)[key] = value.detach().clone() if isinstance(value, Tensor) else value
     own: _Kind = memo[id(module)]
     return own
+
+
+def _lead_closures_to(own: nn.Module, copies: Mapping[int, Any]) -> None:
+    """Let functions that a part keeps, as a `forward` put on an object, call the copies of the modules they hold.
+
+    deepcopy leaves functions as they are, so that they would go on calling the user's own module.
+    """
+
+    def led(cell: CellType) -> CellType:
+        try:
+            return CellType(copied(cell.cell_contents))
+        except ValueError:  # still empty
+            return cell
+
+    def copied(value: Any) -> Any:
+        if isinstance(value, nn.Module):
+            return copies.get(id(value), value)
+        if isinstance(value, MethodType) and isinstance(value.__self__, nn.Module):
+            return MethodType(value.__func__, copied(value.__self__))
+        return value
+
+    for part in own.modules():
+        for key, function in vars(part).items():
+            if isinstance(function, FunctionType) and function.__closure__:
+                cells = tuple(map(led, function.__closure__))
+                own_function = FunctionType(
+                    function.__code__, function.__globals__, function.__name__, function.__defaults__, cells
+                )
+                own_function.__kwdefaults__ = function.__kwdefaults__
+                vars(part)[key] = own_function

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gradstab.probing.activated import Activated, Activations
 from gradstab.probing.copies import private_copy
 from gradstab.probing.events import kind_of
 from gradstab.probing.forward import Batch, Forward, run_forward, sgd_step
-from gradstab.probing.gradients import Edges, Reading, read
+from gradstab.probing.gradients import Edges, Reading, norms_at, read
+from gradstab.probing.graph import vertex_of
 from gradstab.probing.randomness import generator_states, held_generators, seed_generators
 from gradstab.probing.refusals import refuse
 from gradstab.probing.samples import MOST_PASSES
@@ -35,6 +37,7 @@ class Draw:
         kinds: keys of all layers, by kind.
         positions: keys of all that was read.
         reading: the norms.
+        activated: what activations did, at positions that one takes or returns.
         normalises: whether the module normalises over the batch.
     """
 
@@ -44,6 +47,7 @@ class Draw:
     kinds: dict[str, list[Key]]
     positions: list[Key]
     reading: Reading
+    activated: dict[Key, Activated]
     normalises: bool
 
     @property
@@ -59,12 +63,14 @@ class Draws:
     Attributes:
         drawn_anew: names of the weights of zero readouts, which are drawn anew on each copy.
         stepped: whether each copy takes a step of gradient descent first.
+        dead: whether a gradient enters below the readouts and reaches no position, as where all units are dead.
     """
 
     def __init__(self, module: nn.Module, batch: Batch, taps: Sequence[str]) -> None:
         self._module, self._batch, self._taps = module, batch, taps
         self.drawn_anew: list[str] = []
         self.stepped = False
+        self.dead = False
 
     def take(self, number: int, first: Draw | None) -> tuple[Draw, nn.Module, Forward]:
         """A draw, its copy and its forward pass; later draws take what the first one found out."""
@@ -77,7 +83,8 @@ class Draws:
         if self.stepped:
             sgd_step(own, self._batch, STEP)
         before = generator_states(generators)
-        forward = run_forward(own, self._batch)
+        activations = Activations()
+        forward = run_forward(own, self._batch, activations=activations)
         drew = generator_states(generators) != before
         events = forward.events
         if first is None:
@@ -107,23 +114,46 @@ class Draws:
             known_mix=known.mix if known else None,
             normalises=normalises,
         )
-        draw = Draw(drew, members, [[*found] for found in places], kinds, [*positions], reading, normalises)
+        activated = {
+            key: activations.found[vertex]
+            for key, edges in positions.items()
+            if (vertex := vertex_of(edges[0])) in activations.found
+        }
+        draw = Draw(drew, members, [[*found] for found in places], kinds, [*positions], reading, activated, normalises)
         return draw, own, forward
 
-    def make_readouts_pass(self, own: nn.Module, forward: Forward) -> None:
-        """Let zero readouts be drawn anew, or else a step be taken.
+    def take_first(self) -> tuple[Draw, nn.Module, Forward]:
+        """The first draw, with a gradient at its positions unless the network is dead.
 
         Raises:
-            UsageError: both are done, and still nothing has a gradient.
+            UsageError: nothing has a gradient, and no readout passes one.
+        """
+        first, own, forward = self.take(0, None)
+        while first.without_gradient:
+            self._make_readouts_pass(own, forward)
+            forward.release(own)
+            first, own, forward = self.take(0, None)
+            if self.dead:
+                break
+        return first, own, forward
+
+    def _make_readouts_pass(self, own: nn.Module, forward: Forward) -> None:
+        """Let zero readouts be drawn anew, or else a step be taken, or else find that the units below are dead.
+
+        Raises:
+            UsageError: nothing has a gradient, and no readout passes one.
         """
         parameters = dict(own.named_parameters())
-        tops = [top.name for top in readouts(forward.events, forward.graph)]
+        tops = {top.name for top in readouts(forward.events, forward.graph)}
         names = [name if name in parameters else f"{name}.weight" for name in tops]
         zero = [name for name in names if name in parameters and not parameters[name].any()]
+        taken = [event.edges for event in forward.events if event.role == "input" and event.name in tops]
         if zero and not self.drawn_anew:
             self.drawn_anew = zero
         elif not self.stepped:
             self.stepped = True
+        elif taken and norms_at(forward.value, taken).any():
+            self.dead, self.stepped = True, False
         else:
             refuse(
                 "the loss has no gradient at any position, so there is nothing to compare (a branch multiplied by "

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradstab.probing.activated import Activations
 from gradstab.probing.events import Event, edge_of
 from gradstab.probing.gradients import Cut
 from gradstab.probing.graph import Graph
@@ -78,12 +79,16 @@ def refuse_unfit_data(inputs: Tree, targets: Tree) -> None:
         for tensor in tensors(tree):
             if tensor.numel() == 0:
                 refuse(f"{name} must hold at least one sample, got a tensor of shape {tuple(tensor.shape)}")
+            if tensor.is_meta:
+                refuse(f"{name} must hold numbers, got a tensor of shape {tuple(tensor.shape)} on the meta device")
             if (tensor.is_floating_point() or tensor.is_complex()) and bool(torch.isnan(tensor).any()):
                 refuse(f"{name} must be numbers, got NaN in a tensor of shape {tuple(tensor.shape)}")
 
 
-def run_forward(own: nn.Module, batch: Batch, *, summarise: bool = False) -> Forward:
-    """Call a private copy and the loss; events carry a summary of their values if asked.
+def run_forward(
+    own: nn.Module, batch: Batch, *, summarise: bool = False, activations: Activations | None = None
+) -> Forward:
+    """Call a private copy and the loss; events carry a summary of their values if asked, `activations` watches.
 
     Raises:
         UsageError: either raised, or what they returned has no gradient.
@@ -91,10 +96,8 @@ def run_forward(own: nn.Module, batch: Batch, *, summarise: bool = False) -> For
     given, targets = lifted((batch.inputs, batch.targets), {})
     with default_type(batch.types), Lifting(batch.types):
         with user_code("the module"):
-            recording = record(own, lambda module: called(module, given), summarise=summarise)
-        # copies, so that no output lies on another one's path, and a loss may write in place
-        with user_code("copying what the module returned"):
-            handed = map_tensors(lambda tensor: tensor.clone() if tensor.requires_grad else tensor, recording.outputs)
+            recording = record(own, lambda module: called(module, given), summarise=summarise, activations=activations)
+        handed = handed_to_loss(recording.outputs)
         heads = differentiable(handed)
         if not heads:
             refuse(
@@ -104,7 +107,7 @@ def run_forward(own: nn.Module, batch: Batch, *, summarise: bool = False) -> For
         edges = [edge_of(head) for head in heads]
         with user_code("the loss"):
             losses = batch.loss(handed, targets)
-        length = _length(given, targets)
+        length = num_losses(given, targets)
         value = one_number(losses, length)
     graph = Graph(edge_of(value))
     used = [(edge, tuple(head.shape)) for edge, head in zip(edges, heads, strict=True) if graph.reaches([edge])]
@@ -133,7 +136,13 @@ def called(module: nn.Module, given: Tree) -> Any:
     return module(given)
 
 
-def _length(inputs: Tree, targets: Tree) -> int | None:
+def handed_to_loss(outputs: Tree) -> Tree:
+    """Copies of outputs, so that none lies on another one's path, and a loss may write in place."""
+    with user_code("copying what the module returned"):
+        return map_tensors(lambda tensor: tensor.clone() if tensor.requires_grad else tensor, outputs)
+
+
+def num_losses(inputs: Tree, targets: Tree) -> int | None:
     """Number of losses that a loss per sample returns: the length of the targets, or else of the inputs."""
     for tree in (targets, inputs):
         for tensor in tensors(tree)[:1]:
@@ -172,7 +181,7 @@ def sgd_step(own: nn.Module, batch: Batch, rate: float) -> None:
         with user_code("the module"):
             outputs = called(own, given)
         with user_code("the loss"):
-            value = one_number(batch.loss(outputs, targets), _length(given, targets))
+            value = one_number(batch.loss(outputs, targets), num_losses(given, targets))
         parameters = [parameter for parameter in own.parameters() if parameter.requires_grad]
         with user_code("the backward pass"):
             gradients = torch.autograd.grad(value, parameters, allow_unused=True)

@@ -95,6 +95,11 @@ def read(
     return Reading(norm_KP, peak_P, rows, True, exact)
 
 
+def norms_at(value: Tensor, positions: Sequence[Edges]) -> FloatArray:
+    """Norm of the gradient of a loss at each position."""
+    return _norms(_grad([value], [edge for position in positions for edge in position], None), positions)[0]
+
+
 def _grad(
     ends: Sequence[Tensor | GradientEdge], edges: list[GradientEdge], seeds: list[Tensor] | None
 ) -> list[Tensor | None]:

@@ -95,6 +95,19 @@ class Graph:
             for position in positions
         ]
 
+    def lowest(self, positions: Sequence[Sequence[GradientEdge]]) -> list[bool]:
+        """For each position: does no path from it lead to another one?"""
+        ends = {vertex_of(edge) for position in positions for edge in position}
+        above: dict[Node, bool] = {}
+        for node in self._order:
+            above[node] = any(vertex in ends or above[vertex[0]] for vertex, _ in self._edges[node])
+        return [not any(above.get(edge.node, False) for edge in position) for position in positions]
+
+    def lies_above(self, position: Sequence[GradientEdge], other: Sequence[GradientEdge]) -> bool:
+        """Whether a path from the loss to the other position crosses this one."""
+        up = self._paths_up(frozenset(vertex_of(edge) for edge in other))
+        return self.reaches(position) and any(up.get(edge.node, 0) for edge in position)
+
     def _entries(self, node: Node, below: dict[Vertex, bool]) -> list[tuple[Vertex, bool]]:
         return [((node, nr), below[node, nr]) for nr in self._outputs.get(node, ()) if (node, nr) in below]
 

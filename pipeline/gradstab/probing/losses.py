@@ -43,7 +43,7 @@ def one_number(value: Any, num_samples: int | None) -> Tensor:
         refuse(f"the loss must return a tensor of one number or of one a sample, got {type(value).__name__}")
     if value.numel() == 1:
         number: Tensor = value.reshape(())
-    elif value.ndim == 1 and num_samples is not None and len(value) == num_samples:
+    elif value.ndim and value.numel() == len(value) == num_samples:  # (B,), or (B, 1)
         number = value.mean()
     else:
         refuse(f"the loss must return one number or one a sample, got a tensor of shape {tuple(value.shape)}")

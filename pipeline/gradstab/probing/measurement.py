@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from gradstab.probing.copies import bare_module, private_copy, refuse_unready
+from gradstab.probing.copies import bare_module, private_copy, refuse_infinite_weights, refuse_unready
 from gradstab.probing.draws import DRAWS, STEP, Draw, Draws
 from gradstab.probing.events import kind_of
 from gradstab.probing.forward import Batch, Forward, refuse_unfit_data
 from gradstab.probing.losses import Loss, Weights, weights_of
 from gradstab.probing.precision import FLOAT64, OWN, Lifting, Types, lifted
 from gradstab.probing.profiles import Series, series_of
-from gradstab.probing.refusals import UserCodeError
+from gradstab.probing.refusals import UserCodeError, refuse
+from gradstab.probing.samples import Rows
 from gradstab.probing.surroundings import measuring_conditions
 from gradstab.probing.table import Key, Table, merged
 from gradstab.probing.trees import Tree
@@ -51,7 +52,10 @@ def measure(
     Raises:
         UsageError: one sentence why it cannot be measured.
     """
+    if not all(isinstance(tap, str) for tap in taps):
+        refuse(f"taps must be names of modules, as 'blocks.*', got {taps!r}")
     refuse_unready(module)
+    refuse_infinite_weights(module)
     refuse_unfit_data(inputs, targets)
     inner = bare_module(module)
     with measuring_conditions(), np.errstate(all="ignore"):
@@ -70,26 +74,22 @@ def _batch(inputs: Tree, targets: Tree, loss: Loss, types: Types) -> Batch:
 def _measured(module: nn.Module, batch: Batch, taps: Sequence[str], band: float) -> Measured:
     """Measure in the types of the batch."""
     draws = Draws(module, batch, taps)
-    first, own, forward = draws.take(0, None)
-    while first.without_gradient:
-        draws.make_readouts_pass(own, forward)
-        forward.release(own)
-        first, own, forward = draws.take(0, None)
+    first, own, forward = draws.take_first()
     refuse_unseen(own, forward, headline_is_chain=first.members[0].axis == "layers")
-    weights = _weights(batch, forward, first)
+    weights = sample_weights(batch, forward, first.reading.rows)
     reasons, left_out = reasons_of_layers(forward), untapped(own, forward)
     loss = float(forward.value.detach()) / weights.total
     num_samples = first.reading.rows.num_samples if first.reading.rows else forward.num_samples
     forward.release(own)
     del own, forward  # later draws need the memory
     table = Table()
-    table.add(first.positions, first.reading)
+    table.add(first.positions, first.reading, first.activated)
     keys, kinds = first.keys, first.kinds
     num_draws = DRAWS if first.drew else 1
     for number in range(1, num_draws):
         draw, own, forward = draws.take(number, first)
         forward.release(own)
-        table.add(draw.positions, draw.reading)
+        table.add(draw.positions, draw.reading, draw.activated)
         keys = [merged(old, new) for old, new in zip(keys, draw.keys, strict=True)]
         kinds |= {kind: merged(kinds.get(kind, []), new) for kind, new in draw.kinds.items()}
     judged = {key for found in keys for key in found}
@@ -102,6 +102,7 @@ def _measured(module: nn.Module, batch: Batch, taps: Sequence[str], band: float)
             tuple(key[0] for key in of),
             table.norms(of),
             table.peaks(of),
+            *table.activated(of),
             level=peak_level + 0.5 * math.log10(num_samples),
             peak_level=peak_level,
             band=band,
@@ -134,8 +135,8 @@ def _reason(reasons: Mapping[str, str], keys: Sequence[Key]) -> str:
     return reasons.get(keys[0][0], "passes a part of the gradient")
 
 
-def _weights(batch: Batch, forward: Forward, first: Draw) -> Weights:
-    rows = first.reading.rows
+def sample_weights(batch: Batch, forward: Forward, rows: Rows | None) -> Weights:
+    """The weights with which the samples' own losses enter the loss given; those of a mean where they are unknown."""
     if not bool(torch.isfinite(forward.value)):
         return Weights(1.0, "the loss is not finite on this batch")
     if rows is None or rows.layout != "each" or rows.axis or forward.per_sample:
@@ -162,6 +163,8 @@ def _notes(batch: Batch, draws: Draws, first: Draw, num_draws: int, weights: Wei
             "nothing has a gradient before the first step: measured after one step of gradient descent on a copy "
             f"(learning rate {STEP})"
         )
+    if draws.dead:
+        notes.append("the readout passes a gradient on, but none reaches any position: the units between are dead")
     if num_draws > 1:
         notes.append(f"the module draws random numbers: gradients are averaged over {num_draws} draws")
     if reading.mix and reading.rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +19,25 @@ _PRODUCTS: set[Callable[..., Any]] = {
     functional.linear, functional.bilinear, torch.conv1d, torch.conv2d, torch.conv3d,
     torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d,
 }  # fmt: skip
+_WITH_VECTORS: set[Callable[..., Any]] = {torch.matmul, torch.mv, Tensor.matmul, Tensor.__matmul__, Tensor.__rmatmul__}
 _ELEMENTWISE = {"add", "sub", "mul", "div", "cat", "where", "__add__", "__radd__", "__mul__", "__rmul__", "__iadd__"}
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A weight, or a tensor computed from weights alone.
+
+    Attributes:
+        name: of the parameter; "" for a buffer and inside a parametrisation.
+        tensor: itself, kept because a freed one would hand its id on.
+        made_of: ids of the parameters that it was computed from.
+        matrix: whether the parameter is a matrix.
+    """
+
+    name: str
+    tensor: Tensor
+    made_of: frozenset[int]
+    matrix: bool
 
 
 class Products(TorchFunctionMode):
@@ -33,16 +52,16 @@ class Products(TorchFunctionMode):
         self.active: list[set[int]] = []
         self.elementwise: set[str] = set()
         self._events = events
-        constants = [*own.named_parameters(), *own.named_buffers()]
-        # computed tensors are kept, because a freed one would hand its id on
-        self._from_weights: dict[int, tuple[str, Tensor]] = {
-            id(value): (name if is_matrix(value) and "parametrizations" not in name else "", value)
-            for name, value in constants
+        self._known = {
+            id(value): _Known(
+                "" if "parametrizations" in name else name, value, frozenset({id(value)}), is_matrix(value)
+            )
+            for name, value in [*own.named_parameters(), *own.named_buffers()]
         }
 
     def made_of_weights(self, given: Sequence[Tensor]) -> bool:
         """Whether tensors come from weights alone, as what a layer takes that makes weights for others."""
-        return bool(given) and all(id(tensor) in self._from_weights for tensor in given)
+        return bool(given) and all(id(tensor) in self._known for tensor in given)
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -58,22 +77,22 @@ class Products(TorchFunctionMode):
         return output
 
     def _note(self, function: Callable[..., Any], given: list[Tensor], output: Tensor) -> None:
-        known = [self._from_weights[id(tensor)] for tensor in given if id(tensor) in self._from_weights]
+        known = [self._known[id(tensor)] for tensor in given if id(tensor) in self._known]
         if not known:
             return
-        name = next((name for name, value in known if name and value.requires_grad), "")
+        named = [one for one in known if one.name and one.tensor.requires_grad]
         if len(known) == len(given):
-            self._from_weights[id(output)] = (name, output)
-        elif name and getattr(function, "__name__", "") in _ELEMENTWISE:
-            self.elementwise.add(name)
-        elif (
-            name
-            and output.requires_grad
-            and function in _PRODUCTS
-            and not any(id(tensor) in ids for ids in self.active for tensor in given)
-        ):
-            edge = edge_of(output)
-            self._events.append(Event(name, Tensor, "output", (edge,), tuple(output.shape), layer=True))
+            first = next(iter(sorted(named, key=lambda one: not one.matrix)), known[0])
+            sources = frozenset().union(*(one.made_of for one in known))
+            self._known[id(output)] = _Known(first.name if named else "", output, sources, first.matrix)
+        elif getattr(function, "__name__", "") in _ELEMENTWISE:
+            self.elementwise.update(one.name for one in named if one.matrix)
+        elif output.requires_grad and function in _PRODUCTS:
+            factors = [one for one in named if one.tensor.ndim > 1 or function in _WITH_VECTORS]
+            inside = any(not one.made_of.isdisjoint(ids) for ids in self.active for one in known)
+            if factors and not inside:
+                edge = edge_of(output)
+                self._events.append(Event(factors[0].name, Tensor, "output", (edge,), tuple(output.shape), layer=True))
 
 
 def _top_level(values: Iterable[Any]) -> list[Tensor]:

@@ -30,6 +30,9 @@ class Series:
         log10_delta_norm_L: log10 of the root mean square over samples of the norm of the gradient of a sample's own
             loss by the position.
         log10_delta_max_L: log10 of the largest entry of the gradient of the mean loss.
+        dead_L: fraction of units that are zero on every sample, of the activation that takes or returns the position;
+            NaN where there is none.
+        saturated_L: fraction of (sample, unit) there with |phi'| below 1 % of its maximum.
         whole: for each position, whether every path from the loss to the first position crosses it; where it does
             not, the position passes a part of the gradient only.
         judged: whether R compares whole gradients, so that a phase can be told.
@@ -47,6 +50,8 @@ class Series:
     taps: tuple[str, ...]
     log10_delta_norm_L: FloatArray
     log10_delta_max_L: FloatArray
+    dead_L: FloatArray
+    saturated_L: FloatArray
     whole: tuple[bool, ...]
     judged: bool
     gradient_ratio: float
@@ -72,6 +77,8 @@ def series_of(
     taps: tuple[str, ...],
     norm_NL: FloatArray,
     peak_L: FloatArray,
+    dead_L: FloatArray,
+    saturated_L: FloatArray,
     *,
     level: float,
     peak_level: float,
@@ -84,7 +91,7 @@ def series_of(
     """A series from N readings of its L norms.
 
     Args:
-        name, axis, taps, whole, judged, remark: as in Series.
+        name, axis, taps, dead_L, saturated_L, whole, judged, remark: as in Series.
         norm_NL: norm of the summed gradient in each reading; NaN where a position did not run.
         peak_L: largest entry of the gradient.
         level, peak_level: added to the logarithms: from the loss given to the mean of the samples' own losses.
@@ -106,6 +113,8 @@ def series_of(
         taps=taps,
         log10_delta_norm_L=log10_norm_L,
         log10_delta_max_L=log10_max_L,
+        dead_L=dead_L,
+        saturated_L=saturated_L,
         whole=whole,
         judged=judged,
         gradient_ratio=ratio,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.hooks import RemovableHandle
 
+from gradstab.probing.activated import Activations
 from gradstab.probing.events import Event, edge_of, matrix_size
 from gradstab.probing.products import Products
 from gradstab.probing.recurrence import step_by_step
@@ -18,6 +21,7 @@ from gradstab.probing.summary import summary_of
 from gradstab.probing.trees import differentiable, tensors
 
 _CONTAINERS = (nn.ParameterList, nn.ParameterDict)
+_LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNCellBase)  # also where a weight has but one row or column
 
 
 @dataclass
@@ -45,8 +49,14 @@ class Recording:
     summarise: bool = False
 
 
-def record(own: nn.Module, call: Callable[[nn.Module], Any], *, summarise: bool = False) -> Recording:
-    """Call the module with hooks on every part of it, which are gone afterwards."""
+def record(
+    own: nn.Module,
+    call: Callable[[nn.Module], Any],
+    *,
+    summarise: bool = False,
+    activations: Activations | None = None,
+) -> Recording:
+    """Call the module with hooks on every part of it, which are gone afterwards; `activations` watches as well."""
     recording = Recording(summarise=summarise)
     products = Products(own, recording.events)
     handles: list[RemovableHandle] = []
@@ -58,7 +68,7 @@ def record(own: nn.Module, call: Callable[[nn.Module], Any], *, summarise: bool 
         elif name:
             handles += _Watch(name, part, recording, products).hooks()
     try:
-        with products:
+        with products, activations or contextlib.nullcontext():
             recording.outputs = call(own)
     finally:
         recording.closed = True
@@ -76,7 +86,8 @@ class _Watch:
         normed = hasattr(part, "weight_g") or parametrize.is_parametrized(part)
         owned = matrix_size(part, inside=False)
         self._embedding = isinstance(part, nn.Embedding | nn.EmbeddingBag)
-        self._layer = bool(owned or normed) and not self._embedding and not isinstance(part, _CONTAINERS)
+        applies = bool(owned or normed) or isinstance(part, _LAYERS)
+        self._layer = applies and not self._embedding and not isinstance(part, _CONTAINERS)
         self._block = matrix_size(part, inside=True) > owned and not normed
         self._applies_itself = self._layer and (normed or isinstance(part, nn.MultiheadAttention) or not self._block)
         self._taken: list[Event | None] = []
@@ -103,16 +114,11 @@ class _Watch:
         self._recording.ran.add(self._name)
         if self._embedding:
             return None
-        returned = differentiable(output)
+        returned, handed = parted(output)
         if not returned:
             if self._layer:
                 self._recording.silent.append(self._name)
             return None
-        handed = None
-        if len(returned) > 1 and len(returned) == len(_plain(output)):
-            # copies handed on part the members of a state, so that none lies on another's path
-            handed = tree_map(lambda leaf: leaf.clone() if _is_differentiable(leaf) else leaf, output)
-            returned = _plain(handed)
         event = self._event("output", returned, layer=self._layer and not makes_weights, block=self._block)
         if taken is not None and _same_place(taken, event):
             return handed
@@ -131,6 +137,18 @@ class _Watch:
     def _kind(self) -> Hashable:
         kind = parametrize.type_before_parametrizations(self._part)
         return (kind, self._name.count(".") if kind is nn.Sequential else 0)
+
+
+def parted(output: Any) -> tuple[list[Tensor], Any]:
+    """The tensors with a gradient that a module returned, and what is handed on in its place; None if it stays.
+
+    Copies handed on part the members of a state, so that none lies on another's path.
+    """
+    returned = differentiable(output)
+    if len(returned) < 2 or len(returned) != len(_plain(output)):
+        return returned, None
+    handed = tree_map(lambda leaf: leaf.clone() if _is_differentiable(leaf) else leaf, output)
+    return _plain(handed), handed
 
 
 def _plain(output: Any) -> list[Tensor]:

@@ -41,22 +41,25 @@ def step_by_step(name: str, part: nn.RNNBase, recording: Recording) -> None:
         recording.events.append(Event(step, nn.RNNBase, role, edges, tuple(found[0].shape), summary=summary))
         count += 1
 
-    def forward(given: Any, state: Any = None) -> Any:
+    def forward(input: Any, hx: Any = None) -> Any:  # noqa: A002  callers may name torch's own arguments
         recording.ran.add(name)
-        if isinstance(given, PackedSequence):
-            steps = _separate(given.data, given.batch_sizes.tolist(), 0)
+        if not torch.is_grad_enabled():
+            recording.silent.append(name)
+            return whole(input, hx)
+        if isinstance(input, PackedSequence):
+            steps = _separate(input.data, input.batch_sizes.tolist(), 0)
             _each_event(steps, event)
-            packed = PackedSequence(torch.cat(steps), given.batch_sizes, given.sorted_indices, given.unsorted_indices)
-            return whole(packed, state)
-        axis = 1 if part.batch_first and given.ndim == 3 else 0
-        recording.unbatched |= given.ndim == 2
+            packed = PackedSequence(torch.cat(steps), input.batch_sizes, input.sorted_indices, input.unsorted_indices)
+            return whole(packed, hx)
+        axis = 1 if part.batch_first and input.ndim == 3 else 0
+        recording.unbatched |= input.ndim == 2
         if part.bidirectional:
-            steps = _separate(given, 1, axis)
+            steps = _separate(input, 1, axis)
             _each_event(steps, event)
-            return whole(torch.cat(steps, axis), state)
+            return whole(torch.cat(steps, axis), hx)
         with parametrize.cached():  # spectral norm would go on iterating at every step
-            outputs, last, states = _run(whole, given, state, axis)
-            _require_same(name, part, whole, given, state, axis, outputs)
+            outputs, last, states = _run(whole, input, hx, axis)
+            _require_same(name, part, whole, input, hx, axis, outputs)
         for found in states:
             event("state", found)
         return outputs, last

@@ -57,7 +57,9 @@ def candidate_rows(shapes: Sequence[Sequence[int]], inputs: Tree, targets: Tree)
     given = [tensor.shape for tensor in tensors(inputs)[:1]]
     asked = [tensor.shape for tensor in tensors(targets)[:1]]
     firsts = [shape[0] for shape in given + asked if len(shape)]
-    sizes = list(dict.fromkeys([*firsts, *(shape[1] for shape in given + asked if len(shape) > 1)]))
+    seconds = [shape[1] for shape in given + asked if len(shape) > 1]
+    # a nested tensor, whose samples have lengths of their own, has symbols for sizes
+    sizes = list(dict.fromkeys(size for size in firsts + seconds if isinstance(size, int)))
     rows = [Rows(size, axis, "each") for axis in (0, 1) for size in sizes]
     rows.sort(key=lambda one: sizes.index(one.num_samples))
     layouts: tuple[Layout, ...] = ("groups", "cycle")

@@ -19,6 +19,8 @@ CHAIN = 0.8  # part of the layers that must separate where layers are the series
 SPAN = 3  # a stream must span one third of the layers
 SPAN_OF_MORE = 10  # another stack must span one tenth
 
+_MOST_TOWERS = 8
+
 _NO_PLACE = (
     "no series of layers or blocks passes the whole gradient, because paths lead round each of them (skip connections "
     "across the network, several branches): name modules yourself, as taps='encoder.blocks.*'"
@@ -75,13 +77,17 @@ def choose_runs(
             kept = tuple(event for event, is_whole in zip(hidden, whole, strict=True) if is_whole)
             remark = "R of one hidden layer is 0 by definition" if len(kept) == 1 else ""
             return [Run(_axis("layers", kept), kept, (True,) * len(kept), remark=remark)]
-    for role, axis in (("output", "blocks"), ("input", "block inputs")):
-        chosen = [event for event in events if event.role == role and (event.block or role == "input")]
-        if runs := _streams(chosen, events, layers, graph, axis, fewest):
-            return runs
-    if run := _calls(events, value):
-        return [run]
-    raise _no_series(events, layers, hidden)
+    blocks = [event for event in events if event.role == "output" and event.block]
+    inputs = [event for event in events if event.role == "input"]
+    runs = (
+        _streams(blocks, events, layers, graph, "blocks", fewest)
+        or _towers(hidden, graph)
+        or _streams(inputs, events, layers, graph, "block inputs", fewest)
+        or _calls(events, value)
+    )
+    if not runs:
+        raise _no_series(events, layers, hidden)
+    return runs
 
 
 def _no_series(events: Sequence[Event], layers: Sequence[Event], hidden: Sequence[Event]) -> UsageError:
@@ -94,10 +100,13 @@ def _no_series(events: Sequence[Event], layers: Sequence[Event], hidden: Sequenc
     elif not layers:
         sentence = (
             "the module must have at least one hidden layer before its readout, but no layer with a weight matrix "
-            "passed a gradient: nothing to compare"
+            "passed a gradient that can be seen (torch.no_grad, detach, or torch.func.vmap around it)"
         )
     elif not hidden:
-        sentence = "the module must have at least one hidden layer before its readout, got only the readout"
+        sentence = (
+            "the module must have at least one hidden layer before its readout, got only the readout: layers are "
+            "modules of the module, and products of bare parameters"
+        )
     else:
         sentence = _NO_PLACE
     return UsageError(f"probe: {sentence}")
@@ -125,12 +134,16 @@ def _time_steps(events: Sequence[Event], value: Tensor) -> list[Run]:
     graph = _without_silent_joints(events, value)
     found: list[tuple[bool, int, Run]] = []
     for name in names:
-        steps = [event for event in events if event.kind is nn.RNNBase and event.name.startswith(f"{name} step ")]
-        if len(steps) < FEWEST or not graph.reaches([edge for event in steps for edge in event.edges]):
+        ran = [event for event in events if event.kind is nn.RNNBase and event.name.startswith(f"{name} step ")]
+        steps = [event for event in ran if graph.reaches(event.edges)]
+        if len(steps) < FEWEST:
             continue
         state = steps[0].role == "state"
         whole = state and all(graph.separating([event.edges for event in steps]))
         remark = "" if whole else _EVERY_STEP if state else _STEP_INPUTS
+        if len(steps) < len(ran):
+            cut = f"only {len(steps)} of {len(ran)} steps pass a gradient on to the loss, and those are shown"
+            remark = f"{cut}; {remark}" if remark else cut
         found.append((whole, len(steps), Run("time steps", tuple(steps), (True,) * len(steps), remark=remark)))
     return [run for _, _, run in sorted(found, key=lambda one: one[:2], reverse=True)]
 
@@ -178,6 +191,37 @@ def _streams(
     return chosen_runs
 
 
+def _towers(hidden: Sequence[Event], graph: Graph) -> list[Run]:
+    """A plain chain from each of several lowest layers, as of two encoders; chains that are mostly shared once.
+
+    They must be more than four fifths of the layers; a cell in a loop, which meets an input at every step, is none.
+    """
+    lowest = [
+        event
+        for event, is_lowest in zip(hidden, graph.lowest([event.edges[:1] for event in hidden]), strict=True)
+        if is_lowest
+    ]
+    if not 1 < len(lowest) <= _MOST_TOWERS:
+        return []
+    found: list[tuple[Event, ...]] = []
+    for bottom in lowest:
+        first = bottom.edges[:1]
+        above = [event for event in hidden if event is not bottom and graph.lies_above(event.edges[:1], first)]
+        whole = graph.separating([first, *(event.edges[:1] for event in above)])
+        kept = (bottom, *(event for event, is_whole in zip(above, whole[1:], strict=True) if is_whole))
+        if len(kept) > 1 and len(kept) > CHAIN * len(whole) and len({event.name for event in kept}) == len(kept):
+            found.append(kept)
+    if len({id(event) for kept in found for event in kept}) <= CHAIN * len(hidden):
+        return []
+    runs: list[Run] = []
+    shown: set[Event] = set()
+    for kept in sorted(found, key=lambda kept: (len(kept), found.index(kept)), reverse=True):
+        if 2 * len(shown.intersection(kept)) <= len(kept):
+            runs.append(Run("layers", kept, (True,) * len(kept)))
+            shown.update(kept)
+    return runs
+
+
 def _distinct(events: Sequence[Event]) -> tuple[Event, ...]:
     """Each tensor once: query, key and value projections take the same one."""
     return tuple({vertex_of(event.edges[0]): event for event in reversed(events)}.values())[::-1]
@@ -207,22 +251,27 @@ def _inside(event: Event, layers: Sequence[Event]) -> int:
     return sum(layer.name.startswith(f"{event.name}.") for layer in layers)
 
 
-def _calls(events: Sequence[Event], value: Tensor) -> Run | None:
-    """The calls of one cell in a loop, each of which takes the state of the one before."""
+def _calls(events: Sequence[Event], value: Tensor) -> list[Run]:
+    """The calls of one cell in a loop, each of which takes the state of the one before; whole gradients first."""
     by_name: dict[str, list[Event]] = {}
     for event in events:
         if event.role == "output" and (event.layer or event.block):
             by_name.setdefault(event.name, []).append(event)
-    for calls in sorted(by_name.values(), key=len, reverse=True):
+    found = []
+    graph = None
+    for calls in by_name.values():
         if len(calls) < FEWEST:
-            break
+            continue
         for joint in (False, True):
             positions = [event.edges if joint else event.edges[:1] for event in calls]
             if all(Graph(*positions[-1]).separating(positions)):
-                whole = all(_without_silent_joints(events, value).separating(positions))
+                graph = graph or _without_silent_joints(events, value)
+                whole = all(graph.separating(positions))
                 remark = "" if whole else _EVERY_STEP
-                return Run("calls", tuple(calls), (True,) * len(calls), joint=joint, remark=remark)
-    return None
+                run = Run("calls", tuple(calls), (True,) * len(calls), joint=joint, remark=remark)
+                found.append((whole, len(calls), run))
+                break
+    return [max(found, key=lambda one: one[:2])[2]] if found else []
 
 
 def _named(events: Sequence[Event], graph: Graph, taps: Sequence[str]) -> Run:

@@ -35,6 +35,9 @@ def _plain_checkpoints() -> Iterator[None]:
         return function(*args)
 
     hidden = torch.utils.checkpoint.CheckpointFunction
+    if "apply" in vars(hidden):  # one measurement inside another
+        yield
+        return
     hidden.apply = staticmethod(plain)  # type: ignore[method-assign]
     try:
         yield

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from gradstab.probing.activated import Activated
 from gradstab.probing.events import Event, Role
 from gradstab.probing.gradients import Edges, FloatArray, Reading
 from gradstab.probing.series import Run
@@ -60,15 +61,18 @@ class Members:
 
 
 class Table:
-    """Norms and largest entries by position and draw."""
+    """Norms, largest entries, and what activations did, by position and draw."""
 
     def __init__(self) -> None:
+        self._activated: dict[Key, list[Activated]] = {}
         self._norms: dict[Key, dict[int, FloatArray]] = {}
         self._peaks: dict[Key, list[float]] = {}
         self._draws = 0
 
-    def add(self, keys: Sequence[Key], reading: Reading) -> None:
+    def add(self, keys: Sequence[Key], reading: Reading, activated: Mapping[Key, Activated]) -> None:
         """Add what one draw gave."""
+        for key, one in activated.items():
+            self._activated.setdefault(key, []).append(one)
         for index, key in enumerate(keys):
             self._norms.setdefault(key, {})[self._draws] = reading.norm_KP[:, index]
             self._peaks.setdefault(key, []).append(float(reading.peak_P[index]))
@@ -84,6 +88,13 @@ class Table:
     def peaks(self, keys: Sequence[Key]) -> FloatArray:
         """The largest entry of the gradient, averaged over draws."""
         return np.array([float(np.mean(self._peaks[key])) for key in keys])
+
+    def activated(self, keys: Sequence[Key]) -> tuple[FloatArray, FloatArray]:
+        """Dead and saturated fractions, averaged over draws; NaN where no activation takes or returns the position."""
+        found = [self._activated.get(key, []) for key in keys]
+        dead = [np.mean([one.dead for one in draws]) if draws else math.nan for draws in found]
+        saturated = [np.mean([one.saturated for one in draws]) if draws else math.nan for draws in found]
+        return np.array(dead), np.array(saturated)
 
 
 def merged(order: list[Key], keys: Iterable[Key]) -> list[Key]:

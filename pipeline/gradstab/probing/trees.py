@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -57,4 +58,6 @@ def _members(leaf: Any) -> dict[str, Any]:
         return dict(leaf)
     if isinstance(leaf, nn.Module | type) or callable(leaf):
         return {}
-    return dict(getattr(leaf, "__dict__", {}))
+    fields = dataclasses.fields(leaf) if dataclasses.is_dataclass(leaf) else ()  # which may lie in slots
+    held = {field.name: getattr(leaf, field.name) for field in fields if hasattr(leaf, field.name)}
+    return held | dict(getattr(leaf, "__dict__", {}))

@@ -11,6 +11,12 @@ from gradstab.probing.forward import Forward
 from gradstab.probing.refusals import refuse
 from gradstab.probing.series import readouts
 
+_OWNERS = (
+    nn.RNNBase,
+    nn.Embedding,
+    nn.MultiheadAttention,
+)  # whose weights are seen though no layer inside applies them
+
 
 def reasons_of_layers(forward: Forward) -> dict[str, str]:
     """For each layer that ran, by name: is it a readout, or does it pass a part of the gradient?"""
@@ -34,7 +40,7 @@ def untapped(own: nn.Module, forward: Forward) -> tuple[tuple[str, str], ...]:
         if isinstance(part, nn.Embedding | nn.EmbeddingBag):
             reasons[name] = "an embedding: nothing lies before it"
         elif name in silent:
-            reasons[name] = "passes no gradient (torch.no_grad or detach)"
+            reasons[name] = "passes no gradient (torch.no_grad, detach, or inside torch.func.vmap)"
         elif matrix_size(part, inside=False) and not list(part.children()) and name not in forward.recording.ran:
             reasons[name] = "its forward never ran"
     for name in sorted(forward.recording.elementwise):
@@ -66,7 +72,7 @@ def refuse_unseen(own: nn.Module, forward: Forward, *, headline_is_chain: bool) 
 def _unseen(own: nn.Module, forward: Forward) -> list[str]:
     """Weight matrices that the loss depends on, and that belong to no recorded layer."""
     seen = {event.name for event in forward.events if not event.block and event.role != "input"}
-    owners = [name for name, part in own.named_modules() if isinstance(part, nn.RNNBase | nn.Embedding)]
+    owners = [name for name, part in own.named_modules() if isinstance(part, _OWNERS)]
     layers = tuple(f"{name}." for name in seen | set(owners))
     return [
         name

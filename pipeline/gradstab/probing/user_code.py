@@ -107,10 +107,10 @@ def data_of(home: ModuleType, path: str | None, num_samples: int) -> tuple[Tree,
 
 
 def _read(path: Path) -> tuple[Tree, Tree]:
-    if path.suffix not in {".npz", ".pt"}:
+    if path.suffix.lower() not in {".npz", ".pt"}:
         raise UsageError(f"--data must be a .npz or .pt file with inputs and targets, got {path.name}")
     try:
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 found: Any = {name: _as_tensor(arrays[name]) for name in arrays.files}
         else:

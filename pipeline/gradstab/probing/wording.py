@@ -49,6 +49,8 @@ def headroom(series: Series) -> str:
     """At how many positions the gradient of the mean loss leaves the range of float16 and of bfloat16."""
     peak_L = series.log10_delta_max_L[np.isfinite(series.log10_delta_max_L)]
     noun = _NOUNS.get(series.axis, series.axis)
+    if not len(peak_L):
+        return f"the gradient is a finite number above zero at none of {len(series.taps)} {noun}"
     lost = {kind.name: _num_lost(peak_L, kind) for kind in (FLOAT16, BFLOAT16)}
     if not any(lost.values()):
         return f"float16 and bfloat16 hold the gradient at all {len(series.taps)} {noun}, without loss scaling"
@@ -85,14 +87,23 @@ def text(
 def _table(series: Series) -> list[str]:
     width = max(len("position"), *(len(tap) for tap in series.taps))
     above_L = relative(series.log10_delta_norm_L)
+    activated = not np.isnan(series.dead_L).all()
     rows = [
-        f"  {tap:{width}}  {value:+8.2f}  {above:+8.2f}{'' if whole else '  a part of the gradient'}"
-        for tap, value, above, whole in zip(series.taps, series.log10_delta_norm_L, above_L, series.whole, strict=True)
+        f"  {tap:{width}}  {series.log10_delta_norm_L[place]:+8.2f}  {above_L[place]:+8.2f}"
+        f"{_fractions(series, place) if activated else ''}{'' if series.whole[place] else '  a part of the gradient'}"
+        for place, tap in enumerate(series.taps)
     ]
     if len(rows) > _MOST_ROWS:
         half = _MOST_ROWS // 2
         rows = [*rows[:half], f"  ... {len(rows) - 2 * half} more ...", *rows[-half:]]
-    return [f"  {'position':{width}}  log10 |delta|, and less the last one's", *rows]
+    heads = f"  {'position':{width}}  log10 |delta|, and less the last one's"
+    return [f"{heads}; dead and saturated units" if activated else heads, *rows]
+
+
+def _fractions(series: Series, place: int) -> str:
+    if np.isnan(series.dead_L[place]):
+        return " " * 16
+    return f"  {100 * series.dead_L[place]:4.0f} %  {100 * series.saturated_L[place]:4.0f} %"
 
 
 def _kinds(kinds: Sequence[Series]) -> list[str]:

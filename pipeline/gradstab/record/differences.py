@@ -38,12 +38,14 @@ class Shipped:
         trials: the runs of each trial, by the trial's number.
         segments: names of the segments among the artifacts.
         table: numbers of the trials in the study's table.
+        num_experiments: how many experiments hold runs of the study.
     """
 
     parents: tuple[str, ...]
     trials: Mapping[int, tuple[ShippedRun, ...]]
     segments: frozenset[str]
     table: tuple[int, ...]
+    num_experiments: int = 1
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,9 @@ def tracking_findings(
         *_found("MLflow", "not in the study's table", recorded.keys() - set(shipped.table)),
         *_found("MLflow", "twice in the study's table", (n for n in recorded if shipped.table.count(n) > 1)),
     ]
+    if shipped.num_experiments > 1:
+        what = f"{shipped.num_experiments} experiments of the study, of which one was deleted for a while"
+        findings.append(Finding("MLflow", what))
     if len(shipped.parents) > 1:
         findings.append(Finding("MLflow", f"{len(shipped.parents)} runs of the study itself"))
     if "RUNNING" in shipped.parents:

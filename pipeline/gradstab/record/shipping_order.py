@@ -17,6 +17,7 @@ from gradstab.study.criterion import Criterion
 from gradstab.study.study import Study
 from gradstab.study.versions import FIRST_VERSION, Was, under_current_names
 from gradstab.system.durable import replace_file
+from gradstab.system.storage_url import holds_password
 
 FILE_NAME = "tracking.json"
 
@@ -69,10 +70,16 @@ class ShippingOrder(BaseModel):
     child_runs: Annotated[int, Field(ge=0), Was("children", until="0.2.0")] = 10_000
     child_runs_after: Annotated[ChildRunsAfter, Was("beyond", until="0.2.0")] = "none"
     detail: Detail = "summary"
+    experiment: str = "{name}"
     counts: dict[str, int] = {}
     in_flight: tuple[int, ...] = ()
     settings: dict[str, str] = {}
     updated_ms: int
+
+    @property
+    def experiment_name(self) -> str:
+        """The name that the study's experiment in MLflow gets, if no other has it."""
+        return self.experiment.replace("{name}", self.study)
 
     @cached_property
     def declaration(self) -> Study:
@@ -90,12 +97,12 @@ class ShippingOrder(BaseModel):
 
 
 def save_order(folder: Path, job: ShippingOrder) -> None:
-    """Put the order into a results folder, whole or not at all. Only its owner can read it: a URI may hold a password.
+    """Put the order into a results folder, whole or not at all; only its owner can read one with a password in a URI.
 
     Raises:
         StorageError: the folder cannot be written.
     """
-    replace_file(folder / FILE_NAME, job.model_dump_json(indent=1), durable=False)
+    replace_file(folder / FILE_NAME, job.model_dump_json(indent=1), durable=False, private=holds_password(job.uri))
 
 
 def load_order(folder: Path) -> ShippingOrder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -171,11 +172,13 @@ class StudyFolder:
         version = known.get("began_in", FIRST_VERSION)
         content = {**known, "schema_version": SCHEMA_VERSION, "study": study.dump(version)}
         if source is not None:
-            copy = self.path / f"declared{source.suffix}"
+            copy = self.path / f"declared{source.suffix.lower()}"
             for older in self.path.glob("declared.*"):
                 if older != copy:
                     older.unlink()
-            replace_file(copy, source.read_text(encoding="utf-8"), durable=True)
+            # a file that its owner keeps from others stays so
+            private = not source.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
+            replace_file(copy, source.read_text(encoding="utf-8"), durable=True, private=private)
         replace_file(self.declaration, json.dumps(content, indent=2), durable=True)
 
 

@@ -10,6 +10,7 @@ Axes: N trials, A active trials, M other points, D axes of the space, F features
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -155,6 +156,10 @@ class Surrogate:
 
         Source: Rasmussen & Williams 2006, equation 5.12.
         """
+        return self._left_out
+
+    @cached_property
+    def _left_out(self) -> tuple[Array, Array]:
         precision_A = (self.factor.solve(np.eye(len(self.factor))) ** 2).sum(axis=0)
         weight_A = self.factor.solve_transposed(self.whitened_A)
         return self.target_A - weight_A / precision_A + self.centre, 1 / np.sqrt(precision_A)

@@ -62,6 +62,7 @@ class Findings:
         layout: how the space is cut; None where no axis is numeric.
         rows: the table of intervals.
         answer: the answer in plain sentences: what safe means, then one for each choice.
+        recommended: what to set, in the sentences of `gradstab recommend`.
     """
 
     results: Results
@@ -72,6 +73,7 @@ class Findings:
     theory: AgainstTheory
     health: tuple[Health, ...]
     answer: tuple[str, ...]
+    recommended: tuple[str, ...]
 
     @property
     def main(self) -> Judged:
@@ -105,6 +107,7 @@ def study_findings(results: Results) -> Findings:
             for surrogate in results.every_estimator.surrogates
         ),
         answer=tuple(answer_lines(results)),
+        recommended=results.recommend().sentences,
     )
 
 

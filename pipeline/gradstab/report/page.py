@@ -65,7 +65,14 @@ def report_page(
         "verdicts": verdict_table(results),
     }
     against_theory = _against_theory(findings)
-    texts = [*findings.answer, *statistics, against_theory, certified or "", *(picture.caption for picture in pictures)]
+    texts = [
+        *findings.answer,
+        *findings.recommended,
+        *statistics,
+        against_theory,
+        certified or "",
+        *(picture.caption for picture in pictures),
+    ]
     texts += [text for table in tables.values() if table is not None for text in _texts(table)]
     return render(
         TEMPLATES,
@@ -73,6 +80,7 @@ def report_page(
         study=results.study,
         lead=lead,
         bullets=bullets,
+        recommended=findings.recommended,
         statistics=statistics,
         certificate=certified and certified[:1].upper() + certified[1:],
         pictures=pictures,

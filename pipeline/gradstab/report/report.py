@@ -77,6 +77,7 @@ def region_data(findings: Findings) -> dict[str, Any]:
         "study_id": results.folder.study_id(),
         "question": results.study.question,
         "answer": list(findings.answer),
+        "recommended": list(findings.recommended),
         "num_trials": len(results.measured.numbers),
         "verdicts": dict(results.verdicts()),
         "criterion": results.criterion.model_dump(mode="json") | {"responses": list(results.judged_by)},

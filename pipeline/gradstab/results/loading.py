@@ -14,6 +14,7 @@ from gradstab.results.results import Results
 from gradstab.study.criterion import Criterion
 from gradstab.study.faults import sentences
 from gradstab.study.settings import resolve_results_settings, results_setting
+from gradstab.system.home import writable_or_temporary
 
 
 def load_results(
@@ -72,7 +73,7 @@ def is_uri(study: str | Path) -> bool:
 def _downloaded(study: str | Path, tracking: str | None) -> Path:
     from gradstab.tracking.reading import download_study
 
-    cache = user_cache_path("gradstab") / "studies"
+    cache = writable_or_temporary(user_cache_path("gradstab") / "studies")
     if tracking is None:
         return download_study(str(study), None, cache)
     return download_study(tracking, None if is_uri(study) else Path(study).name, cache)

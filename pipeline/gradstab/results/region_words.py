@@ -99,9 +99,13 @@ def _headline(results: Results) -> str:
     )
 
 
-def advice(found: RegionAt) -> list[str]:
-    """What to use: one sentence, or one line for each value of the open choices."""
-    axis = _advised_axis(found)
+def advice(found: RegionAt, axis: str | None = None) -> list[str]:
+    """What to use: one sentence, or one line for each value of the open choices.
+
+    Args:
+        axis: an open axis; by default the init scale where it is open, the depth only where nothing else is.
+    """
+    axis = axis or _advised_axis(found)
     if axis is None:
         return [f"{_where(found.point)} {percent_text(found.p_next)} of trainings succeed."]
     lines = [line for line in found.lines if line.axis == axis]

@@ -9,17 +9,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gradstab.errors import UsageError
-from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_paths
+from gradstab.record.segments import Record, read_segment
 from gradstab.record.study_folder import StudyFolder
 from gradstab.record.trajectory import Trajectory
-from gradstab.results.trial_rows import FAILED, MeasuredTrials, TrialRow, measured_trials, side_of, trial_row
+from gradstab.results.trial_rows import (
+    FAILED,
+    MeasuredTrials,
+    TrialRow,
+    measured_trials,
+    read_rows,
+    side_of,
+    trials_with,
+)
 from gradstab.stability.intervals import IntervalTable, stable_intervals
 from gradstab.study.axes import Value
 from gradstab.study.criterion import Criterion
-from gradstab.study.response_band import band_of
 from gradstab.study.responses.registry import default_letters
 from gradstab.study.study import Study
 
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 
     from gradstab.figures.layout import PanelLayout
     from gradstab.figures.theory_curves import TheoryCurves
+    from gradstab.results.recommendation import Recommendation
     from gradstab.stability.contributions import Contribution
     from gradstab.stability.estimator import Estimator
     from gradstab.stability.phase_diagram import Cloud, PhaseDiagram
@@ -81,16 +87,9 @@ class Results:
     @cached_property
     def rows(self) -> list[TrialRow]:
         """Judged trials by number; the first record of a number counts."""
-        rows: dict[int, TrialRow] = {}
-        for path in segment_paths(self.folder.path):
-            try:
-                records = read_segment(path)
-            except CorruptSegmentError:
-                self.corrupt_segments.append(path)
-                continue
-            for record in records:
-                rows.setdefault(record.number, trial_row(record, path, self.criterion))
-        return [rows[number] for number in sorted(rows)]
+        rows, corrupt = read_rows(self.folder.path, self.criterion)
+        self.corrupt_segments += corrupt
+        return rows
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -121,24 +120,11 @@ class Results:
         Raises:
             UsageError: no trial was judged yet.
         """
-        letters = dict.fromkeys((*default_letters(trained=self.study.least_steps > 0), *self.judged_by))
-        values: dict[str, list[float]] = {letter: [] for letter in letters}
-        rows = []
-        for row, trial in measured_trials(self.rows):
-            found = {name: trial.judgement.responses[name] for name in letters}
-            known = {name: value for name, value in found.items() if value is not None}
-            if len(known) == len(letters):
-                rows.append(row)
-                for name, value in known.items():
-                    values[name].append(value)
-        if not rows:
+        letters = tuple(dict.fromkeys((*default_letters(trained=self.study.least_steps > 0), *self.judged_by)))
+        found = trials_with(letters, self.rows, self.criterion)
+        if found is None:
             raise UsageError(f"the study {self.study.name!r} has no measured trial yet: gradstab run it")
-        return MeasuredTrials(
-            numbers=tuple(row.number for row in rows),
-            points=tuple(row.point for row in rows),
-            responses={name: np.array(given) for name, given in values.items()},
-            bands=tuple(band_of(letter, self.criterion) for letter in letters),
-        )
+        return found
 
     @cached_property
     def every_estimator(self) -> Estimator:
@@ -174,6 +160,18 @@ class Results:
 
         found = region_at(self.estimator, at, self.measured.points, self.constants)
         return replace(found, text=region_text(self, found))
+
+    def recommend(self, largest: str | None = None, **at: Value) -> Recommendation:
+        """What to set: the largest safe value of an axis (by default the learning rate), a clip threshold and more.
+
+        `print` of it reads as `gradstab recommend` does. `at` gives values of other axes.
+
+        Raises:
+            UsageError: no such axis, a value that was not searched, or no measured trial.
+        """
+        from gradstab.results.recommend import recommend
+
+        return recommend(self, largest, at)
 
     def answer(self) -> list[str]:
         """The answer in plain sentences: what safe means, then one for each choice. A fresh report is not made again.

@@ -5,7 +5,7 @@ Axes: L hidden layers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstab.record.network_settings import network_settings
-from gradstab.record.segments import Record
+from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_paths
 from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.axes import Value
 from gradstab.study.criterion import Criterion
-from gradstab.study.response_band import ResponseBand
+from gradstab.study.response_band import ResponseBand, band_of
 from gradstab.study.responses.registry import RESPONSES
 
 FAILED = "failed"  # the verdict of a trial whose machine failed
@@ -111,6 +111,24 @@ def trial_row(record: Record, segment: Path, criterion: Criterion) -> TrialRow:
     )
 
 
+def read_rows(folder: Path, criterion: Criterion) -> tuple[list[TrialRow], list[Path]]:
+    """The judged trials of a results folder by number, and the segments that cannot be read.
+
+    The first record of a number counts.
+    """
+    rows: dict[int, TrialRow] = {}
+    corrupt: list[Path] = []
+    for path in segment_paths(folder):
+        try:
+            records = read_segment(path)
+        except CorruptSegmentError:
+            corrupt.append(path)
+            continue
+        for record in records:
+            rows.setdefault(record.number, trial_row(record, path, criterion))
+    return [rows[number] for number in sorted(rows)], corrupt
+
+
 def measured_trials(rows: list[TrialRow]) -> Iterator[tuple[TrialRow, MeasuredTrial]]:
     """The rows of trials whose machine did not fail."""
     for row in rows:
@@ -144,6 +162,24 @@ class MeasuredTrials:
     points: tuple[dict[str, Value], ...]
     responses: dict[str, NDArray[np.float64]]
     bands: tuple[ResponseBand, ...]
+
+
+def trials_with(letters: Sequence[str], rows: list[TrialRow], criterion: Criterion) -> MeasuredTrials | None:
+    """The trials that have a value of each of these responses; None if there is none."""
+    kept: list[tuple[TrialRow, list[float]]] = []
+    for row, trial in measured_trials(rows):
+        values = [value for letter in letters if (value := trial.judgement.responses[letter]) is not None]
+        if len(values) == len(letters):
+            kept.append((row, values))
+    if not kept:
+        return None
+    value_NR = np.array([values for _, values in kept])
+    return MeasuredTrials(
+        numbers=tuple(row.number for row, _ in kept),
+        points=tuple(row.point for row, _ in kept),
+        responses=dict(zip(letters, value_NR.T, strict=True)),
+        bands=tuple(band_of(letter, criterion) for letter in letters),
+    )
 
 
 def side_of(band: ResponseBand, value: float) -> str:

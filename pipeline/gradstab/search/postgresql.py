@@ -26,6 +26,10 @@ CONNECT_SECONDS = 10
 _SERVER_KEEPALIVE = "-c tcp_keepalives_idle=15 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 _TABLE = """CREATE TABLE IF NOT EXISTS gradstab_drivers (
     study text PRIMARY KEY, epoch bigint NOT NULL, holder text NOT NULL)"""
+_POOLER = (
+    "OPTUNA_STORAGE must name the PostgreSQL server itself, but a connection pooler such as PgBouncer answers, which "
+    "moves a driver's lock and statements from one connection to another: give the server's own host and port"
+)
 _WRITES = ("INSERT", "UPDATE", "DELETE")
 
 
@@ -157,6 +161,19 @@ def _execute(url: str, statement: LiteralString, *values: str) -> None:
         raise AwayError(_first_line(error)) from None
 
 
+def require_direct(url: str) -> None:
+    """Make sure that the server itself answers, and not a pooler before it.
+
+    A pooler gives each transaction another connection of the server: the driver's lock would stay on one and its
+    prepared statements on others.
+
+    Raises:
+        AwayError: the server cannot be reached.
+        StorageError: a pooler answers.
+    """
+    _connected(url).close()
+
+
 def _connected(url: str) -> psycopg.Connection[Any]:
     try:
         connection = psycopg.connect(
@@ -170,11 +187,18 @@ def _connected(url: str) -> psycopg.Connection[Any]:
             keepalives_count=3,
             tcp_user_timeout=45_000,
         )
+        # a pooler makes up the number that a connection is told at its start
+        row = connection.execute("SELECT pg_backend_pid()").fetchone()
+        if row is not None and row[0] != connection.info.backend_pid:
+            connection.close()
+            raise StorageError(_POOLER)
         with connection.transaction():
             # two first drivers at once would both create it, and one would fail
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [_key("gradstab_drivers", 0)])
             connection.execute(_TABLE)
     except psycopg.OperationalError as error:
+        if "unsupported startup parameter" in str(error):
+            raise StorageError(_POOLER) from None
         raise AwayError(_first_line(error)) from None
     return connection
 

@@ -24,7 +24,8 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy import NullPool
 
 from gradstab.errors import GradstabError, StorageError
-from gradstab.search.postgresql import CONNECT_SECONDS, AwayError, Lease
+from gradstab.search.postgresql import CONNECT_SECONDS, AwayError, Lease, require_direct
+from gradstab.system.file_system import network_file_system
 from gradstab.system.storage_url import JournalFile, Postgresql, SqliteFile, Storage
 
 _STALE_LOCK_SECONDS = 1.0  # Optuna holds the lock for the milliseconds of one write
@@ -150,12 +151,17 @@ class _Journal(JournalFileBackend):
 
 def _open_sqlite(path: Path) -> Opened:
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()  # with the permissions that the umask says, which SQLite takes over for its files beside it
+    network = network_file_system(path)
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
-        # the file keeps WAL, each connection keeps synchronous; together they save a third of every write
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
+        if network is None:
+            # the file keeps WAL, each connection keeps synchronous; together they save a third of every write
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+        else:  # WAL needs memory that all processes share
+            connection.execute("PRAGMA journal_mode=DELETE")
         return connection
 
     return _pooled(RDBStorage(f"sqlite:///{path}", engine_kwargs={"creator": connect}))
@@ -164,6 +170,7 @@ def _open_sqlite(path: Path) -> Opened:
 def _open_postgresql(url: str, study: str) -> Opened:
     """A pool of one connection, which holds the study's lock. It does not grow with slots or workers."""
     driver = url.replace("postgresql:", "postgresql+psycopg:", 1)
+    require_direct(url)
     # the tables come first: Optuna creates and checks them with two connections at once
     RDBStorage(driver, engine_kwargs={"poolclass": NullPool, "connect_args": {"connect_timeout": CONNECT_SECONDS}})
     lease = Lease(url, study)

@@ -27,6 +27,7 @@ from gradstab.session.parts import (
     Engine,
     Listener,
     memory_of_a_slot,
+    network_warning,
     open_executor,
     open_searcher,
     own_activations,
@@ -38,8 +39,10 @@ from gradstab.session.study_lock import hold_study
 from gradstab.session.sync import close_tracker
 from gradstab.study.settings import Settings, resolve_settings
 from gradstab.study.study import Study
+from gradstab.system.home import prepare_home
+from gradstab.system.proxies import spare_loopback
 from gradstab.system.storage_url import Postgresql, SqliteFile
-from gradstab.tracking.credentials import check_credentials
+from gradstab.tracking.credentials import check_credentials, version_note
 from gradstab.tracking.restore_process import restore_lost_folder
 from gradstab.tracking.shipping_files import WaitingCounter, store_digest
 
@@ -142,6 +145,8 @@ def drive(
         report: remake the study's report and heat maps in the background, and once more at the end.
     """
     listener, stop = listener or Listener(), stop or StopSwitch()
+    prepare_home()
+    spare_loopback()
     folder = StudyFolder.of(settings.results_root(), study.name)
     check_credentials(settings.tracking.value, settings.mlflow_env)
     activations = own_activations(study, source) if work is None else {}
@@ -149,6 +154,9 @@ def drive(
         study = folder.with_known_data(study)
         if not retry_failed and (ended := _nothing_to_do(folder, study, settings, listener)) is not None:
             return ended
+        for note in (network_warning(settings), version_note(settings.tracking.value, settings.mlflow_env)):
+            if note is not None:
+                listener.found(note)
         known = restore_lost_folder(folder, study, settings, listener.found)
         costs, modules = stored_cost_models(), None
         if work is None and study.model is not None:

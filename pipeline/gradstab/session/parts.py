@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +22,10 @@ from gradstab.record.shipping_order import ShippingOrder, save_order
 from gradstab.record.study_folder import StudyFolder, make_folder
 from gradstab.study.settings import Settings
 from gradstab.study.study import Study
+from gradstab.system.cores import allowed_cores
+from gradstab.system.file_system import network_file_system
 from gradstab.system.provenance import git_commit, versions
+from gradstab.system.storage_url import SqliteFile
 from gradstab.theory.relative_scale import require_critical_scales
 
 if TYPE_CHECKING:
@@ -79,11 +81,27 @@ def shipping_order(folder: StudyFolder, study: Study, settings: Settings, progre
         child_runs=study.tracking.child_runs,
         child_runs_after=study.tracking.child_runs_after,
         detail=study.tracking.detail,
+        experiment=study.tracking.experiment,
         counts={"done": progress.done, "failed": progress.failed, **progress.verdicts},
         in_flight=progress.in_flight,
         settings=settings.shown(),
         updated_ms=time.time_ns() // 1_000_000,
     )
+
+
+def network_warning(settings: Settings) -> str | None:
+    """The sentence for a SQLite database on a network file system, whose locks often do not work; None for others."""
+    for name, variable, place in (
+        ("MLflow's database", "MLFLOW_TRACKING_URI", settings.tracking.value),
+        ("Optuna's database", "OPTUNA_STORAGE", settings.storage.value),
+    ):
+        kind = network_file_system(place.path) if isinstance(place, SqliteFile) else None
+        if kind is not None:
+            return (
+                f"{name} is on the network file system {kind}, and is used without a write-ahead log there. If it is "
+                f"locked or damaged, keep it on a local disk: {variable}=sqlite:////PATH/FILE.db"
+            )
+    return None
 
 
 def open_searcher(
@@ -163,8 +181,10 @@ def _ray_start(study: Study, settings: Settings) -> str:
     address = settings.ray_address.value
     if address is not None:
         return f"connecting to Ray at {address} ..."
-    slots = study.resources.slots or os.cpu_count() or 1
-    return f"starting Ray ({slots} slot{'' if slots == 1 else 's'}) ..."
+    allowed = allowed_cores()
+    slots = study.resources.slots or allowed.count
+    why = f": {allowed}" if allowed.limit and study.resources.slots is None else ""
+    return f"starting Ray ({slots} slot{'' if slots == 1 else 's'}{why}) ..."
 
 
 def _import_meanwhile(module: str) -> None:

@@ -23,9 +23,9 @@ from gradstab.stability.phase_diagram import Cloud, PhaseDiagram, nearest_pairs
 from gradstab.study.axes import Value
 
 SAFE = 0.95  # p_next of the safe core
-_INTERVAL = (0.05, 0.95)
+INTERVAL = (0.05, 0.95)  # of draws: it holds the truth with probability .9
 _CERTAIN = 1e-4  # cells this near to 0 or 1 are not drawn
-_WIDENING = (
+WIDENING = (
     1.25  # widens intervals, because fitted hyper-parameters and an inexact model hide uncertainty (planted regions)
 )
 _UNSEEN = 1 / 24  # variance of a volume per boundary cell, in cells (measured on planted regions in 2 to 4 dimensions)
@@ -216,8 +216,8 @@ class _Volumes:
         drawn_S = self._drawn_SK[:, part_M[self._index_K]].sum(axis=1) / self._size
         unseen = math.sqrt(_UNSEEN * float((self._edge_M & part_M).sum())) / count
         estimate = float((self._inside_M & part_M).sum()) / count
-        volume_S = estimate + _WIDENING * (drawn_S - drawn_S.mean()) + unseen * self._unseen_S
-        low, high = np.clip(np.quantile(volume_S, _INTERVAL), 0, part_M.mean())
+        volume_S = estimate + WIDENING * (drawn_S - drawn_S.mean()) + unseen * self._unseen_S
+        low, high = np.clip(np.quantile(volume_S, INTERVAL), 0, part_M.mean())
         return Volume(estimate, float(low), float(high))
 
 

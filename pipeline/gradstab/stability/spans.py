@@ -84,7 +84,7 @@ def lines(estimator: Estimator, axis: str, held: Sequence[Point]) -> list[Line]:
     region_QT, next_QT = found.p_region.reshape(-1, STEPS), found.p_next.reshape(-1, STEPS)
 
     def line(point: Point, region_T: Array, next_T: Array) -> Line:
-        best = float(step_T[_middle_of_best(next_T)])
+        best = float(step_T[middle_of_best(next_T)])
         return Line(
             axis=axis,
             held={name: value for name, value in point.items() if name != axis},
@@ -97,7 +97,7 @@ def lines(estimator: Estimator, axis: str, held: Sequence[Point]) -> list[Line]:
     return [line(*each) for each in zip(held, region_QT, next_QT, strict=True)]
 
 
-def _middle_of_best(p_T: Array) -> int:
+def middle_of_best(p_T: Array) -> int:
     """The middle of the longest run of steps that equal the best."""
     start, end = max(_steps(p_T >= p_T.max() - 1e-3), key=lambda run: run[1] - run[0])
     return (start + end) // 2

@@ -20,6 +20,7 @@ from gradstab.study.spelling import spelled
 from gradstab.study.wording import plain, short
 from gradstab.system.storage_url import without_password
 
+EXPERIMENT_PATTERN = r"^[^'\"%\\\x00-\x1f]{1,400}$"
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _TAGS = ("real", "log_real", "integer", "log_integer", "choice")
 
@@ -175,6 +176,8 @@ def _must(details: Any) -> str:
 def _must_match(pattern: str) -> str:
     if pattern == NAME_PATTERN:
         return "must be at most 64 letters, digits, '.', '_' or '-', the first a letter or a digit (it names a folder)"
+    if pattern == EXPERIMENT_PATTERN:
+        return "must be 1 to 400 characters without quotation marks, '%', backslashes and line breaks"
     return f"must match {pattern}"
 
 

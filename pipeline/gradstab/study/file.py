@@ -38,12 +38,13 @@ def find_study_file(given: str) -> Path:
     candidates = [path, *named]
     for candidate in candidates:
         if candidate.is_file():
-            if candidate.suffix not in SUFFIXES:
+            if candidate.suffix.lower() not in SUFFIXES:
                 raise UsageError(f"a study file must end in .py, .yaml or .yml, got {candidate}")
             return candidate.resolve()
     if path.is_dir():
         raise UsageError(f"STUDY must be a study file (.py, .yaml) or the name of a study, got the folder {given!r}")
-    raise UsageError(f"STUDY must be a study file (.py, .yaml), got {given!r}: there is no such file")
+    why = "it is no file that can be read to its end" if path.exists() else "there is no such file"
+    raise UsageError(f"STUDY must be a study file (.py, .yaml), got {given!r}: {why}")
 
 
 def load_study_file(path: Path, overrides: Sequence[str] = (), **replaced: object) -> Study:
@@ -55,7 +56,7 @@ def load_study_file(path: Path, overrides: Sequence[str] = (), **replaced: objec
     """
     path = path.resolve()
     try:
-        declared = _load_python(path) if path.suffix == ".py" else _load_yaml(path)
+        declared = _load_python(path) if path.suffix.lower() == ".py" else _load_yaml(path)
     except StudyError as error:
         raise StudyError(error.faults, source=path.name) from None
     if isinstance(declared, Study):

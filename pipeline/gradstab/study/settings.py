@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gradstab.study.study import Study
 
 ENV_FILE = "mlflow.env"
+MOST_SQLITE_BYTES = 480  # SQLite itself takes 512, with the names of the files that it keeps beside a database
 DEFAULT = "default"  # the origin of a setting that nobody made
 
 Value_co = TypeVar("Value_co", covariant=True)
@@ -123,10 +124,21 @@ def resolve_results_settings(
         ("study file", anchored(study.tracking.uri or "", here) if study else None),
         default=f"sqlite:///{results.value / 'mlflow' / 'mlflow.db'}",
     )
+    if tracking.origin == DEFAULT and "?" in tracking.value:
+        raise UsageError(
+            f"the results folder must have a path without '?', which would end the address of MLflow's database in it, "
+            f"got {results.value}: choose another folder, or set MLFLOW_TRACKING_URI"
+        )
     name = "tracking.uri in the study file" if tracking.origin == "study file" else "MLFLOW_TRACKING_URI"
+    parsed = parse_tracking(tracking.value, name)
+    if isinstance(parsed, SqliteFile) and (length := len(os.fsencode(parsed.path))) > MOST_SQLITE_BYTES:
+        raise UsageError(
+            f"MLflow's database must have a path of at most {MOST_SQLITE_BYTES} bytes, which is what SQLite takes, "
+            f"got {length} in {parsed.path}: choose a results folder with a shorter path, or set MLFLOW_TRACKING_URI"
+        )
     return ResultsSettings(
         results=results,
-        tracking=Setting(parse_tracking(tracking.value, name), tracking.origin),
+        tracking=Setting(parsed, tracking.origin),
         mlflow_env={name: value for name, value in env.items() if name not in os.environ},
     )
 

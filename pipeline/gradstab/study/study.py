@@ -16,7 +16,7 @@ from gradstab.errors import StudyError
 from gradstab.study.criterion import Criterion
 from gradstab.study.data_spec import DataSpec, Digits
 from gradstab.study.did_you_mean import nearest
-from gradstab.study.faults import NAME_PATTERN, cross_faults, field_names, sentences
+from gradstab.study.faults import EXPERIMENT_PATTERN, NAME_PATTERN, cross_faults, field_names, sentences
 from gradstab.study.model_spec import ModelSpec
 from gradstab.study.recipe import BUILDABLE, FULLY_CONNECTED, OF_MODULES, Recipe, fields_with
 from gradstab.study.response_band import ResponseBand, response_bands
@@ -93,6 +93,15 @@ class Tracking(BaseModel):
             examples=["http://127.0.0.1:5000"],
         ),
     ] = None
+    experiment: Annotated[
+        str,
+        Field(
+            pattern=EXPERIMENT_PATTERN,
+            description="name of the MLflow experiment, where {name} is the study's; Databricks names them by a path",
+            examples=["/Users/me@example.org/{name}"],
+        ),
+        Since("0.2.0"),
+    ] = "{name}"
     child_runs: Annotated[
         int,
         Field(ge=0, description="how many trials, from number 0 on, get a child run each"),

@@ -12,18 +12,19 @@ from pathlib import Path
 from gradstab.errors import StorageError
 
 
-def replace_file(path: Path, content: str | bytes, *, durable: bool) -> None:
-    """Write a small file, readable by its owner only, in place of the old one: readers see the old or the new content.
+def replace_file(path: Path, content: str | bytes, *, durable: bool, private: bool = False) -> None:
+    """Write a small file in place of the old one: readers see the old or the new content.
 
     Args:
         durable: return only when the new content would survive a power cut.
+        private: only its owner may read it, for what holds a secret. Otherwise the umask says who may.
 
     Raises:
         StorageError: the disk is full or cannot be written. The old file stays.
     """
     try:
         with new_file(path) as partial:
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o666)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content.encode() if isinstance(content, str) else content)
                 if durable:

@@ -177,6 +177,11 @@ def without_password(url: str) -> str:
     return f"{scheme}{separator}{rest}"
 
 
+def holds_password(url: str) -> bool:
+    """Whether a password stands in a URL."""
+    return without_password(url) != url
+
+
 def without_passwords(text: str) -> str:
     """A text with *** in place of the passwords of all URLs in it."""
     return _SECRET_FIELD.sub(r"\1***", _CREDENTIALS.sub("//***@", text))

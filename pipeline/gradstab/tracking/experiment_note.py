@@ -17,6 +17,8 @@ from gradstab.tracking.view_state import View
 
 MAX_NOTE = 4900  # MLflow takes 5000 characters
 _MOST_INTERVALS = 24
+_FEWER_INTERVALS = (16, 12, 8, 4)
+_ROOM_OF_ADVICE = 1200
 _MOST_AXES = 5
 _FAILED = "failed"
 _GAP = "&emsp;"  # the UI draws no space between the columns of a table
@@ -48,11 +50,12 @@ def experiment_note(
     head += f" **{order.question or order.study}**"
     links = " · ".join(f"[{view.name}]({view_fragment(experiment_id, view.id)})" for view in views)
     study = f"[the study's own run]({run_fragment(experiment_id, parent_run_id)})"
-    parts = [
+    before = [
         head,
         f"**Look at**: {links} · {study}: phase diagram, counts over time, all trials, report. (MLflow's menu of views "
         "opens tables: press the chart button there.)",
-        _measured_answer(order, measured) if region is None else _region_answer(region, certified=certified),
+    ]
+    after = [
         f"**How to read.** A run is one training of one network; its colour is the verdict: {_COLOURS}. "
         f"{_meanings(order, names)} Charts draw the runs that are loaded (100 at a time; *Load more* at the end of the "
         f"list); the phase diagram is drawn from all. Depth profiles have {_depth_axis(order, names)} on x, training "
@@ -61,7 +64,9 @@ def experiment_note(
         f"**Axes.** {_axes(order)}",
         f"**Recipe.** {_recipe(order)}",
     ]
-    return _within("\n\n".join(part for part in parts if part))
+    room = MAX_NOTE - sum(len(part) + 2 for part in (*before, *after))
+    answer = _measured_answer(order, measured) if region is None else _report_answer(region, room, certified=certified)
+    return _within("\n\n".join([*before, answer, *after]))
 
 
 def parent_note(
@@ -104,7 +109,19 @@ def boundary_trials(rows: Iterable[Row], most: int) -> list[Row]:
     return sorted(measured, key=lambda row: (abs(_number(row["margin"])), _number(row["trial"])))[:most]
 
 
-def _region_answer(region: Mapping[str, Any], *, certified: bool) -> str:
+def _report_answer(region: Mapping[str, Any], room: int, *, certified: bool) -> str:
+    """What the last report found, and what it recommends: for that the table of intervals is shortened."""
+    sentences = [str(sentence) for sentence in region.get("recommended", [])]
+    wanted = min(_ROOM_OF_ADVICE, sum(len(sentence) + 3 for sentence in sentences) + 80) if sentences else 0
+    for most in (_MOST_INTERVALS, *_FEWER_INTERVALS):
+        answer = _region_answer(region, most, certified=certified)
+        if len(answer) + wanted <= room:
+            break
+    advice = _recommended(sentences, room - len(answer) - 2)
+    return f"{answer}\n\n{advice}" if advice else answer
+
+
+def _region_answer(region: Mapping[str, Any], most: int, *, certified: bool) -> str:
     """Volume and safe intervals as the last report found them, in the words of `gradstab region`."""
     name, main = next(iter(region["regions"].items()))
     state = "" if region.get("certificate") is None else ", certified" if certified else ", not certified"
@@ -124,11 +141,31 @@ def _region_answer(region: Mapping[str, Any], *, certified: bool) -> str:
     for axis in dict.fromkeys(row["axis"] for row in region["intervals"]):
         lines.append(f"| {' | '.join(title.format(axis) + _GAP for title in keys.values())} |")
         lines.append("|---" * len(keys) + "|")
-        for row in [row for row in region["intervals"] if row["axis"] == axis][:_MOST_INTERVALS]:
+        for row in _spread([row for row in region["intervals"] if row["axis"] == axis], most):
             first, *cells = (row["words"].get(key, "") for key in keys)
             lines.append(f"| {' | '.join([first + _GAP, *cells])} |")
         lines.append("")
     return text + "\n\n" + "\n".join(lines) + "\n&nbsp;"
+
+
+def _spread(rows: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+    """At most so many rows, the last of equal stretches: the deepest networks have the narrowest intervals."""
+    count = min(most, len(rows))
+    return [rows[-(-(place + 1) * len(rows) // count) - 1] for place in range(count)]
+
+
+def _recommended(sentences: Sequence[str], room: int) -> str:
+    """What to set, as many of the sentences as there is room for; the report has them all."""
+    lines = ["**What should I set?**", ""]
+    left_out = "- More in the report."
+    for sentence in sentences:
+        bullet = f"- {sentence}"
+        if len("\n".join([*lines, bullet, left_out])) > room:
+            lines.append(left_out)
+            break
+        lines.append(bullet)
+    text = "\n".join(lines)
+    return text if sentences and len(text) <= room else ""
 
 
 def _measured_answer(order: ShippingOrder, measured: Sequence[Row]) -> str:

@@ -20,6 +20,7 @@ from gradstab.tracking.credentials import check_credentials
 from gradstab.tracking.mlflow_client import UNREACHABLE, all_pages, open_client, prepare_environment
 from gradstab.tracking.parent_content import TABLE_NAME
 from gradstab.tracking.retry import short_reason
+from gradstab.tracking.sqlite_trouble import require_readable
 
 Result = TypeVar("Result")
 
@@ -48,6 +49,7 @@ class MlflowStudy:
     def __init__(self, tracking: Tracking, study_id: str) -> None:
         prepare_environment()
         check_credentials(tracking)
+        require_readable(tracking)
         self._tracking, self._study_id = tracking, study_id
         # a client of a database that does not exist would make it
         missing = isinstance(tracking, SqliteFile) and not tracking.path.exists()
@@ -64,6 +66,20 @@ class MlflowStudy:
             for run_id in run_ids:
                 assert self._client is not None
                 self._client.delete_run(run_id)
+
+        self._ask(delete)
+
+    def delete_other_experiments(self) -> None:
+        """Keep the one of several experiments that the shipper fills, and delete the others, as MLflow's UI does.
+
+        There are several where the user deleted the first in MLflow, ran the study again, and restored the first.
+        """
+
+        def delete() -> None:
+            client = self._client
+            for experiment_id, _ in sorted(self._experiments(), key=lambda found: int(found[0]))[1:]:
+                assert client is not None
+                client.delete_experiment(experiment_id)
 
         self._ask(delete)
 
@@ -90,7 +106,9 @@ class MlflowStudy:
         try:
             return call()
         except UNREACHABLE as error:
-            raise StorageError(f"MLflow at {self._tracking} cannot be used: {short_reason(error)}") from None
+            raise StorageError(
+                f"MLflow at {self._tracking} cannot be used: {short_reason(error, self._tracking)}"
+            ) from None
 
     def _content(self) -> Shipped | None:
         parents: list[Run] = []
@@ -111,7 +129,7 @@ class MlflowStudy:
         assert self._client is not None
         names = {Path(a.path).name for a in self._client.list_artifacts(parent.info.run_id, "segments")}
         statuses = tuple(run.info.status for run in parents)
-        return Shipped(statuses, trials, frozenset(names), self._table(parent))
+        return Shipped(statuses, trials, frozenset(names), self._table(parent), len(self._experiments()))
 
     def _table(self, parent: Run) -> tuple[int, ...]:
         """Numbers of the trials in the table of the study's run."""

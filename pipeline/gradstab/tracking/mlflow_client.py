@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 
+from gradstab.system.proxies import spare_loopback
 from gradstab.system.storage_url import Tracking
 from gradstab.tracking.sqlite_database import tune_connections
 
@@ -32,6 +33,7 @@ def prepare_environment() -> None:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # saves one request for each run
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    spare_loopback()
     tune_connections()
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from gradstab.tracking.mlflow_client import all_pages, open_client
 from gradstab.tracking.pictures import image_path
 from gradstab.tracking.run_content import RunContent
 from gradstab.tracking.sqlite_database import make_database, sync_database
+from gradstab.tracking.sqlite_trouble import require_readable
 from gradstab.tracking.trial_metrics import MetricRow
 from gradstab.tracking.trial_note import with_ids
 from gradstab.tracking.trial_picture import FILE_NAME
@@ -50,12 +51,17 @@ class Child:
 
 
 class MlflowStore:
-    """One tracking store. Methods raise RefusedError, or an error of `mlflow_client.UNREACHABLE`."""
+    """One tracking store. Methods raise RefusedError, or an error of `mlflow_client.UNREACHABLE`.
+
+    Raises:
+        StorageError: from the constructor, where a database in a file cannot be read.
+    """
 
     def __init__(self, tracking: Tracking, artifact_root: str | None = None) -> None:
         self._database = tracking.path if isinstance(tracking, SqliteFile) else None
         if self._database is not None:
             make_database(self._database, artifact_root)
+            require_readable(tracking)  # MLflow itself would try for minutes before it says why not
         self._client = open_client(tracking)
         self._direct = None if self._database is None else DirectRows.of(self._database)
 
@@ -74,7 +80,11 @@ class MlflowStore:
         for free in _names(name, study_id):
             if self._client.get_experiment_by_name(free) is None:
                 break
-        location = None if artifact_root is None else (Path(artifact_root).resolve() / free).as_uri()
+        location = (
+            None
+            if artifact_root is None
+            else (Path(artifact_root).resolve() / free.strip("/").replace("/", "-")).as_uri()
+        )
         # without this kind, the UI shows its view for language models
         tags = {"study_id": study_id, "mlflow.experimentKind": "custom_model_development", **MetricNames().tags()}
         return self._client.get_experiment(self._client.create_experiment(free, location, tags))
@@ -119,6 +129,15 @@ class MlflowStore:
             self.fill_child(experiment_id, run_id, content)
         return run_id
 
+    def create_run(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
+        """Create a run that is going on, and return its id."""
+        return str(_call(self._client.create_run, experiment_id, None, dict(tags), name).info.run_id)
+
+    def run(self, run_id: str) -> Run:
+        """A run as MLflow holds it."""
+        found: Run = _call(self._client.get_run, run_id)
+        return found
+
     def create_child(self, experiment_id: str, parent_run_id: str, content: RunContent) -> str:
         """Create a run with all its tags but the note, and return its id."""
         tags = {**content.tags, MLFLOW_PARENT_RUN_ID: parent_run_id}
@@ -155,6 +174,19 @@ class MlflowStore:
         """Write metrics of one moment, and tags."""
         metrics = [Metric(row.key, row.value, at_ms, row.step) for row in rows]
         _call(self._client.log_batch, run_id, metrics, (), [RunTag(key, value) for key, value in tags.items()])
+
+    def log_readings(self, run_id: str, rows: Sequence[tuple[MetricRow, int]]) -> None:
+        """Write metrics, each with its moment, in as few requests as there can be."""
+        metrics = [Metric(row.key, row.value, at_ms, row.step) for row, at_ms in rows]
+        for start in range(0, len(metrics), MAX_METRICS):
+            _call(self._client.log_batch, run_id, metrics[start : start + MAX_METRICS])
+
+    def named_experiment(self, experiment: str) -> str:
+        """Id of the experiment of this id or name, which is made where it does not exist."""
+        if experiment.isdecimal():
+            return experiment
+        found = self._client.get_experiment_by_name(experiment)
+        return str(self._client.create_experiment(experiment) if found is None else found.experiment_id)
 
     def tag_experiment(self, experiment_id: str, name: str, value: str) -> None:
         self._client.set_experiment_tag(experiment_id, name, value)

@@ -17,6 +17,7 @@ from gradstab.system.storage_url import Tracking, parse_tracking
 from gradstab.tracking.credentials import check_credentials
 from gradstab.tracking.mlflow_client import UNREACHABLE, all_pages, open_client, prepare_environment
 from gradstab.tracking.retry import short_reason
+from gradstab.tracking.sqlite_trouble import require_readable
 
 _LINK = re.compile(r"(?P<base>https?://[^#]+?)/*#/experiments/(?P<experiment>\d+)")
 _BESIDE = ("certificate.json",)
@@ -64,7 +65,9 @@ def download_study(uri: str, study: str | None, cache: Path) -> Path:
         parent = _parent(client, tracking, study, experiment)
         return _rebuild(client, parent, cache)
     except UNREACHABLE as error:
-        raise GradstabError(f"cannot read results from MLflow at {tracking}: {short_reason(error)}") from error
+        raise GradstabError(
+            f"cannot read results from MLflow at {tracking}: {short_reason(error, tracking)}"
+        ) from error
 
 
 def _parent(client: MlflowClient, tracking: Tracking, study: str | None, experiment: str | None) -> Run:
@@ -126,4 +129,5 @@ def _fetch(client: MlflowClient, run_id: str, path: str, folder: Path) -> None:
 def _client(tracking: Tracking) -> MlflowClient:
     prepare_environment()
     check_credentials(tracking)
+    require_readable(tracking)
     return open_client(tracking)

@@ -38,23 +38,32 @@ class StudyQuery:
     Attributes:
         tracking: the MLflow store to search.
         study: the study's name.
+        experiment: the name of its experiment.
         fingerprints: of the parts that may not change in a study, under every version in which it may have begun. A
             study with another fingerprint only has the same name.
     """
 
     tracking: Tracking
     study: str
+    experiment: str
     fingerprints: dict[str, str]
 
     def dump(self) -> str:
         """The query as JSON; the password of the store stands in it."""
-        return json.dumps({"uri": self.tracking.url, "study": self.study, "fingerprints": self.fingerprints})
+        return json.dumps(
+            {
+                "uri": self.tracking.url,
+                "study": self.study,
+                "experiment": self.experiment,
+                "fingerprints": self.fingerprints,
+            }
+        )
 
     @classmethod
     def load(cls, text: str) -> StudyQuery:
         """The query of a `dump`."""
         fields = json.loads(text)
-        return cls(parse_tracking(fields["uri"]), fields["study"], fields["fingerprints"])
+        return cls(parse_tracking(fields["uri"]), fields["study"], fields["experiment"], fields["fingerprints"])
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ def may_be_there(wanted: StudyQuery) -> bool:
     path = wanted.tracking.path
     if not path.exists():
         return False
-    name = wanted.study
+    name = wanted.experiment
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as database:
             found = database.execute(
@@ -127,7 +136,7 @@ def rebuild(folder: Path, wanted: StudyQuery) -> RestoredStudy | None:
 
 def _latest_run(client: MlflowClient, wanted: StudyQuery) -> Run | None:
     """The latest run of the study itself, whatever version it began in."""
-    ids = list(_experiments(client, wanted.study))
+    ids = list(_experiments(client, wanted.experiment))
     found: list[Run] = []
     for fingerprint in set(wanted.fingerprints.values()) if ids else ():
         which = f"tags.kind = 'study' AND tags.study = '{wanted.study}' AND tags.fingerprint = '{fingerprint}'"
@@ -136,7 +145,7 @@ def _latest_run(client: MlflowClient, wanted: StudyQuery) -> Run | None:
 
 
 def _experiments(client: MlflowClient, name: str) -> Iterator[str]:
-    """Ids of the experiments with the study's name, or with that name and a study id behind it."""
+    """Ids of the experiments with this name, or with that name and a study id behind it."""
     from gradstab.tracking.mlflow_client import all_pages
 
     which = f"name LIKE '{name}%'"
@@ -153,15 +162,21 @@ def main() -> int:
     wanted = StudyQuery.load(sys.stdin.read())
     from gradstab.tracking.mlflow_client import UNREACHABLE, prepare_environment
     from gradstab.tracking.retry import short_reason
+    from gradstab.tracking.sqlite_trouble import require_readable
 
     prepare_environment()
+    try:
+        require_readable(wanted.tracking)
+    except StorageError as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNREACHABLE
     try:
         found = rebuild(folder, wanted)
     except StorageError as error:
         print(error, file=sys.stderr)
         return EXIT_NEWER
     except (*UNREACHABLE, GradstabError) as error:
-        print(f"{wanted.tracking}: {short_reason(error)}", file=sys.stderr)
+        print(f"{wanted.tracking}: {short_reason(error, wanted.tracking)}", file=sys.stderr)
         return EXIT_UNREACHABLE
     print(json.dumps(found and asdict(found)))
     return 0

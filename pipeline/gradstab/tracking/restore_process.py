@@ -24,7 +24,8 @@ def restore_lost_folder(
     Raises:
         StorageError: MLflow holds the study, but a newer version of gradstab recorded it.
     """
-    wanted = StudyQuery(settings.tracking.value, study.name, study.fingerprints())
+    experiment = study.tracking.experiment.replace("{name}", study.name)
+    wanted = StudyQuery(settings.tracking.value, study.name, experiment, study.fingerprints())
     if folder.exists() or not may_be_there(wanted):
         return None
     asked = child_process.run(

@@ -8,7 +8,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gradstab.system.child_process import ParentPipe
+from gradstab.system.proxies import without_pages
 from gradstab.system.retry import Retry
+from gradstab.system.storage_url import Tracking
+from gradstab.tracking.sqlite_trouble import sqlite_trouble
 
 Result = TypeVar("Result")
 
@@ -29,18 +32,24 @@ class RetryWhileDriven:
         driver: the pipe to the driver.
         unreachable: errors that mean "not now". All others are passed on.
         report: called with one sentence when a call fails, and with None when one succeeds after that.
+        tracking: the store that is called, for the sentence.
     """
 
     def __init__(
-        self, driver: ParentPipe, unreachable: tuple[type[Exception], ...], report: Callable[[str | None], None]
+        self,
+        driver: ParentPipe,
+        unreachable: tuple[type[Exception], ...],
+        report: Callable[[str | None], None],
+        tracking: Tracking | None = None,
     ) -> None:
+        self._tracking = tracking
         self._driver = driver
         self._unreachable = unreachable
         self._retry = Retry(
             unreachable,
             self._give_up_at,
             PAUSES,
-            on_failure=lambda error, _: report(short_reason(error)),
+            on_failure=lambda error, _: report(short_reason(error, tracking)),
             on_recovery=lambda _: report(None),
             sleep=self._sleep,
         )
@@ -54,7 +63,7 @@ class RetryWhileDriven:
         try:
             return self._retry(call)
         except self._unreachable as error:
-            raise GaveUpError(short_reason(error)) from error
+            raise GaveUpError(short_reason(error, self._tracking)) from error
 
     def _give_up_at(self, began: float) -> float:
         if self._driver.patience is not None:
@@ -66,9 +75,11 @@ class RetryWhileDriven:
         self._driver.wait(min(seconds, LONGEST_PAUSE_FINISHING_S) if finishing else seconds)
 
 
-def short_reason(error: Exception) -> str:
-    """The first line of an error in at most 300 characters, without the password of a URI in it."""
-    first = str(error).strip().partition("\n")[0] or type(error).__name__
+def short_reason(error: Exception, tracking: Tracking | None = None) -> str:
+    """The first line of an error in at most 300 characters, without a URI's password and without a web page."""
+    if (trouble := sqlite_trouble(error, tracking)) is not None:
+        return trouble
+    first = without_pages(str(error)).strip().partition("\n")[0] or type(error).__name__
     if "error code 401" in first:
         return (
             "MLflow refuses the user and password that are set here: set MLFLOW_TRACKING_USERNAME and "

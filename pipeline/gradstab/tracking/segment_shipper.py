@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from gradstab.errors import StorageError
 from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_numbers, segment_paths
 from gradstab.record.shipping_order import FILE_NAME, load_order
 from gradstab.stability.judgement import Judgement, judge
@@ -65,7 +66,9 @@ class SegmentShipper:
         self._order = load_order(folder)
         self._order_mtime = 0
         self._state = ShipperState()
-        self._retry = RetryWhileDriven(driver, UNREACHABLE, self._report)
+        self._retry = RetryWhileDriven(
+            driver, (*UNREACHABLE, StorageError), self._report, parse_tracking(self._order.uri)
+        )
         self._rows: dict[int, Row] = {}
         self._doubtful: set[int] = set()
         self._unreadable: set[str] = set()
@@ -100,7 +103,7 @@ class SegmentShipper:
         order, retry = self._order, self._retry
         tracking = parse_tracking(order.uri)
         store = retry(lambda: MlflowStore(tracking, order.artifact_root))
-        experiment = retry(lambda: store.experiment(order.study, order.study_id, order.artifact_root))
+        experiment = retry(lambda: store.experiment(order.experiment_name, order.study_id, order.artifact_root))
         experiment_id = str(experiment.experiment_id)
         self._names = names = names_of(experiment.tags)
         held = load_cursor(self._folder, order.uri)

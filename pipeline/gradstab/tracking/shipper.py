@@ -33,7 +33,7 @@ def locked(folder: Path, driver: ParentPipe) -> bool:
 
     The shipper of a driver that was killed may still be busy with its last segment.
     """
-    descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
     retry = Retry(
         BlockingIOError, lambda _: -math.inf if driver.gone else math.inf, pauses=(POLL_S, POLL_S), sleep=driver.wait
     )

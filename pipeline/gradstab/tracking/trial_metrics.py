@@ -10,7 +10,7 @@ Axes: S optimizer step, P probe time, L hidden layer, X fraction of the depth.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -60,14 +60,35 @@ def trial_metrics(
         comparable: see `MetricNames`.
     """
     last_step = trajectory.steps
-    for key, value in (_summaries(record, trajectory, judgement) | _places(record, space)).items():
-        if value is not None and math.isfinite(value):
-            yield MetricRow(key, rounded(value, _DIGITS), last_step)
+    summaries = _summaries(trajectory, judgement) | _clipping(record, trajectory) | _places(record, space)
+    yield from _numbers(summaries, last_step, _DIGITS)
     clip = bool(record.recipe.get("clip"))
     yield from _series(trajectory, clip, comparable)
-    yield from _profiles(trajectory) if comparable else _profiles_by_layer(trajectory)
+    moments = [("init", 0), ("end", -1)] if trajectory.steps else [("init", 0)]
+    yield from (_profiles if comparable else _profiles_by_layer)(trajectory, moments)
     if detail == "full":
         yield from _every_layer(trajectory)
+
+
+def first_reading_rows(trajectory: Trajectory, judgement: Judgement) -> Iterator[MetricRow]:
+    """What a training that is watched shows at its first reading: R, the rate, and the profile over depth."""
+    yield from _numbers({RESPONSES["R"].name: judgement.gradient_ratio, "gradient_rate": judgement.rate}, 0, _DIGITS)
+    yield from _profiles(trajectory, [("init", 0)])
+
+
+def last_reading_rows(trajectory: Trajectory, judgement: Judgement) -> Iterator[MetricRow]:
+    """What a training that was watched shows at its end, beside what its readings sent."""
+    summaries = _summaries(trajectory, judgement)
+    del summaries["num_nonfinite"]  # which counts steps, and not every step was read
+    yield from _numbers(summaries, trajectory.steps, _DIGITS)
+    if trajectory.steps:
+        yield from _profiles(trajectory, [("end", -1)])
+
+
+def reading_rows(step: int, loss: float, grad_norm: float, accuracy: float, ratio: float) -> Iterator[MetricRow]:
+    """One reading of a training that is watched, under the keys of a trial's series."""
+    values = {"loss": loss, "accuracy": accuracy, "log10_grad_norm": float(_log10(np.array(grad_norm)))}
+    yield from _numbers({f"series/{key}": value for key, value in {**values, "gradient_ratio": ratio}.items()}, step)
 
 
 def axis_metric(name: str, axis: AnyAxis) -> str:
@@ -80,12 +101,19 @@ def rounded(value: float, digits: int = 6) -> float:
     return value if value.is_integer() and abs(value) < _LARGE else float(f"{value:.{digits}g}")
 
 
-def _summaries(record: Record, trajectory: Trajectory, judgement: Judgement) -> dict[str, float | None]:
+def _numbers(values: Mapping[str, float | None], step: int, digits: int = 6) -> Iterator[MetricRow]:
+    """The values that are there and finite, at one step."""
+    for key, value in values.items():
+        if value is not None and math.isfinite(value):
+            yield MetricRow(key, rounded(value, digits), step)
+
+
+def _summaries(trajectory: Trajectory, judgement: Judgement) -> dict[str, float | None]:
     loss_S, norm_S, accuracy_P = trajectory["loss"], trajectory["grad_norm"], trajectory["accuracy"]
     log10_norm_S = _log10(norm_S)
     ratio_P = gradient_ratios(trajectory)
     nonfinite = sum(int((~np.isfinite(values_S)).sum()) for values_S in (loss_S, norm_S))
-    summaries: dict[str, float | None] = {
+    return {
         **{response.name: judgement.responses[letter] for letter, response in RESPONSES.items()},
         "gradient_ratio_end": _last(ratio_P),
         "gradient_rate": judgement.rate,
@@ -106,13 +134,18 @@ def _summaries(record: Record, trajectory: Trajectory, judgement: Judgement) -> 
         "num_nonfinite": float(nonfinite),
         "diverged_at_step": None if trajectory.nonfinite_step is None else float(trajectory.nonfinite_step),
     }
-    if record.recipe.get("clip"):
-        factor_S = trajectory["clip_factor"][np.isfinite(trajectory["clip_factor"])]
-        if len(factor_S):
-            summaries["clip_fraction"] = float((factor_S < 1).mean())
-            summaries["mean_clip_factor"] = float(factor_S.mean())
-        summaries["log10_clip_threshold"] = _log10_of(record.recipe.get("clip_threshold"))
-    return summaries
+
+
+def _clipping(record: Record, trajectory: Trajectory) -> dict[str, float | None]:
+    """How much clipping acted, where it was on."""
+    if not record.recipe.get("clip"):
+        return {}
+    found: dict[str, float | None] = {}
+    factor_S = trajectory["clip_factor"][np.isfinite(trajectory["clip_factor"])]
+    if len(factor_S):
+        found["clip_fraction"] = float((factor_S < 1).mean())
+        found["mean_clip_factor"] = float(factor_S.mean())
+    return {**found, "log10_clip_threshold": _log10_of(record.recipe.get("clip_threshold"))}
 
 
 def _places(record: Record, space: SearchSpace) -> dict[str, float | None]:
@@ -148,12 +181,12 @@ def _series(trajectory: Trajectory, clip: bool, comparable: bool) -> Iterator[Me
     yield from _thinned("series/gradient_ratio", probe_step_P, gradient_ratios(trajectory), MAX_TIMES)
 
 
-def _profiles(trajectory: Trajectory) -> Iterator[MetricRow]:
-    """Gradient norm and activation scale over depth, at initialisation and at the end; step is % of the depth."""
+def _profiles(trajectory: Trajectory, moments: Iterable[tuple[str, int]]) -> Iterator[MetricRow]:
+    """Gradient norm and activation scale over depth at each moment, a name and a probe; step is % of the depth."""
     if trajectory.depth < LEAST_DEPTH:
         return
     log10_scale_PL = 0.5 * trajectory["log10_activation_ms"]
-    for moment, probe in [("init", 0), ("end", -1)] if trajectory.steps else [("init", 0)]:
+    for moment, probe in moments:
         norm_L = trajectory["log10_delta_norm"][probe]
         if math.isfinite(norm_L[-1]):  # or nobody knows what the others are relative to
             percent_X = _FINE_PERCENTS if moment == "init" else _PERCENTS
@@ -163,11 +196,11 @@ def _profiles(trajectory: Trajectory) -> Iterator[MetricRow]:
         yield from _rows(f"profile/log10_activation_scale_{moment}", _PERCENTS, scale_X)
 
 
-def _profiles_by_layer(trajectory: Trajectory) -> Iterator[MetricRow]:
+def _profiles_by_layer(trajectory: Trajectory, moments: Iterable[tuple[str, int]]) -> Iterator[MetricRow]:
     """The same at layers, as studies have it that an older version began; step is the layer, 1..L."""
     layer = np.array(profile_layers(trajectory.depth))
     log10_scale_PL = 0.5 * trajectory["log10_activation_ms"]
-    for moment, probe in [("init", 0), ("end", -1)] if trajectory.steps else [("init", 0)]:
+    for moment, probe in moments:
         norm_L = trajectory["log10_delta_norm"][probe]
         yield from _rows(f"profile/log10_grad_ratio_{moment}", layer, norm_L[layer - 1])
         yield from _rows(f"profile/log10_activation_scale_{moment}", layer, log10_scale_PL[probe][layer - 1])

@@ -92,9 +92,9 @@ def _where_arrays_are(study: str, number: int) -> str:
 
 
 def _events(record: Record, trajectory: Trajectory, judgement: Judgement) -> Iterator[str]:
-    yield _gradients(trajectory, judgement)
+    yield gradients_told(trajectory, judgement)
     if trajectory.steps:
-        yield _training(trajectory, judgement)
+        yield training_told(trajectory, judgement)
     if record.recipe.get("clip"):
         factor_S = trajectory["clip_factor"][np.isfinite(trajectory["clip_factor"])]
         if len(factor_S):
@@ -107,19 +107,20 @@ def _events(record: Record, trajectory: Trajectory, judgement: Judgement) -> Ite
         yield f"up to {100 * saturated:.0f} % of a layer is saturated at the end"
 
 
-def _gradients(trajectory: Trajectory, judgement: Judgement) -> str:
+def gradients_told(trajectory: Trajectory, judgement: Judgement, when: str = "at initialisation") -> str:
+    """How the gradient changes over depth."""
     ratio, depth = judgement.gradient_ratio, trajectory.depth
     first, last = _ends(trajectory)
     if depth == 1:
         return f"one {'tap' if trajectory.taps else 'hidden layer'}, so there is no gradient ratio"
     if judgement.flag == "underflow":
-        return f"the gradient underflows to zero on its way to {first} at initialisation"
+        return f"the gradient underflows to zero on its way to {first} {when}"
     if judgement.flag == "overflow":
-        return f"the gradient overflows on its way to {first} at initialisation"
+        return f"the gradient overflows on its way to {first} {when}"
     if abs(ratio) < 0.05:
-        return f"the gradient is the same at {first} and {last} at initialisation"
+        return f"the gradient is the same at {first} and {last} {when}"
     side = "above" if ratio > 0 else "below"
-    return f"the gradient at {first} is {abs(ratio):.1f} decades {side} {last} at initialisation"
+    return f"the gradient at {first} is {abs(ratio):.1f} decades {side} {last} {when}"
 
 
 def _ends(trajectory: Trajectory) -> tuple[str, str]:
@@ -129,7 +130,8 @@ def _ends(trajectory: Trajectory) -> tuple[str, str]:
     return "layer 1", f"layer {trajectory.depth}"
 
 
-def _training(trajectory: Trajectory, judgement: Judgement) -> str:
+def training_told(trajectory: Trajectory, judgement: Judgement) -> str:
+    """How the loss ended."""
     step = nonfinite_step(trajectory)
     if step is not None:
         return f"the training became non-finite at step {step} of {trajectory.steps}"

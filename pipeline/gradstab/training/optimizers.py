@@ -81,6 +81,8 @@ class Optimizer:
         """Like `update`; returns norms (s, n) of the first sections' parameters before it and of the change."""
         pieces = sum(section.members for section in self._layout.sections[:sections])
         rate_n, norms = self._walk(value, grad, factor_n, pieces)
+        if not norms:  # the taps of a module may hold no weights of two dimensions
+            return rate_n.new_zeros((0, len(rate_n))), rate_n.new_zeros((0, len(rate_n)))
         norm_sn, moved_sn = (
             self._layout.by_section(torch.cat(parts)[:pieces])[:sections] for parts in zip(*norms, strict=True)
         )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from gradstab.training.modules.taps import Place
+from gradstab.training.modules.quick_reading import Place
 
 
 class TapInputs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,14 +17,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gradstab.errors import UsageError
 from gradstab.probing.draws import Draw, Draws
-from gradstab.probing.events import Event
 from gradstab.probing.forward import Batch, Forward, run_forward
 from gradstab.probing.gradients import Edges, Reading, read
-from gradstab.probing.samples import MOST_PASSES
+from gradstab.probing.samples import MOST_PASSES, Rows
 from gradstab.probing.series import choose_runs
+from gradstab.probing.summary import Summary
 from gradstab.probing.surroundings import measuring_conditions
 from gradstab.probing.table import Key, Members
+from gradstab.probing.trees import Tree, map_tensors
 from gradstab.record.statistics.layers import log10_magnitude
+from gradstab.training.modules.quick_reading import Place, read_places
 
 _FEWEST = 2  # blocks: networks of a study are alike, so that two are told from a coincidence by their deeper sisters
 
@@ -37,24 +39,13 @@ class TapReading:
         loss: mean over samples, float64.
         gradients: of the mean loss by the parameters asked for; None where the loss does not depend on one.
         values: statistic name to (L,), float64; NaN where a tap did not run.
-        finite: whether the loss was finite.
+        outputs: what the module returned.
     """
 
     loss: Tensor
     gradients: list[Tensor | None]
     values: dict[str, Tensor]
-
-
-class Place(NamedTuple):
-    """A tap that a hook on a module can reach: what the module returns at one of its calls.
-
-    Attributes:
-        tensors: how many of the tensors that it returns are one position, from the first on.
-    """
-
-    module: str
-    call: int
-    tensors: int
+    outputs: Tree
 
 
 class Taps:
@@ -68,6 +59,8 @@ class Taps:
     Attributes:
         names: of the taps, in the order in which they run.
         owners: names of the modules or bare parameters behind the taps; time steps share one.
+        rows: how samples lie in the outputs; None where that is unknown.
+        num_samples: samples of the first batch.
 
     Raises:
         UsageError: no place passes the whole gradient; the sentence says how to name taps.
@@ -86,7 +79,8 @@ class Taps:
                 forward.value, edges, len(edges), forward.cut, forward.candidates,
                 MOST_PASSES, known_mix=None, normalises=_normalises(module),
             )  # fmt: skip
-            self._rows, self._mix = first.rows, first.mix
+            self.rows, self._mix = first.rows, first.mix
+            self.num_samples = forward.num_samples if first.rows is None else first.rows.num_samples
             self._counts = [len(position) for position in edges]
             forward.release(module)
         self.axis = run.axis
@@ -118,10 +112,32 @@ class Taps:
             present = [event for event in found if event is not None]
             edges = [self._members.edges(event) for event in present]
             norms, peaks, zeros, gradients = self._gradients(forward, edges, parameters)
-            values = _values(found, norms, peaks, zeros, num_samples)
-            loss = forward.value.detach().double()
+            summaries = [None if event is None else event.summary for event in found]
+            values = _values([event is not None for event in found], summaries, norms, peaks, zeros, num_samples)
+            loss, outputs = forward.value.detach().double(), forward.outputs
             forward.release(module)
-        return TapReading(loss, gradients, values)
+        return TapReading(loss, gradients, values, map_tensors(Tensor.detach, outputs))
+
+    def read_quickly(
+        self, module: nn.Module, batch: Batch, parameters: Sequence[Tensor], num_samples: int
+    ) -> TapReading:
+        """The same of a private copy, at the price of one training step where hooks reach the taps.
+
+        Samples that mix need passes with signs, and time steps inside a recurrent layer are no outputs of a module:
+        there it is the full reading.
+        """
+        places = None if self._mix else self.places(module)
+        if places is None:
+            return self.read(module, batch, parameters, num_samples)
+        with torch.enable_grad():
+            found = read_places(module, batch, places, parameters)
+        ran = [edges is not None for edges in found.edges]
+        flat = [edges for edges in found.edges if edges is not None]
+        numbers = tap_numbers(
+            [gradient for edges in flat for gradient in edges], [len(edges) for edges in flat], found.value.device
+        )
+        values = _values(ran, found.summaries, *numbers, num_samples)
+        return TapReading(found.value.double(), found.gradients, values, found.outputs)
 
     def initial_norms(self, module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor] | None:
         """Norms and peaks where zero readouts hide every gradient, of a copy whose readouts are drawn anew.
@@ -130,14 +146,17 @@ class Taps:
         """
         with measuring_conditions(), np.errstate(all="ignore"), contextlib.suppress(UsageError):
             draws = Draws(module, batch, self._patterns)
-            first, own, forward = draws.take(0, None)
-            while first.without_gradient:
-                draws.make_readouts_pass(own, forward)
-                forward.release(own)
-                first, own, forward = draws.take(0, None)
+            first, own, forward = draws.take_first()
             forward.release(own)
-            return self._read_by(first)
+            return None if draws.dead else self._read_by(first)
         return None
+
+    def _rows_of(self, forward: Forward) -> list[Rows]:
+        """How samples lie in these outputs: as in the first batch, also where there are more or fewer of them."""
+        if self.rows is None or self.rows in forward.candidates:
+            return [self.rows] if self.rows else []
+        alike = [one for one in forward.candidates if (one.axis, one.layout) == (self.rows.axis, self.rows.layout)]
+        return alike[:1]
 
     def _read_by(self, first: Draw) -> tuple[Tensor, Tensor]:
         """Norms and peaks that a draw gave at these taps; NaN at a tap that it does not have."""
@@ -158,7 +177,7 @@ class Taps:
         numbers = tap_numbers(found[: len(flat)], [len(position) for position in edges], device)
         if self._mix:  # one pass would mix the samples' shares
             reading = read(
-                forward.value, edges, len(edges), forward.cut, [self._rows] if self._rows else [],
+                forward.value, edges, len(edges), forward.cut, self._rows_of(forward),
                 MOST_PASSES, known_mix=True, normalises=False,
             )  # fmt: skip
             numbers = (torch.from_numpy(_root_mean_square(reading)).to(device), *numbers[1:])
@@ -204,15 +223,23 @@ def _root_mean_square(reading: Reading) -> np.ndarray[Any, np.dtype[np.float64]]
 
 
 def _values(
-    found: Sequence[Event | None], norms: Tensor, peaks: Tensor, zeros: Tensor, num_samples: int
+    ran: Sequence[bool],
+    summaries: Sequence[Summary | None],
+    norms: Tensor,
+    peaks: Tensor,
+    zeros: Tensor,
+    num_samples: int,
 ) -> dict[str, Tensor]:
-    """The statistics of the registry that a tap has; a tap that did not run has NaN."""
+    """The statistics of the registry that a tap has; a tap that did not run has NaN.
+
+    Args:
+        ran: for each tap, whether it ran; norms, peaks and zeros are of those that did.
+    """
     nan = norms.new_full((), torch.nan)
     rows = iter(zip(norms, peaks, zeros, strict=True))
     columns: list[list[Tensor]] = [[] for _ in range(6)]
-    for event in found:
-        norm, peak, zero = (nan, nan, nan) if event is None else next(rows)
-        summary = None if event is None else event.summary
+    for did_run, summary in zip(ran, summaries, strict=True):
+        norm, peak, zero = next(rows) if did_run else (nan, nan, nan)
         shown = (nan, nan, nan) if summary is None else (summary.mean_square, summary.cosine, summary.dead)
         for column, value in zip(columns, (norm, peak, zero, *shown), strict=True):
             column.append(value)

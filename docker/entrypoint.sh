@@ -1,0 +1,5 @@
+#!/bin/sh
+# Runs a command with the credentials of this container.
+set -eu
+. /opt/credentials.sh
+exec "$@"

@@ -1,0 +1,1 @@
+"""`gradstab.watch`: the statistics of a trial, read along the user's own training loop."""
