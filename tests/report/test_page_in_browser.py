@@ -62,6 +62,20 @@ def test_nothing_scrolls_sideways_and_no_number_breaks(browser, report, width):
     page.close()
 
 
+def test_a_phone_shows_the_panels_of_a_picture_one_by_one(browser, report):
+    shape = "all => all.map(one => [one.naturalHeight / one.naturalWidth, one.getBoundingClientRect().width])"
+    page = opened(browser, report, 400, "light", "panels-400")
+    (main, *others) = page.eval_on_selector_all("img", shape)
+    page.close()
+    page = opened(browser, report, 1280, "light", "panels-1280")
+    (desktop, *_) = page.eval_on_selector_all("img", shape)
+    page.close()
+    assert main[0] > 1.3 > desktop[0], "below each other"
+    assert main[1] <= 400
+    assert others
+    assert all(height > 1.3 or width >= 800 for height, width in others), "or in a box of its own that scrolls"
+
+
 def test_the_dark_page_is_dark_and_its_pictures_lie_on_white(browser, report):
     page = opened(browser, report, 1280, "dark", "dark")
 

@@ -60,10 +60,10 @@ def test_the_page_runs_nothing_and_loads_nothing_whatever_a_study_says(made):
     assert tags <= {
         "html", "head", "meta", "title", "style", "body", "div", "h1", "h2", "p", "b", "pre", "details", "summary",
         "figure", "figcaption", "img", "table", "caption", "thead", "tbody", "tr", "th", "td", "span", "ul", "li", "dl",
-        "dt", "dd", "a",
+        "dt", "dd", "a", "picture", "source",
     }  # fmt: skip
     assert not re.search(r"<[^>]*\son\w+\s*=", html)
-    assert not re.search(r"src\s*=\s*\"(?!data:image/png)", html)
+    assert not re.search(r"src(?:set)?\s*=\s*\"(?!data:image/png)", html)
     links = re.findall(r"href\s*=\s*\"([^\"]*)\"", html)
     assert links, "every picture is a link to its file"
     assert all((made / link).is_file() for link in links)
@@ -98,7 +98,8 @@ def test_every_text_of_a_study_is_escaped_wherever_it_stands(tmp_path):
 
 PAGE_ATTRIBUTES = {
     ("html", "lang"), ("meta", "charset"), ("meta", "http-equiv"), ("meta", "content"), ("meta", "name"),
-    ("div", "class"), ("td", "class"), ("img", "src"), ("img", "alt"), ("p", "class"), ("a", "href"), ("th", "scope"),
+    ("div", "class"), ("td", "class"), ("img", "src"), ("img", "alt"), ("source", "media"), ("source", "srcset"),
+    ("figure", "class"), ("p", "class"), ("a", "href"), ("th", "scope"),
 }  # fmt: skip
 
 

@@ -13,8 +13,10 @@ from gradstab.figures.heat_maps import write_heat_maps
 from gradstab.record.shipping_order import load_order
 from gradstab.stability.judgement import judge
 from gradstab.study.criterion import Criterion
-from gradstab.tracking.artifact_uploader import phase_diagram_name, region_rows
+from gradstab.tracking.artifact_uploader import region_rows
 from gradstab.tracking.child_policy import gets_run
+from gradstab.tracking.pictures import phase_diagram_name, report_pictures
+from gradstab.tracking.shipping_files import load_state
 from tests.fakes import make_mixed_records, make_record
 from tests.tracking.conftest import MakeFolder
 from tests.tracking.notebook import client_of, parent_of, runs_of, ship, trials_of
@@ -79,6 +81,8 @@ def test_heat_maps_lie_on_their_trial_and_its_note_says_so(make_folder: MakeFold
         assert held.tags["mlflow.note.content"].startswith(f"**{held.tags['verdict']}**")
     assert "heat_maps" not in trials[0].tags
     assert "--trial 0" in trials[0].tags["mlflow.note.content"]
+    assert "gradients.svg" in trials[1].tags["mlflow.note.content"], "heat maps do not push the picture out"
+    assert "heat_map~grad_norm%2Bstep" in trials[1].tags["mlflow.note.content"]
     before = trials_of(folder)
     assert ship(folder) == 0
     assert trials_of(folder) == before
@@ -120,6 +124,41 @@ def test_the_criterions_own_region_counts() -> None:
     rows = {row.key: (row.value, row.step) for row in region_rows(REGION, certified=True)}
     assert rows["region/volume_low"] == (0.29, 120)
     assert rows["region/certified"] == (1.0, 120)
+
+
+def test_every_trial_has_its_picture_among_its_artifacts(make_folder: MakeFolder) -> None:
+    folder = make_folder([make_mixed_records(6)])
+    assert ship(folder) == 0
+    client, held = client_of(folder), trials_of(folder)
+    measured = [run for run in held.values() if run.status == "FINISHED"]
+    assert measured
+    for run in measured:
+        assert [a.path for a in client.list_artifacts(run.run_id)] == ["gradients.svg"]
+        assert run.run_id in run.tags["mlflow.note.content"]
+
+
+def test_maps_and_profiles_of_the_report_are_pictures_and_lead_their_views(make_folder: MakeFolder) -> None:
+    folder = make_folder([make_mixed_records(6)])
+    maps = [{"held": {"activation": "my_module:swish"}, "file": "map-0.png"}, {"held": {}, "file": "map-1.png"}]
+    write_report(folder, maps=maps)
+    for name, size in (("map-0", (40, 20)), ("map-1", (80, 20)), ("depth_profiles", (40, 10))):
+        Image.new("RGB", size, "white").save(folder / "report" / f"{name}.png")
+    (folder / "report" / "broken.png").write_bytes(b"no picture")
+    found = {key: (picture.path.name, picture.shape) for key, picture in report_pictures(folder / "report").items()}
+    assert found == {
+        "phase_diagram": ("map-1.png", 0.25),
+        "phase_diagram/my_module_swish": ("map-0.png", 0.5),
+        "depth_profiles": ("depth_profiles.png", 0.25),
+    }
+    assert ship(folder) == 0
+    client, run_id = client_of(folder), parent_of(folder).info.run_id
+    images = [a.path for a in client.list_artifacts(run_id, "images")]
+    small = client.download_artifacts(run_id, next(path for path in images if "map-1" in path and "webp" in path))
+    with Image.open(small) as shown:
+        assert shown.size == (80, 80), "MLflow centres what is not square, and half of a picture lies below the page"
+    tags = client.get_experiment(load_state(folder).experiment_id or "").tags
+    assert "phase_diagram" in tags["mlflow.sharedViewState.gradstab-map"]
+    assert "gradstab-depth" in " ".join(tags)
 
 
 def test_a_job_of_an_older_version_ships_no_later_trials(make_folder: MakeFolder) -> None:

@@ -26,7 +26,9 @@ PLAIN = RunContent(
     number=3,
     name="0003 L8 stable",
     params={"depth": "8", "activation": "tanh"},
-    tags={"kind": "trial", "trial": "3", "mlflow.note.content": "a note"},
+    tags={"kind": "trial", "trial": "3"},
+    note="a note on {run} of {experiment}",
+    picture="<svg/>",
     metrics=[MetricRow("loss", 1.5, 0), MetricRow("loss", 0.5, 10), MetricRow("gradient_ratio", -0.2, 10)],
     started_ms=1_700_000_000_000,
     finished_ms=1_700_000_001_000,
@@ -72,7 +74,8 @@ def both_ways(folder: Path, empty: Path, contents: list[RunContent]) -> tuple[Pa
                 assert direct is not None
                 assert direct.add(experiment_id, "parent", content) is not None
             else:
-                store.fill_child(store.create_child(experiment_id, "parent", content), content)
+                run_id = store.create_child(experiment_id, "parent", content)
+                store.fill_child(experiment_id, run_id, content)
     return by_rows, by_calls
 
 

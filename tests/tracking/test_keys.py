@@ -37,7 +37,7 @@ def test_every_key_of_a_run_has_a_line_and_every_line_a_key() -> None:
     metrics = {row.key for content in found for row in content.metrics}
     assert metrics == {key.name for key in (*trial_metrics(), *TRIAL_SERIES, *TRIAL_PROFILES)}
     tags = {name for content in found for name in content.tags if not name.startswith("mlflow.")}
-    assert tags | {MAPS_TAG} == {key.name for key in TRIAL_TAGS}
+    assert tags | {MAPS_TAG, "taps"} == {key.name for key in TRIAL_TAGS}
     assert {name for content in found for name in content.params} <= {*Recipe.model_fields, "seed"}
 
 

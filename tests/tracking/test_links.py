@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
 from gradstab.commands import ui
+from gradstab.errors import GradstabError
 from gradstab.study.settings import ResultsSettings, Setting
 from gradstab.system.storage_url import parse_tracking
+from gradstab.tracking import links
 from gradstab.tracking.links import browser_base, run_fragment, study_link, ui_command, ui_environment, view_link
 from gradstab.tracking.shipping_files import ShipperState, save_state
 from tests.tracking.lossy_proxy import free_port
@@ -43,7 +46,7 @@ def test_a_password_does_not_show_in_the_list_of_processes(tmp_path: Path, monke
     shown: list[list[str]] = []
     held: list[str | None] = []
 
-    def look(_base: str, process: subprocess.Popen[bytes]) -> None:
+    def look(_base: str, process: subprocess.Popen[bytes], _log: Path) -> None:
         children: list[psutil.Process] = []
         while not children:  # the server is a child of the process that ends it with its driver
             assert process.poll() is None
@@ -57,6 +60,19 @@ def test_a_password_does_not_show_in_the_list_of_processes(tmp_path: Path, monke
     assert held[0] == uri, "the server must be told its store"
     assert len(shown) >= 2
     assert "secret" not in str(shown)
+
+
+def test_a_server_that_cannot_start_is_told_in_one_sentence_with_its_last_words(tmp_path, monkeypatch):
+    failing = [sys.executable, "-c", "print('much'); print('the port is taken'); raise SystemExit(3)"]
+    monkeypatch.setattr(links, "ui_command", lambda *_: failing)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    settings = ResultsSettings(Setting(tmp_path, "test"), Setting(parse_tracking(uri), "test"), mlflow_env={})
+    said = (
+        r"must start, but it ended with exit code 3: it said last 'the port is taken'; all of it is in .*mlflow-ui.log"
+    )
+    with pytest.raises(GradstabError, match=said):
+        ui.serve_ui(settings, None, free_port())
+    assert (tmp_path / ui.LOG_NAME).read_text().split() == ["much", "the", "port", "is", "taken"]
 
 
 def test_browser_is_sent_where_it_finds_the_server(monkeypatch):

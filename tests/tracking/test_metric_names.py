@@ -37,7 +37,7 @@ def test_a_new_study_has_readable_names_and_says_so(make_folder: MakeFolder, tmp
     keys = {key for run in trials_of(folder).values() for key, *_ in run.rows}
     assert {"gradient_ratio", "training_response", "worst_gradient_ratio", "gradient_rate"} <= keys
     assert not OLD & keys
-    assert experiment_tags(folder)[TAG] == parent_of(folder).data.tags[TAG] == "readable"
+    assert experiment_tags(folder)[TAG] == parent_of(folder).data.tags[TAG] == "readable, depth in percent"
     assert {"gradient_ratio", "training_response", "gradient_flag"} <= table_of(folder, tmp_path).keys()
 
 
@@ -74,14 +74,14 @@ def test_an_experiment_that_was_deleted_begins_again_with_readable_names(make_fo
     assert ship(folder) == 0
     client_of(folder).delete_experiment(load_state(folder).experiment_id or "")
     assert ship(folder) == 0
-    assert experiment_tags(folder)[TAG] == "readable"
+    assert experiment_tags(folder)[TAG] == "readable, depth in percent"
 
 
 @pytest.mark.parametrize("letter", RESPONSES)
 def test_every_response_has_both_names(letter: str) -> None:
     name = RESPONSES[letter].name
     assert MetricNames(readable=True)(name) == name
-    assert MetricNames(readable=False)(name) == letter
+    assert MetricNames(readable=False, comparable=False)(name) == letter
 
 
 def test_no_two_metrics_share_a_name() -> None:

@@ -19,7 +19,7 @@ from gradstab.tracking.saved_views import views
 from gradstab.tracking.trial_note import trial_note
 from tests.fakes import REFERENCE_LOSS, make_mixed_records, make_record
 from tests.tracking.orders import order_of
-from tests.tracking.test_saved_views import NAMINGS, SPACES
+from tests.tracking.test_saved_views import NAMINGS, SHAPES, SPACES
 
 
 def note_of(record: Record) -> str:
@@ -103,7 +103,7 @@ def test_notes_of_a_study_answer_and_fit_into_a_tag(
     name: str, responses: tuple[str, ...] | None, count: int, names: MetricNames
 ) -> None:
     order = order_of(SPACES[name], study_fields={"criterion": {"responses": responses}})
-    rows, known = rows_of(order, count, names), views(order, names)
+    rows, known = rows_of(order, count, names), views(order, names, SHAPES)
     note = experiment_note(order, names, "123", "f" * 32, known, rows)
     assert len(note) <= 5000
     assert ("**Answer so far**" in note) == (count > 0)
@@ -159,7 +159,7 @@ def test_the_answer_is_that_of_the_report_once_there_is_one() -> None:
         "intervals": [{"axis": "init_scale", "words": words}] * 40,
     }
     order, names = order_of(SPACES["scale and depth"]), MetricNames()
-    note = experiment_note(order, names, "1", "f" * 32, views(order, names), [], region, certified=True)
+    note = experiment_note(order, names, "1", "f" * 32, views(order, names, SHAPES), [], region, certified=True)
     assert "after 240 trials" in note
     assert "31 % (29 % to 33 %)" in note
     assert ", certified." in note
@@ -168,14 +168,14 @@ def test_the_answer_is_that_of_the_report_once_there_is_one() -> None:
     assert len(note) <= 5000
     assert note.startswith("**Unfold"), "what a folded note shows must say that there is more"
     region["regions"] = {"R": {"volume_words": "31 %"}}
-    ratio_alone = experiment_note(order, names, "1", "f" * 32, views(order, names), [], region)
+    ratio_alone = experiment_note(order, names, "1", "f" * 32, views(order, names, SHAPES), [], region)
     assert "not certified" in ratio_alone
     region["certificate"] = None
-    unasked = experiment_note(order, names, "1", "f" * 32, views(order, names), [], region)
+    unasked = experiment_note(order, names, "1", "f" * 32, views(order, names, SHAPES), [], region)
     assert "certified" not in unasked, "the study asked for no certificate"
     assert "| activation tanh, depth 24&emsp; | 1.01 to 1.4 | 0.98 to 1.5 | 0.9 to 2 |" in ratio_alone
     words |= {"theory": "", "where": ""}
-    without_theory = experiment_note(order, names, "1", "f" * 32, views(order, names), [], region)
+    without_theory = experiment_note(order, names, "1", "f" * 32, views(order, names, SHAPES), [], region)
     assert "| safe init_scale&emsp; | stable init_scale&emsp; |\n" in without_theory
     assert "\n| 1.01 to 1.4&emsp; | 0.98 to 1.5 |\n" in without_theory
 
@@ -192,7 +192,7 @@ def test_what_to_set_stands_in_the_note_as_far_as_there_is_room() -> None:
     order, names = order_of(SPACES["scale and depth"]), MetricNames()
 
     def note() -> str:
-        return experiment_note(order, names, "1", "f" * 32, views(order, names), [], region)
+        return experiment_note(order, names, "1", "f" * 32, views(order, names, SHAPES), [], region)
 
     assert "**What should I set?**\n\n- Largest safe learning rate: 0.12.\n- Clip at 7.85.\n\n**How to read" in note()
     without_it = note().partition("**How to read")[2]

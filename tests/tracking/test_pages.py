@@ -22,13 +22,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from gradstab.display.colours import VERDICT_COLOURS
 from gradstab.figures.heat_maps import write_heat_maps
 from gradstab.record.segments import Record, write_segment
 from gradstab.record.shipping_order import ShippingOrder, save_order
 from gradstab.record.study_folder import StudyFolder
 from gradstab.report.report import make_report
 from gradstab.results.results import Results
-from gradstab.study.criterion import Criterion
+from gradstab.study.criterion import VERDICTS, Criterion
 from gradstab.study.study import Study
 from gradstab.system.storage_url import parse_tracking
 from gradstab.tracking.links import study_link, ui_command, ui_environment, view_link
@@ -157,25 +158,70 @@ def drawn(page: Page, charts: int) -> list[list[dict[str, Any]]]:
     """The traces of at least so many charts, as the UI handed them to its plotting library."""
     plots = "[...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot.data && plot.data.length)"
     page.wait_for_function(f"n => {plots}.length >= n", arg=charts)
-    trace = "{type: trace.type, count: (trace.x || []).length, colours: (trace.marker || {}).color}"
+    trace = (
+        "{type: trace.type, count: (trace.x || []).length, colours: (trace.marker || {}).color, x: [...(trace.x || [])],"
+        " uuid: trace.uuid || '', metric: trace.metricKey || ''}"
+    )
     found: list[list[dict[str, Any]]] = page.evaluate(f"{plots}.map(plot => plot.data.map(trace => ({trace})))")
     return found
 
 
-def test_the_first_click_lands_on_a_populated_stability_map(
-    page: Page, base: str, folder: Path, keep: Callable[[str], None]
+def shown_picture(page: Page, name: str) -> dict[str, float]:
+    """Where a picture is on the page, once it is loaded: x, y, width, height."""
+    loaded = f"[...document.images].find(i => decodeURIComponent(i.src).includes({name!r}) && i.naturalWidth > 100)"
+    page.wait_for_function(f"!!{loaded}")
+    box: dict[str, float] = page.evaluate(
+        f"(({{x, y, width, height}}) => ({{x, y, width, height}}))({loaded}.getBoundingClientRect())"
+    )
+    return box
+
+
+def colour_difference(first: str, second: str) -> float:
+    """The largest difference of two colours' red, green or blue, of 255; each "#rrggbb" or "rgb(...)"."""
+
+    def channels(colour: str) -> list[int]:
+        if colour.startswith("#"):
+            return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+        return [int(number) for number in re.findall(r"\d+", colour)[:3]]
+
+    return max(abs(a - b) for a, b in zip(channels(first), channels(second), strict=True))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1280, 720)])
+def test_the_first_click_shows_the_region_at_a_readable_size(
+    page: Page, base: str, folder: Path, keep: Callable[[str], None], width: int, height: int
 ) -> None:
+    page.set_viewport_size({"width": width, "height": height})
     page.goto(study_link(base, folder))
     expect(page.get_by_role("button", name="1 Stability map")).to_be_visible()
-    expect(page.get_by_text(re.compile(r"Stability map\s*\(4\)"))).to_be_visible()
+    box = shown_picture(page, "phase_diagram+")
+    keep(f"map-{width}")
+    assert box["width"] >= 700
+    assert height - box["y"] >= 200, "its upper part is seen before anybody scrolls"
+    assert box["x"] + box["width"] <= width
+
+
+def test_the_map_has_charts_of_trials_below_the_picture(
+    page: Page, base: str, folder: Path, keep: Callable[[str], None]
+) -> None:
+    page.set_viewport_size({"width": 1440, "height": 2400})
+    page.goto(study_link(base, folder))
+    expect(page.get_by_text(re.compile(r"The newest 100 trials\s*\(3\)"))).to_be_visible()
     scatters = drawn(page, 2)
+    keep("map")
     assert [[trace["count"] for trace in scatter] for scatter in scatters[:2]] == [[60], [60]]
     assert {"#009E73", "#D55E00", "#0072B2"} <= set(scatters[0][0]["colours"]), "runs wear the colours of verdicts"
-    rows = page.locator("[role=row] a").all_inner_texts()
-    assert rows[0] == "pages", "the study's own run is on top"
-    assert rows[1].startswith("0059 L")
-    page.wait_for_function("[...document.images].some(i => i.src.includes('phase_diagram') && i.naturalWidth > 300)")
-    keep("map")
+
+
+def test_each_choices_picture_leads_its_own_view(
+    page: Page, base: str, folder: Path, keep: Callable[[str], None]
+) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(view_link(base, load_state(folder).experiment_id or "", "gradstab-map-relu"))
+    box = shown_picture(page, "phase_diagram~relu+")
+    keep("choice")
+    assert box["width"] >= 700
+    assert page.get_by_text("No images found").count() == 0
 
 
 def test_one_click_answers_which_scale_is_safe_in_the_numbers_of_the_terminal(
@@ -201,6 +247,10 @@ def test_the_table_has_the_columns_that_matter(
     page: Page, base: str, folder: Path, keep: Callable[[str], None]
 ) -> None:
     page.goto(study_link(base, folder).replace("compareRunsMode=CHART&", ""))
+    expect(page.get_by_role("link", name=re.compile("^(stable|exploding) 0059"))).to_be_visible()
+    rows = page.locator("[role=row] a").all_inner_texts()
+    assert rows[0] == "pages", "the study's own run is on top"
+    assert rows[1].split()[0] in VERDICTS, "a name is cut off in the list, so it begins with the verdict"
     for column in ("depth", "init_scale", "activation", "verdict", "gradient_ratio", "gradient_rate", "tail_loss"):
         expect(page.get_by_role("columnheader", name=column, exact=True).first).to_be_visible()
     keep("table")
@@ -218,6 +268,7 @@ def test_the_table_has_the_columns_that_matter(
 def test_each_saved_view_draws_its_cards(
     page: Page, base: str, folder: Path, keep: Callable[[str], None], view: str, kinds: list[set[str]]
 ) -> None:
+    page.set_viewport_size({"width": 1440, "height": 2400})
     page.goto(view_link(base, load_state(folder).experiment_id or "", view))
     found = drawn(page, 4)
     assert [{trace["type"] for trace in chart} for chart in found[:4]] == kinds
@@ -226,7 +277,41 @@ def test_each_saved_view_draws_its_cards(
     assert page.get_by_text("does not exist").count() == 0
 
 
+def test_means_of_profiles_stand_on_one_grid_in_the_colours_of_the_verdicts(
+    page: Page, base: str, folder: Path, keep: Callable[[str], None]
+) -> None:
+    page.goto(view_link(base, load_state(folder).experiment_id or "", "gradstab-profiles"))
+    traces = [
+        trace for chart in drawn(page, 4) for trace in chart if trace["metric"] == "profile/log10_grad_ratio_init"
+    ]
+    lines = {trace["uuid"].rpartition(".")[2].strip(): trace for trace in traces if trace["count"] > 1}
+    assert {"stable", "exploding", "vanishing"} <= lines.keys()
+    for verdict in ("stable", "exploding", "vanishing"):
+        trace = lines[verdict]
+        assert trace["x"] == list(range(0, 101, 10)), "every depth has a value at every place"
+        assert colour_difference(trace["colours"], VERDICT_COLOURS[verdict]) <= 70
+
+
+def test_the_depth_profiles_of_all_trials_are_a_picture(
+    page: Page, base: str, folder: Path, keep: Callable[[str], None]
+) -> None:
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(view_link(base, load_state(folder).experiment_id or "", "gradstab-depth"))
+    assert shown_picture(page, "depth_profiles+")["width"] >= 700
+    keep("profile-picture")
+
+
+def test_the_menu_of_views_says_what_its_links_lack(
+    page: Page, base: str, folder: Path, keep: Callable[[str], None]
+) -> None:
+    page.goto(study_link(base, folder))
+    page.get_by_role("button", name="1 Stability map").click()
+    expect(page.get_by_text("0 After choosing here: chart button").first).to_be_visible()
+    keep("menu")
+
+
 def test_the_gallery_shows_heat_maps(page: Page, base: str, folder: Path, keep: Callable[[str], None]) -> None:
+    page.set_viewport_size({"width": 1440, "height": 2400})
     page.goto(view_link(base, load_state(folder).experiment_id or "", "gradstab-heatmaps"))
     expect(page.get_by_text("heat_map/grad_norm")).to_be_visible()
     page.wait_for_function("[...document.images].filter(i => i.naturalWidth > 300).length >= 6")
@@ -242,6 +327,19 @@ def test_a_trials_page_says_what_happened_and_the_studys_page_links_to_it(
     expect(page.get_by_text("Trials nearest the boundary")).to_be_visible()
     keep("study")
     target = page.locator("td a").first.get_attribute("href") or ""
+    page.set_viewport_size({"width": 1280, "height": 720})
     page.goto(f"{base}/{target[target.index('#') :]}")
     expect(page.get_by_text("at initialisation")).to_be_visible()
+    picture = shown_picture(page, "gradients.svg")
+    assert picture["width"] >= 700
+    fold = page.get_by_text("Show more").bounding_box()
+    assert fold is not None
+    assert fold["y"] - picture["y"] >= 45, "the strip of all layers is seen before the note is unfolded"
     keep("trial")
+    page.get_by_text("Show more").click()
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="This picture alone").click()
+    alone = opened.value
+    alone.set_default_timeout(WAIT_MS)
+    alone.wait_for_function("[...document.images].some(i => i.src.startsWith('blob:') && i.naturalWidth > 700)")
+    alone.close()

@@ -19,7 +19,6 @@ from gradstab.study.criterion import Criterion
 from gradstab.study.space import Point, SearchSpace
 from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.run_content import RunContent, run_content, run_name, table_row
-from gradstab.tracking.trial_metrics import profile_layers
 from tests.fakes import make_mixed_records, make_record, without_later_statistics
 from tests.tracking.orders import order_of
 
@@ -52,7 +51,7 @@ def test_a_run_stays_within_40_keys_and_100_finite_rows(shape: dict[str, Any]) -
         assert len(content.metrics) <= 100
         assert all(math.isfinite(row.value) for row in content.metrics)
         assert max((count for key, count in keys.items() if key.startswith("series/")), default=0) <= 6
-        assert max(count for key, count in keys.items() if key.startswith("profile_")) <= 11
+        assert max((count for key, count in keys.items() if key.startswith("profile/")), default=0) <= 11
 
 
 def test_a_schedule_is_shown_where_there_is_one() -> None:
@@ -77,39 +76,88 @@ def test_a_module_shows_its_arguments_and_its_taps() -> None:
     assert "taps" not in content_of(plain).tags
     assert {"norm": "pre", "weight_scale": "2"}.items() <= content.params.items()
     assert "init_distribution" not in content.params, "it means nothing for a module"
-    assert (
-        "`blocks.0` is" in content.tags["mlflow.note.content"]
-        or "`blocks.0` and" in content.tags["mlflow.note.content"]
-    )
+    assert "`blocks.0` is" in content.note or "`blocks.0` and" in content.note
 
 
-def test_profiles_run_over_layers_and_show_both_ends() -> None:
+NEWEST = MetricNames()
+OLDER = MetricNames(readable=True, comparable=False)  # of a study that began before profiles were comparable
+
+
+def rows_of(record: Record, key: str, names: MetricNames = NEWEST) -> dict[int, float]:
+    assert record.trajectory is not None
+    content = run_content(record, judge(record.trajectory, Criterion()), order_of(), names)
+    return {row.step: row.value for row in content.metrics if row.key == key}
+
+
+@pytest.mark.parametrize("depth", [2, 3, 12, 50, 300])
+def test_profiles_of_all_depths_stand_at_the_same_fractions_and_begin_at_the_ratio(depth: int) -> None:
+    record = make_record(0, point={"depth": depth, "steps": 20}, decades_per_layer=0.05)
+    assert record.trajectory is not None
+    norm_L = record.trajectory["log10_delta_norm"][0]
+    gradient = rows_of(record, "profile/log10_grad_ratio_init")
+    assert list(gradient) == list(range(0, 101, 10))
+    assert gradient[0] == pytest.approx(norm_L[0] - norm_L[-1], rel=1e-5), "R"
+    assert gradient[100] == 0.0
+    middle = (norm_L[(depth - 1) // 2] + norm_L[depth // 2]) / 2 - norm_L[-1]
+    assert gradient[50] == pytest.approx(middle, rel=1e-5)
+    scale = rows_of(record, "profile/log10_activation_scale_init")
+    assert list(scale) == list(range(0, 101, 20))
+    scale_L = 0.5 * record.trajectory["log10_activation_ms"][0]
+    assert scale[0] == pytest.approx(scale_L[0], rel=1e-5)
+    assert scale[100] == pytest.approx(scale_L[-1], rel=1e-5)
+
+
+def test_a_mean_over_depths_has_no_teeth() -> None:
+    """Networks that all lose a tenth of a decade per layer: their mean falls steadily, whatever their depths."""
+    records = [make_record(n, point={"depth": 2 + n, "steps": 1}, decades_per_layer=-0.1) for n in range(30)]
+    found = [rows_of(record, "profile/log10_grad_ratio_init") for record in records]
+    mean_X = np.mean([[*rows.values()] for rows in found], axis=0)
+    assert (np.diff(mean_X) > 0).all()
+
+
+def test_an_older_study_keeps_its_profiles_over_layers_and_its_loss() -> None:
     record = make_record(0, point={"depth": 50, "steps": 20}, decades_per_layer=0.1)
     assert record.trajectory is not None
-    profile = {r.step: r.value for r in content_of(record).metrics if r.key == "profile_init/log10_grad_norm"}
+    profile = rows_of(record, "profile_init/log10_grad_norm", OLDER)
     assert {1, 50} <= set(profile)
     for layer, value in profile.items():
         assert value == pytest.approx(record.trajectory["log10_delta_norm"][0, layer - 1], rel=1e-5)
+    assert rows_of(record, "series/loss", OLDER)[0] == pytest.approx(record.trajectory["loss"][0], rel=1e-5)
+    assert not rows_of(record, "profile/log10_grad_ratio_init", OLDER)
+    assert not rows_of(record, "series/log10_loss", OLDER)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3, 5, 8, 24, 50, 64, 65, 300, 1000])
-def test_profiles_of_all_depths_share_their_layers(depth: int) -> None:
-    layers = profile_layers(depth)
-    assert layers == sorted(set(layers))
-    assert (layers[0], layers[-1]) == (1, depth)
-    assert len(layers) <= 11
-    assert {2**k for k in range(10) if 2**k <= depth} <= set(layers)
-    assert {layer for layer in layers if layer & (layer - 1)} <= {depth, *(3 * 2**k for k in range(10))}
+def test_a_gradient_that_underflows_stays_within_the_range_of_the_ratio() -> None:
+    record = make_record(0, point={"depth": 40, "steps": 5}, decades_per_layer=-2.0)
+    assert min(rows_of(record, "profile/log10_grad_ratio_init").values()) >= -37.0
+
+
+def test_a_loss_that_is_not_positive_is_shown_as_it_is() -> None:
+    record = make_record(0, point={"depth": 4, "steps": 50})
+    assert record.trajectory is not None
+    series = {**record.trajectory.series, "loss": record.trajectory["loss"] - 2.0}
+    record = replace(record, trajectory=replace(record.trajectory, series=series))
+    assert rows_of(record, "series/loss")
+    assert not rows_of(record, "series/log10_loss")
+
+
+def test_tables_show_three_digits_and_whole_counts() -> None:
+    record = make_record(3, point={"depth": 9, "init_scale": 1.2345678, "steps": 100000, "probe_every": 100000})
+    values = {row.key: row.value for row in content_of(record).metrics if "/" not in row.key}
+    assert all(float(f"{value:.3g}") == value or value.is_integer() for value in values.values())
+    diverged = make_record(3, point={"depth": 9, "steps": 100000, "probe_every": 100000}, nonfinite_step=54321)
+    values = {row.key: row.value for row in content_of(diverged).metrics if "/" not in row.key}
+    assert values["diverged_at_step"] == 54321
 
 
 def test_series_are_what_was_recorded_at_their_step() -> None:
     record = make_record(0, point={"depth": 4, "steps": 100})
     assert record.trajectory is not None
-    loss = {r.step: r.value for r in content_of(record).metrics if r.key == "series/loss"}
+    loss = rows_of(record, "series/log10_loss")
     assert len(loss) == 6
     assert {0, 99} <= set(loss)
     for step, value in loss.items():
-        assert value == pytest.approx(record.trajectory["loss"][step], rel=1e-5)
+        assert 10**value == pytest.approx(record.trajectory["loss"][step], rel=1e-4)
 
 
 def test_an_overflow_is_capped_and_counted() -> None:
@@ -135,7 +183,7 @@ def test_full_detail_holds_every_finite_layer_value_once() -> None:
 def test_a_statistic_that_was_not_recorded_is_absent() -> None:
     whole = make_record(3, point={"depth": 5, "steps": 40, "clip": True})
     older, newer = (content_of(one, detail="full") for one in (without_later_statistics(whole), whole))
-    assert (older.tags["verdict"], older.tags["mlflow.note.content"].partition(":")[0]) == (
+    assert (older.tags["verdict"], older.note.partition(":")[0]) == (
         newer.tags["verdict"],
         "**stable**",
     )
@@ -143,7 +191,7 @@ def test_a_statistic_that_was_not_recorded_is_absent() -> None:
     assert set(older.metrics) <= set(newer.metrics)
     gone = {row.key for row in newer.metrics} - {row.key for row in older.metrics}
     assert {"loss_init", "accuracy_end", "max_dead_fraction", "clip_fraction"} < gone
-    assert {"series/accuracy", "profile_init/log10_activation_scale"} < gone
+    assert {"series/accuracy", "profile/log10_activation_scale_init"} < gone
     assert {key.split("/")[1] for key in gone if key.startswith("layer_full/")} == {
         one.name for one in layer_statistics() if not one.required
     }
@@ -158,20 +206,20 @@ REAL = LogReal(0.001, 10)
         (
             {"activation": Choice(("relu", "tanh")), "init_scale": REAL, "depth": LogInteger(2, 64)},
             {"activation": "tanh", "init_scale": 1.25, "depth": 32},
-            "0042 L32 s1.25 tanh stable",
+            "stable 0042 L32 s1.25 tanh",
         ),
-        ({"learning_rate": REAL}, {"learning_rate": 0.0312345}, "0042 lr0.0312 stable"),
+        ({"learning_rate": REAL}, {"learning_rate": 0.0312345}, "stable 0042 lr0.0312"),
         (
             {"depth": LogInteger(2, 64), "relative_init_scale": REAL, "clip": Choice((False, True))},
             {"depth": 4, "relative_init_scale": 1.5, "clip": False},
-            "0042 L4 rel1.5 no-clip stable",
+            "stable 0042 L4 rel1.5 no-clip",
         ),
-        ({"clip": Choice((False, True)), "probe_every": Integer(1, 9)}, {"clip": True, "probe_every": 3}, "0042 clip pe3 stable"),
+        ({"clip": Choice((False, True)), "probe_every": Integer(1, 9)}, {"clip": True, "probe_every": 3}, "stable 0042 clip pe3"),
     ],
 )  # fmt: skip
 def test_names_put_the_studys_own_axes_first(space: dict[str, AnyAxis], point: Point, name: str) -> None:
     assert run_name(42, point, SearchSpace(space), "stable", budget=1000) == name
-    assert run_name(42, point, SearchSpace(space), "stable", budget=20_000).startswith("00042 ")
+    assert run_name(42, point, SearchSpace(space), "stable", budget=20_000).startswith("stable 00042 ")
 
 
 @pytest.mark.parametrize("activation", LIBRARY)

@@ -293,7 +293,7 @@ def test_artifacts_lie_under_the_root_and_the_database_uses_a_write_ahead_log(
     assert (tmp_path / "mlflow.db").read_bytes()[18:20] == b"\x02\x02", "the header says WAL"
 
 
-def test_a_trial_costs_six_writes_and_a_dozen_reads_however_many_there_are(
+def test_a_trial_costs_seven_writes_and_two_dozen_reads_however_many_there_are(
     make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MLflow's own statements are counted; `make bench` measures what they cost (its row "shipper, CPU a trial")."""
@@ -316,5 +316,5 @@ def test_a_trial_costs_six_writes_and_a_dozen_reads_however_many_there_are(
 
     few, many = statements(2), statements(12)
     writes = ("INSERT", "UPDATE", "DELETE")
-    assert sum(many[word] - few[word] for word in writes) <= 6 * 10
-    assert 0 < many["SELECT"] - few["SELECT"] <= 12 * 10
+    assert sum(many[word] - few[word] for word in writes) <= 7 * 10
+    assert 0 < many["SELECT"] - few["SELECT"] <= 24 * 10, "half of them ask where the trial's picture goes"

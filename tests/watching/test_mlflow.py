@@ -91,9 +91,10 @@ def test_a_run_of_its_own_holds_what_a_trials_run_holds(store):
     assert [point.step for point in series] == [0, 2, 4, 6]
     ratios = trajectory["log10_delta_norm"][:, 0] - trajectory["log10_delta_norm"][:, -1]
     np.testing.assert_allclose([point.value for point in series], ratios, rtol=1e-4)
-    profile = store.get_metric_history(eyes.run_id, "profile_end/log10_grad_norm")
-    assert [point.step for point in profile] == [1, 2, 3, 4, 6]
-    assert len(store.get_metric_history(eyes.run_id, "profile_init/log10_grad_norm")) == 5
+    profile = store.get_metric_history(eyes.run_id, "profile/log10_grad_ratio_end")
+    assert [point.step for point in profile] == [0, 20, 40, 60, 80, 100]
+    first = store.get_metric_history(eyes.run_id, "profile/log10_grad_ratio_init")[0]
+    assert (first.step, first.value) == (0, pytest.approx(ratios[0], rel=1e-4))
     images = {artifact.path for artifact in store.list_artifacts(eyes.run_id, "images")}
     assert {name.split("+")[0] for name in images} >= {"images/heat_map~grad_norm", "images/heat_map~activation_scale"}
     arrays = np.load(mlflow.artifacts.download_artifacts(f"runs:/{eyes.run_id}/arrays/watch.npz"))

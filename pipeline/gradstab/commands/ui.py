@@ -10,6 +10,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
 
 import click
 
@@ -23,6 +25,8 @@ from gradstab.system.storage_url import OtherMlflowStore, Tracking
 
 START_SECONDS = 180.0  # MLflow takes 5 s to start, and has taken 70 s on a machine with much else to do
 SHIPPING_SECONDS = 60.0
+LOG_NAME = "mlflow-ui.log"  # in the folder of all results: messages of the server, which say little to a user
+MOST_OF_A_LINE = 300
 HOSTED = ("databricks", "uc")  # how the URIs of Databricks begin
 
 
@@ -112,6 +116,8 @@ def show_heat_maps(folder: StudyFolder, settings: Settings, numbers: Sequence[in
 def serve_ui(settings: ResultsSettings, folder: StudyFolder | None, first_port: int, page: str | None = None) -> None:
     """Serve the MLflow UI until interrupted, the link on stdout; for a remote server only print the link.
 
+    The server's messages go into a file of the results folder.
+
     Args:
         page: the page to link to; by default the study's stability map.
     """
@@ -132,14 +138,16 @@ def serve_ui(settings: ResultsSettings, folder: StudyFolder | None, first_port: 
     command = ui_command(settings.artifact_folder(), port)
     environment = {**settings.mlflow_env, **ui_environment(tracking)}
     base = f"http://127.0.0.1:{port}"
+    log = settings.results_root() / LOG_NAME
     with (
         _interruptible(),
-        child_process.start("gradstab.system.child_server", command, output=sys.stderr, env=environment) as process,
+        log_file(log) as output,
+        child_process.start("gradstab.system.child_server", command, output=output, env=environment) as process,
     ):
         assert process.stdin is not None
         try:
             announce("starting MLflow")
-            _await(base, process)
+            _await(base, process, log)
             print(link(base), flush=True)
             process.wait()
         except KeyboardInterrupt:
@@ -147,7 +155,30 @@ def serve_ui(settings: ResultsSettings, folder: StudyFolder | None, first_port: 
         finally:
             process.stdin.close()
     if process.returncode != 0:
-        raise GradstabError(f"the MLflow server stopped (exit code {process.returncode}); see its messages above")
+        raise GradstabError(f"the MLflow server stopped (exit code {process.returncode}){_last_words(log)}")
+
+
+@contextlib.contextmanager
+def log_file(path: Path) -> Iterator[IO[bytes]]:
+    """The file for a server's messages, emptied; standard error where there can be none."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb")
+    except OSError:
+        yield sys.stderr.buffer
+        return
+    with file:
+        yield file
+
+
+def _last_words(log: Path) -> str:
+    """What a server said last, and where the rest is."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return "; see its messages above"
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
+    return f": it said last {last[:MOST_OF_A_LINE]!r}; all of it is in {log}"
 
 
 def require_own_server(tracking: Tracking) -> None:
@@ -188,11 +219,13 @@ def free_port(first: int) -> int:
     raise GradstabError(f"a port from {first} on must be free for the MLflow UI, but 100 are taken: use --port")
 
 
-def _await(base: str, server: subprocess.Popen[bytes]) -> None:
+def _await(base: str, server: subprocess.Popen[bytes], log: Path) -> None:
     begin = time.monotonic()
     while time.monotonic() - begin < START_SECONDS:
         if server.poll() is not None:
-            raise GradstabError(f"the MLflow UI must start, but it ended with exit code {server.returncode}; see above")
+            raise GradstabError(
+                f"the MLflow UI must start, but it ended with exit code {server.returncode}{_last_words(log)}"
+            )
         try:
             with urllib.request.urlopen(f"{base}/health", timeout=2):
                 return

@@ -90,7 +90,8 @@ def write_maps_and_arrays(trajectory: Trajectory, folder: Path, title: str, arra
 def _network_text(record: Record) -> str:
     if is_of_module(record.recipe):
         return ", ".join(f"{name.replace('_', ' ')} {setting_text(value)}" for name, value in record.point.items())
-    return f"{record.recipe['activation']}, init scale {record.recipe['init_scale']:.3g}"
+    recipe = record.recipe
+    return f"{recipe['activation']}, {recipe['depth']} layers, init scale {recipe['init_scale']:.3g}"
 
 
 def _picture(heat_map: HeatMap, probe_step_P: NDArray[np.int64], trial: str) -> bytes:

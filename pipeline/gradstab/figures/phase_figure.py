@@ -25,6 +25,7 @@ from gradstab.figures.scaffold import (
     THEORY,
     TRAINABLE_DEPTH,
     TRAINABLE_DEPTH_LABEL,
+    Shape,
     draw_curves,
     draw_trials,
     panel_grid,
@@ -34,6 +35,7 @@ from gradstab.stability.phase_diagram import LEVELS
 from gradstab.study.space import Point
 
 _FINE = np.linspace(0, 1, 81)  # unit coordinates of the vertices that colours are interpolated between
+_PANEL, _WIDE_PANEL = (3.5, 3.05), (9.6, 3.05)  # inches
 _BOUNDARY_LABEL, _LIMIT_LABEL = "boundary (median over seeds)", "its 5 % and 95 %"
 _SAFE_LABEL = "safe core (p_next > .95)"
 
@@ -60,13 +62,14 @@ class PhasePicture:
     of_modules: bool
 
 
-def phase_figure(picture: PhasePicture, ax: Axes | None = None) -> Figure:
+def phase_figure(picture: PhasePicture, ax: Axes | None = None, shape: Shape = "page") -> Figure:
     """The figure, in the values of its axes, or the user's axes with the one panel.
 
     Raises:
         UsageError: several panels do not fit into `ax`.
     """
-    grid = panel_grid(len(picture.panels), picture.columns, ax)
+    size = _WIDE_PANEL if shape == "wide" and len(picture.panels) == 1 else _PANEL
+    grid = panel_grid(len(picture.panels), 1 if shape == "narrow" else picture.columns, ax, panel=size)
     for axes, panel in zip(grid.panels, picture.panels, strict=True):
         _draw(axes, panel, picture)
     cells = picture.panels[0].cells

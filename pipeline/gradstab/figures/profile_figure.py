@@ -13,17 +13,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradstab.display.colours import AREAS, MARKS
-from gradstab.figures.scaffold import PANEL_TITLE, panel_grid
+from gradstab.figures.scaffold import PANEL_TITLE, Shape, panel_grid
 from gradstab.record.trajectory import FloatArray
 from gradstab.regression.coordinates import Array
+from gradstab.stability.depth_profile import LEAST_DEPTH, at_fractions, relative_gradients
 from gradstab.study.criterion import VERDICTS, Verdict
-from gradstab.study.responses.library.gradient_ratio import RATIO_LIMIT
 
 _POSITIONS = 41
 _QUANTILES = (0.1, 0.5, 0.9)
 _MOST_DECADES = 12.0  # drawn: beyond them only the direction counts
-_LEAST_DEPTH = 2
 _MOST_COLUMNS = 4
+_MOST_NAMES, _LONGEST_NAME = 7, 20
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,10 @@ def profiles(trials: Iterable[TrialProfile]) -> list[Profile]:
     position_X = np.linspace(0, 1, _POSITIONS)
     groups: dict[tuple[str, Verdict], list[Array]] = {}
     for trial in trials:
-        profile_L = trial.log10_delta_norm_L
-        if len(profile_L) < _LEAST_DEPTH:
+        if len(trial.log10_delta_norm_L) < LEAST_DEPTH:
             continue
-        with np.errstate(invalid="ignore"):  # infinity less infinity is not known: shown as overflow
-            relative_L = profile_L - profile_L[-1]
-        relative_L = np.nan_to_num(relative_L, nan=RATIO_LIMIT, posinf=RATIO_LIMIT, neginf=-RATIO_LIMIT)
-        groups.setdefault((trial.group, trial.verdict), []).append(
-            np.interp(position_X, np.linspace(0, 1, len(relative_L)), np.clip(relative_L, -RATIO_LIMIT, RATIO_LIMIT))
-        )
+        curve_X = at_fractions(relative_gradients(trial.log10_delta_norm_L), position_X)
+        groups.setdefault((trial.group, trial.verdict), []).append(curve_X)
     return [
         Profile(group, verdict, len(curves_NX), np.quantile(curves_NX, _QUANTILES, axis=0))
         for (group, verdict), curves_NX in sorted(groups.items(), key=lambda item: VERDICTS.index(item[0][1]))
@@ -75,18 +70,25 @@ def profiles(trials: Iterable[TrialProfile]) -> list[Profile]:
 
 
 def profile_figure(
-    found: Sequence[Profile], ratio_band: float, title: str = "", ax: Axes | None = None, place: str = "hidden layer"
+    found: Sequence[Profile],
+    ratio_band: float,
+    title: str = "",
+    ax: Axes | None = None,
+    place: str = "hidden layer",
+    taps: Sequence[str] = (),
+    shape: Shape = "page",
 ) -> Figure:
     """The profiles, one panel for each group, or the user's axes with the one panel.
 
     Args:
         place: what the gradients are compared at.
+        taps: names of the places in the deepest network, which then stand along the axis.
 
     Raises:
         UsageError: several panels do not fit into `ax`.
     """
     groups = list(dict.fromkeys(profile.group for profile in found))
-    grid = panel_grid(len(groups), _MOST_COLUMNS, ax, margin=(1.0, 1.0))
+    grid = panel_grid(len(groups), 1 if shape == "narrow" else _MOST_COLUMNS, ax, margin=(1.0, 1.0))
     reach = max(ratio_band, *(float(np.abs(profile.quantile_3X).max()) for profile in found))
     for axes, group in zip(grid.panels, groups, strict=True):
         axes.axhspan(-ratio_band, ratio_band, color=AREAS["stable"], zorder=0)
@@ -95,10 +97,21 @@ def profile_figure(
                 _draw(axes, profile)
         axes.set_ylim(-min(1.05 * reach, _MOST_DECADES), min(1.05 * reach, _MOST_DECADES))
         axes.set_xlim(0, 1)
-        axes.set_xticks([0, 0.5, 1], ["first", "middle", "last"])
+        _name_places(axes, taps)
         axes.set_title(group, fontsize=PANEL_TITLE)
     legend = [verdict.replace("_", " ") for verdict in VERDICTS]
-    return grid.finish(title, place, f"decades above the last {place.rsplit(maxsplit=1)[-1]}", legend)
+    return grid.finish(title, place, f"decades above the last {'tap' if taps else 'layer'}", legend)
+
+
+def _name_places(axes: Axes, taps: Sequence[str]) -> None:
+    if len(taps) < LEAST_DEPTH:
+        axes.set_xticks([0, 0.5, 1], ["first", "middle", "last"])
+        return
+    named = np.unique(np.linspace(0, len(taps) - 1, min(len(taps), _MOST_NAMES)).round().astype(int))
+    names = [
+        taps[place] if len(taps[place]) <= _LONGEST_NAME else f"…{taps[place][1 - _LONGEST_NAME :]}" for place in named
+    ]
+    axes.set_xticks(named / (len(taps) - 1), names, rotation=30, ha="right", rotation_mode="anchor", parse_math=False)
 
 
 def _draw(axes: Axes, profile: Profile) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -19,6 +19,7 @@ from gradstab.display import colours
 from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Array
 
+Shape = Literal["page", "wide", "narrow"]  # several panels in a row, one panel as wide as them, all below each other
 TITLE, LABEL, PANEL_TITLE, TICKS, LEGEND = 10.5, 10.0, 9.5, 8.5, 8.0  # font sizes in points
 LEAST_WIDTH = 5.2  # inches
 _WIDTH_OF_AN_ENTRY = 1.9  # inches of a legend

@@ -12,7 +12,9 @@ from gradstab.figures.layout import PanelLayout
 from gradstab.figures.scaffold import png_bytes
 from gradstab.figures.theory_curves import judges_depth
 from gradstab.report.findings import Findings, Judged
+from gradstab.results.plots import depth_profile_figure, phase_diagram_figure
 from gradstab.results.trial_rows import measured_trials
+from gradstab.study.axes import Value
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,60 @@ class Picture:
         name: of its file.
         alternative: what it shows, for a reader who cannot see it.
         caption: what stands below it.
+        narrow_png: the same with its panels below each other, for the width of a phone.
+        is_row: whether it has several panels in a row, which a phone without `narrow_png` shows one by one.
     """
 
     name: str
     png: bytes
     alternative: str
     caption: str
+    narrow_png: bytes | None = None
+    is_row: bool = False
 
     @property
     def data_url(self) -> str:
         """The picture inside the page."""
-        return "data:image/png;base64," + base64.b64encode(self.png).decode()
+        return _data_url(self.png)
+
+    @property
+    def narrow_data_url(self) -> str | None:
+        """The same for a phone."""
+        return None if self.narrow_png is None else _data_url(self.narrow_png)
+
+
+def _data_url(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+@dataclass(frozen=True)
+class WideMap:
+    """A phase diagram in the shape of a page that scrolls, for programs that show it alone.
+
+    Attributes:
+        held: what is held, one choice; empty for the map of the whole space.
+        name: of its file.
+    """
+
+    held: dict[str, Value]
+    name: str
+    png: bytes
+
+
+def wide_maps(findings: Findings) -> list[WideMap]:
+    """The map under the criterion where it is one panel, and that of every choice of the axis that sets maps apart."""
+    layout, results = findings.layout, findings.results
+    if layout is None:
+        return []
+    axis, choices = results.study.space.split() or ("", ())
+    wanted: list[dict[str, Value]] = [{axis: value} for value in choices]
+    if len(layout.panel_values()) == 1:
+        wanted.append({})
+    return [
+        WideMap(held, f"map-{index}.png", png_bytes(figure))
+        for index, held in enumerate(wanted)
+        for figure in [phase_diagram_figure(results, findings.main.responses, held, shape="wide")]
+    ]
 
 
 def all_pictures(findings: Findings) -> list[Picture]:
@@ -58,6 +103,7 @@ def _profile_picture(findings: Findings) -> Picture | None:
         f"Gradients by depth at initialisation: the norm of the gradient at each {place} over that at the "
         f"last one, median (line) and 10 to 90 % of the trials (band) of each verdict. {place.capitalize()}s are "
         "counted from the input, as a fraction of their number. Pale green: |R| within the band.",
+        png_bytes(depth_profile_figure(findings.results, {}, shape="narrow")) if len(figure.axes) > 1 else None,
     )
 
 
@@ -84,7 +130,13 @@ def _phase_picture(findings: Findings, layout: PanelLayout, judged: Judged) -> P
         f"Phase diagram under {judged.name}. Colours: what the median training most probably does. Solid: the boundary "
         "of the region, and thin lines between which it lies with probability .9; dotted: the safe core, in which one "
         f"new training succeeds with p > .95{theory}. Marks: measured trials{_cut_words(layout)}.",
+        _narrow_phase_png(findings) if judged is findings.main and layout.columns > 1 else None,
+        is_row=layout.columns > 1,
     )
+
+
+def _narrow_phase_png(findings: Findings) -> bytes:
+    return png_bytes(phase_diagram_figure(findings.results, findings.main.responses, {}, shape="narrow"))
 
 
 def _phase_in_words(findings: Findings, judged: Judged) -> str:

@@ -15,7 +15,7 @@ from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.report.findings import Findings, study_findings
 from gradstab.report.interval_table import IntervalRow
 from gradstab.report.page import Origin, report_page
-from gradstab.report.pictures import all_pictures
+from gradstab.report.pictures import all_pictures, wide_maps
 from gradstab.report.wording import certificate_text, predicted_text, volume_text
 from gradstab.results.rejudge import criterion_changes
 from gradstab.results.results import Results
@@ -54,9 +54,13 @@ def make_report(results: Results, folder: Path | None = None) -> Path:
     pictures = all_pictures(findings)
     html = report_page(findings, pictures, certificate, _origin(results))
     files: dict[str, bytes] = {each.name: each.png for each in pictures}
-    files["region.json"] = json.dumps(
-        region_data(findings) | {"certificate": certificate_text(results, certificate)}, indent=1, default=str
-    ).encode()
+    maps = wide_maps(findings)
+    files |= {each.name: each.png for each in maps}
+    told = {
+        "certificate": certificate_text(results, certificate),
+        "maps": [{"held": each.held, "file": each.name} for each in maps],
+    }
+    files["region.json"] = json.dumps(region_data(findings) | told, indent=1, default=str).encode()
     files["trials.csv"] = results.trials.to_csv().encode()
     files["trials.parquet"] = results.trials.to_parquet()
     files["index.html"] = html.encode()

@@ -12,6 +12,7 @@ from gradstab.figures.line_figure import LinePicture, line_figure, line_panels
 from gradstab.figures.panels import panels
 from gradstab.figures.phase_figure import PhasePicture, phase_figure
 from gradstab.figures.profile_figure import TrialProfile, profile_figure, profiles
+from gradstab.figures.scaffold import Shape
 from gradstab.figures.trajectory_figure import trajectory_figure
 from gradstab.results.trial_rows import measured_trials
 from gradstab.study.axes import Value
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 
 def phase_diagram_figure(
-    results: Results, responses: Sequence[str], at: Mapping[str, Value], ax: Axes | None = None
+    results: Results,
+    responses: Sequence[str],
+    at: Mapping[str, Value],
+    ax: Axes | None = None,
+    shape: Shape = "page",
 ) -> Figure:
     """The phase diagram under some responses: planes of two numeric axes, or lines along the only one."""
     known = list(results.measured.responses)
@@ -47,27 +52,37 @@ def phase_diagram_figure(
         return line_figure(line, ax)
     drawn = panels(layout, estimator, points, predictions)
     plane = PhasePicture(title, drawn, layout.columns, label_N, points, predictions.label, of_modules)
-    return phase_figure(plane, ax)
+    return phase_figure(plane, ax, shape)
 
 
-def depth_profile_figure(results: Results, at: Mapping[str, Value], ax: Axes | None = None) -> Figure:
+def depth_profile_figure(
+    results: Results, at: Mapping[str, Value], ax: Axes | None = None, shape: Shape = "page"
+) -> Figure:
     """The depth profile of the trials at some values."""
     unknown = [name for name in at if name not in results.study.space.names()]
     if unknown:
         raise UsageError(f"at must name axes of the study, got {', '.join(unknown)}")
     choices = results.study.space.choices()
     group = "activation" if "activation" in choices else next(iter(choices), "")
-    found = profiles(
-        TrialProfile(_group_text(group, row.point), trial.judgement.verdict, trial.log10_delta_norm_L)
+    drawn = [
+        (row, trial)
         for row, trial in measured_trials(results.rows)
         if all(row.point[name] == value for name, value in at.items())
+    ]
+    found = profiles(
+        TrialProfile(_group_text(group, row.point), trial.judgement.verdict, trial.log10_delta_norm_L)
+        for row, trial in drawn
     )
     if not found:
         where = f" at {point_text(at)}" if at else ""
         raise UsageError(f"a depth profile needs a measured trial of two hidden layers, got none{where}")
-    place = "hidden layer" if results.study.model is None else "tap"
+    names = {trial.taps for _, trial in drawn}
+    taps = max(names, key=len)
+    place = (
+        "hidden layer" if results.study.model is None else "tap" if len(names) == 1 else "tap of the deepest network"
+    )
     title = f"{results.study.name}: gradients by depth"
-    return profile_figure(found, results.criterion.ratio_band, title, ax, place)
+    return profile_figure(found, results.criterion.ratio_band, title, ax, place, taps, shape)
 
 
 def _group_text(name: str, point: Point) -> str:

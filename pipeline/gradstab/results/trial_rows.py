@@ -30,11 +30,13 @@ class MeasuredTrial:
     Attributes:
         accuracy: at the last probe; NaN where it was not read.
         log10_delta_norm_L: gradient norm at initialisation, decades.
+        taps: what the layers are called in a module; empty for the built-in family.
     """
 
     judgement: Judgement
     accuracy: float
     log10_delta_norm_L: NDArray[np.float32]
+    taps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def _measured(record: Record, criterion: Criterion) -> MeasuredTrial | None:
         judgement=judgement,
         accuracy=float(record.trajectory["accuracy"][-1]),
         log10_delta_norm_L=record.trajectory["log10_delta_norm"][0].astype(np.float32),
+        taps=record.trajectory.taps,
     )
 
 

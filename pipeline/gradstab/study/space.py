@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, RootModel
 from gradstab.study.axes import AnyAxis, Choice, Value
 
 Point = Mapping[str, Value]
+MOST_MAPS = 6  # values of a choice that get a map each
 
 
 def _checked(axis: AnyAxis) -> AnyAxis:
@@ -42,6 +43,14 @@ class SearchSpace(RootModel[dict[str, Axis]]):
     def choices(self) -> dict[str, Choice]:
         """The choice axes by name."""
         return {name: axis for name, axis in self.items() if isinstance(axis, Choice)}
+
+    def split(self) -> tuple[str, tuple[Value, ...]] | None:
+        """The choice axis whose values get a map each, activation before others; None where no axis is one."""
+        few = {name: axis.choices for name, axis in self.choices().items() if 2 <= len(axis.choices) <= MOST_MAPS}
+        if not few:
+            return None
+        name = "activation" if "activation" in few else next(iter(few))
+        return name, few[name]
 
     def items(self) -> Iterator[tuple[str, AnyAxis]]:
         return iter(self.root.items())

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from gradstab.record.certificate import FILE_NAME as CERTIFICATE
 from gradstab.record.certificate import read_certificate
 from gradstab.tracking.mlflow_store import MlflowStore, RefusedError
-from gradstab.tracking.saved_views import PHASE_DIAGRAM
+from gradstab.tracking.pictures import report_pictures
 from gradstab.tracking.trial_metrics import MetricRow
-from gradstab.tracking.trial_note import MAPS_TAG, where_arrays_are
+from gradstab.tracking.trial_note import MAPS_TAG, with_heat_maps
 
 REPORT = "report"
 REGION = "region.json"
@@ -43,6 +43,10 @@ class ArtifactUploader:
     def has_report(self) -> bool:
         return (self._folder / REPORT / "index.html").exists()
 
+    def shapes(self) -> dict[str, float]:
+        """Height over width of the report's pictures that the study's run shows, by key."""
+        return {key: picture.shape for key, picture in report_pictures(self._folder / REPORT).items()}
+
     def region(self) -> tuple[dict[str, Any] | None, bool]:
         """The region of the last report, if there is one, and whether it is certified."""
         certificate = read_certificate(self._folder)
@@ -53,15 +57,17 @@ class ArtifactUploader:
             return None, certified
         return content, certified
 
-    def ship(self, study: str, find_run: FindRun, *, last: bool) -> None:
-        """Whatever is new. Doing it again changes nothing."""
+    def ship(self, find_run: FindRun, *, last: bool) -> bool:
+        """Ship whatever is new, and return whether there was a new report. Doing it again changes nothing."""
         if not last and time.monotonic() - self._looked < LOOK_EVERY_S:
-            return
+            return False
         self._looked = time.monotonic()
-        self._ship_report()
-        self._ship_heat_maps(study, find_run)
+        has_new = self._ship_report()
+        self._ship_heat_maps(find_run)
+        return has_new
 
-    def _ship_report(self) -> None:
+    def _ship_report(self) -> bool:
+        has_new = False
         folder = self._folder / REPORT
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             if path.name.startswith(".") or not path.is_file():
@@ -72,21 +78,22 @@ class ArtifactUploader:
                 continue
             self._store.log_file(self._parent_run_id, path, REPORT)
             if path.name == REGION:
-                self._ship_region(path, found.st_mtime_ns // 1_000_000)
+                self._ship_region(found.st_mtime_ns // 1_000_000)
+                has_new = True
             self._stamps[path.name] = stamp
+        return has_new
 
-    def _ship_region(self, path: Path, at_ms: int) -> None:
-        """The region as metrics over the number of trials, and the phase diagram of the criterion as an image."""
+    def _ship_region(self, at_ms: int) -> None:
+        """The region as metrics over the number of trials, and the report's pictures as images."""
         region, certified = self.region()
         assert region is not None
         self._store.log_progress(self._parent_run_id, region_rows(region, certified=certified), at_ms, {})
         if (self._folder / CERTIFICATE).exists():
             self._store.log_file(self._parent_run_id, self._folder / CERTIFICATE, None)
-        diagram = path.with_name(phase_diagram_name(region))
-        if diagram.is_file():
-            self._store.log_image(self._parent_run_id, PHASE_DIAGRAM, diagram)
+        for key, picture in report_pictures(self._folder / REPORT).items():
+            self._store.log_image(self._parent_run_id, key, picture.path, fills=True)
 
-    def _ship_heat_maps(self, study: str, find_run: FindRun) -> None:
+    def _ship_heat_maps(self, find_run: FindRun) -> None:
         folder = self._folder / HEAT_MAPS
         trials = {int(m.group(1)): path for path in folder.glob("trial-*") if (m := _TRIAL.fullmatch(path.name))}
         if not trials:
@@ -97,18 +104,18 @@ class ArtifactUploader:
             run_id = find_run(number, make=True)
             try:
                 if run_id is not None:
-                    self._ship_trial(run_id, number, trials[number], study)
+                    self._ship_trial(run_id, number, trials[number])
             except RefusedError:
                 pass  # a person deleted the run: that is how they want it
             self._mapped.add(number)
 
-    def _ship_trial(self, run_id: str, number: int, folder: Path, study: str) -> None:
+    def _ship_trial(self, run_id: str, number: int, folder: Path) -> None:
         for path in sorted(folder.glob("*.png")):
             self._store.log_image(run_id, f"heat_map/{path.stem}", path)
         for path in sorted(folder.glob("*.npz")):
             self._store.log_file(run_id, path, "arrays")
-        happened = self._store.note(run_id).partition("\n\n")[0]
-        note = f"{happened}\n\n{where_arrays_are(study, number, run_id)}"
+        maps = sorted((path.stem for path in folder.glob("*.png")), key=lambda name: (name != "grad_norm", name))
+        note = with_heat_maps(self._store.note(run_id), number, run_id, maps)
         self._store.tag_run(run_id, {"mlflow.note.content": note, MAPS_TAG: "true"})  # last: it says that all is there
 
 
@@ -118,9 +125,3 @@ def region_rows(region: dict[str, Any], *, certified: bool) -> list[MetricRow]:
     rows = {f"region/volume_{name}": float(value) for name, value in main["volume"].items()}
     rows["region/certified"] = float(certified)
     return [MetricRow(key, float(f"{value:.6g}"), int(region["num_trials"])) for key, value in rows.items()]
-
-
-def phase_diagram_name(region: dict[str, Any]) -> str:
-    """File name of the phase diagram under the study's criterion."""
-    main = next(iter(region["regions"]))
-    return f"phase_{main.replace(' and ', '_and_')}.png"

@@ -15,6 +15,8 @@ import uuid
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
@@ -25,6 +27,7 @@ from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, MAX_PARAM_VAL_LENGTH,
 from gradstab.system.failpoints import failpoint
 from gradstab.tracking.run_content import RunContent
 from gradstab.tracking.trial_metrics import MetricRow
+from gradstab.tracking.trial_picture import FILE_NAME
 
 KNOWN_REVISIONS = frozenset({"dc11669786a5"})  # of Alembic: MLflow 3.17
 _BUSY_SECONDS = 20.0
@@ -56,9 +59,12 @@ class DirectRows:
     def add(self, experiment_id: str, parent_run_id: str, content: RunContent) -> str | None:
         """Write a run that is complete and has ended, and return its id.
 
-        None if MLflow's own store must decide: the experiment is not active, or a text is longer than MLflow takes.
+        None if MLflow's own store must decide: the experiment is not active, a text is longer than MLflow takes, or a
+        picture belongs elsewhere than into a local folder.
         """
-        tags = {**content.tags, MLFLOW_PARENT_RUN_ID: parent_run_id, MLFLOW_RUN_NAME: content.name}
+        run_id = uuid.uuid4().hex
+        tags = {MLFLOW_PARENT_RUN_ID: parent_run_id, MLFLOW_RUN_NAME: content.name}
+        tags |= content.tags_of(experiment_id, run_id)
         if not _is_usual(content, tags):
             return None
         try:
@@ -66,26 +72,27 @@ class DirectRows:
                 connection.execute("PRAGMA synchronous=NORMAL")
                 connection.execute("PRAGMA foreign_keys=ON")
                 connection.execute("BEGIN IMMEDIATE")
-                run_id = _insert(connection, experiment_id, content, tags)
+                is_in = _insert(connection, experiment_id, run_id, content, tags)
                 failpoint("create_run")
-                connection.execute("COMMIT" if run_id is not None else "ROLLBACK")
+                connection.execute("COMMIT" if is_in else "ROLLBACK")
         except sqlite3.Error as error:
             raise MlflowException(str(error), TEMPORARILY_UNAVAILABLE) from error
         failpoint("log_batch")
-        return run_id
+        return run_id if is_in else None
 
 
 def _insert(
-    connection: sqlite3.Connection, experiment_id: str, content: RunContent, tags: dict[str, str]
-) -> str | None:
+    connection: sqlite3.Connection, experiment_id: str, run_id: str, content: RunContent, tags: dict[str, str]
+) -> bool:
     found = connection.execute(
         "SELECT artifact_location FROM experiments WHERE experiment_id = ? AND lifecycle_stage = 'active'",
         (int(experiment_id),),
     ).fetchone()
     if found is None:
-        return None
-    run_id = uuid.uuid4().hex
+        return False
     artifacts = append_to_uri_path(found[0], run_id, "artifacts")  # type: ignore[no-untyped-call]
+    if content.picture is not None and not _wrote_picture(artifacts, content.picture):
+        return False
     connection.execute(
         "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time,"
         " end_time, source_version, lifecycle_stage, artifact_uri, experiment_id)"
@@ -108,7 +115,21 @@ def _insert(
             f"INSERT INTO {table} (run_uuid, key, value, timestamp, step, is_nan) VALUES (?, ?, ?, ?, ?, ?)",
             [(run_id, key, value, content.finished_ms, step, is_nan) for key, value, step, is_nan in rows],
         )
-    return run_id
+    return True
+
+
+def _wrote_picture(artifacts: str, picture: str) -> bool:
+    """Write a picture among the artifacts of a run, if they are files of this machine: before the run is there."""
+    parts = urlsplit(artifacts)
+    if parts.scheme not in ("", "file") or parts.netloc:
+        return False
+    folder = Path(url2pathname(parts.path) if parts.scheme else artifacts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FILE_NAME).write_text(picture, encoding="utf-8")
+    except OSError:
+        return False  # MLflow says what is wrong
+    return True
 
 
 def _stored(rows: Iterable[MetricRow]) -> list[_Metric]:

@@ -50,15 +50,19 @@ def experiment_note(
     head += f" **{order.question or order.study}**"
     links = " · ".join(f"[{view.name}]({view_fragment(experiment_id, view.id)})" for view in views)
     study = f"[the study's own run]({run_fragment(experiment_id, parent_run_id)})"
-    before = [head, f"**Look at**: {links} · {study}: phase diagram, counts over time, all trials, report"]
+    before = [
+        head,
+        f"**Look at**: {links} · {study}: phase diagram, counts over time, all trials, report. (MLflow's menu of views "
+        "opens tables: press the chart button there.)",
+    ]
     after = [
         f"**How to read.** A run is one training of one network; its colour is the verdict: {_COLOURS}. "
         f"{_meanings(order, names)} Charts draw the runs that are loaded (100 at a time; *Load more* at the end of the "
-        "list); the phase diagram is drawn from all. Depth profiles have the layer on x, training curves the optimizer "
-        "step.",
+        f"list); the phase diagram is drawn from all. Depth profiles have {_depth_axis(order, names)} on x, training "
+        "curves the optimizer step.",
+        f"**Criterion.** {_criterion(order)}",
         f"**Axes.** {_axes(order)}",
         f"**Recipe.** {_recipe(order)}",
-        f"**Criterion.** {_criterion(order)}",
     ]
     room = MAX_NOTE - sum(len(part) + 2 for part in (*before, *after))
     answer = _measured_answer(order, measured) if region is None else _report_answer(region, room, certified=certified)
@@ -137,11 +141,17 @@ def _region_answer(region: Mapping[str, Any], most: int, *, certified: bool) -> 
     for axis in dict.fromkeys(row["axis"] for row in region["intervals"]):
         lines.append(f"| {' | '.join(title.format(axis) + _GAP for title in keys.values())} |")
         lines.append("|---" * len(keys) + "|")
-        for row in [row for row in region["intervals"] if row["axis"] == axis][:most]:
+        for row in _spread([row for row in region["intervals"] if row["axis"] == axis], most):
             first, *cells = (row["words"].get(key, "") for key in keys)
             lines.append(f"| {' | '.join([first + _GAP, *cells])} |")
         lines.append("")
     return text + "\n\n" + "\n".join(lines) + "\n&nbsp;"
+
+
+def _spread(rows: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+    """At most so many rows, the last of equal stretches: the deepest networks have the narrowest intervals."""
+    count = min(most, len(rows))
+    return [rows[-(-(place + 1) * len(rows) // count) - 1] for place in range(count)]
 
 
 def _recommended(sentences: Sequence[str], room: int) -> str:
@@ -210,6 +220,12 @@ def _meanings(order: ShippingOrder, names: MetricNames) -> str:
     if order.declaration.recipe.steps or "steps" in order.declaration.space.names():
         text.append("tail_loss is the final loss, the mean of the last 20 steps, and - after a divergence")
     return f"{'; '.join(text)}."
+
+
+def _depth_axis(order: ShippingOrder, names: MetricNames) -> str:
+    if not names.comparable:
+        return "the layer"
+    return f"% of the {'layers' if order.declaration.model is None else 'taps'}"
 
 
 def _axes(order: ShippingOrder) -> str:

@@ -12,7 +12,9 @@ from gradstab.record.statistics.registry import layer_statistics
 from gradstab.study.criterion import MEANING_OF_VERDICT, VERDICTS
 from gradstab.study.recipe import Recipe
 from gradstab.study.responses.registry import RESPONSES
-from gradstab.tracking.metric_names import MetricNames, old_names
+from gradstab.tracking.metric_names import MetricNames, not_comparable_names, old_names
+from gradstab.tracking.run_content import PICTURED_TRIALS
+from gradstab.tracking.trial_picture import FILE_NAME
 
 
 @dataclass(frozen=True)
@@ -60,17 +62,21 @@ _OTHER_METRICS: tuple[Key, ...] = (
     Key("log10_depth", "decades", "log10 of the number of hidden layers, for charts"),
 )
 TRIAL_SERIES: tuple[Key, ...] = (
-    Key("series/loss", "nats", "training loss"),
+    Key("series/log10_loss", "decades of nats", "log10 of the training loss; `series/loss` where it is not above 0"),
     Key("series/accuracy", "1", "accuracy on 512 training rows"),
     Key("series/log10_grad_norm", "decades", "log10 of the norm of the whole gradient, before clipping"),
     Key("series/clip_factor", "1", "norm after clipping over norm before; with clipping on"),
     Key("series/gradient_ratio", "decades", "gradient ratio R"),
 )
 TRIAL_PROFILES: tuple[Key, ...] = (
-    Key("profile_init/log10_grad_norm", "decades", "log10 gradient norm at each layer before training"),
-    Key("profile_init/log10_activation_scale", "decades", "log10 root mean square activation before training"),
-    Key("profile_end/log10_grad_norm", "decades", "log10 gradient norm at each layer at the end"),
-    Key("profile_end/log10_activation_scale", "decades", "log10 root mean square activation at the end"),
+    Key(
+        "profile/log10_grad_ratio_init",
+        "decades",
+        "gradient norm over that at the last layer, before training; at 0 it is R",
+    ),
+    Key("profile/log10_grad_ratio_end", "decades", "the same at the end"),
+    Key("profile/log10_activation_scale_init", "decades", "log10 root mean square activation before training"),
+    Key("profile/log10_activation_scale_end", "decades", "the same at the end"),
 )
 TRIAL_TAGS: tuple[Key, ...] = (
     Key("kind", "", "`trial`, or `study` for the study's own run"),
@@ -78,11 +84,13 @@ TRIAL_TAGS: tuple[Key, ...] = (
     Key("study_id", "", "identifies the study whatever its name"),
     Key("trial", "", "number of the trial, the same in Optuna and in the segments"),
     Key("verdict", "", f"{', '.join(VERDICTS)}, or failed where the machine failed; see below"),
+    Key("verdicts", "", "the same for charts of groups: blanks at its end give the group the verdict's colour"),
     Key("phase", "", "vanishing, stable or exploding: of the gradients before training"),
     Key("outcome", "", "not_run, diverged, trained, partial or untrained"),
     Key("gradient_flag", "", "underflow or overflow where R is cut off at 37 decades"),
     Key("failure", "", "why the machine failed"),
     Key("device", "", "what the trial was trained on"),
+    Key("taps", "", "names of the taps of a module, from the input"),
     Key("heat_maps", "", "`true` where the run holds heat maps and arrays"),
 )
 STUDY_METRICS: tuple[Key, ...] = (
@@ -132,7 +140,17 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "Every other numeric axis is there too: `log10_<axis>` where it is logarithmic, `<axis>` where it is not."
     yield from _table("Series of a trial: up to 6 points, x is the optimizer step", TRIAL_SERIES)
-    yield from _table("Depth profiles of a trial: up to 11 points, x is the layer, 1 next to the input", TRIAL_PROFILES)
+    yield from _table(
+        "Depth profiles of a trial: 6 or 11 points, x is the percentage of the depth, 0 at the first layer",
+        TRIAL_PROFILES,
+    )
+    yield ""
+    yield "Values between two layers are interpolated. A network of one layer has no profile. For modules, read tap."
+    yield ""
+    yield (
+        f"The artifact `{FILE_NAME}` of trials 0 to {PICTURED_TRIALS - 1} shows the gradient at every layer, and for "
+        "modules names every tap."
+    )
     yield ""
     yield (
         "`tracking.detail: full` adds `layer_full/<statistic>/<layer>` over steps, for "
@@ -173,6 +191,17 @@ def _old_names() -> Iterator[str]:
     yield "| this page | version 0.1.0 |"
     yield "|---|---|"
     for name, old in old_names().items():
+        yield f"| `{name}` | `{old}` |"
+    yield ""
+    yield (
+        "These hold other numbers than their successors: the loss itself, and values at layers instead of percentages, "
+        "gradients as they are instead of relative to the last layer's. Studies that version 0.1.0 began have them, "
+        "and those whose tag `metric_names` is `readable`:"
+    )
+    yield ""
+    yield "| this page | in their place |"
+    yield "|---|---|"
+    for name, old in not_comparable_names().items():
         yield f"| `{name}` | `{old}` |"
     yield ""
     yield (

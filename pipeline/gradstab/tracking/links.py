@@ -10,7 +10,7 @@ from gradstab.system.storage_url import MlflowServer, Tracking
 from gradstab.tracking.shipping_files import load_state
 
 # without it the UI opens its view for language models
-_VIEW = "workflowType=machine_learning"
+VIEW = "workflowType=machine_learning"
 MAP_ID = "gradstab-map"  # the saved view that links open
 
 
@@ -23,12 +23,12 @@ def browser_base(tracking: Tracking) -> str | None:
 
 def view_fragment(experiment_id: str, view_id: str) -> str:
     """A saved view, as a link within the UI."""
-    return f"#/experiments/{experiment_id}/runs?{_VIEW}&compareRunsMode=CHART&viewStateShareKey={view_id}"
+    return f"#/experiments/{experiment_id}/runs?{VIEW}&compareRunsMode=CHART&viewStateShareKey={view_id}"
 
 
 def run_fragment(experiment_id: str, run_id: str) -> str:
     """One run, a trial's or the study's own, as a link within the UI."""
-    return f"#/experiments/{experiment_id}/runs/{run_id}?{_VIEW}"
+    return f"#/experiments/{experiment_id}/runs/{run_id}?{VIEW}"
 
 
 def view_link(base_url: str, experiment_id: str, view_id: str = MAP_ID) -> str:
@@ -40,7 +40,7 @@ def study_link(base_url: str, folder: Path | None) -> str:
     """The stability map of the study in a results folder; all experiments where nothing is shipped yet."""
     experiment_id = load_state(folder).experiment_id if folder is not None else None
     if experiment_id is None:
-        return f"{base_url.rstrip('/')}/#/experiments?{_VIEW}"
+        return f"{base_url.rstrip('/')}/#/experiments?{VIEW}"
     return view_link(base_url, experiment_id)
 
 

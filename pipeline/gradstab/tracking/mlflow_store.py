@@ -24,10 +24,13 @@ from gradstab.system.storage_url import SqliteFile, Tracking
 from gradstab.tracking.direct_rows import DirectRows
 from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.mlflow_client import all_pages, open_client
+from gradstab.tracking.pictures import image_path
 from gradstab.tracking.run_content import RunContent
 from gradstab.tracking.sqlite_database import make_database, sync_database
 from gradstab.tracking.sqlite_trouble import require_readable
 from gradstab.tracking.trial_metrics import MetricRow
+from gradstab.tracking.trial_note import with_ids
+from gradstab.tracking.trial_picture import FILE_NAME
 
 MAX_METRICS = 1000  # in one request of log_batch, which also takes at most 100 params and 100 tags
 MAX_PARAMS = 100
@@ -123,7 +126,7 @@ class MlflowStore:
         run_id = self._direct.add(experiment_id, parent_run_id, content) if self._direct is not None else None
         if run_id is None:
             run_id = self.create_child(experiment_id, parent_run_id, content)
-            self.fill_child(run_id, content)
+            self.fill_child(experiment_id, run_id, content)
         return run_id
 
     def create_run(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
@@ -136,18 +139,22 @@ class MlflowStore:
         return found
 
     def create_child(self, experiment_id: str, parent_run_id: str, content: RunContent) -> str:
-        """Create a run with all its tags, and return its id."""
+        """Create a run with all its tags but the note, and return its id."""
         tags = {**content.tags, MLFLOW_PARENT_RUN_ID: parent_run_id}
         run = _call(self._client.create_run, experiment_id, content.started_ms, tags, content.name)
         failpoint("create_run")
         return str(run.info.run_id)
 
-    def fill_child(self, run_id: str, content: RunContent) -> None:
-        """Write params and metrics of a trial's run, then end it. Doing it again changes nothing."""
+    def fill_child(self, experiment_id: str, run_id: str, content: RunContent) -> None:
+        """Write the picture, params, metrics and note of a trial's run, then end it. Doing it again changes nothing."""
+        if content.picture is not None:
+            _call(self._client.log_text, run_id, content.picture, FILE_NAME)
         params = [Param(key, value) for key, value in content.params.items()]
+        note = [RunTag(MLFLOW_RUN_NOTE, with_ids(content.note, experiment_id, run_id))]
         metrics = [Metric(row.key, row.value, content.finished_ms, row.step) for row in content.metrics]
         for start in range(0, max(1, len(metrics)), MAX_METRICS):
-            _call(self._client.log_batch, run_id, metrics[start : start + MAX_METRICS], params if start == 0 else ())
+            some, others = metrics[start : start + MAX_METRICS], (params, note) if start == 0 else ()
+            _call(self._client.log_batch, run_id, some, *others)
             failpoint("log_batch")
         _call(self._client.set_terminated, run_id, content.status, content.finished_ms)
         failpoint("set_terminated")
@@ -197,13 +204,22 @@ class MlflowStore:
         _call(self._client.log_artifact, run_id, str(path), folder)
         failpoint("log_artifact")
 
-    def log_image(self, run_id: str, key: str, path: Path) -> None:
-        """Upload a PNG under a key, as MLflow's own log_image stores it, in place of an older one of that key."""
-        name = f"{key.replace('/', '~')}+step+0+timestamp+0+{path.stem}"
+    def log_image(self, run_id: str, key: str, path: Path, *, fills: bool = False) -> None:
+        """Upload a PNG under a key, as MLflow's own log_image stores it, in place of an older one of that key.
+
+        Args:
+            fills: whether charts show it from their upper edge on: they centre a picture in a square.
+        """
+        name = Path(image_path(key, path.stem)).stem
         with tempfile.TemporaryDirectory() as folder:
             image, small = Path(folder) / f"{name}.png", Path(folder) / f"{name}+compressed.webp"
             shutil.copyfile(path, image)
-            Image.open(path).convert("RGB").save(small, quality=90, method=0)  # half the time, an eighth more bytes
+            shown = Image.open(path).convert("RGB")
+            if fills and shown.height < shown.width:
+                square = Image.new("RGB", (shown.width, shown.width), "white")
+                square.paste(shown)
+                shown = square
+            shown.save(small, quality=90, method=0)  # half the time, an eighth more bytes
             self.log_file(run_id, image, "images")
             self.log_file(run_id, small, "images")
         _call(self._client.set_tag, run_id, MLFLOW_LOGGED_IMAGES, "True")

@@ -20,9 +20,15 @@ _MAX_TAG = 4000
 
 
 def parent_params(order: ShippingOrder) -> dict[str, str]:
-    """The settings of the study that never change, one param each: ``study.recipe.width``."""
+    """The settings of the study that never change, one param each: ``study.recipe.width``.
+
+    The axis whose choices have views of their own is a param as it is on trials, with all its choices: so the views
+    find the study's run, which holds their pictures.
+    """
     fixed = {name: value for name, value in order.resolved.items() if name not in _MUTABLE}
-    return {f"study.{name}"[:250]: value[:_MAX_PARAM] for name, value in _flat(fixed)}
+    split = order.declaration.space.split()
+    choices = {} if split is None else {split[0]: ", ".join(setting_text(choice) for choice in split[1])}
+    return choices | {f"study.{name}"[:250]: value[:_MAX_PARAM] for name, value in _flat(fixed)}
 
 
 def parent_tags(order: ShippingOrder, names: MetricNames) -> dict[str, str]:

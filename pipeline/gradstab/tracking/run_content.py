@@ -19,8 +19,12 @@ from gradstab.study.responses.registry import RESPONSES
 from gradstab.study.space import Point, SearchSpace
 from gradstab.tracking.metric_names import MetricNames
 from gradstab.tracking.trial_metrics import MetricRow, rounded, trial_metrics
-from gradstab.tracking.trial_note import trial_note
+from gradstab.tracking.trial_note import trial_note, with_ids
+from gradstab.tracking.trial_picture import trial_picture
+from gradstab.tracking.verdict_colours import GROUP_TAG, group_name
 
+NOTE_TAG = "mlflow.note.content"
+PICTURED_TRIALS = 1000  # those with smaller numbers have a picture of their gradients
 _MIN_DIGITS = 4
 _MOST_OF_A_TAG = 5000  # characters that every MLflow store takes
 _MOST_IN_NAME = 3
@@ -45,16 +49,27 @@ _IF_SET = ("relative_init_scale", "momentum", "weight_decay", "warmup_steps")
 
 @dataclass(frozen=True)
 class RunContent:
-    """Everything that a trial's run holds; all its rows carry the time at which the trial finished."""
+    """Everything that a trial's run holds; all its rows carry the time at which the trial finished.
+
+    Attributes:
+        tags: all but the note, which needs the ids of its run.
+        picture: its gradients by layer as an SVG, None where it has none.
+    """
 
     number: int
     name: str
     params: dict[str, str]
     tags: dict[str, str]
+    note: str
+    picture: str | None
     metrics: list[MetricRow]
     started_ms: int
     finished_ms: int
     status: str
+
+    def tags_of(self, experiment_id: str, run_id: str) -> dict[str, str]:
+        """The tags of its run, the note among them."""
+        return {**self.tags, NOTE_TAG: with_ids(self.note, experiment_id, run_id)}
 
 
 def run_content(record: Record, judgement: Judgement | None, order: ShippingOrder, names: MetricNames) -> RunContent:
@@ -69,9 +84,9 @@ def run_content(record: Record, judgement: Judgement | None, order: ShippingOrde
         **({} if record.retry_of is None else {"retry_of": str(record.retry_of)}),
         "verdict": verdict,
         "device": record.device,
-        "mlflow.note.content": trial_note(record, judgement, order),
     }
     metrics: list[MetricRow] = []
+    picture = None
     if judgement is not None and record.trajectory is not None:
         tags |= {"phase": judgement.phase, "outcome": judgement.outcome}
         if record.trajectory.taps:
@@ -79,7 +94,11 @@ def run_content(record: Record, judgement: Judgement | None, order: ShippingOrde
         tags["mlflow.runColor"] = VERDICT_COLOURS[judgement.verdict]
         if judgement.flag:
             tags[names("gradient_flag")] = judgement.flag
-        rows = trial_metrics(record, record.trajectory, judgement, space, order.detail)
+        if names.comparable:
+            tags[GROUP_TAG] = group_name(judgement.verdict)
+        if record.number < PICTURED_TRIALS:
+            picture = trial_picture(record.trajectory, judgement.verdict, order.criterion.ratio_band)
+        rows = trial_metrics(record, record.trajectory, judgement, space, order.detail, comparable=names.comparable)
         metrics = [row._replace(key=names(row.key)) for row in rows]
     if record.failure is not None:
         tags["failure"] = str(record.failure)[:1000]
@@ -88,6 +107,8 @@ def run_content(record: Record, judgement: Judgement | None, order: ShippingOrde
         name=run_name(record.number, record.point, space, verdict, order.budget),
         params=run_params(record),
         tags=tags,
+        note=trial_note(record, judgement, order, has_picture=picture is not None),
+        picture=picture,
         metrics=metrics,
         started_ms=record.started_ms,
         finished_ms=record.finished_ms,
@@ -96,12 +117,12 @@ def run_content(record: Record, judgement: Judgement | None, order: ShippingOrde
 
 
 def run_name(number: int, point: Point, space: SearchSpace, verdict: str, budget: int) -> str:
-    """Such as "0042 L32 s1.25 tanh stable": up to three axes, for the list shows about 18 characters of a name."""
+    """Such as "stable 0042 tanh L32 s1.25": up to three axes, for the list shows about 18 characters of a name."""
     digits = max(_MIN_DIGITS, len(str(budget - 1)))
     axes = [name for name in _FIRST_IN_NAME if name in space.names()]
     axes += [name for name in space.names() if name not in axes]
     parts = [_short(name, point[name]) for name in axes[:_MOST_IN_NAME] if name in point]
-    return " ".join([f"{number:0{digits}d}", *parts, verdict])
+    return " ".join([verdict.replace("_", " "), f"{number:0{digits}d}", *parts])
 
 
 def _short(name: str, value: Value) -> str:

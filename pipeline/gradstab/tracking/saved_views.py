@@ -1,12 +1,13 @@
 """The saved views of a study's experiment: which there are, and what each shows of the study's own axes.
 
 The UI loads 100 runs at a time, so a view's order decides which trials are drawn first. The keys of columns and charts
-are those of `run_content`, under the names that the study has in MLflow.
+are those of `run_content`, under the names that the study has in MLflow. Pictures are on the study's own run, which a
+view of pictures therefore lists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gradstab.display.numbers import setting_text
 from gradstab.record.shipping_order import ShippingOrder
@@ -16,33 +17,46 @@ from gradstab.study.space import SearchSpace
 from gradstab.study.study import Study
 from gradstab.tracking.links import MAP_ID
 from gradstab.tracking.metric_names import MetricNames
+from gradstab.tracking.pictures import DEPTH_PROFILES, PHASE_DIAGRAM, map_key
 from gradstab.tracking.trial_metrics import axis_metric
+from gradstab.tracking.verdict_colours import GROUP_TAG
 from gradstab.tracking.view_state import (
     FIRST_20,
     TRIALS,
     Card,
     Page,
+    Section,
     View,
     contour,
     image,
     line,
     parallel,
+    picture,
     scatter,
 )
 
-PHASE_DIAGRAM = "phase_diagram"  # image of the study's own run
-_MOST_CHOICES = 6
+HINT_ID = "gradstab-hint"
+# MLflow's menu of views drops what its links need: the charts, and the side of the UI
+_HINT = "0 After choosing here: chart button, left of the search box"
 _FIRST_COLUMNS = ("depth", "init_scale", "activation", "clip")
 
-
-def view_tags(order: ShippingOrder, names: MetricNames) -> dict[str, str]:
-    """The experiment tags of all views of a study."""
-    return dict(view.tag(place) for place, view in enumerate(views(order, names)))
+Shapes = Mapping[str, float]
 
 
-def views(order: ShippingOrder, names: MetricNames) -> list[View]:
-    """Stability map (and one for each choice of an axis without order), profiles, curves, cliff edge, heat maps."""
-    return _Views(order, names).all()
+def view_tags(order: ShippingOrder, names: MetricNames, shapes: Shapes) -> dict[str, str]:
+    """The experiment tags of all views of a study, and of one that says in MLflow's menu what its menu lacks."""
+    found = views(order, names, shapes)
+    listed = [View(HINT_ID, _HINT, found[0].state), *found]
+    return dict(view.tag(place) for place, view in enumerate(listed))
+
+
+def views(order: ShippingOrder, names: MetricNames, shapes: Shapes) -> list[View]:
+    """Stability map (and one for each choice of an axis without order), profiles, curves, cliff edge, heat maps.
+
+    Args:
+        shapes: height over width of the pictures that the study's own run holds, by key.
+    """
+    return _Views(order, names, shapes).all()
 
 
 def plane(space: SearchSpace) -> list[str]:
@@ -58,66 +72,83 @@ def plane(space: SearchSpace) -> list[str]:
 class _Views:
     """The views of one study."""
 
-    def __init__(self, order: ShippingOrder, names: MetricNames) -> None:
+    def __init__(self, order: ShippingOrder, names: MetricNames, shapes: Shapes) -> None:
         study = order.declaration
         self._space = study.space
         self._names = names
+        self._shapes = shapes
+        self._place = "layers" if study.model is None else "taps"
         self._clips = "clip" in study.space.names() or study.recipe.clip
         self._trains = "steps" in study.space.names() or study.recipe.steps > 0
         self._counted = [names(RESPONSES[letter].name) for letter in _counted(study, order)]
         self._plane = plane(study.space)
-        self._page = Page((*self._axis_columns(), *self._result_columns()))
+        columns = (*self._axis_columns(), *self._result_columns())
+        self._page = Page(columns, GROUP_TAG if names.comparable else "verdict")
 
     def all(self) -> list[View]:
         """Every view, in the order of the list."""
-        page, split = self._page, self._split()
-        overview = [image(PHASE_DIAGRAM), *self._map(mixed=split is not None)]
-        found = [View(MAP_ID, "1 Stability map", page.state("Stability map", overview, where="", grid=(2, 520)))]
-        if split is not None:
-            name, choices = split
-            for choice in choices:
-                text = setting_text(choice)
-                title = f"Stability map: {text if isinstance(choice, str) else f'{name} {text}'}"
-                where = f"{TRIALS} AND params.`{name}` = '{text}'"
-                found.append(
-                    View(f"{MAP_ID}-{text}", f"1 {title}", page.state(title, self._map(mixed=False), where=where))
-                )
-        return [
-            *found,
-            View(
-                "gradstab-profiles",
-                "2 Depth profiles by verdict",
-                page.state("Depth profiles (x = layer, 1 next to the input)", _profiles(), by_verdict=True),
-            ),
-            View(
-                "gradstab-curves",
-                "3 Training curves by verdict",
-                page.state("Training curves (x = optimizer step)", self._curves(), by_verdict=True),
-            ),
-            View(
-                "gradstab-edge",
-                "4 Cliff edge",
-                page.state(
-                    "Trials nearest the boundary",
-                    self._edge(),
-                    order=("metrics.`edge_distance`", True),
-                    extra=("metrics.`margin`", "metrics.`edge_distance`"),
-                    shown_runs=FIRST_20,  # a curve of each of 100 runs keeps a browser busy for half a minute
-                ),
-            ),
-            View(
-                "gradstab-heatmaps",
-                "5 Heat-map gallery",
-                page.state(
-                    "Heat maps (x = optimizer step, y = layer)",
-                    _heat_maps(),
-                    order=("metrics.`edge_distance`", True),
-                    where=f"{TRIALS} AND tags.heat_maps = 'true'",
-                    shown_runs=FIRST_20,
-                    grid=(3, 900),  # pictures stand below each other within a card
-                ),
-            ),
-        ]
+        return [*self._maps(), *self._depth_profiles(), *self._curves(), self._edge(), self._heat_maps()]
+
+    def _maps(self) -> Iterator[View]:
+        """The phase diagram above charts of the newest trials; then the same for each choice."""
+        split = self._space.split()
+        sections = [*self._pictured("Stability map", PHASE_DIAGRAM), Section("The newest 100 trials", self._map(split))]
+        yield View(MAP_ID, "1 Stability map", self._first_page(sections, where=""))
+        if split is None:
+            return
+        name, choices = split
+        texts = [setting_text(choice) for choice in choices]
+        for choice, text in zip(choices, texts, strict=True):
+            title = f"Stability map: {text if isinstance(choice, str) else f'{name} {text}'}"
+            where = f"params.`{name}` LIKE '%{text}%'"  # the study's own run lists all choices there
+            where += "".join(f" AND params.`{name}` != '{other}'" for other in texts if text in other and text != other)
+            sections = [*self._pictured(title, map_key(choice)), Section("Its trials", self._map(None))]
+            state = self._first_page(sections, where=where, without=f"params.`{name}`")
+            yield View(f"{MAP_ID}-{text}", f"1 {title}", state)
+
+    def _first_page(self, sections: list[Section], where: str, without: str = "") -> dict[str, object]:
+        is_wide = len(sections) > 1
+        return self._page.state(*sections, where=where, wide=is_wide, without=without)
+
+    def _pictured(self, title: str, key: str) -> Iterator[Section]:
+        """A section with a picture, if the study's own run has it."""
+        if key in self._shapes:
+            yield picture(title, key, self._shapes[key])
+
+    def _depth_profiles(self) -> Iterator[View]:
+        """The report's picture, which has colours and quantiles of its own; then MLflow's means by verdict."""
+        axis = f"x = % of the {self._place}" if self._names.comparable else "x = layer"
+        means = Section(f"Means and ranges, {axis}", tuple(self._profiles()))
+        if DEPTH_PROFILES in self._shapes:
+            lines = Section(f"Newest 20 trials, {axis}", tuple(self._profiles()))
+            sections = [*self._pictured("Depth profiles of all trials", DEPTH_PROFILES), lines]
+            state = self._page.state(*sections, where="", wide=True, shown_runs=FIRST_20)
+            yield View("gradstab-depth", "2 Depth profiles", state)
+        yield View("gradstab-profiles", "2 Depth profiles by verdict", self._page.state(means, by_verdict=True))
+
+    def _curves(self) -> Iterator[View]:
+        section = Section("Training curves (x = optimizer step)", tuple(self._curve_cards()))
+        yield View("gradstab-curves", "3 Training curves by verdict", self._page.state(section, by_verdict=True))
+
+    def _edge(self) -> View:
+        state = self._page.state(
+            Section("Trials nearest the boundary", tuple(self._edge_cards())),
+            order=("metrics.`edge_distance`", True),
+            extra=("metrics.`margin`", "metrics.`edge_distance`"),
+            shown_runs=FIRST_20,  # a curve of each of 100 runs keeps a browser busy for half a minute
+        )
+        return View("gradstab-edge", "4 Cliff edge", state)
+
+    def _heat_maps(self) -> View:
+        title = f"Heat maps (x = optimizer step, y = {self._place[:-1]})"
+        cards = tuple(image(f"heat_map/{name}") for name in ("grad_norm", "activation_scale", "saturated_or_dead"))
+        state = self._page.state(
+            Section(title, cards, columns=2, height=900),  # pictures stand below each other within a card
+            order=("metrics.`edge_distance`", True),
+            where=f"{TRIALS} AND tags.heat_maps = 'true'",
+            shown_runs=FIRST_20,
+        )
+        return View("gradstab-heatmaps", "5 Heat-map gallery", state)
 
     def _axis_columns(self) -> Iterator[str]:
         """The study's own axes, and the absolute init scale where they give relative ones."""
@@ -136,66 +167,51 @@ class _Views:
         if self._clips:
             yield "metrics.`clip_fraction`"
 
-    def _split(self) -> tuple[str, tuple[Value, ...]] | None:
-        """The axis without order, activation before others, that a map must not mix; None if there is none."""
-        choices = {
-            name: axis.choices
-            for name, axis in self._space.choices().items()
-            if 2 <= len(axis.choices) <= _MOST_CHOICES
-        }
-        if not choices:
-            return None
-        name = "activation" if "activation" in choices else next(iter(choices))
-        return name, choices[name]
-
-    def _map(self, *, mixed: bool) -> Iterator[Card]:
+    def _map(self, mixed: tuple[str, tuple[Value, ...]] | None) -> tuple[Card, ...]:
+        """Charts of trials over the plane; contours where it mixes no choices."""
+        cards: list[Card] = []
         main = self._counted[0]
         if len(self._plane) == 2:
             x, y = self._plane
-            yield scatter(x, y)
-            if not mixed:
-                yield contour(x, y, "stable")
-                yield contour(x, y, main)
-            yield scatter(x, main)
+            cards.append(scatter(x, y))
+            if mixed is None:
+                cards += [contour(x, y, "stable"), contour(x, y, main)]
+            cards.append(scatter(x, main))
         else:
-            for x in self._plane:
-                yield scatter(x, "margin")
-                for name in self._counted:
-                    yield scatter(x, name)
+            cards += [scatter(x, y) for x in self._plane for y in ("margin", *self._counted)]
         numbers = [axis_metric(name, axis) for name, axis in self._space.items() if not axis.is_choice]
-        yield parallel([*self._space.choices()], [*numbers, *self._counted, "margin", "stable"])
+        return *cards, parallel([*self._space.choices()], [*numbers, *self._counted, "margin", "stable"])
 
-    def _curves(self) -> Iterator[Card]:
-        for key in ("loss", "accuracy", "log10_grad_norm"):
+    def _profiles(self) -> Iterator[Card]:
+        for key in ("log10_grad_ratio", "log10_activation_scale"):
+            for moment in ("init", "end"):
+                yield line(self._names.profile(key, moment))
+
+    def _curve_cards(self) -> Iterator[Card]:
+        yield self._loss()
+        for key in ("accuracy", "log10_grad_norm"):
             yield line(f"series/{key}")
         yield line(self._names("series/gradient_ratio"))
         if self._clips:
             yield line("series/clip_factor")
 
-    def _edge(self) -> Iterator[Card]:
+    def _edge_cards(self) -> Iterator[Card]:
         if len(self._plane) == 2:
             yield scatter(*self._plane)
         for x in self._plane[:1]:
             yield scatter(x, "margin")
-        yield line("profile_init/log10_grad_norm")
+        yield line(self._names.profile("log10_grad_ratio", "init"))
         if self._trains:
-            yield line("series/loss")
+            yield self._loss()
         if self._clips:
             for x in self._plane[:1]:
                 yield scatter(x, "clip_fraction")
+
+    def _loss(self) -> Card:
+        key = self._names("series/log10_loss")
+        return line(key, log=key == "series/loss")  # after a divergence it spans 20 decades
 
 
 def _counted(study: Study, order: ShippingOrder) -> tuple[str, ...]:
     """Letters of the responses that the study's criterion counts."""
     return order.criterion.responses_for(study.least_steps)
-
-
-def _profiles() -> Iterator[Card]:
-    for key in ("log10_grad_norm", "log10_activation_scale"):
-        for moment in ("init", "end"):
-            yield line(f"profile_{moment}/{key}")
-
-
-def _heat_maps() -> Iterator[Card]:
-    for name in ("grad_norm", "activation_scale", "saturated_or_dead"):
-        yield image(f"heat_map/{name}")

@@ -190,7 +190,7 @@ class SegmentShipper:
         """Fill and end a run that is there; None if MLflow refuses, and the run is deleted then."""
         store = destination.store
         try:
-            self._retry(lambda: store.fill_child(run_id, content))
+            self._retry(lambda: store.fill_child(destination.experiment_id, run_id, content))
         except RefusedError:
             # MLflow holds other values than the record (an older version rounded differently): the record is right
             self._retry(lambda: store.delete_run(run_id))
@@ -221,7 +221,7 @@ class SegmentShipper:
                 self._doubtful.add(number)
                 found = store.children(experiment_id, number).get(number)
                 if found is not None:
-                    store.fill_child(found.run_id, content)
+                    store.fill_child(experiment_id, found.run_id, content)
                     return found.run_id
             return store.add_child(experiment_id, destination.parent_run_id, content)
 

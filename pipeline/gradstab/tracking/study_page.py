@@ -57,14 +57,15 @@ class StudyPage:
 
     def open(self, order: ShippingOrder) -> None:
         """Write the saved views and the data set."""
-        self._tag(view_tags(order, self._names))
+        self._tag(view_tags(order, self._names, self._files.shapes()))
         self._store.log_dataset(self._parent_run_id, order.study, order.resolved.get("data", {}))
 
     def refresh(self, order: ShippingOrder, rows: Rows, find_run: FindRun, *, last: bool) -> None:
         """Write whatever is due; `find_run` gives the run of a trial. Writing it again changes nothing."""
         self._show_rate(order)
         self._show_in_flight(order, last=last)
-        self._files.ship(order.study, find_run, last=last)
+        if self._files.ship(find_run, last=last):
+            self._tag(view_tags(order, self._names, self._files.shapes()))  # cards are as high as their pictures
         num_rows, at = self._noted
         if (len(rows) != num_rows or last) and (last or time.monotonic() - at > NOTES_EVERY_S):
             self._write_notes(order, rows, find_run)
@@ -88,7 +89,7 @@ class StudyPage:
             self._in_flight = order.in_flight
 
     def _write_notes(self, order: ShippingOrder, rows: Rows, find_run: FindRun) -> None:
-        known, all_rows = views(order, self._names), list(rows.values())
+        known, all_rows = views(order, self._names, self._files.shapes()), list(rows.values())
         region, certified = self._files.region()
         note = experiment_note(
             order, self._names, self._experiment_id, self._parent_run_id, known, all_rows, region, certified=certified

@@ -2,7 +2,9 @@
 
 There is never a non-finite value: what was not measured is left out, and a log10 that overflowed is capped and counted.
 By default a run has at most 40 keys and 100 rows; every array is whole in the segments. `keys` describes the keys.
-Axes: S optimizer step, P probe time, L hidden layer.
+Profiles are read at fractions of the depth, so that means over networks of several depths compare like with like; a
+study that an older version began has them at layers.
+Axes: S optimizer step, P probe time, L hidden layer, X fraction of the depth.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from gradstab.record.segments import Record
 from gradstab.record.shipping_order import Detail
 from gradstab.record.statistics.registry import layer_statistics
 from gradstab.record.trajectory import FloatArray, Trajectory
+from gradstab.stability.depth_profile import LEAST_DEPTH, at_fractions, relative_gradients
 from gradstab.stability.judgement import Judgement
 from gradstab.study.axes import AnyAxis, Value
 from gradstab.study.responses.library.gradient_ratio import gradient_ratios
@@ -27,12 +30,15 @@ from gradstab.study.space import SearchSpace
 
 MAX_TIMES = 6
 MAX_LAYERS = 11
+_FINE_PERCENTS, _PERCENTS = np.arange(0, 101, 10), np.arange(0, 101, 20)  # of the depth: R's own profile, the others
 LOG10_CAPS = (-50.0, 40.0)  # beyond float32's range on both sides; where an exact zero or an overflow is drawn
+_DIGITS = 3  # of the numbers that tables show
+_LARGE = 1e6  # up to here integers are counts, with all their digits
 _ALWAYS_PLACED = ("init_scale", "depth")
 
 
 class MetricRow(NamedTuple):
-    """One value of one metric; `step` is an optimizer step, or a layer 1..L in a depth profile."""
+    """One value of one metric; `step` is an optimizer step, or in a depth profile a percentage of the depth."""
 
     key: str
     value: float
@@ -40,33 +46,43 @@ class MetricRow(NamedTuple):
 
 
 def trial_metrics(
-    record: Record, trajectory: Trajectory, judgement: Judgement, space: SearchSpace, detail: Detail
+    record: Record,
+    trajectory: Trajectory,
+    judgement: Judgement,
+    space: SearchSpace,
+    detail: Detail,
+    *,
+    comparable: bool = True,
 ) -> Iterator[MetricRow]:
-    """Finite rows under readable names, key by key: MLflow stores that order 1.3 to 2.4 times faster."""
+    """Finite rows under readable names, key by key: MLflow stores that order 1.3 to 2.4 times faster.
+
+    Args:
+        comparable: see `MetricNames`.
+    """
     last_step = trajectory.steps
     summaries = _summaries(trajectory, judgement) | _clipping(record, trajectory) | _places(record, space)
-    yield from _numbers(summaries, last_step)
+    yield from _numbers(summaries, last_step, _DIGITS)
     clip = bool(record.recipe.get("clip"))
-    yield from _series(trajectory, clip)
-    moments = [("profile_init", 0), ("profile_end", -1)] if trajectory.steps else [("profile_init", 0)]
-    yield from _profiles(trajectory, moments)
+    yield from _series(trajectory, clip, comparable)
+    moments = [("init", 0), ("end", -1)] if trajectory.steps else [("init", 0)]
+    yield from (_profiles if comparable else _profiles_by_layer)(trajectory, moments)
     if detail == "full":
         yield from _every_layer(trajectory)
 
 
 def first_reading_rows(trajectory: Trajectory, judgement: Judgement) -> Iterator[MetricRow]:
     """What a training that is watched shows at its first reading: R, the rate, and the profile over depth."""
-    yield from _numbers({RESPONSES["R"].name: judgement.gradient_ratio, "gradient_rate": judgement.rate}, 0)
-    yield from _profiles(trajectory, [("profile_init", 0)])
+    yield from _numbers({RESPONSES["R"].name: judgement.gradient_ratio, "gradient_rate": judgement.rate}, 0, _DIGITS)
+    yield from _profiles(trajectory, [("init", 0)])
 
 
 def last_reading_rows(trajectory: Trajectory, judgement: Judgement) -> Iterator[MetricRow]:
     """What a training that was watched shows at its end, beside what its readings sent."""
     summaries = _summaries(trajectory, judgement)
     del summaries["num_nonfinite"]  # which counts steps, and not every step was read
-    yield from _numbers(summaries, trajectory.steps)
+    yield from _numbers(summaries, trajectory.steps, _DIGITS)
     if trajectory.steps:
-        yield from _profiles(trajectory, [("profile_end", -1)])
+        yield from _profiles(trajectory, [("end", -1)])
 
 
 def reading_rows(step: int, loss: float, grad_norm: float, accuracy: float, ratio: float) -> Iterator[MetricRow]:
@@ -80,16 +96,16 @@ def axis_metric(name: str, axis: AnyAxis) -> str:
     return f"log10_{name}" if axis.is_log or name == "depth" else name
 
 
-def rounded(value: float) -> float:
-    """Six digits: the UI shows all sixteen otherwise."""
-    return float(f"{value:.6g}")
+def rounded(value: float, digits: int = 6) -> float:
+    """So many digits, and all of an integer: the UI shows all sixteen otherwise."""
+    return value if value.is_integer() and abs(value) < _LARGE else float(f"{value:.{digits}g}")
 
 
-def _numbers(values: Mapping[str, float | None], step: int) -> Iterator[MetricRow]:
+def _numbers(values: Mapping[str, float | None], step: int, digits: int = 6) -> Iterator[MetricRow]:
     """The values that are there and finite, at one step."""
     for key, value in values.items():
         if value is not None and math.isfinite(value):
-            yield MetricRow(key, rounded(value), step)
+            yield MetricRow(key, rounded(value, digits), step)
 
 
 def _summaries(trajectory: Trajectory, judgement: Judgement) -> dict[str, float | None]:
@@ -148,11 +164,15 @@ def _places(record: Record, space: SearchSpace) -> dict[str, float | None]:
     return places
 
 
-def _series(trajectory: Trajectory, clip: bool) -> Iterator[MetricRow]:
+def _series(trajectory: Trajectory, clip: bool, comparable: bool) -> Iterator[MetricRow]:
     """Loss, accuracy, gradient norm before clipping, clip factor and gradient ratio, at up to MAX_TIMES steps."""
     step_S = np.arange(trajectory.steps)
     probe_step_P = trajectory.probe_step_P
-    yield from _thinned("series/loss", step_S, trajectory["loss"], MAX_TIMES)
+    loss_S = trajectory["loss"]
+    if comparable and not (loss_S <= 0).any():
+        yield from _thinned("series/log10_loss", step_S, _log10(loss_S), MAX_TIMES)
+    else:
+        yield from _thinned("series/loss", step_S, loss_S, MAX_TIMES)
     read_P = np.isfinite(trajectory["accuracy"])
     yield from _thinned("series/accuracy", probe_step_P[read_P], trajectory["accuracy"][read_P], MAX_TIMES)
     yield from _thinned("series/log10_grad_norm", step_S, _log10(trajectory["grad_norm"]), MAX_TIMES)
@@ -162,20 +182,32 @@ def _series(trajectory: Trajectory, clip: bool) -> Iterator[MetricRow]:
 
 
 def _profiles(trajectory: Trajectory, moments: Iterable[tuple[str, int]]) -> Iterator[MetricRow]:
-    """Gradient norm and activation scale over depth at each moment, a prefix and a probe; step is the layer, 1..L."""
+    """Gradient norm and activation scale over depth at each moment, a name and a probe; step is % of the depth."""
+    if trajectory.depth < LEAST_DEPTH:
+        return
+    log10_scale_PL = 0.5 * trajectory["log10_activation_ms"]
+    for moment, probe in moments:
+        norm_L = trajectory["log10_delta_norm"][probe]
+        if math.isfinite(norm_L[-1]):  # or nobody knows what the others are relative to
+            percent_X = _FINE_PERCENTS if moment == "init" else _PERCENTS
+            gradient_X = at_fractions(relative_gradients(norm_L), percent_X / 100)
+            yield from _rows(f"profile/log10_grad_ratio_{moment}", percent_X, gradient_X)
+        scale_X = at_fractions(log10_scale_PL[probe], _PERCENTS / 100)
+        yield from _rows(f"profile/log10_activation_scale_{moment}", _PERCENTS, scale_X)
+
+
+def _profiles_by_layer(trajectory: Trajectory, moments: Iterable[tuple[str, int]]) -> Iterator[MetricRow]:
+    """The same at layers, as studies have it that an older version began; step is the layer, 1..L."""
     layer = np.array(profile_layers(trajectory.depth))
     log10_scale_PL = 0.5 * trajectory["log10_activation_ms"]
-    for prefix, probe in moments:
-        yield from _rows(f"{prefix}/log10_grad_norm", layer, trajectory["log10_delta_norm"][probe][layer - 1])
-        yield from _rows(f"{prefix}/log10_activation_scale", layer, log10_scale_PL[probe][layer - 1])
+    for moment, probe in moments:
+        norm_L = trajectory["log10_delta_norm"][probe]
+        yield from _rows(f"profile/log10_grad_ratio_{moment}", layer, norm_L[layer - 1])
+        yield from _rows(f"profile/log10_activation_scale_{moment}", layer, log10_scale_PL[probe][layer - 1])
 
 
 def profile_layers(depth: int) -> list[int]:
-    """At most MAX_LAYERS layers of a profile, the first and the last among them.
-
-    The others are those of one grid for all depths (1, 2, 3, 4, 6, 8, 12, ...): a mean over networks of several
-    depths then has the same networks at neighbouring layers, and no teeth.
-    """
+    """At most MAX_LAYERS layers of a profile: 1, 2, 3, 4, 6, 8, 12, ... and the last."""
     powers = [2**k for k in range(depth.bit_length())]
     between = [3 * 2**k for k in range(depth.bit_length()) if 3 * 2**k < depth]
     kept = {*powers, depth}

@@ -1,9 +1,13 @@
-"""The note of a trial in MLflow, as pure functions: what happened in plain words, and how to read its arrays."""
+"""The note of a trial in MLflow, as pure functions: what happened in plain words, its gradients, and its arrays.
+
+Only the beginning of a note is seen until it is unfolded: one sentence, and of the picture its strip of all layers.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote
 
 import numpy as np
 
@@ -14,36 +18,75 @@ from gradstab.record.trajectory import Trajectory
 from gradstab.stability.judgement import Judgement
 from gradstab.study.criterion import MEANING_OF_VERDICT
 from gradstab.study.responses.library.training_response import nonfinite_step
+from gradstab.tracking.links import VIEW
+from gradstab.tracking.pictures import image_path
+from gradstab.tracking.trial_picture import FILE_NAME
 
 MAPS_TAG = "heat_maps"  # "true" on a run that holds heat maps
+EXPERIMENT, RUN = "{experiment}", "{run}"  # stand for ids that MLflow gives later
+_BREAK, _HEAT_MAPS = "\n\n", "Heat maps"  # with which the last part of a note begins
+_MOST_OF_TAPS = 1500  # characters: a note holds 5000
 
 
-def trial_note(record: Record, judgement: Judgement | None, order: ShippingOrder) -> str:
-    """The note of a trial's run, Markdown: a paragraph on what happened, then where its arrays are."""
+def trial_note(record: Record, judgement: Judgement | None, order: ShippingOrder, *, has_picture: bool = False) -> str:
+    """The note of a trial's run, Markdown: what happened, the picture of its gradients, and where its arrays are.
+
+    Args:
+        has_picture: whether the run holds the picture; the note then has ids to be filled in, by `with_ids`.
+    """
     if judgement is None or record.trajectory is None:
         if record.failure is not None and record.failure.kind is FailureKind.PROGRAM:
             return f"**failed**: {record.failure.detail}. No measurement."
         return f"**failed**: the machine failed, not the training: {record.failure}. No measurement."
     happened = "; ".join(_events(record, record.trajectory, judgement))
     meaning = f" ({MEANING_OF_VERDICT[judgement.verdict]})" if judgement.verdict == "trained_off_phase" else ""
-    return f"**{judgement.verdict}**{meaning}: {happened}.\n\n{where_arrays_are(order.study, record.number)}"
-
-
-def where_arrays_are(study: str, number: int, run_id: str | None = None) -> str:
-    """How to read a trial's arrays; give `run_id` once its heat maps and arrays are on its run."""
-    if run_id is None:
-        return (
-            f"Heat maps of this trial: `gradstab ui {study} --trial {number}` puts them here. Its arrays:\n\n"
-            "```python\n"
-            "from gradstab import load_results\n"
-            f'load_results("{study}").trajectory({number})["log10_delta_norm"]  # (probe times, layers)\n'
-            "```"
+    parts = [f"**{judgement.verdict}**{meaning}: {happened}."]
+    if has_picture:
+        parts.append(f"![every layer's gradient]({_artifact(RUN, FILE_NAME)})")
+        parts.append(
+            f"[This picture alone](#/experiments/{EXPERIMENT}/runs/{RUN}/artifacts/{FILE_NAME}?{VIEW}) · "
+            f"[curves over depth and steps](#/experiments/{EXPERIMENT}/runs/{RUN}/model-metrics?{VIEW})"
         )
+    if record.trajectory.taps:
+        parts.append(_tap_names(record.trajectory.taps))
+    return "\n\n".join([*parts, _where_arrays_are(order.study, record.number)])
+
+
+def with_ids(note: str, experiment_id: str, run_id: str) -> str:
+    """A note with the ids of its run."""
+    return note.replace(EXPERIMENT, experiment_id).replace(RUN, run_id)
+
+
+def with_heat_maps(note: str, number: int, run_id: str, maps: Sequence[str]) -> str:
+    """A trial's note once its arrays and heat maps, the images `heat_map/<name>`, are on its run."""
+    pictures = " ".join(f"![{name}]({_artifact(run_id, image_path(f'heat_map/{name}', name))})" for name in maps)
     return (
-        "Heat maps over layers and steps: under Artifacts in `images/`. Every array:\n\n"
+        f"{note.partition(_BREAK + _HEAT_MAPS)[0]}\n\n"
+        f"{_HEAT_MAPS} over layers and steps (also under Artifacts, in `images/`):\n\n{pictures}\n\nEvery array:\n\n"
         "```python\n"
         "import mlflow, numpy\n"
         f'arrays = numpy.load(mlflow.artifacts.download_artifacts("runs:/{run_id}/arrays/trial-{number:06d}.npz"))\n'
+        "```"
+    )
+
+
+def _artifact(run_id: str, path: str) -> str:
+    """An artifact as a picture in a note. As a link it would be downloaded, not opened."""
+    return f"get-artifact?run_uuid={run_id}&path={quote(path, safe='/')}"
+
+
+def _tap_names(taps: Sequence[str]) -> str:
+    text = "Taps, from the input: " + ", ".join(f"`{name}`" for name in taps)
+    return text if len(text) <= _MOST_OF_TAPS else text[:_MOST_OF_TAPS].rpartition(", ")[0] + ", ..."
+
+
+def _where_arrays_are(study: str, number: int) -> str:
+    """How to see and read what is not on the trial's run."""
+    return (
+        f"{_HEAT_MAPS} of this trial: `gradstab ui {study} --trial {number}` puts them here. Its arrays:\n\n"
+        "```python\n"
+        "from gradstab import load_results\n"
+        f'load_results("{study}").trajectory({number})["log10_delta_norm"]  # (probe times, layers)\n'
         "```"
     )
 
