@@ -205,6 +205,17 @@ def test_ratios_of_all_rows_at_once_are_those_of_each_row_alone(rows):
     assert clamped_ratios(rows_PL).tolist() == [gradient_ratio(row)[0] for row in rows_PL]
 
 
+def test_without_a_loss_that_counts_as_trained_the_verdict_is_that_of_the_gradients():
+    """Judged by R alone; a divergence is one all the same, and a criterion that asks for T finds nothing trained."""
+    unknown = trajectory([2.0] * 30, [1.5, 0.0], reference_loss=NAN)
+    by_gradients = judge(unknown, Criterion(responses=("R",), ratio_band=2.0))
+    assert (by_gradients.verdict, by_gradients.outcome, by_gradients.training_response) == ("stable", "not_run", None)
+    assert judge(unknown, Criterion(responses=("R",))).verdict == "exploding"
+    diverging = trajectory([2.0] * 30 + [NAN], [0.0, 0.0], reference_loss=NAN)
+    assert judge(diverging, Criterion(responses=("R",))).verdict == "diverged"
+    assert judge(unknown, Criterion(ratio_band=2.0)).verdict == "untrainable"
+
+
 def test_phase_of_a_trial_is_that_of_initialisation():
     assert judge(trajectory([0.1], [0.0, 0.0], later_log_norms=[[5.0, 0.0]]), Criterion()).phase == "stable"
 

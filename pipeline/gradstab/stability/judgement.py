@@ -71,6 +71,8 @@ def judge(trajectory: Trajectory, criterion: Criterion) -> Judgement:
     phase = phase_of(ratio, criterion.ratio_band)
     outcome = outcome_of(trajectory, criterion)
     responses = {letter: response.of(trajectory, criterion) for letter, response in RESPONSES.items()}
+    if outcome == "not_run":
+        responses["T"] = None
     rate, _ = layer_rate(trajectory["log10_delta_norm"][0], last_half=True)
     rate_all, r2 = layer_rate(trajectory["log10_delta_norm"][0], last_half=False)
     tail = tail_loss(trajectory)
@@ -132,9 +134,17 @@ def outcome_of(trajectory: Trajectory, criterion: Criterion) -> Outcome:
         return "not_run"
     if diverged(trajectory):
         return "diverged"
+    if _is_left_out(trajectory, criterion):
+        return "not_run"
     if response < 0:  # a tail loss below the target
         return "trained"
     return "partial" if tail <= UNTRAINED_FRACTION * trajectory.reference_loss else "untrained"
+
+
+def _is_left_out(trajectory: Trajectory, criterion: Criterion) -> bool:
+    """Whether nobody knows which loss counts as trained, and the criterion does not ask."""
+    unknown = trajectory.target_loss is None and math.isnan(trajectory.reference_loss)
+    return unknown and "T" not in criterion.responses_for(trajectory.steps)
 
 
 def margin_of(responses: Mapping[str, float | None], criterion: Criterion, steps: int) -> float:
@@ -158,8 +168,9 @@ def margin_of(responses: Mapping[str, float | None], criterion: Criterion, steps
 def verdict_of(phase: Phase, outcome: Outcome) -> Verdict:
     """The label of a phase and an outcome.
 
-    Without training it is the phase. Else a divergence wins, then a trained network, then a phase that is not stable,
-    and a network with stable gradients that did not train is partial or untrainable.
+    Without training, or where no loss is known that counts as trained, it is the phase. Else a divergence wins, then a
+    trained network, then a phase that is not stable, and a network with stable gradients that did not train is partial
+    or untrainable.
     """
     if outcome == "not_run":
         return phase

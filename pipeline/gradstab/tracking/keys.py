@@ -86,7 +86,11 @@ TRIAL_TAGS: tuple[Key, ...] = (
     Key("verdict", "", f"{', '.join(VERDICTS)}, or failed where the machine failed; see below"),
     Key("verdicts", "", "the same for charts of groups: blanks at its end give the group the verdict's colour"),
     Key("phase", "", "vanishing, stable or exploding: of the gradients before training"),
-    Key("outcome", "", "not_run, diverged, trained, partial or untrained"),
+    Key(
+        "outcome",
+        "",
+        "diverged, trained, partial, untrained, or not_run: no training, or no loss known that counts as trained",
+    ),
     Key("gradient_flag", "", "underflow or overflow where R is cut off at 37 decades"),
     Key("failure", "", "why the machine failed"),
     Key("device", "", "what the trial was trained on"),

@@ -70,13 +70,8 @@ class Readings:
 
     def judgement(self, trajectory: Trajectory) -> Judgement:
         """As a trial is judged; by the gradients alone where the loss that counts as trained is unknown."""
-        if self.target_loss is not None or not math.isnan(self.reference_loss):
-            return judge(trajectory, Criterion())
-        judged = judge(trajectory, Criterion(responses=("R",)))
-        if judged.outcome == "diverged":
-            return judged
-        responses = {**judged.responses, "T": None}
-        return dataclasses.replace(judged, responses=responses, outcome="not_run", verdict=judged.phase)
+        known = self.target_loss is not None or not math.isnan(self.reference_loss)
+        return judge(trajectory, Criterion() if known else Criterion(responses=("R",)))
 
     def _of(self, name: str) -> FloatArray:
         return np.array([getattr(reading, name) for reading in self.readings], dtype=np.float64)
