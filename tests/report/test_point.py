@@ -50,7 +50,7 @@ def test_beyond_the_last_trainable_depth_nothing_is_safe(folder):
 def test_the_command_says_it_in_words_and_as_json(folder):
     told = ask(folder, "--at", "depth=8", "--at", "activation=relu")
     assert told.exit_code == 0, told.output
-    assert told.stdout.startswith("At depth 8 with relu use init_scale ")
+    assert told.stdout.startswith("At depth 8 with relu, use init scale ")
     for word in ("240 trials", "init scale", "nearest cliff", "Nearest measured trials", "probability"):
         assert word in told.output
     found = json.loads(ask(folder, "--at", "depth=8", "--at", "activation=relu", "--format", "json").stdout)
@@ -62,7 +62,7 @@ def test_the_command_says_it_in_words_and_as_json(folder):
 def test_the_first_line_says_what_to_use(folder):
     told = ask(folder, "--at", "depth=8", "--at", "activation=relu").stdout.splitlines()[0]
     match = re.fullmatch(
-        r"At depth 8 with relu use init_scale ([\d.]+)-([\d.]+) \(95 % of trainings succeed\). Best: ([\d.]+)\.", told
+        r"At depth 8 with relu, use init scale ([\d.]+)-([\d.]+) \(95 % of trainings succeed\). Best: ([\d.]+)\.", told
     )
     assert match is not None, told
     low, high, best = map(float, match.groups())
@@ -71,17 +71,17 @@ def test_the_first_line_says_what_to_use(folder):
 
 def test_the_first_lines_take_each_choice_that_is_left_open(folder):
     first, *choices = ask(folder, "--at", "depth=4").stdout.splitlines()[:3]
-    assert first == "At depth 4 it depends on what is left open:"
+    assert first == "At depth 4, it depends on what is left open:"
     assert [line.partition(":")[0] for line in choices] == ["- relu", "- tanh"]
 
 
 @pytest.mark.parametrize(
     ("at", "words"),
     [
-        ({"depth": 28, "activation": "relu"}, "no init_scale is stable"),
+        ({"depth": 28, "activation": "relu"}, "no init scale is stable"),
         (
             {"depth": 4, "activation": "relu", "init_scale": 1.4},
-            "At init scale 1.4, depth 4 with relu 100 % of trainings succeed.",
+            "At init scale 1.4, depth 4 with relu, 100 % of trainings succeed.",
         ),
         ({"init_scale": 1.4, "activation": "tanh"}, "use depth up to"),
     ],

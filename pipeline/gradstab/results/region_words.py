@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from gradstab.display.criterion import bands_text
 from gradstab.display.numbers import (
     counted,
-    interval_text,
     name_text,
     named_value_text,
     percent_text,
@@ -107,18 +106,18 @@ def advice(found: RegionAt, axis: str | None = None) -> list[str]:
     """
     axis = axis or _advised_axis(found)
     if axis is None:
-        return [f"{_where(found.point)} {percent_text(found.p_next)} of trainings succeed."]
+        return [_sentence(found.point, f"{percent_text(found.p_next)} of trainings succeed.")]
     lines = [line for line in found.lines if line.axis == axis]
     others = {name: value for name, value in found.point.items() if name != axis}
     varying = [name for name, value in others.items() if any(line.held[name] != value for line in lines)]
-    where = _where({name: value for name, value in others.items() if name not in varying and not idle(name, others)})
+    place = {name: value for name, value in others.items() if name not in varying and not idle(name, others)}
     if not varying:
-        return [f"{where} {_use(lines[0])}"]
+        return [_sentence(place, _use(lines[0]))]
     labels = [
         ", ".join(named_value_text(name, line.held[name]) for name in varying if not idle(name, line.held))
         for line in lines
     ]
-    return [f"{where} it depends on what is left open:"] + [
+    return [_sentence(place, "it depends on what is left open:")] + [
         f"- {label}: {_use(line)}" for label, line in zip(labels, lines, strict=True)
     ]
 
@@ -129,34 +128,42 @@ def _advised_axis(found: RegionAt) -> str | None:
     return min(ordered, key=lambda name: (name not in SCALES, name == DEPTH), default=None)
 
 
-def _where(point: Mapping[str, Value]) -> str:
-    """`At depth 10 with clip on`; `Anywhere` for no point."""
-    numbers = {name: value for name, value in point.items() if not isinstance(value, bool | str)}
-    choices = [named_value_text(name, value) for name, value in point.items() if name not in numbers]
-    text = f"At {point_text(numbers)}" if numbers else ""
+def _sentence(place: Mapping[str, Value], told: str) -> str:
+    """`At depth 10 with clip on, ...`; what is told alone for no place."""
+    numbers = {name: value for name, value in place.items() if not isinstance(value, bool | str)}
+    choices = [named_value_text(name, value) for name, value in place.items() if name not in numbers]
+    where = f"At {point_text(numbers)}" if numbers else ""
     if choices:
-        text += f"{' with' if text else 'With'} {', '.join(choices)}"
-    return text or "Everywhere"
+        where += f"{' with' if where else 'With'} {', '.join(choices)}"
+    return f"{where}, {told}" if where else told[0].upper() + told[1:]
 
 
 def _use(line: Line) -> str:
-    best = f"{value_text(line.best)}"
+    name, best = name_text(line.axis), value_text(line.best)
     if line.safe:
-        spans = " or ".join(_short(span) for span in line.safe)
-        return f"use {line.axis} {spans} ({percent_text(SAFE)} of trainings succeed). Best: {best}."
+        told = f"any {name} is safe" if _is_whole(line.safe) else f"use {name} {_short(line.safe)}"
+        return f"{told} ({percent_text(SAFE)} of trainings succeed). Best: {best}."
+    rate = f"{best} is best, where {percent_text(line.p_best)} of trainings succeed."
     if line.region:
-        spans = " or ".join(_short(span) for span in line.region)
-        return (
-            f"no {line.axis} is safe: {best} is best, where {percent_text(line.p_best)} of trainings succeed. "
-            f"More often than not they do for {spans}."
-        )
-    return f"no {line.axis} is stable: {best} is best, where {percent_text(line.p_best)} of trainings succeed."
+        spans = f"any {name}" if _is_whole(line.region) else f"{name} {_short(line.region)}"
+        return f"no {name} is safe: {rate} The median training succeeds at {spans}."
+    return f"no {name} is stable: {rate}"
 
 
-def _short(span: Span) -> str:
-    """`1.18-1.73`, or one end where the search ended before the other."""
-    if span.low_open or span.high_open:
-        return interval_text(span.low, span.high, low_open=span.low_open, high_open=span.high_open)
+def _is_whole(spans: Sequence[Span]) -> bool:
+    return all(span.low_open and span.high_open for span in spans)
+
+
+def _short(spans: Sequence[Span]) -> str:
+    """`1.18-1.73 or from 2.5 on`; an end that the search did not reach is left out."""
+    return " or ".join(map(_short_span, spans))
+
+
+def _short_span(span: Span) -> str:
+    if span.high_open:
+        return f"from {value_text(span.low)} on"
+    if span.low_open:
+        return f"up to {value_text(span.high)}"
     between = "-" if isinstance(span.low, int | float) and span.low >= 0 else " to "
     return f"{value_text(span.low)}{between}{value_text(span.high)}"
 

@@ -34,10 +34,14 @@ def end_sentences(end: SafeEnd, num_trials: int) -> list[str]:
 
 
 def interval_words(end: SafeEnd) -> str:
-    """`90 % interval 0.10 to 0.15`, with what is left open."""
-    low = "from nothing safe" if end.low is None else value_text(end.low)
-    high = "beyond the search" if end.high is None else value_text(end.high)
-    return f"90 % interval {low} to {high}"
+    """`90 % interval 0.10 to 0.15`, or what the trials leave open of it."""
+    if end.low is not None and end.high is not None:
+        return f"90 % interval {value_text(end.low)} to {value_text(end.high)}"
+    if end.low is not None:
+        return f"90 % interval: {value_text(end.low)} or more"
+    if end.high is not None:
+        return f"90 % interval: {value_text(end.high)} or less, perhaps none"
+    return "90 % interval: the trials leave it open"
 
 
 def end_text(end: SafeEnd) -> str:

@@ -1,0 +1,87 @@
+"""What a study recommends is said in whole English sentences, whatever its search left open."""
+
+import pytest
+
+from gradstab.results.region_words import advice
+from gradstab.results.safe_end_words import end_sentences
+from gradstab.stability.region_at import RegionAt
+from gradstab.stability.safe_end import SafeEnd
+from gradstab.stability.spans import Line, Span
+
+WHOLE = (0.5, 4.0, True, True)
+LOWER = (0.5, 1.5, True, False)
+UPPER = (0.81, 4.0, False, True)
+INNER = (0.9, 1.5, False, False)
+
+
+def span(low, high, low_open, high_open):
+    return Span(low, (low + high) / 2, high, low_open, high_open, None, None, 1.0, 1.0, 1.0)
+
+
+def line(safe=(), region=(), held=None, axis="init_scale"):
+    held = {"depth": 8} if held is None else held
+    return Line(axis, held, tuple(span(*each) for each in region), tuple(span(*each) for each in safe), 1.2, 0.8)
+
+
+def answer(*lines, point):
+    return RegionAt(at={}, point=point, p_next=0.97, p_region=0.99, safe_share=0.5, lines=lines, cliff=None, nearest=())
+
+
+@pytest.mark.parametrize(
+    ("safe", "told"),
+    [
+        ([WHOLE], "any init scale is safe (95 % of trainings succeed). Best: 1.2."),
+        ([UPPER], "use init scale from 0.81 on (95 % of trainings succeed). Best: 1.2."),
+        ([LOWER], "use init scale up to 1.5 (95 % of trainings succeed). Best: 1.2."),
+        ([INNER], "use init scale 0.9-1.5 (95 % of trainings succeed). Best: 1.2."),
+        ([LOWER, (2.0, 4.0, False, True)], "use init scale up to 1.5 or from 2 on (95 % of trainings succeed). Best: 1.2."),
+    ],
+)  # fmt: skip
+def test_what_is_safe(safe, told):
+    assert advice(answer(line(safe), point={"depth": 8, "init_scale": 1.2})) == [f"At depth 8, {told}"]
+
+
+@pytest.mark.parametrize(
+    ("region", "told"),
+    [
+        ([WHOLE], " The median training succeeds at any init scale."),
+        ([UPPER], " The median training succeeds at init scale from 0.81 on."),
+        ([INNER], " The median training succeeds at init scale 0.9-1.5."),
+        ([], None),
+    ],
+)
+def test_what_is_not_safe(region, told):
+    best = "1.2 is best, where 80 % of trainings succeed."
+    found = advice(answer(line(region=region), point={"depth": 8, "init_scale": 1.2}))
+    kind = "stable" if told is None else "safe"
+    assert found == [f"At depth 8, no init scale is {kind}: {best}{told or ''}"]
+
+
+def test_without_a_place_the_sentence_begins_with_what_to_do():
+    assert advice(answer(line([WHOLE]), point={"init_scale": 1.2}))[0].startswith("Any init scale is safe")
+    assert advice(answer(line([INNER], axis="learning_rate"), point={"learning_rate": 1.2}))[0].startswith(
+        "Use learning rate 0.9-1.5"
+    )
+
+
+def test_each_choice_that_is_left_open_has_its_line():
+    lines = [line([WHOLE], held={"activation": "tanh"}), line([INNER], held={"activation": "relu"})]
+    assert advice(answer(*lines, point={"activation": "relu", "init_scale": 1.2})) == [
+        "It depends on what is left open:",
+        "- tanh: any init scale is safe (95 % of trainings succeed). Best: 1.2.",
+        "- relu: use init scale 0.9-1.5 (95 % of trainings succeed). Best: 1.2.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (0.1, 0.2, "90 % interval 0.1 to 0.2"),
+        (0.1, None, "90 % interval: 0.1 or more"),
+        (None, 0.2, "90 % interval: 0.2 or less, perhaps none"),
+        (None, None, "90 % interval: the trials leave it open"),
+    ],
+)
+def test_an_end_that_the_trials_leave_open(low, high, told):
+    end = SafeEnd("learning_rate", {}, 0.01, 0.15, low, high, False, False, (), 0.1, 0.99)
+    assert end_sentences(end, 40) == [f"Largest safe learning rate: 0.15 ({told}, from 40 trials)."]
