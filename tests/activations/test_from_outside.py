@@ -114,6 +114,12 @@ def test_what_theory_cannot_take_is_refused_in_a_sentence(mine, name, sentence):
     assert "\n" not in str(refused.value)
 
 
+def test_a_module_with_arguments_is_said_to_have_them():
+    with pytest.raises(UsageError, match="must be a module that needs no arguments, but: TypeError") as refused:
+        user_function("torch.nn:Linear")
+    assert "importable" not in str(refused.value)
+
+
 @pytest.mark.parametrize("path", [":", "torch:", ":tanh", "no_such_module:f", "torch.nn:Linear"])
 def test_a_path_that_leads_nowhere_is_refused(path):
     with pytest.raises(UsageError, match="activation"):

@@ -34,7 +34,7 @@ def faults(**changes: object) -> tuple[str, ...]:
     ("changes", "expected"),
     [
         ({"recipe": {"widht": 3}}, "recipe.widht must be a known field, got an unknown one; did you mean 'width'?"),
-        ({"recipe": {"width": 0}}, "recipe.width must be greater than or equal to 1, got 0"),
+        ({"recipe": {"width": 0}}, "recipe.width must be at least 1, got 0"),
         ({"budgte": 3}, "budgte must be a field of a study, got an unknown one; did you mean 'budget'?"),
         ({"budget": 20}, "budget must be a mapping of fields, got 20: write budget: {trials: 20}"),
         ({"space": {"init_scale": [1, 3]}}, "space.init_scale must be a mapping of fields, got [1, 3]: write init_scale: {type:"),
@@ -42,7 +42,7 @@ def faults(**changes: object) -> tuple[str, ...]:
         ({"recipe": {"activation": "Swish"}}, "recipe.activation must be one of"),
         ({"sampler": {"type": "boundary", "batc": 3}}, "sampler.batc must be a known field, got an unknown one; did you mean 'batch'?"),
         ({"space": {"clip": Choice((True, True))}}, "space.clip: choices must differ from each other, got [true, true]"),
-        ({"budget": {"trials": 0}}, "budget.trials must be greater than or equal to 1, got 0"),
+        ({"budget": {"trials": 0}}, "budget.trials must be at least 1, got 0"),
         ({"space": {}}, "space must have at least one axis, got none"),
         (
             {"storage": "postgresql://me:x@h/db"},
@@ -81,7 +81,7 @@ def faults(**changes: object) -> tuple[str, ...]:
             {"space": {"warmup_steps": Integer(0, 60), "steps": LogInteger(50, 200)}},
             "warmup_steps must be at most steps, got up to 60 where steps is 50",
         ),
-        ({"space": {"warmup_steps": Integer(-1, 60)}}, "space.warmup_steps: its bounds must be greater than or equal to 0"),
+        ({"space": {"warmup_steps": Integer(-1, 60)}}, "space.warmup_steps: its bounds must be at least 0"),
         ({"recipe": {"schedule": "cosin"}}, "recipe.schedule must be one of constant, cosine, linear, inverse_sqrt, got 'cosin'; did"),
         ({"recipe": {"lr_scheduler": "cosine"}}, "recipe.lr_scheduler must be a known field, got an unknown one; did you mean 'schedule'?"),
         ({"sampler": {"type": "sobl"}}, "sampler.type must be one of random, sobol, grid, tpe, gp, cmaes, boundary, got 'sobl'; did you mean 'sobol'?"),

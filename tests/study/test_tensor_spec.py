@@ -180,12 +180,12 @@ STUDY = Study(name="s", question="q", space={"depth": {"type": "integer", "low":
     [
         ("Tensors()", r"own.py fails in line 4: .*missing 1 required positional argument: 'path'"),
         ("Tokens('a.bin')", r"own.py fails in line 4: .*missing 1 required positional argument: 'context'"),
-        ("Tokens('a.bin', 0)", "data.context must be greater than or equal to 1, got 0"),
+        ("Tokens('a.bin', 0)", "data.context must be at least 1, got 0"),
         ("Tokens('a.bin', 9, 'float32')", "data.dtype must be one of uint8, uint16, "),
         ("Tokens('none.bin', 9)", "data: data must be in a file that can be read, got .*none.bin"),
         ("Tensors('rows.csv')", r"data: tensors must be in a file .npz, .pt, .pth or .safetensors, got .*rows.csv"),
         ("Adding(rows=3)", r"own.py fails in line 4: .*unexpected keyword argument 'rows'"),
-        ("Adding(1)", "data.length must be greater than or equal to 2, got 1"),
+        ("Adding(1)", "data.length must be at least 2, got 1"),
     ],
 )
 def test_data_that_a_python_study_declares_wrongly_are_a_sentence(tmp_path: Path, data: str, sentence: str):

@@ -75,7 +75,7 @@ def _as_torch_function(name: str, found: object) -> TensorFunction:
         try:
             found = found()
         except Exception as error:
-            _refuse(name, f"must be importable, but: {type(error).__name__}: {error}")
+            _refuse(name, f"must be a module that needs no arguments, but: {type(error).__name__}: {error}")
     if not callable(found):
         _refuse(name, f"must be a function, got {type(found).__name__}")
     if isinstance(found, nn.Module) and (*found.parameters(), *found.buffers()):

@@ -171,7 +171,8 @@ def _must(details: Any) -> str:
     for beginning, words in _MUST_BE.items():
         if kind.startswith(beginning):
             return f"must be {words}"
-    return str(details["msg"]).replace("Input should", "must")
+    message = str(details["msg"]).replace("Input should", "must")
+    return message.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
 
 
 def _must_match(pattern: str) -> str:
