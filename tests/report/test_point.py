@@ -83,7 +83,7 @@ def test_the_first_lines_take_each_choice_that_is_left_open(folder):
             {"depth": 4, "activation": "relu", "init_scale": 1.4},
             "At init scale 1.4, depth 4 with relu, 100 % of trainings succeed.",
         ),
-        ({"init_scale": 1.4, "activation": "tanh"}, "use depth up to"),
+        ({"init_scale": 1.4, "activation": "tanh"}, "depth up to"),
     ],
 )
 def test_the_first_line_where_there_is_no_interval_to_give(folder, at, words):

@@ -175,7 +175,7 @@ def test_scale_and_depth_are_said_in_the_words_of_region(tmp_path):
     region = str(results.region(activation="relu"))
     first_line = region.partition("\n\n")[0].replace("\n", " ")
     assert first_line in sentences
-    assert any("use depth" in sentence for sentence in sentences)
+    assert any("depth up to" in sentence for sentence in sentences)
     assert any("axis learning_rate from 0.002 to 0.5" in each for each in sentences)
 
 

@@ -31,10 +31,10 @@ def answer(*lines, point):
     ("safe", "told"),
     [
         ([WHOLE], "any init scale is safe (95 % of trainings succeed). Best: 1.2."),
-        ([UPPER], "use init scale from 0.81 on (95 % of trainings succeed). Best: 1.2."),
-        ([LOWER], "use init scale up to 1.5 (95 % of trainings succeed). Best: 1.2."),
+        ([UPPER], "init scale from 0.81 on is safe (95 % of trainings succeed). Best: 1.2."),
+        ([LOWER], "init scale up to 1.5 is safe (95 % of trainings succeed). Best: 1.2."),
         ([INNER], "use init scale 0.9-1.5 (95 % of trainings succeed). Best: 1.2."),
-        ([LOWER, (2.0, 4.0, False, True)], "use init scale up to 1.5 or from 2 on (95 % of trainings succeed). Best: 1.2."),
+        ([LOWER, (2.0, 4.0, False, True)], "init scale up to 1.5 or from 2 on is safe (95 % of trainings succeed). Best: 1.2."),
     ],
 )  # fmt: skip
 def test_what_is_safe(safe, told):

@@ -141,13 +141,20 @@ def _sentence(place: Mapping[str, Value], told: str) -> str:
 def _use(line: Line) -> str:
     name, best = name_text(line.axis), value_text(line.best)
     if line.safe:
-        told = f"any {name} is safe" if _is_whole(line.safe) else f"use {name} {_short(line.safe)}"
-        return f"{told} ({percent_text(SAFE)} of trainings succeed). Best: {best}."
+        return f"{_safe(name, line.safe)} ({percent_text(SAFE)} of trainings succeed). Best: {best}."
     rate = f"{best} is best, where {percent_text(line.p_best)} of trainings succeed."
     if line.region:
         spans = f"any {name}" if _is_whole(line.region) else f"{name} {_short(line.region)}"
         return f"no {name} is safe: {rate} The median training succeeds at {spans}."
     return f"no {name} is stable: {rate}"
+
+
+def _safe(name: str, spans: Sequence[Span]) -> str:
+    if _is_whole(spans):
+        return f"any {name} is safe"
+    if any(span.low_open or span.high_open for span in spans):
+        return f"{name} {_short(spans)} is safe"
+    return f"use {name} {_short(spans)}"
 
 
 def _is_whole(spans: Sequence[Span]) -> bool:
