@@ -345,6 +345,7 @@ def test_every_view_shows_what_was_found(tmp_path):
     for words in (found.headline(), found.headroom, "layers.#.q_proj"):
         assert words in html
         assert words in str(found)
+    assert "  log10 |delta|, and relative to the last\n" in str(found)
 
 
 def test_dead_and_saturated_fractions_stand_where_an_activation_is():

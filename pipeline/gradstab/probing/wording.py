@@ -96,7 +96,7 @@ def _table(series: Series) -> list[str]:
     if len(rows) > _MOST_ROWS:
         half = _MOST_ROWS // 2
         rows = [*rows[:half], f"  ... {len(rows) - 2 * half} more ...", *rows[-half:]]
-    heads = f"  {'position':{width}}  log10 |delta|, and less the last one's"
+    heads = f"  {'position':{width}}  log10 |delta|, and relative to the last"
     return [f"{heads}; dead and saturated units" if activated else heads, *rows]
 
 
