@@ -1,5 +1,7 @@
 """What a study recommends is said in whole English sentences, whatever its search left open."""
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 
 from gradstab.results.region_words import advice
@@ -7,6 +9,9 @@ from gradstab.results.safe_end_words import end_sentences
 from gradstab.stability.region_at import RegionAt
 from gradstab.stability.safe_end import SafeEnd
 from gradstab.stability.spans import Line, Span
+from gradstab.study.axes import Value
+
+Ends = tuple[float, float, bool, bool]
 
 WHOLE = (0.5, 4.0, True, True)
 LOWER = (0.5, 1.5, True, False)
@@ -14,16 +19,21 @@ UPPER = (0.81, 4.0, False, True)
 INNER = (0.9, 1.5, False, False)
 
 
-def span(low, high, low_open, high_open):
+def span(low: float, high: float, low_open: bool, high_open: bool) -> Span:
     return Span(low, (low + high) / 2, high, low_open, high_open, None, None, 1.0, 1.0, 1.0)
 
 
-def line(safe=(), region=(), held=None, axis="init_scale"):
-    held = {"depth": 8} if held is None else held
-    return Line(axis, held, tuple(span(*each) for each in region), tuple(span(*each) for each in safe), 1.2, 0.8)
+def line(
+    safe: Sequence[Ends] = (),
+    region: Sequence[Ends] = (),
+    held: Mapping[str, Value] | None = None,
+    axis: str = "init_scale",
+) -> Line:
+    fixed: dict[str, Value] = {"depth": 8} if held is None else dict(held)
+    return Line(axis, fixed, tuple(span(*each) for each in region), tuple(span(*each) for each in safe), 1.2, 0.8)
 
 
-def answer(*lines, point):
+def answer(*lines: Line, point: dict[str, Value]) -> RegionAt:
     return RegionAt(at={}, point=point, p_next=0.97, p_region=0.99, safe_share=0.5, lines=lines, cliff=None, nearest=())
 
 
