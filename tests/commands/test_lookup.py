@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from gradstab.cli import cli
 from gradstab.commands.lookup import command_name, find_begun, find_study, results_flag
 from gradstab.commands.ui import require_own_server
 from gradstab.errors import UsageError
@@ -37,6 +39,16 @@ def test_a_study_in_the_folder_results_is_hinted_at(begun, find):
     with pytest.raises(UsageError, match=HINT):
         find(begun, None)
     assert find(begun, "results")
+
+
+def test_a_list_without_studies_says_how_one_begins(begun):
+    told = CliRunner().invoke(cli, ["list"])
+    assert told.exit_code == 0, told.output
+    words = " ".join(told.stdout.split())
+    assert words.startswith("0 studies in ")
+    assert "`gradstab run` begins one" in words
+    assert "question" not in words, "a table without rows says nothing"
+    assert "mine" in CliRunner().invoke(cli, ["list", "--results", "results"]).stdout
 
 
 @pytest.mark.parametrize("find", [find_study, find_begun])

@@ -20,7 +20,7 @@ def list_studies(results: str | None, output: Format) -> None:
 
     Each line shows the progress and the size on disk.
     """
-    from gradstab.commands.terminal import print_json, print_rows, say
+    from gradstab.commands.terminal import print_json, print_rows, print_sentence, say
     from gradstab.display.numbers import counted, size_text
     from gradstab.errors import GradstabError
     from gradstab.record.study_folder import study_folders
@@ -38,6 +38,9 @@ def list_studies(results: str | None, output: Format) -> None:
     if output == "json":
         names = ("name", "done", "trials", "bytes", "question")
         print_json([dict(zip(names, row, strict=True)) for row in rows])
+        return
+    if not rows:
+        print_sentence(f"0 studies in {root}: `gradstab run` begins one, and --results looks in another folder")
         return
     shown = [[name, done, total, size_text(num_bytes), question] for name, done, total, num_bytes, question in rows]
     print_rows(f"{counted(len(rows), 'study')} in {root}", ["study", "done", "of", "on disk", "question"], shown)

@@ -71,8 +71,8 @@ def submit(
 
     These are sent to the cluster: the study file, the data beside it, this package, and the settings of MLflow and
     Optuna. Credentials are sent too, but neither their names nor their values are shown. A study that is submitted
-    again while it runs is not started twice; with --follow you see its log. Ctrl-C during --follow leaves the job
-    running.
+    again while it runs is not started twice; with --follow you see its log, whose paths and commands are those of the
+    cluster's machine. Ctrl-C during --follow leaves the job running.
 
     \b
     Exit codes: with --follow those of `gradstab run`; else 0 submitted or
