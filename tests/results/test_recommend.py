@@ -231,7 +231,7 @@ def test_a_study_without_training_says_nothing_of_rates_and_clipping(tmp_path):
     untrained = plant(tmp_path, trials=80, recipe={"steps": 0}, space={"init_scale": LogReal(0.5, 4.0)})
     found = Results(untrained).recommend()
     assert (found.largest, found.clip, found.needs) == (None, None, ())
-    assert "init_scale" in " ".join(found.sentences)
+    assert "init scale" in " ".join(found.sentences)
 
 
 def test_a_given_learning_rate_is_not_asked_for(rates):
