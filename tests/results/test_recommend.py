@@ -238,7 +238,7 @@ def test_a_given_learning_rate_is_not_asked_for(rates):
     found = Results(rates).recommend(learning_rate=0.01)
     assert found.largest is None
     assert not any("learning rate is not known" in sentence for sentence in found.sentences)
-    assert any(sentence.startswith("At learning rate 0.01 ") for sentence in found.sentences)
+    assert any(sentence.startswith("At learning rate 0.01, ") for sentence in found.sentences)
 
 
 @pytest.mark.parametrize(
