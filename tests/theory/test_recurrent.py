@@ -53,16 +53,16 @@ def test_wide_cells_follow_theory(init_scale, input_scale):
     assert error < 0.2
 
 
-def test_pre_activations_are_one_step_off_the_states():
-    """An input of one number a step passes through no matrix, so that the recurrent products are a plain chain."""
+def test_an_input_of_one_number_is_compared_at_the_states_too():
+    """Its matrix has one column, and is a layer as any other: so the products are no plain chain."""
     case = Case("rnn", {"width": 512, "features": 1, "weight_init": "normal", "init_scale": 2.5, "input_scale": 0.5})
     found = []
     for seed in range(5):
         inputs, targets = case.batch(seed)
         found.append(probe(case.build(seed), inputs[:, :, :1].sign(), targets, case.module.loss))
-    assert {name for one in found for name in one.layers} == {"cell.recurrent"}
+    assert {name for one in found for name in one.layers} == {"cell"}
     ratios = [one.gradient_ratio for one in found]
-    predicted = step_gains("tanh", LENGTH, init_scale=2.5, drive=0.25)[:-1].sum() / (2 * math.log(10))
+    predicted = recurrent_ratio("tanh", LENGTH, init_scale=2.5, drive=0.25)
     error = 4 * float(np.std(ratios, ddof=1)) / math.sqrt(len(ratios)) + 0.02
     assert np.mean(ratios) == pytest.approx(predicted, abs=error)
     assert error < 0.2

@@ -69,13 +69,15 @@ def probe(
     built = build_module(home, name, _arguments(settings), seed)
     loaded = None if checkpoint is None else load_checkpoint(built, checkpoint)
     inputs, targets = data_of(home, data, samples)
+    if loaded is not None and output != "json":  # before the network is refused for the weights that this names
+        click.echo(str(loaded))
     found = measure(built.eval() if evaluate else built, inputs, targets, loss_of(home, loss), taps=taps)
     if figure is not None:
         found.figure(figure)
     if output == "json":
         print_json({**({} if loaded is None else {"checkpoint": loaded}), **_data(found)})
     else:
-        click.echo(str(found) if loaded is None else f"{loaded}\n{found}")
+        click.echo(str(found))
 
 
 def _arguments(settings: tuple[str, ...]) -> dict[str, object]:

@@ -28,6 +28,8 @@ from gradstab.loop.ports import Device, NoIdleSlotError, PackResult, RunsInSteps
 from gradstab.loop.trial import Trial
 from gradstab.record.failure import Failure
 
+_LOOK_FOR_SLOTS_SECONDS = 1.0  # between looks, while there is none
+
 
 @dataclass(frozen=True)
 class _RunningPack:
@@ -153,14 +155,22 @@ class RayExecutor:
         self._watch.follow()
         if not self._running:
             if not self._fleet.slots:  # all nodes are gone, or none has come yet: wait for one to join
-                self._fleet.require_future_slots()
-                time.sleep(timeout)
+                self._await_slots(timeout)
             return []
         running = list(self._running)
         ended, _ = ray.wait(running, num_returns=1, timeout=timeout)
         if ended:
             ended, _ = ray.wait(running, num_returns=len(running), timeout=0)
         return [*(self._collect(reference) for reference in ended), *self._end_hanging_packs()]
+
+    def _await_slots(self, timeout: float) -> None:
+        """Sleep until there is a slot, or `timeout` seconds."""
+        self._fleet.wait_for_start()
+        until = time.monotonic() + timeout
+        while not self._fleet.slots and (left := until - time.monotonic()) > 0:
+            self._fleet.require_future_slots()
+            time.sleep(min(left, _LOOK_FOR_SLOTS_SECONDS))
+            self._fleet.follow_nodes()
 
     def close(self) -> None:
         """Kill the workers, and Ray too where this executor started it; packs that run are abandoned."""
