@@ -83,6 +83,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) 
     return place
 
 
+@pytest.mark.faults
 def test_a_killed_study_of_modules_is_continued_with_the_same_values(tmp_path, undisturbed, empty_database):
     place = declare(tmp_path).with_database(empty_database)
     for planted in ("record:1", "tell:2"):

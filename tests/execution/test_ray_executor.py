@@ -189,7 +189,7 @@ class OwnWork:
 """
 
 
-@pytest.mark.parametrize("ending", ["closed", "killed"])
+@pytest.mark.parametrize("ending", [pytest.param("closed", marks=pytest.mark.faults), "killed"])
 def test_a_ctrl_c_spares_workers_own_folders_named_like_ours_do_no_harm_and_nobody_survives(
     tmp_path: Path, ending: str
 ) -> None:
