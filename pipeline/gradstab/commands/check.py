@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gradstab.commands.options import format_option, results_option, study_argument
+from gradstab.commands.options import format_option, results_option, set_option, study_argument
 
 if TYPE_CHECKING:
     from gradstab.commands.estimate import Estimate
@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @study_argument
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="Replace a field of the study, for example recipe.width=256.",
-)
+@set_option
 @results_option
 @click.option(
     "--full", is_flag=True, help="Print the whole study too, with the fields that it leaves to their defaults."

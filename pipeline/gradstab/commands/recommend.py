@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gradstab.commands.completion import complete_numeric_axis, complete_place
-from gradstab.commands.options import announce, criterion_option, format_option, results_option, study_argument
+from gradstab.commands.completion import complete_numeric_axis
+from gradstab.commands.options import (
+    announce,
+    at_option,
+    criterion_option,
+    format_option,
+    results_option,
+    study_argument,
+)
 
 if TYPE_CHECKING:
     from gradstab.commands.terminal import Format
@@ -22,14 +29,7 @@ if TYPE_CHECKING:
     shell_complete=complete_numeric_axis,
     help="The axis whose largest safe value is wanted. Default: learning_rate, where the study varies it.",
 )
-@click.option(
-    "--at",
-    "places",
-    multiple=True,
-    metavar="AXIS=VALUE",
-    shell_complete=complete_place,
-    help="Fix another axis at a value, for example depth=24.",
-)
+@at_option
 @click.option(
     "--plan",
     metavar="FILE",

@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gradstab.commands.completion import complete_place
-from gradstab.commands.options import announce, criterion_option, format_option, results_option, study_argument
+from gradstab.commands.options import (
+    announce,
+    at_option,
+    criterion_option,
+    format_option,
+    results_option,
+    study_argument,
+)
 
 if TYPE_CHECKING:
     from gradstab.commands.terminal import Format
@@ -15,14 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @study_argument
-@click.option(
-    "--at",
-    "places",
-    multiple=True,
-    metavar="AXIS=VALUE",
-    shell_complete=complete_place,
-    help="Fix an axis at a value, for example depth=50.",
-)
+@at_option
 @criterion_option
 @results_option
 @format_option

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from gradstab.commands.draining import interrupts_drain
-from gradstab.commands.options import announce, format_option, results_option, study_argument
+from gradstab.commands.options import (
+    announce,
+    format_option,
+    name_option,
+    results_option,
+    seed_option,
+    set_option,
+    study_argument,
+    trials_option,
+)
 from gradstab.errors import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 
 if TYPE_CHECKING:
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @study_argument
-@click.option("--trials", type=click.IntRange(min=1), help="Number of trials in total, not how many more.")
+@trials_option
 @click.option(
     "--engine",
     type=click.Choice(["ray", "serial"]),
@@ -29,15 +38,9 @@ if TYPE_CHECKING:
 @click.option(
     "--address", help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT. Default: RAY_ADDRESS, else Ray on this machine."
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="Replace a field of the study, for example recipe.width=256.",
-)
-@click.option("--seed", type=click.IntRange(min=0), help="Random seed of the study.")
-@click.option("--name", help="Run it as a separate study with this name.")
+@set_option
+@seed_option
+@name_option
 @click.option(
     "--retry-failed",
     is_flag=True,

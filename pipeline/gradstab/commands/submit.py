@@ -16,12 +16,13 @@ from urllib.parse import urlsplit
 import click
 
 from gradstab.commands.draining import drain_seconds
-from gradstab.commands.options import announce, study_argument
+from gradstab.commands.options import announce, name_option, seed_option, set_option, study_argument, trials_option
 from gradstab.errors import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
 from gradstab.execution import job_entry
 from gradstab.study.data_spec import file_of
 from gradstab.study.settings import Settings
 from gradstab.study.study import Study
+from gradstab.system.proxies import LOOPBACK
 from gradstab.system.storage_url import without_password
 from gradstab.user_code.sources import collect_sources
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 _STOP_MARGIN = 20.0  # seconds for records and shipper after the trials in flight
 
-
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _TRAVELLING = ("OPTUNA_STORAGE", "GRADSTAB_DRAIN_SECONDS")
 _SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "USERNAME", "KEY")
 
@@ -41,16 +40,10 @@ _SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "USERNAME", "KEY")
 @click.option("--address", help="The cluster: http://HEAD:8265. Default: RAY_API_SERVER_ADDRESS, else RAY_ADDRESS.")
 @click.option("--follow", is_flag=True, help="Show the job's log until it ends, then exit with the code of the study.")
 @click.option("--stop", is_flag=True, help="Stop the job. Trials in flight that end soon finish.")
-@click.option("--trials", type=click.IntRange(min=1), help="Number of trials in total, not how many more.")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="Replace a field of the study, for example recipe.width=256.",
-)
-@click.option("--seed", type=click.IntRange(min=0), help="Random seed of the study.")
-@click.option("--name", help="Run it as a separate study with this name.")
+@trials_option
+@set_option
+@seed_option
+@name_option
 @click.option("--results", metavar="DIR", help="Folder of all results, on the cluster. Default: as set there.")
 @click.option("--python", default="python", show_default=True, help="Python interpreter on the cluster's head.")
 def submit(
@@ -228,4 +221,4 @@ def _names_this_machine(value: str) -> bool:
     scheme, separator, _ = value.partition(":")
     if scheme in ("sqlite", "journal", "file"):
         return True
-    return bool(separator) and "://" in value and urlsplit(value).hostname in _LOOPBACK
+    return bool(separator) and "://" in value and urlsplit(value).hostname in LOOPBACK
