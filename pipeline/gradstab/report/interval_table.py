@@ -14,7 +14,7 @@ import numpy as np
 from gradstab.figures.layout import SCALES, PanelLayout
 from gradstab.regression.coordinates import Array
 from gradstab.results.results import Results
-from gradstab.stability.spans import STEPS, Line, lines
+from gradstab.stability.spans import STEPS, Line, line_values, lines
 from gradstab.study.axes import Value
 from gradstab.study.recipe import idle
 from gradstab.theory.ratio_field import predicted_field
@@ -119,8 +119,7 @@ def _without_repeats(rows: list[dict[str, Value]]) -> list[dict[str, Value]]:
 
 def _theory(results: Results, axis: str, held: list[dict[str, Value]]) -> list[Predicted | None]:
     """The band of R along each line, by linear interpolation between steps, in units of the axis."""
-    coordinates = results.every_estimator.coordinates
-    value_T = np.array([float(coordinates.axis_value(axis, unit)) for unit in np.linspace(0, 1, STEPS)])
+    value_T = line_values(results.every_estimator.coordinates, axis)
     recipes = [resolved_recipe(results.study, {**row, axis: value}) for row in held for value in value_T.tolist()]
     ratio_QT = predicted_field(recipes).reshape(len(held), STEPS)
     return [_predicted(np.log(value_T), ratio_T, results.criterion.ratio_band) for ratio_T in ratio_QT]

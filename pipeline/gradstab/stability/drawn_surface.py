@@ -25,10 +25,10 @@ class DrawnSurface:
     """Joint draws of the latent responses at points of the space."""
 
     @single_threaded_blas
-    def __init__(self, estimator: Estimator, unit_MD: Array, *, num_draws: int = NUM_DRAWS, seed: int = 0) -> None:
-        rng = np.random.default_rng(seed)
+    def __init__(self, estimator: Estimator, unit_MD: Array) -> None:
+        rng = np.random.default_rng(0)
         unit_MD = estimator.coordinates.snapped(unit_MD)
-        self.responses = [DrawnResponse.at(surrogate, unit_MD, num_draws, rng) for surrogate in estimator.surrogates]
+        self.responses = [DrawnResponse.at(surrogate, unit_MD, rng) for surrogate in estimator.surrogates]
 
     def stable(self, *, times: float = 1.0) -> Array:
         """Probability that one new training lies in every band, for each draw; shape (S, M).
@@ -54,16 +54,16 @@ class DrawnResponse:
     noise_S1: Array
 
     @classmethod
-    def at(cls, surrogate: Surrogate, unit_MD: Array, num_draws: int, rng: np.random.Generator) -> DrawnResponse:
+    def at(cls, surrogate: Surrogate, unit_MD: Array, rng: np.random.Generator) -> DrawnResponse:
         """Draws at points."""
         mean_M = surrogate.posterior(unit_MD).mean
-        deviation_SM = WIDENING * (surrogate.draws(unit_MD, num_draws, rng) - mean_M)
+        deviation_SM = WIDENING * (surrogate.draws(unit_MD, NUM_DRAWS, rng) - mean_M)
         value_A = surrogate.target_A + surrogate.centre
         edges = surrogate.warp(np.array(surrogate.band.edges))[:, None]
         num_near = int((np.abs(value_A - edges) < _NEAR).any(axis=0).sum())
         # the relative error of a standard deviation from n values is 1 / sqrt(2 n)
         spread = 1 / np.sqrt(2 * max(_LEAST_NEAR, num_near))
-        return cls(surrogate, mean_M, deviation_SM, np.exp(spread * rng.standard_normal((num_draws, 1))))
+        return cls(surrogate, mean_M, deviation_SM, np.exp(spread * rng.standard_normal((NUM_DRAWS, 1))))
 
     def stable(self, times: float) -> Array:
         """Probability that one new training lies in band, for each draw, with `times` as many trials; shape (S, M)."""

@@ -17,7 +17,7 @@ from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.stability.drawn_surface import NUM_DRAWS, DrawnSurface, missed_nearby
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.region import INTERVAL, SAFE
-from gradstab.stability.spans import STEPS, Span, lines, middle_of_best
+from gradstab.stability.spans import STEPS, Span, line_units, lines, middle_of_best
 from gradstab.study.axes import Value
 from gradstab.study.space import Point
 
@@ -80,18 +80,16 @@ class DrawnLines:
         held: Sequence[Point],
         *,
         steps: int = STEPS,
-        num_draws: int = NUM_DRAWS,
-        seed: int = 0,
     ) -> None:
         coordinates = estimator.coordinates
-        unit_QTD = line_units(estimator, axis, held, steps)
+        unit_QTD = line_units(coordinates, axis, held, steps)
         unit_MD = coordinates.snapped(unit_QTD.reshape(-1, coordinates.num_axes))
         self._unit_QTD = unit_MD.reshape(unit_QTD.shape)
-        self._shape = (num_draws, len(held), steps)
-        self._unseen_S = np.random.default_rng(seed + 1).uniform(-1, 1, num_draws)
+        self._shape = (NUM_DRAWS, len(held), steps)
+        self._unseen_S = np.random.default_rng(1).uniform(-1, 1, NUM_DRAWS)
         best_QT = estimator.probabilities(unit_MD).p_next.reshape(-1, steps)
         self._best_Q = [middle_of_best(p_T) for p_T in best_QT]
-        self._surface = DrawnSurface(estimator, unit_MD, num_draws=num_draws, seed=seed)
+        self._surface = DrawnSurface(estimator, unit_MD)
 
     def ends(self, *, times: float = 1.0) -> DrawnEnds:
         """The upper ends, as they would be known from `times` as many trials."""
@@ -126,15 +124,6 @@ class DrawnLines:
                     missed = missed_nearby(response.surrogate, self._unit_QTD[line, step])
                     crossed.append((step, float(missed / slope)))
         return min(crossed)[1] if crossed else 0.0
-
-
-def line_units(estimator: Estimator, axis: str, held: Sequence[Point], steps: int) -> Array:
-    """Unit coordinates along an axis through points, evenly as the axis is searched; shape (Q, T, D)."""
-    coordinates = estimator.coordinates
-    anywhere = coordinates.axis_value(axis, 0.5)
-    unit_QTD = np.repeat(coordinates.unit([{**point, axis: anywhere} for point in held])[:, None], steps, axis=1)
-    unit_QTD[:, :, coordinates.names.index(axis)] = np.linspace(0, 1, steps)
-    return unit_QTD
 
 
 def safe_end(estimator: Estimator, axis: str, held: Point, drawn: DrawnLines | None = None) -> SafeEnd:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstab.errors import UsageError
-from gradstab.regression.coordinates import Array
+from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.stability.estimator import Estimator
 from gradstab.stability.phase_diagram import LEVELS
 from gradstab.stability.region import SAFE
@@ -75,11 +75,8 @@ def lines(estimator: Estimator, axis: str, held: Sequence[Point]) -> list[Line]:
     if axis not in coordinates.names or coordinates.space.axes[axis].is_choice:
         numeric = list(coordinates.space.numeric())
         raise UsageError(f"a line needs a numeric axis ({', '.join(numeric) or 'the space has none'}), got {axis}")
-    column = coordinates.names.index(axis)
-    step_T = np.linspace(0, 1, STEPS)
-    anywhere = coordinates.axis_value(axis, 0.5)
-    unit_QTD = np.repeat(coordinates.unit([{**point, axis: anywhere} for point in held])[:, None], STEPS, axis=1)
-    unit_QTD[:, :, column] = step_T
+    step_T = _line_steps(STEPS)
+    unit_QTD = line_units(coordinates, axis, held)
     found = estimator.probabilities(unit_QTD.reshape(-1, coordinates.num_axes))
     region_QT, next_QT = found.p_region.reshape(-1, STEPS), found.p_next.reshape(-1, STEPS)
 
@@ -97,13 +94,31 @@ def lines(estimator: Estimator, axis: str, held: Sequence[Point]) -> list[Line]:
     return [line(*each) for each in zip(held, region_QT, next_QT, strict=True)]
 
 
+def line_units(coordinates: Coordinates, axis: str, held: Sequence[Point], steps: int = STEPS) -> Array:
+    """Unit coordinates along an axis through points, evenly as the axis is searched; shape (Q, T, D)."""
+    anywhere = coordinates.axis_value(axis, 0.5)
+    unit_QTD = np.repeat(coordinates.unit([{**point, axis: anywhere} for point in held])[:, None], steps, axis=1)
+    unit_QTD[:, :, coordinates.names.index(axis)] = _line_steps(steps)
+    return unit_QTD
+
+
+def line_values(coordinates: Coordinates, axis: str) -> Array:
+    """The values of an axis at the steps of a line, shape (T,)."""
+    return np.array([float(coordinates.axis_value(axis, unit)) for unit in _line_steps(STEPS)])
+
+
 def middle_of_best(p_T: Array) -> int:
     """The middle of the longest run of steps that equal the best."""
-    start, end = max(_steps(p_T >= p_T.max() - 1e-3), key=lambda run: run[1] - run[0])
+    start, end = max(_stretches(p_T >= p_T.max() - 1e-3), key=lambda run: run[1] - run[0])
     return (start + end) // 2
 
 
-def _steps(inside_T: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _line_steps(count: int) -> Array:
+    """Places of the steps of a line, in unit coordinates of its axis."""
+    return np.linspace(0, 1, count)
+
+
+def _stretches(inside_T: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """First and last step of each run."""
     change = np.flatnonzero(np.diff(np.concatenate([[False], inside_T, [False]])))
     return [(int(start), int(end) - 1) for start, end in change.reshape(-1, 2)]
@@ -113,7 +128,7 @@ def _runs(p_T: Array, level: float) -> list[tuple[float, float]]:
     """Runs above a level, in steps; ends between two steps by linear interpolation."""
     last = len(p_T) - 1
     runs = []
-    for start, end in _steps(p_T >= level):
+    for start, end in _stretches(p_T >= level):
         low = start if start == 0 else start - _share(p_T[start], p_T[start - 1], level)
         high = end if end == last else end + _share(p_T[end], p_T[end + 1], level)
         runs.append((float(low), float(high)))

@@ -35,8 +35,7 @@ class Part:
 class Optimizer:
     """What the four share: rates per member, weight decay, the update, and state in the parameters' layout.
 
-    `rate_n` are the rates of the last step. Members of one stack agree on whether momentum and weight decay are in use,
-    so that they all do the same operations.
+    Members of one stack agree on whether momentum and weight decay are in use, so that they all do the same operations.
     """
 
     state_names: tuple[str, ...] = ()
@@ -46,7 +45,7 @@ class Optimizer:
         def column(numbers: Sequence[float]) -> Tensor:
             return torch.tensor(numbers, dtype=torch.float64, device=value.device)
 
-        self._base_rate_n = self.rate_n = column([recipe.learning_rate for recipe in recipes])
+        self._recipe_rate_n = column([recipe.learning_rate for recipe in recipes])
         self._schedules = rate_schedules(recipes, value.device)
         self._momentum_n = column([recipe.momentum for recipe in recipes])
         self._decay_n = column([recipe.weight_decay for recipe in recipes])
@@ -65,10 +64,9 @@ class Optimizer:
         index = list(members)
         self._state = {name: self._layout.kept(flat, index) for name, flat in self._state.items()}
         self._layout = self._layout.keep(index)
-        self._base_rate_n, self._momentum_n, self._decay_n = (
-            column[index] for column in (self._base_rate_n, self._momentum_n, self._decay_n)
+        self._recipe_rate_n, self._momentum_n, self._decay_n = (
+            column[index] for column in (self._recipe_rate_n, self._momentum_n, self._decay_n)
         )
-        self.rate_n = self._base_rate_n
         if self._schedules is not None:
             self._schedules.keep(index)
         self._bind()
@@ -99,9 +97,10 @@ class Optimizer:
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """Update block by block; the rate, and norms of parameters and direction in blocks of the first pieces."""
         self._step += 1
+        rate_n = self._recipe_rate_n
         if self._schedules is not None:
-            self.rate_n = self._base_rate_n * self._schedules.next()
-        factor_n, rate_n = self._factor_and_rate(grad, factor_n)
+            rate_n = rate_n * self._schedules.next()
+        factor_n, rate_n = self._factor_and_rate(grad, factor_n, rate_n)
         factor_p1 = None if factor_n is None else self._column(factor_n)
         descent_p1 = self._column(-rate_n)
         norms = []
@@ -128,22 +127,22 @@ class Optimizer:
             return part.grad
         return part.state["momentum"].mul_(part.block.of(self._momentum_p1)).add_(part.grad)
 
-    def _factor_and_rate(self, grad: Tensor, factor_n: Tensor | None) -> tuple[Tensor | None, Tensor]:
-        """The factor by which gradients are still to be multiplied (None for 1), and the rate.
+    def _factor_and_rate(self, grad: Tensor, factor_n: Tensor | None, rate_n: Tensor) -> tuple[Tensor | None, Tensor]:
+        """The factor by which gradients are still to be multiplied (None for 1), and the rate to apply.
 
         Factors below 2^-64 are applied here, because as one float32 they would underflow and zero a huge gradient.
         """
         if factor_n is None:
-            return None, self.rate_n
+            return None, rate_n
         tiny_n = factor_n < TINY_FACTOR
         if bool(tiny_n.any()):
             scale_(self._layout, grad, torch.where(tiny_n, factor_n, 1.0))
             factor_n = torch.where(tiny_n, 1.0, factor_n)
-        return self._folded(factor_n)
+        return self._folded(factor_n, rate_n)
 
-    def _folded(self, factor_n: Tensor) -> tuple[Tensor | None, Tensor]:
+    def _folded(self, factor_n: Tensor, rate_n: Tensor) -> tuple[Tensor | None, Tensor]:
         """The factor to apply, and the rate; an optimizer may combine them."""
-        return factor_n, self.rate_n
+        return factor_n, rate_n
 
     def _column(self, number_n: Tensor) -> Tensor:
         """A number per member as a column (p, 1) by piece."""
@@ -169,10 +168,10 @@ class SGD(Optimizer):
 
     takes_momentum = True
 
-    def _folded(self, factor_n: Tensor) -> tuple[Tensor | None, Tensor]:
+    def _folded(self, factor_n: Tensor, rate_n: Tensor) -> tuple[Tensor | None, Tensor]:
         if self._uses_momentum or self._uses_decay:
-            return super()._folded(factor_n)
-        return None, self.rate_n * factor_n
+            return super()._folded(factor_n, rate_n)
+        return None, rate_n * factor_n
 
     def _direction(self, part: Part) -> Tensor:
         self._with_decay(part)
