@@ -85,8 +85,8 @@ def lines(estimator: Estimator, axis: str, held: Sequence[Point]) -> list[Line]:
         return Line(
             axis=axis,
             held={name: value for name, value in point.items() if name != axis},
-            region=tuple(_span(estimator, axis, step_T, region_T, next_T, run) for run in _runs(region_T, LEVELS[1])),
-            safe=tuple(_span(estimator, axis, step_T, None, next_T, run) for run in _runs(next_T, SAFE)),
+            region=tuple(_span(estimator, axis, region_T, next_T, run) for run in _runs(region_T, LEVELS[1])),
+            safe=tuple(_span(estimator, axis, None, next_T, run) for run in _runs(next_T, SAFE)),
             best=coordinates.axis_value(axis, best),
             p_best=float(next_T.max()),
         )
@@ -140,10 +140,8 @@ def _share(inside: float, outside: float, level: float) -> float:
     return float((inside - level) / (inside - outside))
 
 
-def _span(
-    estimator: Estimator, axis: str, step_T: Array, region_T: Array | None, next_T: Array, run: tuple[float, float]
-) -> Span:
-    last = len(step_T) - 1
+def _span(estimator: Estimator, axis: str, region_T: Array | None, next_T: Array, run: tuple[float, float]) -> Span:
+    last = len(next_T) - 1
     low, high = run
     middle = 0.5 * (low + high)
     p_low, p_middle, p_high = np.interp([low, middle, high], np.arange(last + 1), next_T).tolist()
