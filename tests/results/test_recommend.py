@@ -17,7 +17,7 @@ from gradstab.cli import cli
 from gradstab.errors import UsageError
 from gradstab.record.study_folder import StudyFolder
 from gradstab.report.report import make_report
-from gradstab.results.recommendation import Recommendation
+from gradstab.results.recommending.recommendation import Recommendation
 from gradstab.results.results import Results
 from gradstab.study.axes import Choice, LogInteger, LogReal, Value
 from gradstab.study.file import load_study_file

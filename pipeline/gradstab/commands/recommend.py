@@ -57,7 +57,7 @@ def recommend(
     announce(f"reading {study}")
     from gradstab.commands.lookup import find_begun
     from gradstab.commands.terminal import print_json, say, stdout_width
-    from gradstab.results.recommend import recommendation_text
+    from gradstab.results.recommending.recommend import recommendation_text
     from gradstab.results.region_words import point_values
     from gradstab.results.rejudge import rejudged
     from gradstab.results.results import Results

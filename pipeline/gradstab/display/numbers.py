@@ -136,9 +136,13 @@ def point_text(point: Mapping[str, Value]) -> str:
     return ", ".join(_behind_its_name(name, value) for name, value in point.items())
 
 
+def worded_value_text(value: Value) -> str:
+    """A value in a sentence that has named its axis: a switch is on or off."""
+    return ("on" if value else "off") if isinstance(value, bool) else value_text(value)
+
+
 def _behind_its_name(name: str, value: Value) -> str:
-    shown = ("on" if value else "off") if isinstance(value, bool) else value_text(value)
-    return f"{name_text(name)} {shown}"
+    return f"{name_text(name)} {worded_value_text(value)}"
 
 
 def counted(number: int, thing: str) -> str:

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gradstab.display.criterion import bands_text
-from gradstab.display.numbers import counted, interval_text, name_text, named_value_text, percent_text, value_text
+from gradstab.display.numbers import counted, name_text, named_value_text, percent_text, value_text
+from gradstab.results.span_words import span_phrase
 from gradstab.results.trial_rows import measured_trials
-from gradstab.stability.intervals import DEPTH, SCALES
+from gradstab.stability.intervals import DEPTH, main_axis
 from gradstab.stability.region import SAFE
 from gradstab.stability.region_at import region_at
-from gradstab.stability.spans import Line, Span, lines
+from gradstab.stability.spans import Line, lines
 from gradstab.study.axes import Value
 from gradstab.study.recipe import idle
 
@@ -35,7 +36,7 @@ def answer_lines(results: Results) -> list[str]:
     judged = bands_text(results.criterion, results.judged_by, results.study.model)
     lead = f"Safe: one new training succeeds with a probability above {percent_text(SAFE)}. It succeeds if {judged}."
     combinations = _combinations(results)
-    axis = _axis(results)
+    axis = main_axis(results.study.space.numeric())
     told, deepest = [], []
     for choice in combinations[:MOST_CHOICES]:
         label = ", ".join(named_value_text(name, value) for name, value in choice.items() if not idle(name, choice))
@@ -75,12 +76,6 @@ def _all_that_succeeded(results: Results, choice: Mapping[str, Value]) -> int:
         if all(idle(name, choice) or row.point[name] == value for name, value in choice.items())
     ]
     return len(margins) if len(margins) >= _MANY and min(margins) > 0 else 0
-
-
-def _axis(results: Results) -> str | None:
-    """The axis that the answer is about: the init scale if it varies, else another one, depth last."""
-    names = results.study.space.numeric()
-    return min(names, key=lambda name: (name not in SCALES, name == DEPTH), default=None)
 
 
 def _without_numbers(results: Results, choice: Mapping[str, Value]) -> tuple[str, None]:
@@ -153,11 +148,4 @@ def _spans_sentence(line: Line, axis: str) -> str:
 
 def _safe_text(line: Line) -> str:
     """`safe from 0.92 to 2.3`, `safe up to 2.3`, or both of two spans."""
-    return " and ".join(f"safe {_span_text(span)}" for span in line.safe)
-
-
-def _span_text(span: Span) -> str:
-    if span.low_open and span.high_open:
-        return f"wherever it was searched, {value_text(span.low)} to {value_text(span.high)}"
-    text = interval_text(span.low, span.high, low_open=span.low_open, high_open=span.high_open)
-    return text if span.low_open or span.high_open else f"from {text}"
+    return " and ".join(f"safe {span_phrase(span)}" for span in line.safe)

@@ -17,8 +17,8 @@ from gradstab.display.numbers import (
 )
 from gradstab.display.table import WIDTH, table_text, wrapped
 from gradstab.errors import UsageError
-from gradstab.results.span_words import edge_ranges_text, spans_text
-from gradstab.stability.intervals import DEPTH, SCALES
+from gradstab.results.span_words import best_phrase, edge_ranges_text, is_whole, short_spans_text, spans_text
+from gradstab.stability.intervals import main_axis
 from gradstab.stability.region import SAFE
 from gradstab.stability.region_at import RegionAt
 from gradstab.stability.spans import Line, Span
@@ -80,7 +80,7 @@ def point_data(results: Results, found: RegionAt) -> dict[str, Any]:
 
 def region_text(results: Results, found: RegionAt, width: int = WIDTH) -> str:
     """The whole answer: what to use, the intervals of the open axes, the nearest cliff and the nearest trials."""
-    parts = ["\n".join(wrapped(line, width) for line in advice(found)), wrapped(_headline(results), width)]
+    parts = ["\n".join(wrapped(line, width) for line in advice(found)), wrapped(basis_text(results), width)]
     if found.lines:
         parts.append(table_text("Intervals of the open axes, each with the others held:", *line_rows(found), width))
     parts.append("\n".join(wrapped(sentence, width) for sentence in point_sentences(found)))
@@ -89,8 +89,8 @@ def region_text(results: Results, found: RegionAt, width: int = WIDTH) -> str:
     return "\n\n".join(parts)
 
 
-def _headline(results: Results) -> str:
-    """What the answer rests on, and what stable means in it."""
+def basis_text(results: Results) -> str:
+    """What an answer rests on, and what stable means in it."""
     judged = bands_text(results.criterion, results.judged_by, results.study.model)
     return (
         f"From {counted(len(results.measured.numbers), 'trial')} of {results.study.name}. A training succeeds (is "
@@ -104,7 +104,7 @@ def advice(found: RegionAt, axis: str | None = None) -> list[str]:
     Args:
         axis: an open axis; by default the init scale where it is open, the depth only where nothing else is.
     """
-    axis = axis or _advised_axis(found)
+    axis = axis or main_axis(line.axis for line in found.lines)
     if axis is None:
         return [_sentence(found.point, f"{percent_text(found.p_next)} of trainings succeed.")]
     lines = [line for line in found.lines if line.axis == axis]
@@ -122,12 +122,6 @@ def advice(found: RegionAt, axis: str | None = None) -> list[str]:
     ]
 
 
-def _advised_axis(found: RegionAt) -> str | None:
-    """The open axis that the advice is about: the init scale where it is open, the depth only where nothing else is."""
-    ordered = list(dict.fromkeys(line.axis for line in found.lines))
-    return min(ordered, key=lambda name: (name not in SCALES, name == DEPTH), default=None)
-
-
 def _sentence(place: Mapping[str, Value], told: str) -> str:
     """`At depth 10 with clip on, ...`; what is told alone for no place."""
     numbers = {name: value for name, value in place.items() if not isinstance(value, bool | str)}
@@ -139,40 +133,22 @@ def _sentence(place: Mapping[str, Value], told: str) -> str:
 
 
 def _use(line: Line) -> str:
-    name, best = name_text(line.axis), value_text(line.best)
+    name = name_text(line.axis)
     if line.safe:
-        return f"{_safe(name, line.safe)} ({percent_text(SAFE)} of trainings succeed). Best: {best}."
-    rate = f"{best} is best, where {percent_text(line.p_best)} of trainings succeed."
+        return f"{_safe(name, line.safe)} ({percent_text(SAFE)} of trainings succeed). Best: {value_text(line.best)}."
+    rate = f"{best_phrase(line.best, line.p_best)}."
     if line.region:
-        spans = f"any {name}" if _is_whole(line.region) else f"{name} {_short(line.region)}"
+        spans = f"any {name}" if is_whole(line.region) else f"{name} {short_spans_text(line.region)}"
         return f"no {name} is safe: {rate} The median training succeeds at {spans}."
     return f"no {name} is stable: {rate}"
 
 
 def _safe(name: str, spans: Sequence[Span]) -> str:
-    if _is_whole(spans):
+    if is_whole(spans):
         return f"any {name} is safe"
     if any(span.low_open or span.high_open for span in spans):
-        return f"{name} {_short(spans)} is safe"
-    return f"use {name} {_short(spans)}"
-
-
-def _is_whole(spans: Sequence[Span]) -> bool:
-    return all(span.low_open and span.high_open for span in spans)
-
-
-def _short(spans: Sequence[Span]) -> str:
-    """`1.18-1.73 or from 2.5 on`; an end that the search did not reach is left out."""
-    return " or ".join(map(_short_span, spans))
-
-
-def _short_span(span: Span) -> str:
-    if span.high_open:
-        return f"from {value_text(span.low)} on"
-    if span.low_open:
-        return f"up to {value_text(span.high)}"
-    between = "-" if isinstance(span.low, int | float) and span.low >= 0 else " to "
-    return f"{value_text(span.low)}{between}{value_text(span.high)}"
+        return f"{name} {short_spans_text(spans)} is safe"
+    return f"use {name} {short_spans_text(spans)}"
 
 
 def line_rows(found: RegionAt) -> tuple[list[str], list[list[object]]]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from gradstab.figures.layout import PanelLayout
     from gradstab.figures.theory_curves import TheoryCurves
-    from gradstab.results.recommendation import Recommendation
+    from gradstab.results.recommending.recommendation import Recommendation
     from gradstab.stability.contributions import Contribution
     from gradstab.stability.estimator import Estimator
     from gradstab.stability.phase_diagram import Cloud, PhaseDiagram
@@ -169,7 +169,7 @@ class Results:
         Raises:
             UsageError: no such axis, a value that was not searched, or no measured trial.
         """
-        from gradstab.results.recommend import recommend
+        from gradstab.results.recommending.recommend import recommend
 
         return recommend(self, largest, at)
 

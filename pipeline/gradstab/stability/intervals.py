@@ -7,7 +7,7 @@ and one band of depths; the other axes are not told apart in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,7 +93,7 @@ def stable_intervals(space: SearchSpace, points: Sequence[Point], margins: Seque
     """
     axes = space.axes
     ordered = [name for name, axis in axes.items() if _is_ordered(name, axis)]
-    axis = _main_axis(ordered)
+    axis = main_axis(ordered)
     by_depth = DEPTH in ordered and axis != DEPTH
     band_of = _depth_bands([_whole(point[DEPTH]) for point in points]) if by_depth else {}
     choices = _split(axes, ordered, max(1, len(set(band_of.values()))))
@@ -123,18 +123,17 @@ def stable_intervals(space: SearchSpace, points: Sequence[Point], margins: Seque
     )
 
 
+def main_axis(names: Iterable[str]) -> str | None:
+    """The axis that an answer is about: the init scale if it is there, else the first one, depth only if alone."""
+    return min(names, key=lambda name: (name not in SCALES, name == DEPTH), default=None)
+
+
 def _is_ordered(name: str, axis: AnyAxis) -> bool:
     """Whether values of an axis lie on a line: numbers, and scales and depths that are given as choices."""
     if not isinstance(axis, Choice):
         return True
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in axis.choices)
     return numbers and name in (*SCALES, DEPTH)
-
-
-def _main_axis(ordered: Sequence[str]) -> str | None:
-    scales = [name for name in SCALES if name in ordered]
-    others = [name for name in ordered if name != DEPTH]
-    return next(iter((*scales, *others, *ordered)), None)
 
 
 def _split(axes: Mapping[str, AnyAxis], ordered: Sequence[str], num_bands: int) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gradstab.display.numbers import counted, percent_text, value_text
-from gradstab.results.clip_advice import ClipAdvice
-from gradstab.results.gradient_norms import LEVELS
+from gradstab.results.recommending.clip_advice import LEAST_TRAININGS, ClipAdvice
+from gradstab.results.recommending.recorded_norms import LEVELS
 from gradstab.stability.clip_effect import Cost, Saved
 
 Table = tuple[str, list[str], list[list[object]]]
@@ -80,7 +80,7 @@ def _without_threshold(clip: ClipAdvice) -> str:
         return "The study clips by value, of which gradient norms tell no threshold: the table shows those it tried."
     return (
         f"Clip threshold: too few stable trainings to say ({clip.num_trainings}); it needs the gradient norms of at "
-        "least 10."
+        f"least {LEAST_TRAININGS}."
     )
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from gradstab.display.criterion import bands_text
-from gradstab.display.numbers import counted, name_text
+from gradstab.display.numbers import name_text
 from gradstab.display.table import WIDTH, table_text, wrapped
 from gradstab.errors import UsageError
-from gradstab.results.clip_advice import ClipAdvice, clip_advice
-from gradstab.results.clip_words import clip_sentences, clip_tables
-from gradstab.results.needs import (
+from gradstab.results.recommending.clip_advice import ClipAdvice, clip_advice
+from gradstab.results.recommending.clip_words import clip_sentences, clip_tables
+from gradstab.results.recommending.lacking_trials import (
     LEARNING_RATE,
-    Need,
+    LackingTrials,
     clipping_unknown,
     end_not_reached,
     not_varied,
@@ -21,9 +20,9 @@ from gradstab.results.needs import (
     too_few,
     too_uncertain,
 )
-from gradstab.results.recommendation import Recommendation
-from gradstab.results.region_words import advice
-from gradstab.results.safe_end_words import end_sentences, move_rows, move_sentence, safe_words
+from gradstab.results.recommending.recommendation import Recommendation
+from gradstab.results.recommending.safe_end_words import end_sentences, move_rows, move_sentence, safe_sentence
+from gradstab.results.region_words import advice, basis_text
 from gradstab.stability.intervals import DEPTH, SCALES
 from gradstab.stability.region_at import RegionAt, region_at
 from gradstab.stability.safe_end import DrawnLines, SafeEnd, safe_end
@@ -52,24 +51,24 @@ def recommend(results: Results, largest: str | None, at: Mapping[str, Value]) ->
     found = region_at(results.estimator, at, results.measured.points, results.constants)
     end: SafeEnd | None = None
     moved: tuple[Move, ...] = ()
-    needs: list[Need | None] = []
-    if axis is not None and (lacking_all := too_few(results, axis)) is not None:
-        needs.append(lacking_all)
+    lacking: list[LackingTrials | None] = []
+    if axis is not None and (few := too_few(results, axis)) is not None:
+        lacking.append(few)
     elif axis is not None:
         place = _place(results, axis, found)
         drawn = DrawnLines(results.estimator, axis, [place])
         end, moved = safe_end(results.estimator, axis, place, drawn), tuple(moves(results.estimator, axis, place))
-        needs += [end_not_reached(results, end) if end.high_open else too_uncertain(results, end, drawn)]
+        lacking += [end_not_reached(results, end) if end.high_open else too_uncertain(results, end, drawn)]
     elif results.study.least_steps > 0 and LEARNING_RATE not in results.study.space.names():
-        needs.append(not_varied(results))
+        lacking.append(not_varied(results))
     clip = clip_advice(results, at)
-    needs.append(None if clip is None else clipping_unknown(results, clip))
-    lacking = tuple(need for need in needs if need is not None and _is_possible(results, need))
+    lacking.append(None if clip is None else clipping_unknown(results, clip))
+    needs = tuple(each for each in lacking if each is not None and _is_possible(results, each))
     sentences = (
         *_end_words(results, end, moved),
         *(() if clip is None else clip_sentences(clip)),
         *_region_words(found, axis),
-        *(need.sentence for need in lacking),
+        *(need.sentence for need in needs),
     )
     return Recommendation(
         study=results.study.name,
@@ -79,7 +78,7 @@ def recommend(results: Results, largest: str | None, at: Mapping[str, Value]) ->
         moves=moved,
         clip=clip,
         region=found,
-        needs=lacking,
+        needs=needs,
         sentences=sentences,
         text=_text(results, sentences, moved, clip),
         folder=results.folder,
@@ -128,7 +127,7 @@ def _place(results: Results, axis: str, found: RegionAt) -> dict[str, Value]:
     return {name: value for name, value in safest.point.items() if name != axis}
 
 
-def _is_possible(results: Results, need: Need) -> bool:
+def _is_possible(results: Results, need: LackingTrials) -> bool:
     """Whether the trials that are asked for make a sound study; a sampler may refuse an axis."""
     return planned(results.study, need.axes, need.trials) is not None
 
@@ -164,11 +163,7 @@ def _text(
     clip: ClipAdvice | None,
     width: int = WIDTH,
 ) -> str:
-    judged = bands_text(results.criterion, results.judged_by, results.study.model)
-    basis = (
-        f"From {counted(len(results.measured.numbers), 'trial')} of {results.study.name}. A training succeeds (is "
-        f"stable) if {judged}. {safe_words()}"
-    )
+    basis = f"{basis_text(results)} {safe_sentence()}"
     parts = ["\n".join(wrapped(sentence, width) for sentence in sentences), wrapped(basis, width)]
     if moved:
         columns = ["with", "at", "largest safe value, 90 %"]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gradstab.results.gradient_norms import (
+from gradstab.results.recommending.recorded_norms import (
     NormsOfPart,
     TrainingNorms,
     along_training,
+    evenly_chosen,
     read_norms,
     share_above,
     threshold_acting_on,
@@ -185,7 +186,7 @@ class _Effects:
         self._varied = CLIP in space.names()
         modes = space.axes[MODE].extremes() if MODE in space.axes else (recipe.clip_mode,)
         self.by_norm = not any(is_clipped(results, row) for row, _ in judged) or "norm" in modes
-        self._stable = _evenly([row.point for row in stable])
+        self._stable = evenly_chosen([row.point for row in stable], MOST_PLACES)
         self._diverged = [row.point for row in diverged]
         self._pairs = self._counted_pairs(judged) if self._varied else {}
         self._saved: dict[float, Saved | None] = {}
@@ -213,7 +214,9 @@ class _Effects:
             known = self._pair(threshold)
             possible = self._varied and bool(self._diverged)
             if known is None and possible:
-                known = saved_by_region(self._results.estimator, _evenly(self._diverged), self._clipping(threshold))
+                known = saved_by_region(
+                    self._results.estimator, evenly_chosen(self._diverged, MOST_PLACES), self._clipping(threshold)
+                )
             self._saved[threshold] = known
         return self._saved[threshold]
 
@@ -251,13 +254,6 @@ class _Effects:
                 if _mode_of(self._results, row) == "norm" or not is_clipped(self._results, row)
             ]
         )
-
-
-def _evenly(points: Sequence[dict[str, Value]]) -> list[dict[str, Value]]:
-    """At most 200 of the places."""
-    if len(points) <= MOST_PLACES:
-        return list(points)
-    return [points[index] for index in np.linspace(0, len(points) - 1, MOST_PLACES).astype(int)]
 
 
 def _tried(results: Results, judged: Sequence[Judged]) -> list[TriedThresholds]:

@@ -17,7 +17,7 @@ from gradstab.study.sampler_spec import SobolSpec
 from gradstab.study.study import Study
 
 if TYPE_CHECKING:
-    from gradstab.results.clip_advice import ClipAdvice
+    from gradstab.results.recommending.clip_advice import ClipAdvice
     from gradstab.results.results import Results
 
 LEARNING_RATE = "learning_rate"
@@ -31,13 +31,13 @@ _THRESHOLDS = 10.0  # how far thresholds reach around the one that acts on 2 % o
 
 
 @dataclass(frozen=True)
-class Need:
+class LackingTrials:
     """Trials that a question needs and the study does not have.
 
     Attributes:
         sentence: what is not known, and which trials would tell.
-        axes: axes to add, or with another range.
         trials: how many trials there would be in all.
+        axes: axes to add, or with another range.
     """
 
     sentence: str
@@ -45,12 +45,12 @@ class Need:
     axes: Mapping[str, AnyAxis] = field(default_factory=dict)
 
 
-def not_varied(results: Results) -> Need:
+def not_varied(results: Results) -> LackingTrials:
     """The study fixed the learning rate."""
     fixed = results.study.recipe.learning_rate
     axis = LogReal(float(f"{fixed / _BELOW:.1g}"), float(f"{fixed * _ABOVE:.1g}"))
     trials = _as_many_again(results)
-    return Need(
+    return LackingTrials(
         f"The largest safe learning rate is not known: all trials were trained at {value_text(fixed)}. "
         f"It takes an axis learning_rate from {value_text(axis.low)} to {value_text(axis.high)} and about "
         f"{counted(trials, 'trial')}.",
@@ -59,26 +59,26 @@ def not_varied(results: Results) -> Need:
     )
 
 
-def too_few(results: Results, axis: str) -> Need | None:
+def too_few(results: Results, axis: str) -> LackingTrials | None:
     """So few trials that an interval would mean nothing."""
     found = len(results.measured.numbers)
     if found >= FEWEST:
         return None
-    return Need(
+    return LackingTrials(
         f"The largest safe {name_text(axis)} is not known from {counted(found, 'trial')}: "
         f"it takes about {LEAST_TRIALS}.",
         LEAST_TRIALS,
     )
 
 
-def end_not_reached(results: Results, end: SafeEnd) -> Need | None:
+def end_not_reached(results: Results, end: SafeEnd) -> LackingTrials | None:
     """The stretch of safe values reaches the end of the search; None where the axis can reach no farther."""
     axis = results.study.space.axes[end.axis]
     wider = _extended(axis)
     trials = _as_many_again(results)
     if wider is None or isinstance(wider, Choice) or planned(results.study, {end.axis: wider}, trials) is None:
         return None
-    return Need(
+    return LackingTrials(
         f"Where {name_text(end.axis)} becomes too large is not known: the search ends at {value_text(end.value)}. "
         f"It takes the axis up to {value_text(wider.high)} and about {counted(trials, 'trial')}.",
         trials,
@@ -86,7 +86,7 @@ def end_not_reached(results: Results, end: SafeEnd) -> Need | None:
     )
 
 
-def too_uncertain(results: Results, end: SafeEnd, drawn: DrawnLines) -> Need | None:
+def too_uncertain(results: Results, end: SafeEnd, drawn: DrawnLines) -> LackingTrials | None:
     """The interval of the end is too wide to act on, or too few trials leave open whether anything is safe."""
     axis = results.study.space.axes[end.axis]
     assert not isinstance(axis, Choice)
@@ -102,15 +102,15 @@ def too_uncertain(results: Results, end: SafeEnd, drawn: DrawnLines) -> Need | N
     times = next((times for times in _TIMES if _is_sharp(axis, drawn, times)), None)
     if times is None:
         wanted = math.ceil(_TIMES[-1] * trials)
-        return Need(f"{lead}: more than {counted(wanted, 'trial')} would be needed to narrow it down.", wanted)
+        return LackingTrials(f"{lead}: more than {counted(wanted, 'trial')} would be needed to narrow it down.", wanted)
     wanted = math.ceil(times * trials)
     width = f"a factor of {WIDEST:g}" if axis.is_log else f"a {1 / WIDEST_LINEAR:g}th of the range"
-    return Need(
+    return LackingTrials(
         f"{lead}: about {wanted - trials} more trials, {wanted} in all, would bring its interval below {width}.", wanted
     )
 
 
-def clipping_unknown(results: Results, clip: ClipAdvice) -> Need | None:
+def clipping_unknown(results: Results, clip: ClipAdvice) -> LackingTrials | None:
     """The study does not hold both clipped and unclipped trainings, so that what clipping saves is not known."""
     if clip.threshold is None or (clip.has_clipped and clip.has_unclipped):
         return None
@@ -122,7 +122,7 @@ def clipping_unknown(results: Results, clip: ClipAdvice) -> Need | None:
         )
     trials = _as_many_again(results)
     lacking = "without clipping" if clip.has_clipped else "with clipping"
-    return Need(
+    return LackingTrials(
         f"What clipping saves is not known: the study holds no trial {lacking}. It takes the "
         f"{'axes' if len(axes) > 1 else 'axis'} {' and '.join(axes)} and about {counted(trials, 'trial')}.",
         trials,
@@ -131,7 +131,7 @@ def clipping_unknown(results: Results, clip: ClipAdvice) -> Need | None:
 
 
 def planned(study: Study, axes: Mapping[str, AnyAxis], trials: int) -> Study | None:
-    """The study with these axes and as many trials, as `Need` asks; None where that is no sound study.
+    """The study with these axes and as many trials, as `LackingTrials` asks; None where that is no sound study.
 
     A study with other axes is another study and has another name; with more trials it is the same one. A sampler that
     cannot search an added axis gives way to Sobol points.

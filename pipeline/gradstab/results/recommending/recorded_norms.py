@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from gradstab.stability.clip_effect import CLIP, THRESHOLD
 MOST_TRAININGS = 400
 PARTS = (0.0, 0.02, 0.1, 0.5, 1.0)  # of a training: its ends, as fractions of the steps
 LEVELS = (0.5, 0.9, 0.98)
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,7 @@ class NormsOfPart:
 
 def read_norms(rows: Sequence[TrialRow]) -> list[TrainingNorms]:
     """The gradients of at most 400 of these trainings, evenly chosen; those without a finite record are left out."""
-    chosen = (
-        [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, MOST_TRAININGS).astype(int))] if rows else []
-    )
+    chosen = evenly_chosen(rows, MOST_TRAININGS)
     wanted = {row.number for row in chosen}
     found: dict[int, TrainingNorms] = {}
     for path in sorted({row.segment for row in chosen}):
@@ -78,6 +79,13 @@ def read_norms(rows: Sequence[TrialRow]) -> list[TrainingNorms]:
                 acted_S=record.trajectory["clip_factor"] < 1,
             )
     return [found[number] for number in sorted(found)]
+
+
+def evenly_chosen(items: Sequence[_Item], most: int) -> list[_Item]:
+    """At most so many of the items, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[index] for index in np.linspace(0, len(items) - 1, most).astype(int)]
 
 
 def along_training(norms: Sequence[TrainingNorms]) -> tuple[NormsOfPart, ...]:

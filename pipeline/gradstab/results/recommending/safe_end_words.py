@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from gradstab.display.numbers import counted, name_text, percent_text, point_text, value_text
+from gradstab.display.numbers import counted, name_text, percent_text, point_text, value_text, worded_value_text
+from gradstab.results.span_words import best_phrase, span_phrase
 from gradstab.stability.region import SAFE
 from gradstab.stability.safe_end import SafeEnd
 from gradstab.stability.safe_end_moves import Move, Slope
-from gradstab.study.axes import AnyAxis, Choice, Value
+from gradstab.study.axes import AnyAxis, Choice
 from gradstab.study.recipe import idle
 
 
@@ -18,17 +19,14 @@ def end_sentences(end: SafeEnd, num_trials: int) -> list[str]:
     shown = {other: value for other, value in end.held.items() if not idle(other, end.held)}
     where = f" at {point_text(shown)}" if shown else ""
     if end.value is None:
-        return [
-            f"No {name} is safe{where}: {value_text(end.best)} is best, where {percent_text(end.p_best)} of trainings "
-            f"succeed."
-        ]
+        return [f"No {name} is safe{where}: {best_phrase(end.best, end.p_best)}."]
     told = f"Largest safe {name}{where}: {value_text(end.value)}"
     if end.high_open:
         told += ", the largest that was searched"
     told += f" ({interval_words(end)}, from {counted(num_trials, 'trial')})."
     sentences = [told]
     if end.others:
-        spans = " and ".join(f"from {value_text(span.low)} to {value_text(span.high)}" for span in end.others)
+        spans = " and ".join(map(span_phrase, end.others))
         sentences.append(f"It is safe again {spans}, but not between.")
     return sentences
 
@@ -57,7 +55,9 @@ def move_sentence(move: Move, end: SafeEnd, axis: AnyAxis) -> str:
     """How the largest safe value moves with one other axis."""
     target, other = name_text(end.axis), name_text(move.axis)
     if isinstance(axis, Choice):
-        return f"By {other}: {', '.join(f'{_choice_text(value)} {end_text(each)}' for value, each in move.levels)}."
+        return (
+            f"By {other}: {', '.join(f'{worded_value_text(value)} {end_text(each)}' for value, each in move.levels)}."
+        )
     if move.slope is None:
         return (
             f"How it moves with {other} does not show: at too few values the largest safe {target} lies within the "
@@ -66,7 +66,7 @@ def move_sentence(move: Move, end: SafeEnd, axis: AnyAxis) -> str:
     return _slope_sentence(move.slope, other, axis.low, axis.high)
 
 
-def safe_words() -> str:
+def safe_sentence() -> str:
     """What safe means."""
     return f"Safe: {percent_text(SAFE)} of new trainings succeed."
 
@@ -94,7 +94,3 @@ def _slope_sentence(slope: Slope, other: str, low: float, high: float) -> str:
         told = f"{when} it changes by {changes[0]:+.3g} ({changes[1]:+.3g} to {changes[2]:+.3g})"
     unseen = ", so no move can be seen" if slope.low <= 0 <= slope.high else ""
     return f"{told}: slope {slope.per_decade:+.2f} {unit} ({slope.low:+.2f} to {slope.high:+.2f}){unseen}."
-
-
-def _choice_text(value: Value) -> str:
-    return ("on" if value else "off") if isinstance(value, bool) else value_text(value)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from gradstab.display.templates import render
 from gradstab.errors import UsageError
-from gradstab.results.clip_advice import ClipAdvice
-from gradstab.results.needs import Need, planned
+from gradstab.results.recommending.clip_advice import ClipAdvice
+from gradstab.results.recommending.lacking_trials import LackingTrials, planned
 from gradstab.stability.region_at import RegionAt
 from gradstab.stability.safe_end import SafeEnd
 from gradstab.stability.safe_end_moves import Move
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from gradstab.record.study_folder import StudyFolder
 
-_TEMPLATES = Path(__file__).parent / "templates"
+_TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,7 +50,7 @@ class Recommendation:
     moves: tuple[Move, ...]
     clip: ClipAdvice | None
     region: RegionAt
-    needs: tuple[Need, ...]
+    needs: tuple[LackingTrials, ...]
     sentences: tuple[str, ...]
     text: str
     folder: StudyFolder
