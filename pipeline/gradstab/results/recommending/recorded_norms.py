@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from gradstab.record.segments import read_segment
 from gradstab.results.trial_rows import TrialRow
-from gradstab.stability.clip_effect import CLIP, THRESHOLD
 
 MOST_TRAININGS = 400
 PARTS = (0.0, 0.02, 0.1, 0.5, 1.0)  # of a training: its ends, as fractions of the steps
@@ -29,15 +28,10 @@ class TrainingNorms:
     """The gradients of one training.
 
     Attributes:
-        clip, threshold, mode: how it was clipped.
         norm_S: norm of the whole gradient before clipping.
         acted_S: whether clipping changed it.
     """
 
-    number: int
-    clip: bool
-    threshold: float
-    mode: str
     norm_S: NDArray[np.float64]
     acted_S: NDArray[np.bool_]
 
@@ -70,14 +64,7 @@ def read_norms(rows: Sequence[TrialRow]) -> list[TrainingNorms]:
             norm_S = record.trajectory["grad_norm"]
             if len(norm_S) == 0 or not np.isfinite(norm_S).all():
                 continue
-            found[record.number] = TrainingNorms(
-                number=record.number,
-                clip=bool(record.recipe[CLIP]),
-                threshold=float(record.recipe[THRESHOLD] or 0),
-                mode=str(record.recipe["clip_mode"]),
-                norm_S=norm_S.astype(np.float64),
-                acted_S=record.trajectory["clip_factor"] < 1,
-            )
+            found[record.number] = TrainingNorms(norm_S.astype(np.float64), record.trajectory["clip_factor"] < 1)
     return [found[number] for number in sorted(found)]
 
 
