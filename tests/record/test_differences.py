@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradstab.record.differences import Shipped, ShippedRun, Stored, storage_findings, tracking_findings
+from gradstab.record.differences import Shipped, ShippedRun, Stored, storage_findings, tracking_findings, wrong_runs
 
 MARGINS = {0: 0.5, 1: -1.25, 2: None, 3: 0.125}
 NUMBERS = st.frozensets(st.integers(0, 3))
@@ -83,3 +86,35 @@ def test_trials_without_a_run_by_policy_are_not_missed() -> None:
 def test_a_trial_that_failed_in_storage_and_was_measured_on_record_is_found() -> None:
     (found,) = storage_findings({3: 0.5, 4: None}, Stored({}, frozenset({3, 4}), frozenset()))
     assert (found.where, found.what, found.numbers) == ("Optuna", "another value than the record's", (3,))
+
+
+def is_wrong(shown: float, margin: float) -> bool:
+    return wrong_runs({0: margin}, Shipped((), {0: (ShippedRun("run", True, shown),)}, frozenset(), ())) == [0]
+
+
+@given(st.floats(1e-6, 300.0), st.sampled_from((-1, 1)), st.sampled_from((-1, 1)))
+def test_a_margin_with_three_digits_agrees_in_all_three(size, sign, step) -> None:
+    shown = float(f"{sign * size:.2e}")
+    unit = 10.0 ** (math.floor(math.log10(abs(shown))) - 2)
+    assert not is_wrong(shown, sign * size)
+    beside = float(f"{shown + step * unit:.2e}")
+    assert is_wrong(beside, shown)
+
+
+@pytest.mark.parametrize(
+    ("shown", "margin", "wrong"),
+    [
+        (0.0, 0.0, False),
+        (0.0, 1e-9, True),
+        (12.0, 12.0, False),
+        (1234.0, 1234.0, False),  # a whole number keeps its digits
+        (0.124, 0.1235 - 1e-12, False),  # the last bits of a margin depend on the machine
+        (0.123, 0.1235 + 1e-12, False),
+        (0.123456, 0.123999, False),  # with six digits, as older versions sent them
+        (0.123456, 0.124999, True),
+        (123.456, 123.5, False),
+        (123.456, 123.9, True),
+    ],
+)
+def test_margins_of_every_version_are_compared_as_they_were_rounded(shown, margin, wrong) -> None:
+    assert is_wrong(shown, margin) is wrong

@@ -7,8 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from gradstab.record.shown_numbers import SHOWN_DIGITS, rounded
+
 Margin = float | None  # None where the machine failed
-TOLERANCE = 6e-3  # of the margin in MLflow, which has three digits there
+TOLERANCE = 1e-3  # of a margin that an older version sent to MLflow, with more digits than SHOWN_DIGITS
+_LAST_BITS = 1e-9  # of a margin, which depend on the machine that judges
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,8 @@ def same(shown: Margin, margin: Margin) -> bool:
     """Whether a margin in MLflow is the rounded one of the record."""
     if shown is None or margin is None:
         return shown is margin
+    if shown == rounded(shown, SHOWN_DIGITS):
+        return any(shown == rounded(margin * (1 + part), SHOWN_DIGITS) for part in (0.0, -_LAST_BITS, _LAST_BITS))
     return math.isclose(shown, margin, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
 

@@ -13,12 +13,13 @@ from gradstab.display.numbers import setting_text
 from gradstab.record.network_settings import is_of_module, network_settings
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import ShippingOrder
+from gradstab.record.shown_numbers import rounded
 from gradstab.stability.judgement import Judgement
 from gradstab.study.axes import Value
 from gradstab.study.responses.registry import RESPONSES
 from gradstab.study.space import Point, SearchSpace
 from gradstab.tracking.metric_names import MetricNames
-from gradstab.tracking.trial_metrics import MetricRow, rounded, trial_metrics
+from gradstab.tracking.trial_metrics import MetricRow, trial_metrics
 from gradstab.tracking.trial_note import trial_note, with_ids
 from gradstab.tracking.trial_picture import trial_picture
 from gradstab.tracking.verdict_colours import GROUP_TAG, group_name

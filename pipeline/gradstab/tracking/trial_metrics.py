@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gradstab.record.network_settings import network_settings
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import Detail
+from gradstab.record.shown_numbers import SHOWN_DIGITS, rounded
 from gradstab.record.statistics.registry import layer_statistics
 from gradstab.record.trajectory import FloatArray, Trajectory
 from gradstab.stability.depth_profile import LEAST_DEPTH, at_fractions, relative_gradients
@@ -32,8 +33,6 @@ MAX_TIMES = 6
 MAX_LAYERS = 11
 _FINE_PERCENTS, _PERCENTS = np.arange(0, 101, 10), np.arange(0, 101, 20)  # of the depth: R's own profile, the others
 LOG10_CAPS = (-50.0, 40.0)  # beyond float32's range on both sides; where an exact zero or an overflow is drawn
-_DIGITS = 3  # of the numbers that tables show
-_LARGE = 1e6  # up to here integers are counts, with all their digits
 _ALWAYS_PLACED = ("init_scale", "depth")
 
 
@@ -61,7 +60,7 @@ def trial_metrics(
     """
     last_step = trajectory.steps
     summaries = _summaries(trajectory, judgement) | _clipping(record, trajectory) | _places(record, space)
-    yield from _numbers(summaries, last_step, _DIGITS)
+    yield from _numbers(summaries, last_step, SHOWN_DIGITS)
     clip = bool(record.recipe.get("clip"))
     yield from _series(trajectory, clip, comparable)
     moments = [("init", 0), ("end", -1)] if trajectory.steps else [("init", 0)]
@@ -72,7 +71,9 @@ def trial_metrics(
 
 def first_reading_rows(trajectory: Trajectory, judgement: Judgement) -> Iterator[MetricRow]:
     """What a training that is watched shows at its first reading: R, the rate, and the profile over depth."""
-    yield from _numbers({RESPONSES["R"].name: judgement.gradient_ratio, "gradient_rate": judgement.rate}, 0, _DIGITS)
+    yield from _numbers(
+        {RESPONSES["R"].name: judgement.gradient_ratio, "gradient_rate": judgement.rate}, 0, SHOWN_DIGITS
+    )
     yield from _profiles(trajectory, [("init", 0)])
 
 
@@ -80,7 +81,7 @@ def last_reading_rows(trajectory: Trajectory, judgement: Judgement) -> Iterator[
     """What a training that was watched shows at its end, beside what its readings sent."""
     summaries = _summaries(trajectory, judgement)
     del summaries["num_nonfinite"]  # which counts steps, and not every step was read
-    yield from _numbers(summaries, trajectory.steps, _DIGITS)
+    yield from _numbers(summaries, trajectory.steps, SHOWN_DIGITS)
     if trajectory.steps:
         yield from _profiles(trajectory, [("end", -1)])
 
@@ -94,11 +95,6 @@ def reading_rows(step: int, loss: float, grad_norm: float, accuracy: float, rati
 def axis_metric(name: str, axis: AnyAxis) -> str:
     """The metric that holds a numeric axis: its log10 where the axis is logarithmic, and always for depth."""
     return f"log10_{name}" if axis.is_log or name == "depth" else name
-
-
-def rounded(value: float, digits: int = 6) -> float:
-    """So many digits, and all of an integer: the UI shows all sixteen otherwise."""
-    return value if value.is_integer() and abs(value) < _LARGE else float(f"{value:.{digits}g}")
 
 
 def _numbers(values: Mapping[str, float | None], step: int, digits: int = 6) -> Iterator[MetricRow]:

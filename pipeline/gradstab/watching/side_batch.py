@@ -30,9 +30,9 @@ from gradstab.record.statistics.registry import update_statistics
 from gradstab.record.trajectory import FloatArray
 from gradstab.training.modules.accuracy import accuracy_of
 from gradstab.training.modules.faults import is_divergence
-from gradstab.training.modules.member import log10_or_nan
 from gradstab.training.modules.parameters import placed
-from gradstab.training.modules.taps import Taps, gradient_values
+from gradstab.training.modules.tap_statistics import GROW_WITH_THE_LOSS, gradient_values, hidden, parameter_values
+from gradstab.training.modules.taps import Taps
 from gradstab.training.norms import exact_norms
 from gradstab.watching.copies import copy_to_read, device_of, modes_of, named_parameters, trained_names
 from gradstab.watching.processes import Silence, is_alone
@@ -42,7 +42,6 @@ Dtype = Literal["float64", "own"]
 
 _TYPES: dict[Dtype, Types] = {"float64": FLOAT64, "own": OWN}
 _SEED = 0  # of the random numbers of every reading: dropout masks are the same at each
-_OF_LEVEL = ("log10_delta_norm", "log10_delta_max", "log10_weight_grad_norm", "log10_bias_grad_norm")
 
 
 @dataclass(frozen=True)
@@ -236,16 +235,13 @@ class SideBatch:
         if not norm_of:
             return {}
         norm_s1 = torch.stack([norm_of[name] for name in self._placed.names])[:, None]
-        return {
-            "log10_weight_grad_norm": log10_or_nan(self._placed.weight_norms(norm_s1))[:, 0],
-            "log10_bias_grad_norm": log10_or_nan(self._placed.bias_norms(norm_s1))[:, 0],
-        }
+        return {name: value_L1[:, 0] for name, value_L1 in parameter_values(self._placed, norm_s1).items()}
 
     def _level(self, values: dict[str, Tensor]) -> dict[str, FloatArray]:
         """The statistics of the mean loss, where the loss given is a sum or weighs samples."""
         excess = np.log10(self._total)
         found = {name: value_L.cpu().numpy() for name, value_L in values.items()}
-        return {name: value_L - excess if name in _OF_LEVEL else value_L for name, value_L in found.items()}
+        return {name: value_L - excess if name in GROW_WITH_THE_LOSS else value_L for name, value_L in found.items()}
 
     def _read(self, own: nn.Module, step: int, names: tuple[str, ...]) -> SideReading:
         batch, count = self._batch(own, self._types), self._places.num_samples
@@ -260,7 +256,7 @@ class SideBatch:
                 raise
             return SideReading(step, np.nan, np.nan, np.nan)
         values = dict(found.values)
-        if self._first and bool((values["log10_delta_norm"] == -torch.inf).all()):
+        if self._first and bool(hidden(values)):
             initial = self._places.initial_norms(own, batch)
             values |= {} if initial is None else gradient_values(*initial, count)
         self._first = False

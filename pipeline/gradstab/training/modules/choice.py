@@ -25,6 +25,7 @@ from gradstab.training.modules.data import ModuleData
 from gradstab.training.modules.member import ModuleMember, buffers_kept
 from gradstab.training.modules.program import Program, seeded
 from gradstab.training.modules.stack import ModuleStack
+from gradstab.training.modules.tap_statistics import OF_A_PASS
 from gradstab.training.probes import LayerValues
 from gradstab.training.trainer import Family, MakeFamily, StackTraining, UnstackableError
 from gradstab.user_code.failures import one_line
@@ -42,10 +43,6 @@ _GENTLE = {
     "schedule": "constant", "warmup_steps": 0,
     "clip": True, "clip_mode": "norm", "clip_threshold": 1.0, "steps": 2, "probe_every": 1,
 }  # fmt: skip
-_COMPARED = (
-    "log10_delta_norm", "log10_delta_max", "delta_zero_fraction",
-    "log10_activation_ms", "activation_cosine", "dead_fraction",
-)  # fmt: skip
 _CPU = torch.device("cpu")
 
 _NAMED = (
@@ -170,7 +167,7 @@ def _difference(alone: Sequence[StackTraining], together: StackTraining, data: M
 
 
 def _other_values(together: LayerValues, alone: LayerValues, place: int) -> str | None:
-    for name in _COMPARED:
+    for name in OF_A_PASS:
         one, other = together[name][:, place], alone[name][:, 0]
         if not torch.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
             return f"{name} at its taps differs by {_most(one - other):.0e} from that of one after another"

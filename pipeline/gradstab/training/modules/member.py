@@ -18,7 +18,6 @@ from gradstab.probing.copies import bare_module, refuse_unready
 from gradstab.probing.forward import Batch
 from gradstab.probing.precision import OWN
 from gradstab.probing.trees import Tree
-from gradstab.record.statistics.layers import log10_magnitude
 from gradstab.study.module_recipe import ModuleRecipe
 from gradstab.study.recipe import Recipe
 from gradstab.training.dtypes import DTYPES
@@ -29,7 +28,8 @@ from gradstab.training.modules.data import ModuleData
 from gradstab.training.modules.faults import is_divergence
 from gradstab.training.modules.parameters import placed, scale_weights
 from gradstab.training.modules.program import Program, seed_of, seeded
-from gradstab.training.modules.taps import Taps, gradient_values
+from gradstab.training.modules.tap_statistics import gradient_values, hidden, parameter_values, sizes
+from gradstab.training.modules.taps import Taps
 from gradstab.training.norms import section_norms, total_norms
 from gradstab.training.probes import LayerValues
 
@@ -119,17 +119,16 @@ class ModuleMember:
             batch = self._batch(rows_nB[0])
             found = self.places.read(self.module, batch, self._parameters, rows_nB.shape[1])
             values.update(found.values)
-            if first and bool((values["log10_delta_norm"] == -torch.inf).all()):
+            if first and bool(hidden(values)):
                 initial = self.places.initial_norms(self.module, batch)
                 values.update({} if initial is None else gradient_values(*initial, rows_nB.shape[1]))
             return found.loss, found.gradients
 
         with buffers_kept(self.module) if first else nullcontext():
             loss_n = self._take(self._guarded(compute))
-        norm_sn = section_norms(self.layout, self.grad)
-        values["log10_weight_grad_norm"] = log10_or_nan(self.placed.weight_norms(norm_sn))[:, 0]
-        values["log10_bias_grad_norm"] = log10_or_nan(self.placed.bias_norms(norm_sn))[:, 0]
-        return loss_n, {name: value_L[:, None].to(loss_n.device) for name, value_L in values.items()}
+        of_parameters = parameter_values(self.placed, section_norms(self.layout, self.grad))
+        values_Ln = {name: value_L[:, None] for name, value_L in values.items()} | of_parameters
+        return loss_n, {name: value_Ln.to(loss_n.device) for name, value_Ln in values_Ln.items()}
 
     def accuracy(self, rows: NDArray[np.int64]) -> Tensor:
         """Share of right classes (n,) on these rows; NaN where outputs and targets are no classes."""
@@ -153,7 +152,7 @@ class ModuleMember:
         """log10 of the gradient's size at each tap on the first rows (L,)."""
         batch = self._batch(self.first_rows)
         with buffers_kept(self.module), seeded(self.module, self._draw_seed(0)):
-            return self.places.read(self.module, batch, (), len(self.first_rows)).values["log10_delta_norm"]
+            return sizes(self.places.read(self.module, batch, (), len(self.first_rows)).values)
 
     def taken_home(self) -> nn.Module:
         """The module itself, its parameters in memory of their own."""
@@ -215,8 +214,3 @@ def buffers_kept(module: nn.Module) -> Iterator[None]:
         for name, value in module.named_buffers():
             if name in before:
                 value.copy_(before[name])
-
-
-def log10_or_nan(norm: Tensor) -> Tensor:
-    """log10 of norms; NaN where there is none."""
-    return torch.where(torch.isnan(norm), torch.nan, log10_magnitude(norm))

@@ -28,11 +28,12 @@ from gradstab.training.dtypes import DTYPES
 from gradstab.training.modules.accuracy import accuracy_of
 from gradstab.training.modules.alike import difference
 from gradstab.training.modules.data import ModuleData
-from gradstab.training.modules.member import ModuleMember, log10_or_nan
+from gradstab.training.modules.member import ModuleMember
 from gradstab.training.modules.parameters import scale_weights
 from gradstab.training.modules.program import Program
 from gradstab.training.modules.tap_inputs import TapInputs
-from gradstab.training.modules.taps import gradient_values, shown_values, tap_numbers
+from gradstab.training.modules.tap_statistics import hidden, parameter_values, pass_values
+from gradstab.training.modules.taps import tap_numbers
 from gradstab.training.norms import section_norms, total_norms
 from gradstab.training.probes import LayerValues
 from gradstab.training.trainer import UnstackableError
@@ -136,12 +137,9 @@ class ModuleStack:
 
         with self._held_kept() if first else nullcontext():
             loss_n, values = _together(compute)
-        norm_sn = section_norms(self.layout, self.grad)
-        values["log10_weight_grad_norm"] = log10_or_nan(self._one.placed.weight_norms(norm_sn))
-        values["log10_bias_grad_norm"] = log10_or_nan(self._one.placed.bias_norms(norm_sn))
+        values |= parameter_values(self._one.placed, section_norms(self.layout, self.grad))
         if first:
-            hidden_n = (values["log10_delta_norm"] == -torch.inf).all(0)
-            for member in torch.nonzero(hidden_n)[:, 0].tolist():
+            for member in torch.nonzero(hidden(values))[:, 0].tolist():
                 self._look_behind_readout(member, rows_nB, values)
         return loss_n, values
 
@@ -232,12 +230,8 @@ class ModuleStack:
                 return found.mean_square, found.cosine, found.dead
 
             shown.append(vmap(summary)(output))
-        shown_Ln = (torch.stack(column) for column in zip(*shown, strict=True))
-        return {
-            **gradient_values(norm_nL.T, peak_nL.T, num_samples),
-            "delta_zero_fraction": zero_nL.T,
-            **shown_values(*shown_Ln),
-        }
+        square_Ln, cosine_Ln, dead_Ln = (torch.stack(column) for column in zip(*shown, strict=True))
+        return pass_values(norm_nL.T, peak_nL.T, zero_nL.T, (square_Ln, cosine_Ln, dead_Ln), num_samples)
 
     def _take(self, gradients: Sequence[Tensor | None]) -> None:
         """Put gradients into the flat buffer."""

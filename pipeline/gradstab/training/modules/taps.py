@@ -25,8 +25,8 @@ from gradstab.probing.summary import Summary
 from gradstab.probing.surroundings import measuring_conditions
 from gradstab.probing.table import Key, Members
 from gradstab.probing.trees import Tree, map_tensors
-from gradstab.record.statistics.layers import log10_magnitude
 from gradstab.training.modules.quick_reading import Place, read_places
+from gradstab.training.modules.tap_statistics import pass_values
 
 _FEWEST = 2  # blocks: networks of a study are alike, so that two are told from a coincidence by their deeper sisters
 
@@ -243,31 +243,8 @@ def _values(
         shown = (nan, nan, nan) if summary is None else (summary.mean_square, summary.cosine, summary.dead)
         for column, value in zip(columns, (norm, peak, zero, *shown), strict=True):
             column.append(value)
-    norm_L, peak_L, zero_L, *shown_L = (torch.stack(column) for column in columns)
-    return {**gradient_values(norm_L, peak_L, num_samples), "delta_zero_fraction": zero_L, **shown_values(*shown_L)}
-
-
-def gradient_values(norm_L: Tensor, peak_L: Tensor, num_samples: int) -> dict[str, Tensor]:
-    """The statistics that follow from norms and largest entries of the gradient of the mean loss."""
-    log10_B = float(np.log10(num_samples))
-    return {
-        "log10_delta_norm": _magnitude(norm_L) + log10_B / 2,
-        "log10_delta_max": _magnitude(peak_L) + log10_B,
-    }
-
-
-def shown_values(mean_square_L: Tensor, cosine_L: Tensor, dead_L: Tensor) -> dict[str, Tensor]:
-    """The statistics that the values at a tap show."""
-    return {
-        "log10_activation_ms": _magnitude(mean_square_L),
-        "activation_cosine": cosine_L,
-        "dead_fraction": dead_L,
-    }
-
-
-def _magnitude(value_L: Tensor) -> Tensor:
-    """log10, NaN where nothing was read."""
-    return torch.where(torch.isnan(value_L), torch.nan, log10_magnitude(value_L))
+    norm_L, peak_L, zero_L, square_L, cosine_L, dead_L = (torch.stack(column) for column in columns)
+    return pass_values(norm_L, peak_L, zero_L, (square_L, cosine_L, dead_L), num_samples)
 
 
 def _normalises(module: nn.Module) -> bool:
