@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from gradstab.results.region_words import advice
 from gradstab.results.recommending.safe_end_words import end_sentences
+from gradstab.results.region_words import advice
 from gradstab.stability.region_at import RegionAt
 from gradstab.stability.safe_end import SafeEnd
 from gradstab.stability.spans import Line, Span
