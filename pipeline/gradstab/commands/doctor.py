@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from dataclasses import asdict
+import tempfile
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from gradstab.commands.options import announce, format_option, results_option, study_argument
 from gradstab.display.numbers import counted, numbered_text
-from gradstab.errors import EXIT_FAILED
-
-if TYPE_CHECKING:
-    from gradstab.commands.terminal import Format
-import shutil
-import tempfile
-from contextlib import closing
-from dataclasses import replace
-from pathlib import Path
-
-from gradstab.errors import StorageError
+from gradstab.errors import EXIT_FAILED, StorageError
 from gradstab.loop.ports import TrialValue
 from gradstab.loop.recovery import restore_lost_trials
 from gradstab.loop.runner import told_attributes
@@ -34,6 +28,9 @@ from gradstab.stability.judgement import judge
 from gradstab.study.settings import Setting, Settings
 from gradstab.study.study import Study
 from gradstab.system.storage_url import JournalFile
+
+if TYPE_CHECKING:
+    from gradstab.commands.terminal import Format
 
 
 @click.command()
@@ -51,7 +48,6 @@ def doctor(study: str, mend: bool, results: str | None, output: Format) -> None:
     announce(f"reading {study}")
     from gradstab.commands.lookup import find_begun
     from gradstab.commands.terminal import print_json, print_rows, say
-    from gradstab.session.parts import Listener
 
     folder, settings = find_begun(study, results)
     say("comparing the results folder, Optuna and MLflow ...")

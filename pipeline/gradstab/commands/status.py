@@ -8,20 +8,15 @@ import sys
 import time
 from collections import Counter
 from contextlib import nullcontext, redirect_stdout
-from typing import TYPE_CHECKING
-
-import click
-
-from gradstab.commands.options import format_option, results_option, study_argument
-
-if TYPE_CHECKING:
-    from gradstab.commands.terminal import Format
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import click
+
 from gradstab.commands.interval_rows import interval_data, interval_rows, legend, title_of
-from gradstab.commands.lookup import results_flag
+from gradstab.commands.lookup import command_name, find_begun, results_flag
+from gradstab.commands.options import format_option, results_option, study_argument
 from gradstab.commands.terminal import Format, print_json, print_pairs, print_rows, print_sentence, say
 from gradstab.commands.ui import waiting_trials
 from gradstab.display.numbers import counted, name_text
@@ -51,8 +46,6 @@ _HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 @format_option
 def status(study: str, results: str | None, watch: bool, optuna: bool, output: Format) -> None:
     """Show the progress of STUDY, and what its slots do."""
-    from gradstab.commands.lookup import find_begun
-
     if optuna:
         folder, settings = find_begun(study, results)
         click.echo(optuna_lines(folder.path.name, settings.storage.value))
@@ -224,7 +217,6 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
 
 def _browse(results: Results, settings: Settings) -> str:
     """A link if MLflow runs on a server, else the command that starts one."""
-    from gradstab.commands.lookup import command_name
     from gradstab.tracking.links import browser_base, study_link
 
     base = browser_base(settings.tracking.value)

@@ -171,9 +171,8 @@ def drive(
             closing(open_executor(study, settings, engine, work, listener.found)) as executor,
             closing(open_searcher(study, settings, folder.began_in(), listener.found)) as searcher,
         ):
-            num_slots = (
-                len(executor.slots) or study.resources.slots or 1
-            )  # there are none yet if an autoscaler has to add them
+            # there are none yet where an autoscaler has to add them
+            num_slots = len(executor.slots) or study.resources.slots or 1
             tracker = start_tracker(folder, study, settings, SHIPPER_DELAY if engine == "ray" else 0.0)
             remaker = ReportProcess(folder.path, FEWEST_TRIALS if report else math.inf)
             try:
@@ -201,9 +200,8 @@ def drive(
                 remaker.abandon()
                 close_tracker(tracker, listener)
                 raise
-        remaker.close(
-            lambda: stop.requested, listener.found
-        )  # before the tracker closes, because that ships the report
+        # before the tracker closes, because that ships the report
+        remaker.close(lambda: stop.requested, listener.found)
         certificate = read_certificate(folder.path) if study.stop is not None else None
         if certificate is not None:
             listener.found(certificate.verdict())

@@ -18,16 +18,10 @@ from gradstab.study.did_you_mean import nearest
 from gradstab.study.spelling import listed, means, spelled
 
 Array = NDArray[np.float64]
-
-
 Value = bool | int | float | str
 
-
 _LARGEST_INTEGER = 10**18  # what storage, designs and log axes can take without rounding past a bound
-
-
 _ROUNDING = 1e-9  # relative; a bound may come back from a file in its last digit changed
-
 
 # axes are plain dataclasses, checked when a study is built: so all faults of a study come together
 _CHECKED_LATER = ConfigDict(extra="forbid", allow_inf_nan=False, revalidate_instances="always")
