@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import resource
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -32,6 +33,7 @@ from gradstab.training.modules.stack_memory import most_members
 from gradstab.training.reference_losses import fitted_reference
 
 _CPU = torch.device("cpu")
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes; macOS counts bytes, Linux KiB
 _STEPS = 3  # of which the fastest counts
 _FEW_SECONDS = 10.0  # after which no other module is tried
 
@@ -126,7 +128,7 @@ def _with_choice(
 def _tried(
     recipe: ModuleRecipe, point: Mapping[str, Value], program: Program, data: ModuleData
 ) -> tuple[TriedModule, ModuleMember]:
-    before, began = _resident(), time.process_time()
+    before, began = _most_resident(), time.process_time()
     member = ModuleMember([recipe], [0], data, _CPU, program)
     build = time.process_time() - began
     rows = np.arange(min(recipe.batch_size, data.num_rows))[None]
@@ -157,7 +159,7 @@ def _tried(
             step_seconds=step,
             probe_seconds=probe,
             seconds=build + recipe.steps * step + len(readings) * probe + accuracies * share * step,
-            num_bytes=max(0, _resident() - before),
+            num_bytes=max(0, _most_resident() - before),
         ),
         member,
     )
@@ -210,5 +212,6 @@ def _shown(recipe: ModuleRecipe) -> str:
     return ", ".join(f"{name}={value}" for name, value in recipe.arguments.items()) or "no arguments"
 
 
-def _resident() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _most_resident() -> int:
+    """The most bytes that this process has held in memory."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
