@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gradstab.commands.status import write_report_if_stale
+from gradstab.commands.run_summary import write_report_if_stale
 from gradstab.record.segments import write_segment
 from gradstab.record.study_folder import StudyFolder
 from gradstab.report import background_process

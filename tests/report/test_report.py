@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from gradstab.cli import cli
-from gradstab.commands.status import write_report_if_stale
+from gradstab.commands.run_summary import write_report_if_stale
 from gradstab.errors import StorageError, UsageError
 from gradstab.record.certificate import Certificate, Condition, write_certificate
 from gradstab.record.segments import write_segment

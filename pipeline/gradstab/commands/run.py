@@ -89,7 +89,7 @@ def run(
     """
     announce(f"reading {study}")
     from gradstab.commands.lookup import find_settings, find_study, results_flag
-    from gradstab.commands.status import failures_text, print_run, write_report_if_stale
+    from gradstab.commands.run_summary import failures_text, print_run, write_report_if_stale
     from gradstab.commands.terminal import say, say_interrupted
     from gradstab.record.study_folder import StudyFolder
     from gradstab.results.results import Results

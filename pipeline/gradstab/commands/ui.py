@@ -1,4 +1,4 @@
-"""Opening a study in the MLflow UI, and what its shipper left to say."""
+"""`gradstab ui`: serves the MLflow UI and links to a study in it, or to one of its trials."""
 
 from __future__ import annotations
 
@@ -74,13 +74,6 @@ def require_same_store(folder: StudyFolder, settings: Settings) -> None:
             f"{name} was shipped to another MLflow than {settings.tracking.value} ({settings.tracking.origin}): "
             f"take that setting away to open the one that has it, or send the study here with gradstab sync {name}"
         )
-
-
-def waiting_trials(folder: StudyFolder, settings: Settings) -> int:
-    """Recorded trials that this tracking store does not have yet."""
-    from gradstab.tracking.shipping_files import WaitingCounter
-
-    return WaitingCounter(folder.path).waiting(settings.tracking.value.url)
 
 
 def show_heat_maps(folder: StudyFolder, settings: Settings, numbers: Sequence[int]) -> str:
