@@ -16,7 +16,7 @@ from gradstab.regression.coordinates import Array
 from gradstab.results.results import Results
 from gradstab.stability.spans import STEPS, Line, line_values, lines
 from gradstab.study.axes import Value
-from gradstab.study.recipe import idle
+from gradstab.study.recipe import distinct
 from gradstab.theory.ratio_field import predicted_field
 from gradstab.theory.relative_scale import resolved_recipe
 
@@ -105,16 +105,7 @@ def _held(results: Results, layout: PanelLayout, axis: str) -> list[dict[str, Va
     # choices vary slowest, so that rows of one activation stand together
     order = sorted(levels, key=lambda name: not axes[name].is_choice)
     rows = [dict(zip(order, values, strict=True)) for values in itertools.product(*(levels[name] for name in order))]
-    return _without_repeats(rows)
-
-
-def _without_repeats(rows: list[dict[str, Value]]) -> list[dict[str, Value]]:
-    """Of rows that differ only in an axis without effect there, the first."""
-    seen: dict[tuple[object, ...], dict[str, Value]] = {}
-    for row in rows:
-        effective = tuple(None if idle(name, row) else (type(value), value) for name, value in row.items())
-        seen.setdefault(effective, row)
-    return list(seen.values())
+    return distinct(rows)
 
 
 def _theory(results: Results, axis: str, held: list[dict[str, Value]]) -> list[Predicted | None]:

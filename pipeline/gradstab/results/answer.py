@@ -17,7 +17,7 @@ from gradstab.stability.region import SAFE
 from gradstab.stability.region_at import region_at
 from gradstab.stability.spans import Line, lines
 from gradstab.study.axes import Value
-from gradstab.study.recipe import idle
+from gradstab.study.recipe import distinct, idle
 
 if TYPE_CHECKING:
     from gradstab.results.results import Results
@@ -61,11 +61,8 @@ def answer_lines(results: Results) -> list[str]:
 def _combinations(results: Results) -> list[dict[str, Value]]:
     """Every combination of choices, without those that differ only in an axis that has no effect there."""
     axes = results.study.space.choices()
-    seen: dict[tuple[object, ...], dict[str, Value]] = {}
-    for values in itertools.product(*(axis.choices for axis in axes.values())):
-        choice = dict(zip(axes, values, strict=True))
-        seen.setdefault(tuple(None if idle(name, choice) else value for name, value in choice.items()), choice)
-    return list(seen.values())
+    combinations = itertools.product(*(axis.choices for axis in axes.values()))
+    return distinct(dict(zip(axes, values, strict=True)) for values in combinations)
 
 
 def _all_that_succeeded(results: Results, choice: Mapping[str, Value]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Annotated, Literal, NamedTuple
 
@@ -219,3 +219,12 @@ def idle(name: str, held: Mapping[str, Value]) -> bool:
         return False
     parent, values = condition
     return parent in held and held[parent] not in values
+
+
+def distinct(points: Iterable[dict[str, Value]]) -> list[dict[str, Value]]:
+    """Of points that differ only in axes without effect there, the first."""
+    seen: dict[tuple[object, ...], dict[str, Value]] = {}
+    for point in points:
+        effective = tuple(None if idle(name, point) else (type(value), value) for name, value in point.items())
+        seen.setdefault(effective, point)
+    return list(seen.values())
