@@ -21,6 +21,7 @@ from gradstab.study.study import FINGERPRINTED, Study
 from gradstab.study.versions import FIRST_VERSION
 from gradstab.system.durable import replace_file
 from gradstab.system.file_lock import hold_lock, holder_of
+from gradstab.system.versioned_json import read_versioned
 
 SCHEMA_VERSION = 1
 
@@ -141,20 +142,10 @@ class StudyFolder:
             yield
 
     def _read(self) -> dict[str, Any]:
-        try:
-            content: dict[str, Any] = json.loads(self.declaration.read_text())
-        except FileNotFoundError:
+        content = read_versioned(self.declaration, SCHEMA_VERSION)
+        if content is None:
             raise UsageError(
                 f"there is no study {self.path.name!r} in {self.path.parent}: gradstab list shows the ones there"
-            ) from None
-        except OSError as error:
-            raise StorageError(f"{self.declaration} cannot be read: {error.strerror}") from None
-        except ValueError as error:
-            raise StorageError(f"{self.declaration} must hold JSON as gradstab writes it, but: {error}") from None
-        if content.get("schema_version") != SCHEMA_VERSION:
-            raise StorageError(
-                f"{self.declaration} must have schema version {SCHEMA_VERSION}, got {content.get('schema_version')}: "
-                "another version of gradstab wrote it; use that version, or update gradstab"
             )
         return content
 

@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from gradstab.errors import StorageError
 from gradstab.system.durable import new_folder, replace_file
+from gradstab.system.versioned_json import read_versioned
 from gradstab.user_code.code import UserCode
 from gradstab.user_code.failures import CodeError
 from gradstab.user_code.syntax import tree_hash, trees_to_run
@@ -55,11 +55,11 @@ def read_code(folder: Path, digest: str | None = None) -> UserCode | None:
     """
     home = folder / _FOLDER
     if digest is None:
-        newest = _read(home / _NEWEST)
+        newest = read_versioned(home / _NEWEST, SCHEMA_VERSION)
         if newest is None:
             return None
         digest = str(newest["digest"])
-    index = _read(home / digest / _INDEX)
+    index = read_versioned(home / digest / _INDEX, SCHEMA_VERSION)
     if index is None:
         return None
     place = home / digest
@@ -88,20 +88,3 @@ def _identities(code: UserCode) -> dict[str, str]:
 
 def _hashes(sources: Mapping[str, bytes]) -> dict[str, str]:
     return {path: hashlib.sha256(content).hexdigest() for path, content in sources.items()}
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise StorageError(f"{path} must hold JSON as gradstab writes it, but: {error}") from None
-    if content.get("schema_version") != SCHEMA_VERSION:
-        raise StorageError(
-            f"{path} must have schema version {SCHEMA_VERSION}, got {content.get('schema_version')}: "
-            "another version of gradstab wrote it; use that version, or update gradstab"
-        )
-    return content
