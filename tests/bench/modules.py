@@ -41,7 +41,7 @@ def modules(place: Place, sizes: Sizes) -> list[Row]:
 
 def _packs(study: Study, rounds: int) -> list[Row]:
     """Trainings a CPU second one by one, and in a pack that is computed at once."""
-    set_known_state(Slot("cpu-0"))
+    set_known_state()
     trials = trials_of(study, spread_points(study, PACK))
     alone, together = [], []
     for _ in range(rounds):

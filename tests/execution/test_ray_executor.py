@@ -247,23 +247,22 @@ def test_the_serial_engine_imports_no_ray() -> None:
 
 
 @pytest.mark.parametrize(
-    ("resources", "num_slots", "gpu_share", "threads", "expected"),
+    ("resources", "num_slots", "gpu_share", "expected"),
     [
-        ({"CPU": 4.0}, None, 1.0, 1, ["cpu-0", "cpu-1", "cpu-2", "cpu-3"]),
-        ({"CPU": 4.0}, 2, 1.0, 1, ["cpu-0", "cpu-1"]),
-        ({"CPU": 2.0}, 9, 1.0, 1, ["cpu-0", "cpu-1"]),
-        ({"CPU": 5.0}, None, 1.0, 2, ["cpu-0", "cpu-1"]),
-        ({"CPU": 1.0, "GPU": 2.0}, None, 1.0, 1, ["cuda-0", "cuda-1", "cpu-0"]),
-        ({"CPU": 1.0, "GPU": 1.0}, None, 0.25, 1, ["cuda-0", "cuda-1", "cuda-2", "cuda-3", "cpu-0"]),
-        ({"CPU": 1.0, "GPU": 1.0}, None, 0.1, 1, [*(f"cuda-{i}" for i in range(10)), "cpu-0"]),
-        ({"CPU": 1.0, "GPU": 1.0}, None, 0.4, 1, ["cuda-0", "cuda-1", "cpu-0"]),
-        ({}, None, 1.0, 1, []),
+        ({"CPU": 4.0}, None, 1.0, ["cpu-0", "cpu-1", "cpu-2", "cpu-3"]),
+        ({"CPU": 4.0}, 2, 1.0, ["cpu-0", "cpu-1"]),
+        ({"CPU": 2.0}, 9, 1.0, ["cpu-0", "cpu-1"]),
+        ({"CPU": 1.0, "GPU": 2.0}, None, 1.0, ["cuda-0", "cuda-1", "cpu-0"]),
+        ({"CPU": 1.0, "GPU": 1.0}, None, 0.25, ["cuda-0", "cuda-1", "cuda-2", "cuda-3", "cpu-0"]),
+        ({"CPU": 1.0, "GPU": 1.0}, None, 0.1, [*(f"cuda-{i}" for i in range(10)), "cpu-0"]),
+        ({"CPU": 1.0, "GPU": 1.0}, None, 0.4, ["cuda-0", "cuda-1", "cpu-0"]),
+        ({}, None, 1.0, []),
     ],
 )
 def test_slots_follow_from_what_ray_has(
-    resources: dict[str, float], num_slots: int | None, gpu_share: float, threads: int, expected: list[str]
+    resources: dict[str, float], num_slots: int | None, gpu_share: float, expected: list[str]
 ) -> None:
-    assert [slot.name for slot in SlotRequest(num_slots, "any", gpu_share, threads).slots_of(resources)] == expected
+    assert [slot.name for slot in SlotRequest(num_slots, "any", gpu_share).slots_of(resources)] == expected
 
 
 def test_planted_work_survives_pickling() -> None:

@@ -29,7 +29,7 @@ def test_the_digest_is_that_of_the_source_wherever_it_lies(tmp_path: Path) -> No
 
 def test_a_worker_with_the_driver_s_code_is_ready_and_another_says_why_not() -> None:
     worker = Worker.__new__(Worker)  # what sets up a process of its own is left out
-    worker._work, worker._slot = PoisonousWork(frozenset(), 0), Slot("cpu-0", "cpu", 1)
+    worker._work, worker._slot = PoisonousWork(frozenset(), 0), Slot("cpu-0")
     assert worker.ready(code_digest()) == (None, None)
     assert worker.ready(None) == (None, None)
     why, _ = worker.ready("0" * 64)

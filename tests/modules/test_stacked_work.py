@@ -85,7 +85,7 @@ def assert_close(found: list[Outcome], expected: list[Outcome], tolerance: float
 def test_a_pack_gives_what_each_trial_gives_alone(tmp_path):
     """Depths that were tried, one between them, and one that differs; stacks agree in float32 up to rounding."""
     study, work = study_and_work(tmp_path, 'traced="gain", ')
-    found = work.try_out(study, SLOT)
+    found = work.try_out(study)
     assert [one.arguments["depth"] for one in found.tried] == [2, 6, 4]
     work = replace(work, tried=tuple(replace(one, together=8) for one in found.tried))
     trials = trials_at(study, [2, 2, 3, 3, 6, 5])
@@ -105,13 +105,13 @@ def test_one_by_one_a_pack_changes_no_bit(tmp_path):
 
 def test_a_real_argument_that_is_not_traced_is_named(tmp_path):
     study, work = study_and_work(tmp_path, "")
-    found = work.try_out(study, SLOT)
+    found = work.try_out(study)
     assert {one.together for one in found.tried} == {1}
     assert "traced=['gain']" in found.tried[0].why
 
 
 def test_what_was_found_is_read_again(tmp_path):
     study, work = study_and_work(tmp_path, 'traced="gain", ')
-    found = work.try_out(study, SLOT)
+    found = work.try_out(study)
     assert type(found).parse(found.dump()) == found
     assert all(one.why for one in found.tried)

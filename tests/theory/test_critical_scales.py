@@ -220,8 +220,8 @@ def test_lengths_neither_overflow_nor_underflow():
 
 
 def test_lengths_start_from_the_inputs():
-    (log_q_L,) = theory.log_lengths("tanh", 1.3, 0.2, 3, mean_square_input=4.0)
-    first = 1.3**2 * 4 + 0.2**2
+    (log_q_L,) = theory.log_lengths("tanh", 1.3, 0.2, 3)
+    first = 1.3**2 + 0.2**2
     second = maps.length_map("tanh", 1.3, 0.2, first)
     assert np.exp(log_q_L) == pytest.approx([first, second, maps.length_map("tanh", 1.3, 0.2, second)], rel=1e-9)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from gradstab.study.axes import Value
 
 _ROUNDING = 1e-9  # lengths below it are rounding errors of a fixed point at 0
+_MOST_NUMBERS = 8  # of trials that are named one by one
 WHOLE_SEARCH = "everywhere"  # that was searched
 
 
@@ -108,12 +109,12 @@ def numbers_text(numbers: Iterable[int]) -> str:
     return ", ".join(count_range_text(low, high) for low, high in runs)
 
 
-def numbered_text(numbers: Sequence[int], most: int = 8) -> str:
+def numbered_text(numbers: Sequence[int]) -> str:
     """How many trials, and the first numbers of them: `12: 3, 5, ...`; nothing for none."""
     if not numbers:
         return ""
-    first = ", ".join(map(str, numbers[:most]))
-    return f"{len(numbers)}: {first}{' ...' if len(numbers) > most else ''}"
+    first = ", ".join(map(str, numbers[:_MOST_NUMBERS]))
+    return f"{len(numbers)}: {first}{' ...' if len(numbers) > _MOST_NUMBERS else ''}"
 
 
 def length_text(length: float) -> str:

@@ -82,7 +82,7 @@ def _start(request: SlotRequest) -> str:
         with _loopback_only(), _essential_processes_only(), _token_without_home():
             ray.init(
                 address="local",  # never the cluster that RAY_ADDRESS may name
-                num_cpus=allowed_cores().count if request.slots is None else request.slots * request.threads,
+                num_cpus=allowed_cores().count if request.slots is None else request.slots,
                 _temp_dir=_short_folder(),
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,

@@ -72,7 +72,6 @@ class RayExecutor:
             environment's RAY_ADDRESS is not read.
         device: "cpu", "gpu", or "any" for both side by side; `num_slots` counts CPU slots unless it is "gpu".
         gpu_share: the part of a GPU that one slot takes; every GPU is divided into such slots.
-        threads: the threads of a CPU slot.
         report: receives sentences for the user: the cluster's dashboard, and slots that cannot be used and why.
 
     Raises:
@@ -89,10 +88,9 @@ class RayExecutor:
         address: str | None = None,
         device: Device = "any",
         gpu_share: float = 1.0,
-        threads: int = 1,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        request = SlotRequest(num_slots, device, gpu_share, threads)
+        request = SlotRequest(num_slots, device, gpu_share)
         self._in_steps = isinstance(work, RunsInSteps)
         self._watch = PackWatch()
         self._running: dict[Any, _RunningPack] = {}  # by the reference that Ray completes when the pack has ended

@@ -34,15 +34,14 @@ class Worker:
 
     Args:
         pickled: the work and the slot.
-        threads: the number of threads for the libraries that compute.
         driver_folder: the working folder of the driver.
         driver_path: the search path of the driver, on which the user's own modules are found.
     """
 
-    def __init__(self, pickled: bytes, threads: int, driver_folder: str, driver_path: list[str]) -> None:
+    def __init__(self, pickled: bytes, driver_folder: str, driver_path: list[str]) -> None:
         # the worker's own path comes first: a cluster's machine may have an older gradstab where the driver has its own
         sys.path[:] = dict.fromkeys([*(path for path in sys.path if path != driver_folder), *driver_path])
-        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
         Path(SECRETS).unlink(missing_ok=True)  # a submitted job's driver has read them, maybe on another machine
         self._work: Work
         self._slot: Slot
@@ -93,7 +92,7 @@ class Worker:
             pack.finish_within(self._drained[1] - time.monotonic())
         while pack.advance():
             pass
-        busy = (time.process_time() - cpu_seconds) / self._slot.threads if self._slot.kind == "cpu" else None
+        busy = time.process_time() - cpu_seconds if self._slot.kind == "cpu" else None
         return started_ms, time.time_ns() // 10**6, busy, pack.outcomes
 
     @method(concurrency_group=WATCHING)

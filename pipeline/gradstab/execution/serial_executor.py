@@ -29,14 +29,11 @@ class SerialExecutor:
 
     A work that does not run in steps keeps `wait` until the pack has ended, whatever its timeout. A step that hangs
     cannot be ended.
-
-    Args:
-        threads: of the slot, for the work to read.
     """
 
-    def __init__(self, work: Work, threads: int = 1) -> None:
+    def __init__(self, work: Work) -> None:
         self._work = work
-        self._slot = Slot("cpu-0", threads=threads)
+        self._slot = Slot("cpu-0")
         self._submitted: _Submitted | None = None
 
     @property
@@ -96,7 +93,7 @@ class SerialExecutor:
             raise
         except Exception as error:  # divergence is a result: whatever else the work raises is the machine's failure
             failure = error_failure(error)
-        busy = (submitted.cpu_seconds + time.process_time() - cpu_seconds) / self._slot.threads
+        busy = submitted.cpu_seconds + time.process_time() - cpu_seconds
         times_ms = submitted.started_ms, time.time_ns() // 10**6
         if failure is not None:
             return [PackResult(submitted.trials, self._slot, *times_ms, failure=failure, busy_seconds=busy)]

@@ -15,13 +15,11 @@ class SlotRequest:
         slots: the largest number of slots: of GPU slots where the device is "gpu", else of CPU slots. None takes all.
         device: "cpu", "gpu", or "any" for both side by side.
         gpu_share: the part of a GPU that one slot takes.
-        threads: the threads of a CPU slot.
     """
 
     slots: int | None = None
     device: Device = "any"
     gpu_share: float = 1.0
-    threads: int = 1
 
     def slots_of(self, resources: dict[str, float], num_elsewhere: int = 0) -> list[Slot]:
         """The slots to use on a node with these resources (Ray's names), GPUs first.
@@ -29,15 +27,15 @@ class SlotRequest:
         Args:
             num_elsewhere: the slots on other nodes that count against `slots`.
         """
-        num_cpu = int(resources.get("CPU", 0)) // self.threads
+        num_cpu = int(resources.get("CPU", 0))
         num_gpu = int(resources.get("GPU", 0)) * int(1 / self.gpu_share + 1e-9)
         left = None if self.slots is None else max(0, self.slots - num_elsewhere)
         if self.device == "gpu":
             num_cpu, num_gpu = 0, num_gpu if left is None else min(left, num_gpu)
         else:
             num_cpu, num_gpu = num_cpu if left is None else min(left, num_cpu), num_gpu if self.device == "any" else 0
-        cpu = [Slot(f"cpu-{i}", "cpu", self.threads) for i in range(num_cpu)]
-        return [*(Slot(f"cuda-{i}", "cuda", 1) for i in range(num_gpu)), *cpu]
+        gpu = [Slot(f"cuda-{i}", "cuda") for i in range(num_gpu)]
+        return [*gpu, *(Slot(f"cpu-{i}", "cpu") for i in range(num_cpu))]
 
     def counts(self, slot: Slot) -> bool:
         """Whether a slot counts against `slots`."""
@@ -45,7 +43,7 @@ class SlotRequest:
 
     def autoscaler_bundles(self) -> list[dict[str, float]]:
         """The resources to request from an autoscaler: one bundle for each slot."""
-        bundle = {"GPU": self.gpu_share} if self.device == "gpu" else {"CPU": float(self.threads)}
+        bundle = {"GPU": self.gpu_share} if self.device == "gpu" else {"CPU": 1.0}
         return [bundle] * (self.slots or 0)
 
     def no_slot_message(self, *, on_cluster: bool) -> str:

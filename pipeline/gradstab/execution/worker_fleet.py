@@ -203,7 +203,7 @@ class WorkerFleet:
         except Exception as error:  # of any kind: an activation of the user may hold anything
             raise ExecutionError(f"the work cannot be sent to the workers: {type(error).__name__}: {error}") from None
         options: dict[str, Any] = {
-            "num_cpus": 0 if on_gpu else slot.threads,
+            "num_cpus": 0 if on_gpu else 1,
             "num_gpus": self._request.gpu_share if on_gpu else 0,
             "max_restarts": 0,
             "max_task_retries": 0,
@@ -212,7 +212,7 @@ class WorkerFleet:
         }
         actor = ray.remote(**options)(Worker)
         folder = str(Path.cwd())
-        return actor.remote(pickled, slot.threads, folder, [path or folder for path in sys.path])
+        return actor.remote(pickled, folder, [path or folder for path in sys.path])
 
     def _admit(self, ready: Sequence[Any]) -> str | None:
         """Make started workers idle; why the last of those that cannot work does not, as the end of a sentence."""

@@ -24,7 +24,7 @@ Device = Literal["cpu", "gpu", "any"]
 
 @dataclass(frozen=True)
 class Slot:
-    """A place where one pack trains at a time: some CPU threads, or a share of a GPU.
+    """A place where one pack trains at a time: one CPU thread, or a share of a GPU.
 
     Attributes:
         name: unique among the slots of a run.
@@ -35,7 +35,6 @@ class Slot:
 
     name: str
     kind: Kind = "cpu"
-    threads: int = 1
     node: str = ""
     memory: int | None = field(default=None, compare=False)
 
@@ -122,7 +121,7 @@ class PackResult:
         trials: the trials that ended; with a failure, all trials of the pack.
         outcomes: one for each of those trials, in order; None with a failure.
         busy_seconds: the time that the slot itself worked on the pack, which its neighbours' load does not change:
-            CPU seconds by threads on a CPU. None where only the wall clock is known, as on a GPU.
+            CPU seconds on a CPU. None where only the wall clock is known, as on a GPU.
         given_back: the other trials of the pack, which did not end because the executor was asked to drain. They are as
             if they had never been submitted.
     """

@@ -18,7 +18,6 @@ from scipy.special import ndtr
 from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.regression.fitting import fit_surrogate
-from gradstab.regression.kernel import HyperParameters
 from gradstab.regression.single_threaded_blas import single_threaded_blas
 from gradstab.regression.surrogate import Posterior, Surrogate
 from gradstab.study.response_band import ResponseBand
@@ -126,8 +125,6 @@ def fit_estimator(
     points: Sequence[Point],
     responses: Mapping[str, ArrayLike],
     bands: Sequence[ResponseBand],
-    *,
-    start: Mapping[str, HyperParameters] | None = None,
 ) -> Estimator:
     """The estimator of measured trials.
 
@@ -135,7 +132,6 @@ def fit_estimator(
         points: the point of each trial; each replicate has its own row. Leave out trials whose machine failed.
         responses: values by response name, one per trial.
         bands: the responses that are judged; others are ignored.
-        start: hyper-parameters of an earlier fit by response name, to start from.
 
     Raises:
         UsageError: a point lies outside the space, a response is missing or not finite, or there is no trial or band.
@@ -147,10 +143,7 @@ def fit_estimator(
     missing = [band.name for band in bands if band.name not in responses]
     if missing:
         raise UsageError(f"responses must hold {', '.join(missing)}, got {', '.join(responses) or 'none'}")
-    surrogates = [
-        fit_surrogate(coordinates, unit_ND, responses[band.name], band, start=(start or {}).get(band.name))
-        for band in bands
-    ]
+    surrogates = [fit_surrogate(coordinates, unit_ND, responses[band.name], band) for band in bands]
     return Estimator(coordinates, surrogates)
 
 

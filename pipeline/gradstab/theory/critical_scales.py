@@ -58,39 +58,33 @@ class BandEdges:
     upper: float | None
 
 
-def log_lengths(
-    activation: Activation, init_scale_M: ArrayLike, bias_scale: float, depth: int, mean_square_input: float = 1.0
-) -> Array:
-    """ln q^l of the pre-activations of layers 1..L, shape (M, L); in logarithms because lengths overflow."""
+def log_lengths(activation: Activation, init_scale_M: ArrayLike, bias_scale: float, depth: int) -> Array:
+    """ln q^l of the pre-activations of layers 1..L for inputs of mean square 1, shape (M, L); lengths overflow."""
     maps = layer_maps(as_function(activation))
     log_scale_M = np.log(np.atleast_1d(np.asarray(init_scale_M, dtype=np.float64)))
     log_q_ML = np.empty((len(log_scale_M), depth))
-    log_q_M = add_bias(2 * log_scale_M + math.log(mean_square_input), bias_scale)
+    log_q_M = add_bias(2 * log_scale_M, bias_scale)
     for layer in range(depth):
         log_q_ML[:, layer] = log_q_M
         log_q_M = maps.log_length(log_scale_M, bias_scale, log_q_M)
     return log_q_ML
 
 
-def predicted_ratios(
-    activation: Activation, init_scale_M: ArrayLike, bias_scale: float, depth: int, mean_square_input: float = 1.0
-) -> Array:
+def predicted_ratios(activation: Activation, init_scale_M: ArrayLike, bias_scale: float, depth: int) -> Array:
     """R = 1/2 log10(G_1/G_L) in decades for wide networks, shape (M,); not clamped.
 
     G_l = chi_1(q^l) G_(l+1), so that R is half the sum of log10 chi_1 over layers 1..L-1 along the lengths that the
     input really passes (the fixed length puts edges off by up to 50 %).
     """
     maps = layer_maps(as_function(activation))
-    log_q_ML = log_lengths(activation, init_scale_M, bias_scale, depth - 1, mean_square_input)
+    log_q_ML = log_lengths(activation, init_scale_M, bias_scale, depth - 1)
     log_scale_M1 = np.log(np.atleast_1d(np.asarray(init_scale_M, dtype=np.float64)))[:, None]
     return np.asarray(maps.log_chi_1(log_scale_M1, log_q_ML).sum(axis=1) / (2 * math.log(10)))
 
 
-def predicted_ratio(
-    activation: Activation, init_scale: float, bias_scale: float, depth: int, mean_square_input: float = 1.0
-) -> float:
+def predicted_ratio(activation: Activation, init_scale: float, bias_scale: float, depth: int) -> float:
     """predicted_ratios of one network."""
-    return float(predicted_ratios(activation, init_scale, bias_scale, depth, mean_square_input)[0])
+    return float(predicted_ratios(activation, init_scale, bias_scale, depth)[0])
 
 
 def band_edges(activation: Activation, bias_scale: float, depth: int, ratio: float = 1.0) -> BandEdges:
@@ -103,15 +97,13 @@ def band_edges(activation: Activation, bias_scale: float, depth: int, ratio: flo
     return _band_edges(as_function(activation), bias_scale, depth, ratio)
 
 
-def critical_scales(
-    activation: Activation, bias_scale: float, mean_square_input: float = 1.0
-) -> tuple[CriticalScale, ...]:
+def critical_scales(activation: Activation, bias_scale: float) -> tuple[CriticalScale, ...]:
     """Every init scale at which a deep network turns from vanishing to exploding, ascending.
 
     All activations of the library have exactly one (computed for bias scales up to 10). For GELU and SiLU with small
     biases it is a jump: there are two attractors, and the inputs decide to which of them a deep network goes.
     """
-    return _critical_scales(as_function(activation), bias_scale, mean_square_input)
+    return _critical_scales(as_function(activation), bias_scale)
 
 
 def critical_init_scale(activation: Activation, bias_scale: float) -> float:
@@ -131,13 +123,11 @@ def critical_init_scale(activation: Activation, bias_scale: float) -> float:
 
 
 @lru_cache(maxsize=1024)
-def _critical_scales(
-    function: ScalarFunction, bias_scale: float, mean_square_input: float
-) -> tuple[CriticalScale, ...]:
+def _critical_scales(function: ScalarFunction, bias_scale: float) -> tuple[CriticalScale, ...]:
     maps = layer_maps(function)
 
     def log_length(log_scale_M: Array) -> Array:
-        start_M = add_bias(2 * log_scale_M + math.log(mean_square_input), bias_scale)
+        start_M = add_bias(2 * log_scale_M, bias_scale)
         return log_attractors(function, log_scale_M, bias_scale, start_M)
 
     def log_chi(log_scale_M: Array) -> Array:

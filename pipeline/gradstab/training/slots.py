@@ -15,11 +15,11 @@ def ask_for_huge_pages() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
-def set_known_state(slot: Slot) -> None:
-    """Set torch's global settings: results must not depend on what ran before."""
+def set_known_state() -> None:
+    """Set torch's global settings, for one thread: results must not depend on what ran before."""
     import torch
 
-    torch.set_num_threads(slot.threads)
+    torch.set_num_threads(1)
     torch.set_default_dtype(torch.float32)
     torch.set_flush_denormal(True)
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -78,7 +78,7 @@ class TrainingWork:
         from gradstab.training.network import Network
         from gradstab.training.trainer import train_in_steps
 
-        set_known_state(slot)
+        set_known_state()
         recipes, seeds = [trial.recipe for trial in trials], [trial.seed for trial in trials]
         data, device = _loaded(self.data, self.study_seed), torch.device(slot.kind)
         steps = train_in_steps(recipes, seeds, data, device, partial(Network, began_in=self.began_in))

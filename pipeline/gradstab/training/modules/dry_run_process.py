@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 from gradstab.errors import GradstabError
-from gradstab.loop.ports import Slot
 from gradstab.study.origin import FROM_RECORD
 from gradstab.study.study import Study
 from gradstab.system.storage_url import without_passwords
@@ -36,7 +35,7 @@ def answer_of(study: Study, folder: Path) -> dict[str, str]:
     assert code is not None
     work = ModuleWork(study.model, code, study.data, study.seed, reference_loss=float("nan"))
     try:
-        return {"found": work.try_out(study, Slot("dry run")).dump()}
+        return {"found": work.try_out(study).dump()}
     except MemoryError:
         return {
             "fault": "the modules must fit the memory of this machine, but the largest one does not",

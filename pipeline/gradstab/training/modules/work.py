@@ -89,14 +89,14 @@ class ModuleWork:
             recipes, seeds, self._loaded(), torch.device(slot.kind), self._family, self._stacks(), _failure_of
         )
         while True:
-            set_known_state(slot)  # a module may set global switches itself
+            set_known_state()  # a module may set global switches itself
             with torch.no_grad():
                 step = next(steps, None)
             if step is None:
                 return
             yield step
 
-    def try_out(self, study: Study, slot: Slot) -> DryRun:
+    def try_out(self, study: Study) -> DryRun:
         """Build and train a few modules for a few steps.
 
         Raises:
@@ -105,7 +105,7 @@ class ModuleWork:
         ask_for_huge_pages()
         from gradstab.training.modules.dry_run import dry_run
 
-        set_known_state(slot)
+        set_known_state()
         return dry_run(study, self._program(), self._loaded(), self.code.digest)
 
     def initial_module(self, recipe: Recipe, seed: int) -> nn.Module:
