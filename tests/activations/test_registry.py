@@ -102,3 +102,12 @@ def test_import_paths(name):
 )
 def test_no_import_paths(name):
     assert not is_import_path(name)
+
+
+def test_a_name_is_known_once_its_activation_is_imported(package, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_imported", {})
+    assert registry.is_known("tanh")
+    assert not registry.is_known("cubed")
+    registry.add_imported(import_activations(["cubed"], tmp_path))
+    assert registry.is_known("cubed")
+    assert not registry.is_known("squared")

@@ -41,6 +41,19 @@ def test_a_study_in_the_folder_results_is_hinted_at(begun, find):
     assert find(begun, "results")
 
 
+@pytest.mark.parametrize("given", ["mine.yaml", "studies/mine", "results"])
+def test_what_can_only_be_a_file_is_not_looked_for_among_names(begun, given):
+    """A path, a name with an ending, and a folder that is there: the sentence is about files."""
+    with pytest.raises(UsageError) as refused:
+        find_begun(given, None)
+    assert str(refused.value).startswith("STUDY must be a study file")
+
+
+def test_a_word_may_be_the_name_of_a_study_or_a_file(begun):
+    with pytest.raises(UsageError, match=r"there is no study 'other' in .*, and no such study file"):
+        find_begun("other", None)
+
+
 def test_a_list_without_studies_says_how_one_begins(begun):
     told = CliRunner().invoke(cli, ["list"])
     assert told.exit_code == 0, told.output
