@@ -222,6 +222,7 @@ def test_readings_that_fail_are_warnings_and_end_after_three():
     loops.train(twin, of_twin, 12)
     assert steps_of(eyes) == [0, 2]
     assert len(told) == 3
+    assert str(told[0].message).startswith("gradstab.watch: a reading failed: the module raised RuntimeError")
     assert "so nothing more is read" in str(told[-1].message)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
 
