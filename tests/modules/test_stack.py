@@ -139,7 +139,7 @@ def test_a_stack_keeps_its_members_numbers_when_it_is_rebuilt():
     assert stack.layout.members == 2
     for index, section in enumerate(before):
         torch.testing.assert_close(stack.layout.section(stack.value, index)[1], section, rtol=0, atol=0)
-    assert stack.held()["alpha"].tolist() == [1, 3]
+    assert stack.untrained()["alpha"].tolist() == [1, 3]
 
 
 def test_zero_readouts_are_looked_behind_member_by_member():

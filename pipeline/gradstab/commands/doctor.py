@@ -97,11 +97,11 @@ def repair(folder: StudyFolder, settings: Settings, listener: Listener) -> None:
                 for record in read_segment(path):
                     if record.number in running:
                         running.discard(record.number)
-                        telling = _telling(record, study)
-                        if telling is None:
+                        result = _trial_value(record, study)
+                        if result is None:
                             searcher.tell_failure(record.number, str(record.failure))
                         else:
-                            searcher.tell(telling)
+                            searcher.tell(result)
         if not _tracking_findings(folder, settings, study):
             return
         from gradstab.tracking.inspection import open_mlflow_study
@@ -126,7 +126,7 @@ def _examined(folder: StudyFolder, settings: Settings) -> list[Finding]:
     findings = [Finding("segments", f"{path.name} is damaged") for path in _damaged(folder.path)]
     findings += [Finding("segments", f"{path.name} was never finished") for path in _leftovers(folder.path)]
     with tempfile.TemporaryDirectory(prefix="gradstab-doctor-") as scratch:
-        place, torn = _looked_at(settings, Path(scratch))
+        place, torn = _with_copied_journal(settings, Path(scratch))
         if torn:
             findings.append(Finding("Optuna", f"the journal ends in {torn} bytes of half a line"))
         with closing(open_searcher(study, place, folder.began_in())) as searcher:
@@ -147,7 +147,7 @@ def _tracking_findings(folder: StudyFolder, settings: Settings, study: Study) ->
     return tracking_findings(recorded, [path.name for path in sound], study.tracking.child_runs, shipped)
 
 
-def _looked_at(settings: Settings, scratch: Path) -> tuple[Settings, int]:
+def _with_copied_journal(settings: Settings, scratch: Path) -> tuple[Settings, int]:
     """Settings with a copy of the journal, because opening a journal repairs it; and the number of torn bytes."""
     storage = settings.storage.value
     if not isinstance(storage, JournalFile):
@@ -173,12 +173,12 @@ def _recorded(folder: StudyFolder, study: Study) -> tuple[dict[int, Margin], lis
         sound.append(path)
         for record in records:
             if record.number not in margins:
-                telling = _telling(record, study)
-                margins[record.number] = None if telling is None else telling.margin
+                result = _trial_value(record, study)
+                margins[record.number] = None if result is None else result.margin
     return margins, sound
 
 
-def _telling(record: Record, study: Study) -> TrialValue | None:
+def _trial_value(record: Record, study: Study) -> TrialValue | None:
     if record.trajectory is None:
         return None
     judgement = judge(record.trajectory, study.criterion)

@@ -177,7 +177,7 @@ def _other_values(together: LayerValues, alone: LayerValues, place: int) -> str 
 def _other_buffers(stack: ModuleStack, member: object, place: int) -> str | None:
     assert isinstance(member, ModuleMember)
     own = dict(member.module.named_buffers())
-    for name, held in stack.held().items():
+    for name, held in stack.untrained().items():
         if name in own and not torch.allclose(held[place], own[name], rtol=TOLERANCE, atol=0, equal_nan=True):
             return f"the buffer {name} is not kept up to date under vmap: write into it in place"
     return None

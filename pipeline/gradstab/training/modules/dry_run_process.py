@@ -14,7 +14,7 @@ from gradstab.errors import GradstabError
 from gradstab.study.origin import FROM_RECORD
 from gradstab.study.study import Study
 from gradstab.system.storage_url import without_passwords
-from gradstab.training.modules.faults import told
+from gradstab.training.modules.faults import sentence_and_traceback
 from gradstab.training.modules.work import ModuleWork
 from gradstab.user_code.stored import read_code
 
@@ -42,7 +42,7 @@ def answer_of(study: Study, folder: Path) -> dict[str, str]:
             "traceback": "",
         }
     except Exception as error:
-        sentence, shown = told(error)
+        sentence, shown = sentence_and_traceback(error)
         if not shown and not isinstance(error, GradstabError):
             raise  # nothing of the user's was running
         return {"fault": without_passwords(sentence), "traceback": shown}

@@ -23,7 +23,7 @@ def is_divergence(error: BaseException, *, finite: bool) -> bool:
     return isinstance(error, Exception) and (isinstance(error, _NUMERICAL) or not finite)
 
 
-def told(error: Exception) -> tuple[str, str]:
+def sentence_and_traceback(error: Exception) -> tuple[str, str]:
     """An exception of a study's program as one sentence, and its traceback cut to the user's files, if any.
 
     A sentence of gradstab's own about the program stands as it is.

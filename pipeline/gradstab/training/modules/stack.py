@@ -76,7 +76,9 @@ class ModuleStack:
         with torch.inference_mode(False), torch.no_grad():
             for name, view in zip(self._one.placed.names, self._views(self.value), strict=True):
                 view.copy_(torch.stack([of[name] for of in numbers]))
-            self._held = {name: torch.stack([of[name] for of in numbers]) for name in numbers[0] if name not in trained}
+            self._untrained = {
+                name: torch.stack([of[name] for of in numbers]) for name in numbers[0] if name not in trained
+            }
         self._bind()
         self._rows_at_once = max(recipes[0].batch_size, recipes[0].probe_samples)
         self._first_probe = True
@@ -123,7 +125,7 @@ class ModuleStack:
 
         def compute() -> tuple[Tensor, LayerValues]:
             inputs, targets = self._batches(rows_nB)
-            eps = self._eps.zeros(self.layout.members, num_samples, lambda: self._shown_rows(rows_nB[0]))
+            eps = self._eps.zeros(self.layout.members, num_samples, lambda: self._run_one_member(rows_nB[0]))
 
             def tapped(numbers: Tree, inputs: Tree, targets: Tree, eps: list[Tensor]) -> Any:
                 with self._eps.added(eps) as outputs:
@@ -135,7 +137,7 @@ class ModuleStack:
             deltas = found[len(self._leaves) :]
             return loss_n.detach().double(), self._values(deltas, outputs, num_samples)
 
-        with self._held_kept() if first else nullcontext():
+        with self._untrained_restored() if first else nullcontext():
             loss_n, values = _together(compute)
         values |= parameter_values(self._one.placed, section_norms(self.layout, self.grad))
         if first:
@@ -159,12 +161,12 @@ class ModuleStack:
         """Keep only these members (ascending)."""
         self.value = self.layout.kept(self.value, members)
         self.layout = self.layout.keep(members)
-        self._held = {name: held[list(members)] for name, held in self._held.items()}
+        self._untrained = {name: held[list(members)] for name, held in self._untrained.items()}
         self._bind()
 
-    def held(self) -> dict[str, Tensor]:
+    def untrained(self) -> dict[str, Tensor]:
         """What is not trained, by name, (n, ...): buffers and frozen parameters."""
-        return dict(self._held)
+        return dict(self._untrained)
 
     def _built(self, recipe: Recipe, seed: int) -> nn.Module:
         assert isinstance(recipe, ModuleRecipe)
@@ -185,7 +187,7 @@ class ModuleStack:
     def _numbers(self) -> dict[str, Tensor]:
         """Everything that a member's module holds, stacked, under the names that `_call` gives it."""
         trained = dict(zip(self._one.placed.names, self._leaves, strict=True))
-        return {f"module.{name}": value for name, value in (trained | self._held).items()}
+        return {f"module.{name}": value for name, value in (trained | self._untrained).items()}
 
     def _accuracy(self, rows: NDArray[np.int64]) -> Tensor:
         inputs, targets = self._data.batch(rows, self._dtype, self._device)
@@ -193,7 +195,7 @@ class ModuleStack:
         def right(numbers: Tree) -> Tensor:
             return accuracy_of(functional_call(self._call, numbers, (inputs, targets))[0], targets)
 
-        with self._held_kept():
+        with self._untrained_restored():
             found: Tensor = vmap(right)(self._numbers())
         return found
 
@@ -210,7 +212,7 @@ class ModuleStack:
 
         return map_leaves(apart, trees[0], "inputs"), map_leaves(apart, trees[1], "targets")
 
-    def _shown_rows(self, rows: NDArray[np.int64]) -> None:
+    def _run_one_member(self, rows: NDArray[np.int64]) -> None:
         """Run the first member's module on these rows, for the shapes at its taps."""
         inputs, targets = self._data.batch(rows, self._dtype, self._device)
         with torch.no_grad(), self._lent(0):
@@ -254,18 +256,18 @@ class ModuleStack:
         numbers = _numbers(self._one.module)
         with torch.no_grad():
             trained = dict(zip(self._one.placed.names, self._leaves, strict=True))
-            for name, stacked in (trained | self._held).items():
+            for name, stacked in (trained | self._untrained).items():
                 numbers[name].copy_(stacked[member])
         yield
 
     @contextmanager
-    def _held_kept(self) -> Iterator[None]:
+    def _untrained_restored(self) -> Iterator[None]:
         """Leave buffers as they were."""
-        before = {name: value.clone() for name, value in self._held.items()}
+        before = {name: value.clone() for name, value in self._untrained.items()}
         try:
             yield
         finally:
-            self._held = before
+            self._untrained = before
 
 
 class _MeanLoss(nn.Module):

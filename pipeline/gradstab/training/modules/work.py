@@ -139,7 +139,7 @@ class ModuleWork:
         def are_equal(recipe: ModuleRecipe) -> bool:
             return why_one_by_one([recipe, recipe], self._loaded(), self._program()) is None
 
-        known = self._known()
+        known = self._process_cache()
         if "stacks" not in known:
             known["stacks"] = ModuleStacks(self.tried, are_equal)
         stacks: FindStacks = known["stacks"]
@@ -148,7 +148,7 @@ class ModuleWork:
     def _program(self) -> Program:
         from gradstab.training.modules.program import Program
 
-        known = self._known()
+        known = self._process_cache()
         if "program" not in known:
             spec = self.model
             build = self.code.load(spec.build)
@@ -161,7 +161,7 @@ class ModuleWork:
         from gradstab.training.modules.data import ModuleData
         from gradstab.training.tensor_data import load_tensor_data
 
-        known = self._known()
+        known = self._process_cache()
         if "data" not in known:
             function = self.code.load(self.data.function) if isinstance(self.data, FromFunction) else None
             known["data"] = ModuleData(
@@ -170,17 +170,17 @@ class ModuleWork:
         data: ModuleData = known["data"]
         return data
 
-    def _known(self) -> dict[str, Any]:
+    def _process_cache(self) -> dict[str, Any]:
         told = f"{self.model.model_dump_json()} {self.data!r} {self.study_seed} {self.reference_loss} {self.tried!r}"
-        return _once(self.code.digest, told)
+        return _cache_of(self.code.digest, told)
 
 
 def _failure_of(error: Exception) -> Failure:
     """The failure of the member whose code raised it; machines and gradstab itself are not the member's fault."""
-    from gradstab.training.modules.faults import told
+    from gradstab.training.modules.faults import sentence_and_traceback
 
     cause = error.__cause__ if isinstance(error, UsageError) and isinstance(error.__cause__, Exception) else error
-    sentence, shown = told(error)
+    sentence, shown = sentence_and_traceback(error)
     is_memory = isinstance(cause, MemoryError) or "OutOfMemory" in type(cause).__name__
     is_of_member = isinstance(error, UsageError) and not isinstance(error, DataError)
     if is_memory or not (shown or is_of_member):
@@ -189,7 +189,7 @@ def _failure_of(error: Exception) -> Failure:
 
 
 @lru_cache(maxsize=1)
-def _once(digest: str, told: str) -> dict[str, Any]:
+def _cache_of(digest: str, told: str) -> dict[str, Any]:
     """What this process has loaded for a study; told apart by its code and its declaration."""
     del digest, told
     return {}
