@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import gradstab
-from gradstab.execution.ray_connection import ExecutionError, connect
+from gradstab.execution.ray_connection import ExecutionError, connect, own_signal_handlers
 from gradstab.execution.ray_executor import RayExecutor
 from gradstab.execution.slot_request import SlotRequest
 from gradstab.loop.ports import PackResult, Slot
@@ -263,6 +263,21 @@ def test_slots_follow_from_what_ray_has(
     resources: dict[str, float], num_slots: int | None, gpu_share: float, expected: list[str]
 ) -> None:
     assert [slot.name for slot in SlotRequest(num_slots, "any", gpu_share).slots_of(resources)] == expected
+
+
+def test_signal_handlers_are_this_process_s_own_again_after_ray_has_set_its_own() -> None:
+    def mine(*_: object) -> None: ...
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, mine) for number in numbers}
+    try:
+        with own_signal_handlers():
+            for number in numbers:
+                signal.signal(number, signal.SIG_DFL)
+        assert [signal.getsignal(number) for number in numbers] == [mine, mine]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_planted_work_survives_pickling() -> None:

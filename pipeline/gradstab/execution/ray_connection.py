@@ -59,7 +59,7 @@ def connect(address: str | None, request: SlotRequest) -> str:
         ExecutionError: the cluster cannot be reached, or refuses the connection.
     """
     spare_loopback()
-    with _own_signal_handlers():
+    with own_signal_handlers():
         return _start(request) if address is None else _join(address)
 
 
@@ -146,7 +146,7 @@ def _refusal(address: str, error: Exception) -> str:
 
 
 @contextmanager
-def _own_signal_handlers() -> Iterator[None]:
+def own_signal_handlers() -> Iterator[None]:
     """Put this process's signal handlers back afterwards: Ray sets its own, which end the process on SIGTERM."""
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     handlers = {number: signal.getsignal(number) for number in numbers}

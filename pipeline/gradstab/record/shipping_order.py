@@ -96,13 +96,13 @@ class ShippingOrder(BaseModel):
         return under_current_names(cls, given)
 
 
-def save_order(folder: Path, job: ShippingOrder) -> None:
+def save_order(folder: Path, order: ShippingOrder) -> None:
     """Put the order into a results folder, whole or not at all; only its owner can read one with a password in a URI.
 
     Raises:
         StorageError: the folder cannot be written.
     """
-    replace_file(folder / FILE_NAME, job.model_dump_json(indent=1), durable=False, private=holds_password(job.uri))
+    replace_file(folder / FILE_NAME, order.model_dump_json(indent=1), durable=False, private=holds_password(order.uri))
 
 
 def load_order(folder: Path) -> ShippingOrder:

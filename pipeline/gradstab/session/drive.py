@@ -48,7 +48,7 @@ from gradstab.tracking.shipping_files import WaitingCounter, store_digest
 
 FEWEST_TRIALS = 30  # least trials of a report: fewer say little about a region
 SHIPPER_DELAY = 3.0  # seconds, in which Ray's workers import torch
-JOB_SECONDS = 2.0  # between two progress notes to the tracker
+ORDER_SECONDS = 2.0  # between two progress notes to the tracker
 BOARD_SECONDS = 0.9  # between two notes to `gradstab status`, which looks every second
 
 
@@ -280,7 +280,7 @@ class _Reporter:
         if now - self._board_saved > BOARD_SECONDS or not progress.in_flight:
             progress.slots.save(folder.path, self._executor.slots, progress.pace)
             self._board_saved = now
-        if now - self._saved > JOB_SECONDS or not progress.in_flight:
+        if now - self._saved > ORDER_SECONDS or not progress.in_flight:
             save_order(folder.path, shipping_order(*self._parts, progress))
             self._saved = now
 
