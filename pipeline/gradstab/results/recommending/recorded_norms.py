@@ -62,9 +62,8 @@ def read_norms(rows: Sequence[TrialRow]) -> list[TrainingNorms]:
             if record.number not in wanted or record.number in found or record.trajectory is None:
                 continue
             norm_S = record.trajectory["grad_norm"]
-            if len(norm_S) == 0 or not np.isfinite(norm_S).all():
-                continue
-            found[record.number] = TrainingNorms(norm_S.astype(np.float64), record.trajectory["clip_factor"] < 1)
+            if np.isfinite(norm_S).all():
+                found[record.number] = TrainingNorms(norm_S.astype(np.float64), record.trajectory["clip_factor"] < 1)
     return [found[number] for number in sorted(found)]
 
 
