@@ -85,3 +85,12 @@ def test_long_steps_are_not_compared():
         found = choice_for(recipe(), recipe(), DIGITS, program(nn.Identity), 10.0)
     assert not found.together
     assert "10 s" in found.reason
+
+
+def test_losses_that_differ_are_found_where_gradients_are_equal():
+    """As a loss to which each member adds a constant of its own."""
+    own = torch.tensor([2.0, 3.0], dtype=torch.float64)
+    assert choice._far("losses", own, own.clone()) is None
+    assert choice._far("losses", own + 1e-6, own) == "losses differ by 5e-07 from those of one after another"
+    nan = torch.full((2,), torch.nan)
+    assert choice._far("losses", nan, nan) is None

@@ -62,8 +62,10 @@ def test_where_all_trainings_succeeded_that_is_said_first(tmp_path):
     assert found is not None, relu
     assert 20 <= int(found[1]) < 60
     assert "trainings succeeded. Of one more" not in tanh
-    few = Results(plant(tmp_path, trials=19, space={**space, "activation": Choice(("relu",))}, name="few"))
+    alone = {**space, "activation": Choice(("relu",))}
+    few, enough = (Results(plant(tmp_path, trials=n, space=alone, name=f"n-{n}")) for n in (19, 20))
     assert "all 19" not in " ".join(answer_lines(few))
+    assert "all 20 trainings succeeded. Of one more" in " ".join(answer_lines(enough))
 
 
 def test_just_below_safe_is_not_rounded_to_it():

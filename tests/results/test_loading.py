@@ -38,3 +38,11 @@ def test_a_criterion_with_faults_ends_in_one_sentence_for_each(criterion, senten
     found = str(raised.value).split("; ")
     assert len(found) == len(sentences), found
     assert all(start in sentence for start, sentence in zip(sentences, found, strict=True)), found
+
+
+def test_the_accuracy_of_a_trial_is_that_of_its_last_probe():
+    found = load_results(GOLDEN)
+    told = found.trials["accuracy"].dropna()
+    arrays = {number: found.trajectory(int(number))["accuracy"] for number in told.index}
+    assert told.tolist() == pytest.approx([float(accuracy_P[-1]) for accuracy_P in arrays.values()])
+    assert any(accuracy_P[-1] != accuracy_P[-2] for accuracy_P in arrays.values()), "or the test would say nothing"
