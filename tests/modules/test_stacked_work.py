@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +13,13 @@ import torch
 
 from gradstab.loop.ports import Outcome, Slot
 from gradstab.loop.trial import Trial, trial_seed
+from gradstab.record.dry_run import TriedModule
 from gradstab.record.trajectory import Trajectory
 from gradstab.study.axes import Value
 from gradstab.study.file import load_study_file
 from gradstab.study.module_recipe import module_recipe
 from gradstab.study.study import Study
+from gradstab.training.modules import dry_run
 from gradstab.training.modules.work import ModuleWork
 from gradstab.user_code.code import collect_code
 
@@ -115,3 +119,19 @@ def test_what_was_found_is_read_again(tmp_path):
     found = work.try_out(study)
     assert type(found).parse(found.dump()) == found
     assert all(one.why for one in found.tried)
+
+
+def test_modules_are_compared_with_packs_as_long_as_there_is_time(monkeypatch):
+    """Each comparison takes six of ten seconds, so that the third is not begun."""
+    clock = [100.0]
+
+    def compared(found: TriedModule, *_: object) -> TriedModule:
+        clock[0] += 6.0
+        return replace(found, why="compared")
+
+    monkeypatch.setattr(dry_run, "time", SimpleNamespace(process_time=lambda: clock[0]))
+    monkeypatch.setattr(dry_run, "_with_choice", compared)
+    tried = TriedModule({}, {}, 1, ("a",), "layers", 0.0, 0.0, 0.0, 0.0, 0)
+    nothing: Any = None
+    found = dry_run._with_choices([tried] * 3, [nothing] * 3, nothing, nothing, nothing)
+    assert [one.why for one in found] == ["compared", "compared", "there was no time to compare it with a pack"]
