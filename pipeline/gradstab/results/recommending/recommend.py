@@ -51,24 +51,24 @@ def recommend(results: Results, largest: str | None, at: Mapping[str, Value]) ->
     found = region_at(results.estimator, at, results.measured.points, results.constants)
     end: SafeEnd | None = None
     moved: tuple[Move, ...] = ()
-    lacking: list[LackingTrials | None] = []
-    if axis is not None and (few := too_few(results, axis)) is not None:
-        lacking.append(few)
+    needs: list[LackingTrials | None] = []
+    if axis is not None and (lacking_all := too_few(results, axis)) is not None:
+        needs.append(lacking_all)
     elif axis is not None:
         place = _place(results, axis, found)
         drawn = DrawnLines(results.estimator, axis, [place])
         end, moved = safe_end(results.estimator, axis, place, drawn), tuple(moves(results.estimator, axis, place))
-        lacking += [end_not_reached(results, end) if end.high_open else too_uncertain(results, end, drawn)]
+        needs += [end_not_reached(results, end) if end.high_open else too_uncertain(results, end, drawn)]
     elif results.study.least_steps > 0 and LEARNING_RATE not in results.study.space.names():
-        lacking.append(not_varied(results))
+        needs.append(not_varied(results))
     clip = clip_advice(results, at)
-    lacking.append(None if clip is None else clipping_unknown(results, clip))
-    needs = tuple(each for each in lacking if each is not None and _is_possible(results, each))
+    needs.append(None if clip is None else clipping_unknown(results, clip))
+    lacking = tuple(need for need in needs if need is not None and _is_possible(results, need))
     sentences = (
         *_end_words(results, end, moved),
         *(() if clip is None else clip_sentences(clip)),
         *_region_words(found, axis),
-        *(need.sentence for need in needs),
+        *(need.sentence for need in lacking),
     )
     return Recommendation(
         study=results.study.name,
@@ -78,7 +78,7 @@ def recommend(results: Results, largest: str | None, at: Mapping[str, Value]) ->
         moves=moved,
         clip=clip,
         region=found,
-        needs=needs,
+        needs=lacking,
         sentences=sentences,
         text=_text(results, sentences, moved, clip),
         folder=results.folder,
