@@ -81,6 +81,14 @@ class Coordinates:
         """The value of one axis at a unit coordinate."""
         return self.space.axes[name].from_unit(unit)
 
+    def axis_unit(self, name: str, value: Value) -> float:
+        """The snapped unit coordinate of a value of one axis.
+
+        Raises:
+            UsageError: the value lies outside the axis.
+        """
+        return _unit_of(name, self.space.axes[name], value)
+
     def choice(self, unit_ND: Array) -> NDArray[np.int64]:
         """The number of each point's combination of choices, shape (N,); all zero if no axis is a choice."""
         number_N = np.zeros(len(unit_ND), dtype=np.int64)
@@ -126,7 +134,7 @@ class Coordinates:
         for name, value in values.items():
             if name not in self.names:
                 raise UsageError(f"the study has no axis {name!r}; its axes are {', '.join(self.names)}")
-            changed_D[self.names.index(name)] = _unit_of(name, self.space.axes[name], value)
+            changed_D[self.names.index(name)] = self.axis_unit(name, value)
         return changed_D
 
 

@@ -95,9 +95,7 @@ def region_at(
     given = _given(coordinates.space, at, fixed)
     cell_MD = coordinates.sobol(_LOG2_CELLS if len(given) < coordinates.num_axes else 0, 0)
     for name, value in given.items():
-        cell_MD[:, coordinates.names.index(name)] = coordinates.with_axis(cell_MD[0], {name: value})[
-            coordinates.names.index(name)
-        ]
+        cell_MD[:, coordinates.names.index(name)] = coordinates.axis_unit(name, value)
     cell_MD = coordinates.snapped(cell_MD)
     found = estimator.probabilities(cell_MD)
     unit_D = cell_MD[_deepest(coordinates, cell_MD, found.p_next)]
