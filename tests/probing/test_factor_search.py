@@ -55,6 +55,14 @@ def test_a_ratio_that_flattens_gives_the_largest_factor_close_to_zero():
     assert found.high == pytest.approx(math.sqrt(10 ** (1 / 6) - 1), rel=0.01)
 
 
+def test_what_hardly_moves_between_a_half_and_two_is_searched_on():
+    found = search_factor(lambda factor: 1.3 - 0.0001 * factor**4, 1.0)
+    assert found.found == "no effect"
+    found = search_factor(lambda factor: 1.3 - 0.001 * factor**4, 1.0)
+    assert found.found == "zero"
+    assert found.factor == pytest.approx(1300**0.25, rel=0.01)
+
+
 def test_what_does_not_move_has_no_effect():
     found = search_factor(lambda factor: 2.37 + 0.001 * math.log10(factor), 1.0)
     assert (found.found, found.factor, found.low, found.high) == ("no effect", None, None, None)

@@ -13,7 +13,7 @@ from typing import Literal
 
 LARGEST = 32.0  # factor up to which is searched, and by which is divided
 CLOSE = 0.05  # decades: so near to 0 counts as 0
-FLAT = 0.02  # decades: a ratio that moves less over halving and doubling does not depend on the factor
+FLAT = 0.005  # decades: a ratio that moves less over halving and doubling does not depend on the factor
 CLAMPED = 37.0  # decades from which a ratio only tells its sign
 _EXACT = 0.005  # decades within which the root and the ends of the band are sought
 _MOST_STEPS = 14  # of false position

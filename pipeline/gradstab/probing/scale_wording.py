@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gradstab.display.numbers import value_text
-from gradstab.probing.factor_search import LARGEST
+from gradstab.probing.factor_search import CLOSE, LARGEST
 
 if TYPE_CHECKING:
     from gradstab.probing.weight_scale import WeightScale
@@ -46,7 +46,8 @@ def answer(scale: WeightScale) -> str:
             f"{at}, {ratio:+.2f} decades"
         )
     if scale.factor == 1.0:
-        return f"nothing to scale: R is {before} decades with the weights of {names} as they are"
+        least = f", and no factor brings it {CLOSE:g} nearer to 0" if scale.found == "least" else ""
+        return f"nothing to scale: R is {before} decades with the weights of {names} as they are{least}"
     after = "0.00" if abs(scale.ratio) < 0.005 else f"{scale.ratio:+.2f}"
     beyond = {"near zero": ", and nearer to 0 beyond", "least": ", which is the nearest to 0"}.get(scale.found, "")
     told = f"multiply the weights of {names} by {scale.factor:g}: R goes from {before} to {after} decades{beyond}"
