@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from gradstab.probing.name_patterns import name_pattern
 
 _COMPILED = "_orig_mod"  # the part of a name that `torch.compile` adds
+_NORMALISATIONS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _NormBase)  # their weights may have the shape of an image
 _LENGTHS = ("weight_g", "parametrizations.weight.original0")  # of weight_norm: the length of a weight
 
 
@@ -39,10 +41,18 @@ def weights_to_scale(module: nn.Module, owners: Sequence[str], patterns: Sequenc
             return any(is_inside(".".join(parts), owner) for owner in owners)
         return any(one.fullmatch(".".join(parts[:end])) for one in expressions for end in range(1, len(parts) + 1))
 
+    normalising = {
+        id(weight)
+        for part in module.modules()
+        if isinstance(part, _NORMALISATIONS)
+        for weight in part.parameters(recurse=False)
+    }
     return {
         name: weight
         for name, weight in module.named_parameters()
-        if (weight.ndim > 1 or (weight.ndim == 0 and name.endswith(_LENGTHS))) and any(map(is_chosen, aliases[name]))
+        if (weight.ndim > 1 or (weight.ndim == 0 and name.endswith(_LENGTHS)))
+        and id(weight) not in normalising
+        and any(map(is_chosen, aliases[name]))
     }
 
 
