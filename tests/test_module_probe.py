@@ -235,6 +235,9 @@ X, Y = torch.randn(9, 6), torch.randint(0, 4, (9,))
         (chains.flat, (None, Y), None, "the module raised TypeError"),
         (chains.flat, (X[:0], Y[:0]), None, "at least one sample"),
         (chains.flat, (X * torch.nan, Y), None, "inputs must be numbers, got NaN"),
+        (chains.flat, (X.index_fill(0, torch.tensor(2), torch.inf), Y), None, "inputs must be finite, got 6 infinite numbers"),
+        (chains.flat, (X.index_fill(1, torch.tensor(2), -torch.inf), Y), None, "inputs must be finite, got 9 infinite"),
+        (chains.flat, (X, (Y + 1) / 0.0), functional.l1_loss, "targets must be finite, got 9 infinite numbers"),
         (chains.flat, (X, Y + 7), None, "the loss raised IndexError"),
         (chains.flat, (X, Y), lambda out, y: out - 0 * y[:, None], "one number or one a sample, got a tensor of shape (9, 4)"),
         (chains.flat, (X, Y), lambda out, y: 1.0, "got float"),
@@ -406,6 +409,30 @@ def test_a_mask_of_infinities_is_no_weight_that_diverged():
     module = chain(lambda x: x)
     module.mask = nn.Parameter(torch.tensor([0.0, -torch.inf]), requires_grad=False)
     assert probe(module, X, Y, functional.cross_entropy).verdict is not None
+
+
+class Masked(nn.Module):
+    """One attention whose scores a mask of minus infinities is added to, before a chain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = chains.flat(3)
+
+    def forward(self, mask, x):
+        return self.body(torch.softmax(x @ x.T + mask, 1) @ x)
+
+
+@pytest.mark.parametrize("given", [lambda mask: {"mask": mask, "x": X}, lambda mask: (mask, X)], ids=["names", "order"])
+@pytest.mark.parametrize("slope", [0.0, 0.5], ids=["plain", "with a bias of distance"])
+def test_a_mask_of_infinities_is_an_input(given, slope):
+    torch.manual_seed(0)
+    places = torch.arange(9)
+    distance = (places[:, None] - places[None]).double()
+    mask = torch.where(distance < 0, -torch.inf, -slope * distance)
+    module = Masked().double()
+    found = probe(module, given(mask), Y, functional.cross_entropy)
+    expected = probe(module, given(mask.clamp(min=-1e30)), Y, functional.cross_entropy)
+    np.testing.assert_allclose(found.log10_delta_norm_L, expected.log10_delta_norm_L, atol=1e-9)
 
 
 def test_each_tower_has_its_series():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gradstab.module_probe import probe
+    from gradstab.probing.weight_scale import find_weight_scale
     from gradstab.results.loading import load_results
     from gradstab.search.optuna_sampler import BoundarySampler
     from gradstab.session.drive import run_study
@@ -45,6 +46,7 @@ __all__ = [
     "TextBytes",
     "Tokens",
     "__version__",
+    "find_weight_scale",
     "load_results",
     "probe",
     "run_study",
@@ -65,6 +67,7 @@ _HOMES = {
     "run_study": "gradstab.session.drive",
     "load_results": "gradstab.results.loading",
     "probe": "gradstab.module_probe",
+    "find_weight_scale": "gradstab.probing.weight_scale",
     "scale_": "gradstab.training.scale",
     "watch": "gradstab.watching.watch",
     "BoundarySampler": "gradstab.search.optuna_sampler",

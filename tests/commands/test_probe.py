@@ -14,7 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from gradstab import probe
+from gradstab import find_weight_scale, probe
 from gradstab.cli import cli
 from gradstab.errors import UsageError
 
@@ -73,6 +73,23 @@ def test_equal_to_the_function(file):
     assert found["gradient_ratio"] == pytest.approx(expected.gradient_ratio, abs=1e-12)
     assert found["verdict"] == "vanishing"
     assert found["series"][0]["taps"] == [str(2 * index) for index in range(7)]
+
+
+def test_a_weight_scale_is_measured_where_it_is_asked_for(file):
+    asked = (f"{file}:build", "--set", "depth=7", "--set", "scale=0.3", "--scale")
+    found = json.loads(called(*asked, "--format", "json"))["weight_scale"]
+    scope: dict[str, Any] = {}
+    exec(FILE.replace("from sibling import WIDTH", "WIDTH = 8"), scope)
+    torch.manual_seed(0)
+    inputs, targets = scope["data"]()
+    module = scope["build"](7, scale=0.3)
+    expected = find_weight_scale(module, inputs[:64], targets[:64], torch.nn.functional.cross_entropy)
+    assert (found["factor"], found["names"]) == (expected.factor, list(expected.names))
+    assert found["answer"] == expected.answer()
+    shown = called(*asked)
+    assert shown.startswith("vanishing: ")
+    assert shown.endswith(f"\n\n{expected}\n")
+    assert "multiply" not in called(*asked[:-1])
 
 
 def test_prints_what_the_function_prints(file, tmp_path):

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +16,8 @@ from gradstab.errors import UsageError
 from gradstab.record.dry_run import DryRun, TriedModule, save_dry_run
 from gradstab.record.segments import write_segment
 from gradstab.record.study_folder import StudyFolder
-from gradstab.session.own_network import code_of, prepare_modules
+from gradstab.session.child_clock import ChildClock, Limits
+from gradstab.session.own_network import code_of, prepare_modules, try_modules
 from gradstab.study.file import load_study_file
 from gradstab.user_code.stored import save_code
 from tests.fakes import make_record
@@ -55,3 +62,46 @@ def test_without_a_record_code_may_change_and_what_was_tried_is_said_again(begun
     _, found = prepare_modules(load_study_file(path), path, folder, said.append)
     assert said == ["a warning"]
     assert found.reference_loss == 2.3
+
+
+@pytest.mark.parametrize(
+    ("does", "limits", "sentence"),
+    [
+        ("while True: pass", Limits(computing=8), r"they took longer \(took \d+ s, of which ([89]|\d\d) s were computing\): make"),
+        ("time.sleep(1e6)", Limits(idle=6), r"they did nothing for 6 s \(took \d+ s, of which \d+ s were computing\): see what"),
+        ("while True: pass", Limits(wall=4), r"they took \d+ s, of which \d+ s were computing.*: try again, or make"),
+    ],
+    ids=["computes", "sleeps", "on a busy machine"],
+)  # fmt: skip
+def test_a_child_that_does_not_end_is_judged_by_what_it_computes(tmp_path, does, limits, sentence):
+    path, folder = tmp_path / "own.py", StudyFolder(tmp_path / "results" / "own")
+    body = f"\n    import time\n    {does}\n    return nn"
+    path.write_text(FILE.format(width=10).replace(" return nn", body))
+    study = load_study_file(path)
+    with pytest.raises(UsageError, match=sentence) as refused:
+        try_modules(study, code_of(study, path, folder), limits)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_a_child_started_computes_for_it():
+    """As workers that load data do."""
+    parent = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'while True: pass'])"
+    clock = ChildClock(Limits(computing=2))
+    with subprocess.Popen([sys.executable, "-c", parent], start_new_session=True) as child:
+        while not clock.is_over(child.pid):
+            time.sleep(0.1)
+        os.killpg(child.pid, signal.SIGKILL)
+    assert clock.reason.startswith("took longer (took ")
+
+
+def test_a_busy_machine_is_named(monkeypatch):
+    monkeypatch.setattr(os, "getloadavg", lambda: (20.2, 9.0, 3.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    clock = ChildClock(Limits(wall=0.0))
+    assert clock.is_over(os.getpid())
+    assert re.match(
+        r"took 0 s, of which \d+ s were computing; the machine was busy: load 20 on 2 cores: try again", clock.reason
+    )
+    monkeypatch.setattr(os, "getloadavg", lambda: (1.2, 9.0, 3.0))
+    assert clock.is_over(os.getpid())
+    assert "busy" not in clock.reason

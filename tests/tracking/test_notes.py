@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,6 +30,17 @@ def note_of(record: Record) -> str:
 
 
 POINT: dict[str, Any] = {"depth": 9, "init_scale": 2.0}
+
+
+def test_where_nobody_knows_which_loss_counts_as_trained_the_note_says_so():
+    record = make_record(0, point=POINT, decades_per_layer=-0.3, final_loss=0.25)
+    assert record.trajectory is not None
+    unknown = replace(record.trajectory, reference_loss=math.nan)
+    judgement = judge(unknown, Criterion(responses=("R",)))
+    assert trial_note(replace(record, trajectory=unknown), judgement, order_of()).partition("\n")[0] == (
+        "**vanishing**: the gradient at layer 1 is 2.4 decades below layer 9 at initialisation; "
+        "the loss ended at 0.252 nats: which loss counts as trained is not known."
+    )
 
 
 @pytest.mark.parametrize(

@@ -199,3 +199,17 @@ def test_what_cannot_be_read_is_told_at_the_start(fault, sentence):
     given = {"model": loops.chain(), "inputs": loops.SIDE[0], "targets": loops.SIDE[1], **fault}
     with pytest.raises(UsageError, match=sentence):
         gradstab.watch(given.pop("model"), given.pop("inputs"), given.pop("targets"), functional.cross_entropy, **given)
+
+
+def test_infinite_numbers_in_the_side_batch_are_noted_and_stop_no_training():
+    inputs = loops.SIDE[0].clone()
+    inputs[3] = torch.inf
+    model = loops.chain()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with gradstab.watch(model, inputs, loops.SIDE[1], functional.cross_entropy, every=1) as eyes:
+        for _ in range(2):
+            optimizer.zero_grad()
+            functional.cross_entropy(model(loops.SIDE[0]), loops.SIDE[1]).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    assert "inputs must be finite, got 64 infinite numbers" in eyes.notes[0]
+    assert "says nothing of the network" in str(eyes)

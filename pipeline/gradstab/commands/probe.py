@@ -13,6 +13,7 @@ from gradstab.commands.options import format_option
 if TYPE_CHECKING:
     from gradstab.commands.terminal import Format
     from gradstab.module_probe import Probe
+    from gradstab.probing.weight_scale import WeightScale
 
 
 @click.command()
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Measure in eval mode. Default: the mode in which BUILD returns the module.",
 )
+@click.option(
+    "--scale",
+    is_flag=True,
+    help="Also find the factor on the weights at which R is 0. Takes about 16 probes.",
+)
 @click.option("--figure", metavar="FILE", help="Also write the profile as a picture.")
 @format_option
 def probe(
@@ -46,6 +52,7 @@ def probe(
     samples: int,
     seed: int,
     evaluate: bool,
+    scale: bool,
     figure: str | None,
     output: Format,
 ) -> None:
@@ -55,6 +62,7 @@ def probe(
     my_gpt.py:build, my_gpt:build. With a checkpoint, as after a spike of the loss, its weights are measured:
     checkpoint.pt --model my_gpt.py:build.
     """
+    from gradstab import find_weight_scale
     from gradstab import probe as measure
     from gradstab.commands.terminal import print_json
     from gradstab.probing.checkpoints import SUFFIXES, load_checkpoint
@@ -71,13 +79,18 @@ def probe(
     inputs, targets = data_of(home, data, samples)
     if loaded is not None and output != "json":  # before the network is refused for the weights that this names
         click.echo(str(loaded))
-    found = measure(built.eval() if evaluate else built, inputs, targets, loss_of(home, loss), taps=taps)
+    given = (built.eval() if evaluate else built, inputs, targets, loss_of(home, loss))
+    found = measure(*given, taps=taps)
     if figure is not None:
         found.figure(figure)
-    if output == "json":
-        print_json({**({} if loaded is None else {"checkpoint": loaded}), **_data(found)})
-    else:
+    if output != "json":
         click.echo(str(found))
+    scaled = find_weight_scale(*given, taps=taps) if scale else None
+    if output == "json":
+        before = {} if loaded is None else {"checkpoint": loaded}
+        print_json({**before, **_data(found), **({} if scaled is None else {"weight_scale": _scale_data(scaled)})})
+    elif scaled is not None:
+        click.echo(f"\n{scaled}")
 
 
 def _arguments(settings: tuple[str, ...]) -> dict[str, object]:
@@ -110,6 +123,13 @@ def _data(found: Probe) -> dict[str, Any]:
         "kinds": [_plain(asdict(series)) for series in found.kinds],
         "not_read": [{"layers": name, "reason": reason} for name, reason in found.untapped],
     }
+
+
+def _scale_data(found: WeightScale) -> dict[str, Any]:
+    """The same of a weight scale."""
+    from dataclasses import asdict
+
+    return {"answer": found.answer(), **_plain(asdict(found))}
 
 
 def _plain(value: Any) -> Any:

@@ -58,7 +58,7 @@ def print_run(results: Results, settings: Settings, waiting: int, output: Format
         return
     if verdicts:
         title = f"{results.study.name}: {counted(verdicts.total(), 'trial')}"
-        print_rows(title, ["verdict", "trials", "share", "meaning"], verdict_rows(verdicts))
+        print_rows(title, ["verdict", "trials", "share", "meaning"], verdict_rows(results))
         click.echo()
         print_rows(title_of(intervals), *interval_rows(results.study, results.criterion, intervals))
         for line in legend(intervals, results.criterion):

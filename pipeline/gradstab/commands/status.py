@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 import time
-from collections import Counter
 from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
@@ -19,14 +18,14 @@ from gradstab.loop.slot_board import read_board
 from gradstab.record.certificate import Certificate, read_certificate
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
+from gradstab.results.trial_rows import FAILED, meanings_of
 from gradstab.session.progress_line import pace_text
-from gradstab.study.criterion import MEANING_OF_VERDICT
 from gradstab.study.settings import Settings
 from gradstab.system.storage_url import JournalFile, Storage
 from gradstab.tracking.shipping_files import WaitingCounter
 
 WATCH_SECONDS = 1.0
-MEANINGS: dict[str, str] = {**MEANING_OF_VERDICT, "failed": "the machine or the program failed, not the training"}
+_MEANING_OF_FAILED = "the machine or the program failed, not the training"
 _HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
@@ -99,17 +98,18 @@ def print_status(folder: StudyFolder, settings: Settings, output: Format) -> Non
     print_pairs({"running": holder or "no", "MLflow": mlflow, "results": str(folder.path)})
     if verdicts:
         click.echo()
-        print_rows("", ["verdict", "trials", "share"], [row[:3] for row in verdict_rows(verdicts)])
+        print_rows("", ["verdict", "trials", "share"], [row[:3] for row in verdict_rows(results)])
     if stop is not None:
         click.echo()
         print_certificate(certificate, stop.error)
 
 
-def verdict_rows(verdicts: Counter[str]) -> list[list[object]]:
+def verdict_rows(results: Results) -> list[list[object]]:
     """Each verdict with the trials that have it, their share, and what it means."""
+    verdicts, meanings = results.verdicts(), {**meanings_of(results.rows), FAILED: _MEANING_OF_FAILED}
     total = verdicts.total()
     return [
-        [name_text(name), count, f"{100 * count / total:.0f} %", MEANINGS.get(name, "")]
+        [name_text(name), count, f"{100 * count / total:.0f} %", meanings.get(name, "")]
         for name, count in verdicts.most_common()
     ]
 

@@ -85,6 +85,30 @@ def refuse_unfit_data(inputs: Tree, targets: Tree) -> None:
                 refuse(f"{name} must be numbers, got NaN in a tensor of shape {tuple(tensor.shape)}")
 
 
+def infinite_data(inputs: Tree, targets: Tree) -> str | None:
+    """What is infinite in a batch, in words; None where nothing is.
+
+    A mask of minus infinities, which attention adds to its scores, is none: other tensors than the first may hold
+    them, and so may the first where all else in it is 0 or below.
+    """
+    for name, tree in (("inputs", inputs), ("targets", targets)):
+        for place, tensor in enumerate(tensors(tree)):
+            if not (tensor.is_floating_point() or tensor.is_complex()):
+                continue
+            wrong = torch.isinf(tensor)
+            if not bool(wrong.any()) or (name == "inputs" and _is_mask(tensor, first=place == 0)):
+                continue
+            infinite = f"{int(wrong.sum())} infinite numbers"
+            return f"{name} must be finite, got {infinite} in a tensor of shape {tuple(tensor.shape)}"
+    return None
+
+
+def _is_mask(tensor: Tensor, *, first: bool) -> bool:
+    if tensor.is_complex() or bool(torch.isposinf(tensor).any()):
+        return False
+    return not first or float(tensor.amax()) == 0
+
+
 def run_forward(
     own: nn.Module, batch: Batch, *, summarise: bool = False, activations: Activations | None = None
 ) -> Forward:

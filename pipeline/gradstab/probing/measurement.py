@@ -13,7 +13,7 @@ from torch import nn
 from gradstab.probing.copies import bare_module, private_copy, refuse_infinite_weights, refuse_unready
 from gradstab.probing.draws import DRAWS, STEP, Draw, Draws
 from gradstab.probing.events import kind_of
-from gradstab.probing.forward import Batch, Forward, refuse_unfit_data
+from gradstab.probing.forward import Batch, Forward, infinite_data, refuse_unfit_data
 from gradstab.probing.losses import Loss, Weights, weights_of
 from gradstab.probing.precision import FLOAT64, OWN, Lifting, Types, lifted
 from gradstab.probing.profiles import Series, series_of
@@ -57,6 +57,8 @@ def measure(
     refuse_unready(module)
     refuse_infinite_weights(module)
     refuse_unfit_data(inputs, targets)
+    if infinite := infinite_data(inputs, targets):
+        refuse(f"{infinite}: their gradients say nothing of the network, so leave these samples out")
     inner = bare_module(module)
     with measuring_conditions(), np.errstate(all="ignore"):
         try:

@@ -89,7 +89,7 @@ def study_findings(results: Results) -> Findings:
     """
     measured = results.measured
     names = tuple(band.name for band in measured.bands)
-    both = default_letters(trained=results.study.least_steps > 0)
+    both = tuple(name for name in default_letters(trained=results.study.least_steps > 0) if name in names)
     wanted = dict.fromkeys([results.judged_by, *((name,) for name in names), both])
     judged = tuple(Judged(responses, results.regions(*responses)) for responses in wanted)
     layout = results.layout

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from gradstab.display.criterion import band_text
 from gradstab.display.numbers import name_text, percent_text
 from gradstab.report.findings import Findings
+from gradstab.results.trial_rows import meanings_of
 from gradstab.stability.region import SAFE
-from gradstab.study.criterion import MEANING_OF_VERDICT
 from gradstab.study.recipe import Recipe
 from gradstab.study.responses.registry import RESPONSES
 from gradstab.theory.forecast import TRAINABLE_DEPTH_SCALES
@@ -61,9 +61,8 @@ def used_terms(findings: Findings, texts: Sequence[str]) -> list[Term]:
         for name in results.study.space.names()
         if name in Recipe.model_fields and Recipe.model_fields[name].description
     ]
-    verdicts = [
-        (name_text(name), f"{MEANING_OF_VERDICT[name]}.") for name in results.verdicts() if name in MEANING_OF_VERDICT
-    ]
+    meanings = meanings_of(results.rows)
+    verdicts = [(name_text(name), f"{meanings[name]}.") for name in results.verdicts() if name in meanings]
     words = [term for term in _WORDS if _stands_in(term[0], text)]
     known: dict[str, str] = {}
     for term, meaning in (*words, *responses, *axes, *verdicts):

@@ -113,15 +113,15 @@ class Results:
 
     @cached_property
     def measured(self) -> MeasuredTrials:
-        """Points and responses of the judged trials: R, T of a trained study, and whatever else the criterion counts.
+        """Points and responses of the judged trials: R, T where it is known, and whatever else the criterion counts.
 
         A trial that has no value of one of these responses is left out.
 
         Raises:
             UsageError: no trial was judged yet.
         """
-        letters = tuple(dict.fromkeys((*default_letters(trained=self.study.least_steps > 0), *self.judged_by)))
-        found = trials_with(letters, self.rows, self.criterion)
+        shown = default_letters(trained=self.study.least_steps > 0)
+        found = trials_with(shown, self.judged_by, self.rows, self.criterion)
         if found is None:
             raise UsageError(f"the study {self.study.name!r} has no measured trial yet: gradstab run it")
         return found

@@ -16,7 +16,7 @@ from gradstab.record.network_settings import network_settings
 from gradstab.record.segments import CorruptSegmentError, Record, read_segment, segment_paths
 from gradstab.stability.judgement import Judgement, judge
 from gradstab.study.axes import Value
-from gradstab.study.criterion import Criterion
+from gradstab.study.criterion import MEANING_OF_VERDICT, MEANING_WITHOUT_OUTCOME, Criterion
 from gradstab.study.response_band import ResponseBand, band_of
 from gradstab.study.responses.registry import RESPONSES
 
@@ -164,8 +164,26 @@ class MeasuredTrials:
     bands: tuple[ResponseBand, ...]
 
 
-def trials_with(letters: Sequence[str], rows: list[TrialRow], criterion: Criterion) -> MeasuredTrials | None:
-    """The trials that have a value of each of these responses; None if there is none."""
+def meanings_of(rows: list[TrialRow]) -> dict[str, str]:
+    """What each verdict means, as far as the outcome of any of these trainings is known."""
+    outcomes = {trial.judgement.outcome for _, trial in measured_trials(rows)}
+    return MEANING_OF_VERDICT if outcomes & {"trained", "partial", "untrained"} else MEANING_WITHOUT_OUTCOME
+
+
+def trials_with(
+    shown: Sequence[str], counted: Sequence[str], rows: list[TrialRow], criterion: Criterion
+) -> MeasuredTrials | None:
+    """The trials that have a value of each response; None if there is none.
+
+    Args:
+        shown: responses that are left out where a trial lacks them, as T where no loss is known that counts as trained
+            (but for trainings that diverged).
+        counted: responses that are needed.
+    """
+    lacking = {
+        letter for _, trial in measured_trials(rows) for letter in shown if trial.judgement.responses[letter] is None
+    }
+    letters = [letter for letter in dict.fromkeys((*shown, *counted)) if letter in counted or letter not in lacking]
     kept: list[tuple[TrialRow, list[float]]] = []
     for row, trial in measured_trials(rows):
         values = [value for letter in letters if (value := trial.judgement.responses[letter]) is not None]

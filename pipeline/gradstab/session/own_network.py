@@ -14,6 +14,7 @@ from gradstab.loop.cost_model import CostModel
 from gradstab.loop.ports import Kind, Work
 from gradstab.record.dry_run import DryRun, read_dry_run, save_dry_run
 from gradstab.record.study_folder import StudyFolder
+from gradstab.session.child_clock import ChildClock, Limits
 from gradstab.study.module_recipe import module_recipe
 from gradstab.study.pack_key import DataShape
 from gradstab.study.study import Study
@@ -22,7 +23,7 @@ from gradstab.system import child_process
 from gradstab.user_code.code import UserCode, collect_code
 from gradstab.user_code.stored import changed_files, read_code, save_code
 
-DRY_RUN_SECONDS = 120.0  # after which build, loss or data count as hanging
+_LIMITS = Limits()
 
 
 def code_of(study: Study, source: Path | None, folder: StudyFolder) -> UserCode:
@@ -77,8 +78,11 @@ def keep_modules(folder: StudyFolder, code: UserCode, found: DryRun) -> None:
     save_dry_run(folder.path, found)
 
 
-def try_modules(study: Study, code: UserCode) -> DryRun:
+def try_modules(study: Study, code: UserCode, limits: Limits = _LIMITS) -> DryRun:
     """A dry run in a child process.
+
+    Args:
+        limits: after which build, loss or data count as hanging.
 
     Raises:
         UsageError: the user's code or data cannot be used, or takes too long.
@@ -86,12 +90,13 @@ def try_modules(study: Study, code: UserCode) -> DryRun:
     with tempfile.TemporaryDirectory(prefix="gradstab-") as place:
         save_code(Path(place), code)
         asked = json.dumps({"study": study.dump(), "code": place})
+        clock = ChildClock(limits)
         try:
-            child = child_process.run("gradstab.training.modules.dry_run_process", asked, seconds=DRY_RUN_SECONDS)
+            child = child_process.run("gradstab.training.modules.dry_run_process", asked, is_over=clock.is_over)
         except subprocess.TimeoutExpired:
             raise UsageError(
-                f"build, loss and data must take less than {DRY_RUN_SECONDS:.0f} s for three modules, and took longer: "
-                "make the largest module smaller, or load less data"
+                f"build, loss and data must take less than {limits.computing:.0f} s of computing for three modules, "
+                f"but they {clock.reason}"
             ) from None
     lines = child.stdout.strip().splitlines()
     if child.returncode != 0 or not lines:

@@ -24,6 +24,13 @@ MEANING_OF_VERDICT: dict[str, str] = {
     "partial": "gradients keep their size at the start, but the network learned only a part",
     "trained_off_phase": "trained although gradients vanish or explode at the start",
 }
+# of trials that were not trained, or of which nobody knows which loss counts as trained
+MEANING_WITHOUT_OUTCOME: dict[str, str] = {
+    **MEANING_OF_VERDICT,
+    "stable": "gradients keep their size at the start",
+    "vanishing": "gradients vanish at the start",
+    "exploding": "gradients explode at the start",
+}
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 _FINISH, _NUMBERS = b"finish", b"numbers"
+_ASKED_EVERY = 0.5  # seconds
 _THIS_FILE = Path(__file__).absolute()
 _PACKAGE_FOLDER = str(_THIS_FILE.parents[2])
 
@@ -52,7 +53,7 @@ def run(
     said: str,
     arguments: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
-    seconds: float | None = None,
+    is_over: Callable[[int], bool] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a module in a child process to its end, and return its exit code, standard output and standard error.
 
@@ -61,21 +62,34 @@ def run(
 
     Args:
         said: text for the child's standard input.
-        seconds: after which the child is killed; never by default.
+        is_over: is asked with the child's process id every half second whether to kill it; never by default.
 
     Raises:
         TimeoutExpired: (subprocess's) the child was killed.
     """
-    return subprocess.run(
-        _command(module, arguments),
-        input=said,
-        capture_output=True,
+    command = _command(module, arguments)
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
         env=_environment(env),
         process_group=0,
-        timeout=seconds,
-    )
+    ) as child:
+        unsaid: str | None = said
+        try:
+            while True:
+                try:
+                    output, errors = child.communicate(unsaid, timeout=None if is_over is None else _ASKED_EVERY)
+                    return subprocess.CompletedProcess(command, child.returncode, output, errors)
+                except subprocess.TimeoutExpired:
+                    unsaid = None  # it is on its way
+                    if is_over is not None and is_over(child.pid):
+                        raise
+        except BaseException:  # a Ctrl-C, too
+            child.kill()
+            raise
 
 
 def ask_to_finish(child: subprocess.Popen[bytes], patience: float = 0.0) -> None:

@@ -142,6 +142,7 @@ def training_told(trajectory: Trajectory, judgement: Judgement) -> str:
         "partial": "learned, but not to the target",
         "untrained": "learned nothing",
         "diverged": "ended more than ten times too high",
+        "not_run": "which loss counts as trained is not known",
     }
     return f"{loss}: {meaning[judgement.outcome]}"
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gradstab.errors import UsageError
-from gradstab.training.modules.parameters import scale_weights
+from gradstab.probing.copies import bare_module
+from gradstab.probing.scaled_weights import scale_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,7 +23,7 @@ def scale_(module: nn.Module, factor: float, names: str | Sequence[str]) -> nn.M
         module: the network, after it was initialised.
         factor: the weight scale; 1 changes nothing.
         names: patterns of module names, where * stands for one part: "blocks.*". `gradstab check` prints the taps of
-            a study, which are the modules that a study scales by itself.
+            a study, which are the modules that a study scales by itself; `find_weight_scale` returns names and factor.
 
     Returns:
         The same module.
@@ -33,7 +34,8 @@ def scale_(module: nn.Module, factor: float, names: str | Sequence[str]) -> nn.M
     if not (isinstance(factor, int | float) and math.isfinite(factor) and factor > 0):
         raise UsageError(f"factor must be a positive number, got {factor!r}")
     patterns = [names] if isinstance(names, str) else list(names)
-    if not patterns or not scale_weights(module, factor, (), patterns):
-        known = ", ".join(name for name, _ in module.named_modules() if name)
+    inner = bare_module(module)
+    if not patterns or not scale_weights(inner, factor, (), patterns):
+        known = ", ".join(name for name, _ in inner.named_modules() if name)
         raise UsageError(f"names must match modules with weights, got {names!r}; the modules are {known[:300]}")
     return module

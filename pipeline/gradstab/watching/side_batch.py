@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from gradstab.errors import UsageError
 from gradstab.probing.copies import bare_module, private_copy, refuse_unready
-from gradstab.probing.forward import Batch, refuse_unfit_data, run_forward
+from gradstab.probing.forward import Batch, infinite_data, refuse_unfit_data, run_forward
 from gradstab.probing.measurement import sample_weights
 from gradstab.probing.precision import FLOAT64, OWN, Types, lifted
 from gradstab.probing.randomness import held_generators, seed_generators
@@ -96,6 +96,8 @@ class SideBatch:
         refuse_unready(model)
         refuse_unfit_data(inputs, targets)
         self.notes: list[str] = []
+        if infinite := infinite_data(inputs, targets):  # no reason to stop a training
+            self.notes.append(f"{infinite}: what is read says nothing of the network")
         self._given = (*lifted((inputs, targets), OWN), loss, list(taps))
         self._first = True
         self._before_step: nn.Module | None = None

@@ -221,11 +221,14 @@ class _Effects:
         return self._saved[threshold]
 
     def cost(self, threshold: float) -> Cost | None:
-        """What clipping costs in T; None where the study does not vary clipping."""
+        """What clipping costs in T; None where the study does not vary clipping, or T is not known."""
         if threshold not in self._cost:
-            training = self._results.every_estimator.only("T")
-            known = self._varied and len(self._stable) > 0
-            self._cost[threshold] = cost_by_region(training, self._stable, self._clipping(threshold)) if known else None
+            known = self._varied and len(self._stable) > 0 and "T" in self._results.measured.responses
+            self._cost[threshold] = (
+                cost_by_region(self._results.every_estimator.only("T"), self._stable, self._clipping(threshold))
+                if known
+                else None
+            )
         return self._cost[threshold]
 
     def effect(self, norms: Sequence[TrainingNorms], threshold: float) -> ThresholdEffect:
@@ -286,5 +289,5 @@ def _band(results: Results, mode: str, band: Sequence[Judged]) -> TriedThreshold
         num_trainings=len(band),
         num_stable=len(stable),
         acted=float(np.concatenate([one.acted_S for one in norms]).mean()) if norms else None,
-        median_response=float(np.median(known)) if known else None,
+        median_response=float(np.median(known)) if len(known) == len(band) else None,
     )

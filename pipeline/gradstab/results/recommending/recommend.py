@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from gradstab.results.results import Results
 
 WEIGHT_SCALE = "weight_scale"  # the initial scale of a user's module
+_NOT_JUDGED = (
+    "The largest safe learning rate is not known: the study counts R alone, which is read before training. Count T, "
+    "too, with criterion.responses [R, T]; a loss that is neither cross-entropy nor a squared error takes "
+    "reference_loss and target_loss of Model."
+)
 
 
 def recommend(results: Results, largest: str | None, at: Mapping[str, Value]) -> Recommendation:
@@ -59,7 +64,11 @@ def recommend(results: Results, largest: str | None, at: Mapping[str, Value]) ->
         drawn = DrawnLines(results.estimator, axis, [place])
         end, moved = safe_end(results.estimator, axis, place, drawn), tuple(moves(results.estimator, axis, place))
         needs += [end_not_reached(results, end) if end.high_open else too_uncertain(results, end, drawn)]
-    elif results.study.least_steps > 0 and LEARNING_RATE not in results.study.space.names():
+    elif (
+        results.study.least_steps > 0
+        and LEARNING_RATE not in results.study.space.names()
+        and not _judges_before_training(results)
+    ):
         needs.append(not_varied(results))
     clip = clip_advice(results, at)
     needs.append(None if clip is None else clipping_unknown(results, clip))
@@ -68,6 +77,7 @@ def recommend(results: Results, largest: str | None, at: Mapping[str, Value]) ->
         *_end_words(results, end, moved),
         *(() if clip is None else clip_sentences(clip)),
         *_region_words(found, axis),
+        *([_NOT_JUDGED] if results.study.least_steps > 0 and _judges_before_training(results) else []),
         *(need.sentence for need in lacking),
     )
     return Recommendation(
@@ -85,6 +95,11 @@ def recommend(results: Results, largest: str | None, at: Mapping[str, Value]) ->
     )
 
 
+def _judges_before_training(results: Results) -> bool:
+    """Whether nothing counts but R at the start, which no learning rate changes."""
+    return results.judged_by == ("R",)
+
+
 def recommendation_text(results: Results, found: Recommendation, width: int) -> str:
     """The whole recommendation, as wide as a terminal is."""
     return _text(results, found.sentences, found.moves, found.clip, width)
@@ -92,6 +107,8 @@ def recommendation_text(results: Results, found: Recommendation, width: int) -> 
 
 def _axis(results: Results, largest: str | None, at: Mapping[str, Value]) -> str | None:
     numeric = results.study.space.numeric()
+    if largest is None and _judges_before_training(results):
+        return None
     if largest is None:
         return LEARNING_RATE if LEARNING_RATE in numeric and LEARNING_RATE not in at else None
     if largest not in numeric:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from gradstab.errors import UsageError
+from gradstab.probing.scaled_weights import scale_weights
 from gradstab.probing.trees import tensors
 from gradstab.record.dry_run import DryRun, TriedModule
 from gradstab.study.axes import Value
@@ -27,7 +28,6 @@ from gradstab.study.tensor_spec import FromFunction
 from gradstab.training.modules.choice import choice_for
 from gradstab.training.modules.data import ModuleData
 from gradstab.training.modules.member import ModuleMember
-from gradstab.training.modules.parameters import scale_weights
 from gradstab.training.modules.program import Program
 from gradstab.training.modules.stack_memory import most_members
 from gradstab.training.reference_losses import fitted_reference

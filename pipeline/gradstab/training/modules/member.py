@@ -17,6 +17,7 @@ from gradstab.errors import UsageError
 from gradstab.probing.copies import bare_module, refuse_unready
 from gradstab.probing.forward import Batch
 from gradstab.probing.precision import OWN
+from gradstab.probing.scaled_weights import scale_weights
 from gradstab.probing.trees import Tree
 from gradstab.study.module_recipe import ModuleRecipe
 from gradstab.study.recipe import Recipe
@@ -26,7 +27,7 @@ from gradstab.training.layout import FlatLayout
 from gradstab.training.modules.accuracy import accuracy_of
 from gradstab.training.modules.data import ModuleData
 from gradstab.training.modules.faults import is_divergence
-from gradstab.training.modules.parameters import placed, scale_weights
+from gradstab.training.modules.parameters import placed
 from gradstab.training.modules.program import Program, seed_of, seeded
 from gradstab.training.modules.tap_statistics import gradient_values, hidden, parameter_values, sizes
 from gradstab.training.modules.taps import Taps

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gradstab.probing.name_patterns import name_pattern
+from gradstab.probing.scaled_weights import is_inside, parameter_aliases
 from gradstab.training.layout import FlatLayout, Section
 from gradstab.training.parameters import piece_length
 
@@ -55,10 +55,8 @@ def placed(module: nn.Module, owners: Sequence[str]) -> Placed:
     """Where the parameters of a module lie, given the modules or bare parameters behind its taps."""
     trained = [name for name, value in module.named_parameters() if value.requires_grad]
     by_name = dict(module.named_parameters())
-    aliases = _aliases(module)
-    inside = [
-        [name for name in trained if any(_is_inside(alias, owner) for alias in aliases[name])] for owner in owners
-    ]
+    aliases = parameter_aliases(module)
+    inside = [[name for name in trained if any(is_inside(alias, owner) for alias in aliases[name])] for owner in owners]
     of_taps = {name for names in inside for name in names}
     first = [name for name in trained if name in of_taps and by_name[name].ndim > 1]
     names = (*first, *(name for name in trained if name not in first))
@@ -70,45 +68,6 @@ def placed(module: nn.Module, owners: Sequence[str]) -> Placed:
         weights=tuple(tuple(place[name] for name in found if by_name[name].ndim > 1) for found in inside),
         biases=tuple(tuple(place[name] for name in found if by_name[name].ndim <= 1) for found in inside),
     )
-
-
-def scale_weights(module: nn.Module, factor: float, owners: Sequence[str], patterns: Sequence[str] = ()) -> list[str]:
-    """Multiply the weights of two and more dimensions inside the owners, or inside the modules that patterns name.
-
-    A weight that several modules share is multiplied once.
-
-    Returns:
-        Names of the weights that were multiplied.
-    """
-    aliases = _aliases(module)
-    expressions = [name_pattern(pattern) for pattern in patterns]
-
-    def chosen(name: str) -> bool:
-        if not expressions:
-            return any(_is_inside(name, owner) for owner in owners)
-        parts = name.split(".")
-        return any(one.fullmatch(".".join(parts[:end])) for one in expressions for end in range(1, len(parts) + 1))
-
-    scaled = []
-    with torch.no_grad():
-        for name, weight in module.named_parameters():
-            if weight.ndim > 1 and any(chosen(alias) for alias in aliases[name]):
-                weight.mul_(factor)
-                scaled.append(name)
-    return scaled
-
-
-def _aliases(module: nn.Module) -> dict[str, list[str]]:
-    """All names of each parameter, by the first one."""
-    first: dict[int, str] = {}
-    found: dict[str, list[str]] = {}
-    for name, value in module.named_parameters(remove_duplicate=False):
-        found.setdefault(first.setdefault(id(value), name), []).append(name)
-    return found
-
-
-def _is_inside(name: str, owner: str) -> bool:
-    return name == owner or name.startswith(f"{owner}.") or owner == ""
 
 
 def _joined(norm_sn: Tensor, sections: Sequence[Sequence[int]]) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from gradstab.probing.copies import bare_module
+from gradstab.probing.scaled_weights import scale_weights
 from gradstab.probing.summary import summary_of
 from gradstab.probing.trees import Tree, tensors
 from gradstab.study.module_recipe import ModuleRecipe
@@ -29,7 +30,6 @@ from gradstab.training.modules.accuracy import accuracy_of
 from gradstab.training.modules.alike import difference
 from gradstab.training.modules.data import ModuleData
 from gradstab.training.modules.member import ModuleMember
-from gradstab.training.modules.parameters import scale_weights
 from gradstab.training.modules.program import Program
 from gradstab.training.modules.tap_inputs import TapInputs
 from gradstab.training.modules.tap_statistics import hidden, parameter_values, pass_values
