@@ -23,7 +23,8 @@ from gradstab.commands.interval_rows import interval_data, interval_rows, legend
 from gradstab.commands.lookup import results_flag
 from gradstab.commands.terminal import Format, print_json, print_pairs, print_rows, print_sentence, say
 from gradstab.commands.ui import waiting_trials
-from gradstab.display.numbers import counted, name_text
+from gradstab.display.numbers import counted
+from gradstab.display.verdicts import verdict_text
 from gradstab.errors import GradstabError
 from gradstab.loop.slot_board import read_board
 from gradstab.record.certificate import Certificate, read_certificate
@@ -122,7 +123,7 @@ def verdict_rows(results: Results) -> list[list[object]]:
     verdicts, meanings = results.verdicts(), {**meanings_of(results.rows), FAILED: _MEANING_OF_FAILED}
     total = verdicts.total()
     return [
-        [name_text(name), count, f"{100 * count / total:.0f} %", meanings.get(name, "")]
+        [verdict_text(name), count, f"{100 * count / total:.0f} %", meanings.get(name, "")]
         for name, count in verdicts.most_common()
     ]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gradstab.display.verdicts import WORDS
 from gradstab.record.statistics.registry import layer_statistics
 from gradstab.study.criterion import MEANING_OF_VERDICT, VERDICTS
 from gradstab.study.recipe import Recipe
@@ -168,7 +169,8 @@ def _lines() -> Iterator[str]:
     yield "| verdict | meaning |"
     yield "|---|---|"
     for verdict, meaning in MEANING_OF_VERDICT.items():
-        yield f"| `{verdict}` | {meaning} |"
+        shown = f"; shown as {WORDS[verdict]}" if verdict in WORDS else ""
+        yield f"| `{verdict}` | {meaning}{shown} |"
     yield from _table("Metrics of the study's own run, x is the number of trials", STUDY_METRICS)
     yield from _old_names()
     yield ""
