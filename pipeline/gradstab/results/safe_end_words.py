@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from gradstab.display.numbers import counted, name_text, percent_text, point_text, value_text
 from gradstab.stability.region import SAFE
@@ -12,11 +13,19 @@ from gradstab.study.axes import AnyAxis, Choice, Value
 from gradstab.study.recipe import idle
 
 
-def end_sentences(end: SafeEnd, num_trials: int) -> list[str]:
-    """The largest safe value at a place; gaps are said."""
+def end_sentences(end: SafeEnd, num_trials: int, given: Collection[str]) -> list[str]:
+    """The largest safe value at a place; gaps are said.
+
+    Args:
+        given: the axes whose values were asked for; the others have the safest.
+    """
     name = name_text(end.axis)
     shown = {other: value for other, value in end.held.items() if not idle(other, end.held)}
-    where = f" at {point_text(shown)}" if shown else ""
+    asked = point_text({other: value for other, value in shown.items() if other in given})
+    chosen = point_text({other: value for other, value in shown.items() if other not in given})
+    where = f" at {asked}" if asked else ""
+    if chosen:
+        where += f" ({chosen}, where it is safest)" if asked else f" at {chosen}, where it is safest"
     if end.value is None:
         return [
             f"No {name} is safe{where}: {value_text(end.best)} is best, where {percent_text(end.p_best)} of trainings "
