@@ -33,7 +33,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "activations": frozenset({"numpy", "scipy", "torch"}),
     "cli": frozenset({"click"}),
     "commands": frozenset({"click", "yaml"}),
-    "display": frozenset({"jinja2"}),
+    "display": frozenset({"jinja2", "numpy"}),
     "execution": frozenset({"ray"}),
     "families": frozenset({"torch"}),
     "figures": frozenset({"PIL", "contourpy", "matplotlib", "numpy", "scipy"}),
