@@ -37,7 +37,7 @@ def shown(
 ) -> dict[str, tuple[float, float]]:
     """The labels of an axis of the smallest panel, and from where to where each reaches along it, in points."""
     figure = Figure(figsize=PANELS[direction], dpi=72, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)
     axes = figure.subplots()
     show_axis(axes, direction, axis)
     axes.set(**{f"{direction}lim": (low, high)})
@@ -46,7 +46,7 @@ def shown(
     ticks = (axes.xaxis if direction == "x" else axes.yaxis).get_major_ticks()
     slack = 1e-9 * (high - low)
     inside = [tick.label1 for tick in ticks if low - slack <= tick.get_loc() <= high + slack]
-    boxes = {label.get_text(): label.get_window_extent(canvas.get_renderer()) for label in inside}
+    boxes = {label.get_text(): label.get_window_extent() for label in inside}
     return {text: (box.x0, box.x1) if direction == "x" else (box.y0, box.y1) for text, box in boxes.items()}
 
 
@@ -57,7 +57,7 @@ def labels(axis: NumericAxis, low: float, high: float) -> list[str]:
 @pytest.mark.parametrize("direction", ["x", "y"])
 @pytest.mark.parametrize("axis", [*AXES, LogReal(0.0316, 0.95), LogInteger(2, 24), LogInteger(2, 32)], ids=str)
 def test_the_ends_of_an_axis_are_named_and_no_two_labels_overlap(axis, direction):
-    found = shown(axis, *value_at(axis, [0, 1]).tolist(), direction)
+    found = shown(axis, *value_at(axis, [0, 1]).tolist(), direction=direction)
     texts = list(found)
     assert float(texts[0]) == pytest.approx(axis.low, rel=0.01)
     assert float(texts[-1]) == pytest.approx(axis.high, rel=0.01)
@@ -76,7 +76,7 @@ def test_the_ends_of_an_axis_are_named_and_no_two_labels_overlap(axis, direction
     ids=str,
 )
 def test_ticks_of_axes_that_studies_have(axis, expected):
-    assert list(shown(axis, *value_at(axis, [0, 1]).tolist(), "y")) == expected
+    assert list(shown(axis, *value_at(axis, [0, 1]).tolist(), direction="y")) == expected
 
 
 @pytest.mark.parametrize("num_layers", [1, 2, 7, 24, 32, 33, 100, 301])

@@ -62,7 +62,7 @@ def test_the_same_gradient_has_the_same_colour_in_every_trial(tmp_path: Path) ->
     for number, decades in enumerate((0.4, 4.0, -0.4)):
         record = make_record(number, point={"depth": 3, "steps": 50}, decades_per_layer=decades)
         with Image.open(write_heat_maps(record, tmp_path) / "grad_norm.png") as image:
-            seen.append(tuple(image.convert("RGB").getpixel((90, 320))))
+            seen.append(tuple(np.asarray(image.convert("RGB"))[320, 90].tolist()))
         assert record.trajectory is not None
         ratio = float(record.trajectory["log10_delta_norm"][0, 0] - record.trajectory["log10_delta_norm"][0, -1])
         assert seen[-1] == tuple(decade_colours(np.array([ratio]))[0])

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike
 
@@ -88,7 +88,9 @@ def set_round_ticks(ticks: Axis, *, is_log: bool, is_whole: bool, ends: Sequence
     Args:
         ends: values that are named although they need not be round.
     """
-    ticks.set_major_locator(_RoundLocator(is_log=is_log, is_whole=is_whole, ends=ends, is_wide=ticks.axis_name == "x"))
+    ticks.set_major_locator(
+        _RoundLocator(is_log=is_log, is_whole=is_whole, ends=ends, is_wide=isinstance(ticks, XAxis))
+    )
     ticks.set_major_formatter(FuncFormatter(lambda value, _: _tick_text(value, ends)))
     ticks.set_minor_locator(NullLocator())
     ticks.set_minor_formatter(NullFormatter())

@@ -85,6 +85,7 @@ def shipping_order(folder: StudyFolder, study: Study, settings: Settings, progre
         experiment=study.tracking.experiment,
         counts={"done": progress.done, "failed": progress.failed, **progress.verdicts},
         in_flight=progress.in_flight,
+        region=progress.region,
         settings=settings.shown(),
         updated_ms=time.time_ns() // 1_000_000,
     )

@@ -72,6 +72,8 @@ def _meaning(info: FieldInfo) -> str:
 
 
 def _indented(line: str) -> str:
+    if len(line) + 4 <= _WIDTH:
+        return f"    {line}"
     return textwrap.fill(line, _WIDTH, initial_indent="    ", subsequent_indent="        ", break_on_hyphens=False)
 
 

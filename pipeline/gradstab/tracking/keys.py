@@ -107,6 +107,8 @@ STUDY_METRICS: tuple[Key, ...] = (
     Key("region/volume_estimate", "1", "fraction of the search space in the region"),
     Key("region/volume_low", "1", "lower end of its 90 % interval"),
     Key("region/volume_high", "1", "upper end of its 90 % interval"),
+    Key("region/search_volume", "1", "the same as the search's own model has it, while it runs; not of designs"),
+    Key("region/search_misclassified", "1", "fraction that this model expects on the wrong side of the boundary"),
     Key("region/certified", "0 or 1", "whether the stop condition holds"),
 )
 
