@@ -57,7 +57,8 @@ def labels(axis: NumericAxis, low: float, high: float) -> list[str]:
 @pytest.mark.parametrize("direction", ["x", "y"])
 @pytest.mark.parametrize("axis", [*AXES, LogReal(0.0316, 0.95), LogInteger(2, 24), LogInteger(2, 32)], ids=str)
 def test_the_ends_of_an_axis_are_named_and_no_two_labels_overlap(axis, direction):
-    found = shown(axis, *value_at(axis, [0, 1]).tolist(), direction=direction)
+    low, high = value_at(axis, [0, 1]).tolist()
+    found = shown(axis, low, high, direction)
     texts = list(found)
     assert float(texts[0]) == pytest.approx(axis.low, rel=0.01)
     assert float(texts[-1]) == pytest.approx(axis.high, rel=0.01)
@@ -76,7 +77,8 @@ def test_the_ends_of_an_axis_are_named_and_no_two_labels_overlap(axis, direction
     ids=str,
 )
 def test_ticks_of_axes_that_studies_have(axis, expected):
-    assert list(shown(axis, *value_at(axis, [0, 1]).tolist(), direction="y")) == expected
+    low, high = value_at(axis, [0, 1]).tolist()
+    assert list(shown(axis, low, high, "y")) == expected
 
 
 @pytest.mark.parametrize("num_layers", [1, 2, 7, 24, 32, 33, 100, 301])
