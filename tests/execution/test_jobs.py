@@ -113,6 +113,7 @@ def test_the_flag_comes_before_the_environment(monkeypatch):
 
 OF_RAY = (
     "2026-11-28 11:04:02,511\tINFO job_manager.py:568 -- Runtime env is setting up.\n"
+    "Running entrypoint for job own-1: exec python job_entry.py run own.py\n"
     "[2026-11-28 11:04:05,003 I 4711 4711] (gcs_client) worker.cc:12: connected\n"
 )
 OF_STUDY = (

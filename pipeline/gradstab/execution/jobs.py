@@ -34,8 +34,11 @@ _LOGGERS_OF_UPLOADS = (
 )
 
 
-# a line of Ray's loggers, in Python or C++, or of the libraries below them: each begins with a time
-_LINE_OF_RAY = r"\[?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|[IWEF]\d{4} \d\d:\d\d|WARNING: All log messages before absl"
+# lines of Ray's loggers, in Python and C++, and of the libraries below them begin with a time; its job manager adds one
+_LINE_OF_RAY = (
+    r"\[?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|[IWEF]\d{4} \d\d:\d\d|WARNING: All log messages before absl|"
+    "Running entrypoint for job "
+)
 _PREFACE = re.compile(rf"(?:(?:{_LINE_OF_RAY})[^\n]*\n|\s*\n)*")
 
 
