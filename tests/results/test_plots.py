@@ -51,6 +51,16 @@ def test_a_phase_diagram_shows_each_trial_at_its_own_values(results):
         assert axes.get_ylim() == pytest.approx((1.5, 30.5))
 
 
+def test_the_last_layers_gradient_is_white_in_every_trial(results):
+    for number in (0, 1, 2):
+        figure = results.plot_trajectory(number)
+        (gradients,) = [axes for axes in figure.axes if axes.get_title() == "gradient norm"]
+        (mesh,) = [each for each in gradients.collections if isinstance(each, QuadMesh)]
+        values = np.asarray(mesh.get_array())
+        assert mesh.get_clim() == (-5, 5)
+        np.testing.assert_array_equal(mesh.cmap(mesh.norm(values[-1]))[:, :3], 1.0)
+
+
 def test_titles_say_what_each_figure_shows_and_fit_above_it(results):
     figures = [results.plot_phase_diagram(*responses, at={"activation": "relu"}) for responses in ((), ("R",), ("T",))]
     titles = [figure.get_suptitle().replace("\n", " ") for figure in figures]

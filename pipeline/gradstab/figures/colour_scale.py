@@ -56,7 +56,7 @@ class ColourScale:
 
     def bar(self) -> NDArray[np.uint8]:
         """The colours of a bar from low to high."""
-        return self.colours(np.linspace(self.low, self.high, _NUM_COLOURS))
+        return self.colours(np.linspace(self.low, self.high, _NUM_COLOURS + 1))  # odd: 0 of decades has its own
 
     def ticks(self) -> list[BarTick]:
         """The values beside a bar; the ends of decades say that they stand for all beyond them."""

@@ -132,7 +132,10 @@ def _seen_here(findings: Findings, judged: Judged) -> str:
         return f"{head}: {share}."
     left_out = [name for name in findings.main.responses if name not in judged.responses]
     instead = any(name not in findings.main.responses for name in judged.responses)
-    head += f", by {judged.name} in place of {findings.main.name}" if instead else f", whatever {_listed(left_out)}"
+    if instead:
+        head += f", by {judged.name} in place of {findings.main.name}"
+    elif left_out:
+        head += f", whatever {_listed(left_out)}"
     inside_N, stable_N = (
         findings.results.measured.in_bands(names) for names in (judged.responses, findings.main.responses)
     )
