@@ -58,7 +58,7 @@ def test_the_last_layers_gradient_is_white_in_every_trial(results):
         (mesh,) = [each for each in gradients.collections if isinstance(each, QuadMesh)]
         values = np.asarray(mesh.get_array())
         assert mesh.get_clim() == (-5, 5)
-        np.testing.assert_array_equal(mesh.cmap(mesh.norm(values[-1]))[:, :3], 1.0)
+        np.testing.assert_array_equal(np.asarray(mesh.cmap(mesh.norm(values[-1])))[:, :3], 1.0)
 
 
 def test_titles_say_what_each_figure_shows_and_fit_above_it(results):
