@@ -50,7 +50,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "study": frozenset({"dotenv", "numpy", "platformdirs", "pydantic", "pydantic_core", "yaml"}),
     "theory": frozenset({"numpy", "scipy"}),
     "tracking": frozenset({"PIL", "mlflow", "numpy", "pydantic", "requests", "sqlalchemy"}),
-    "training": frozenset({"numpy", "psutil", "sklearn", "torch"}),
+    "training": frozenset({"numpy", "psutil", "sklearn", "threadpoolctl", "torch"}),
     "watching": frozenset({"numpy", "torch"}),
 }
 HEAVY = frozenset({"torch", "ray", "optuna", "mlflow", "pandas", "matplotlib", "sklearn"})

@@ -6,18 +6,20 @@ import time
 from collections.abc import Sequence
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from gradstab.loop.ports import Slot
 from gradstab.loop.trial import Trial
 from gradstab.study.pack_key import padded
 from gradstab.study.study import Study
 from gradstab.training.data import load_dataset
+from gradstab.training.products import products_for
+from gradstab.training.slots import limited_blas
 from gradstab.training.work import TrainingWork
 from tests.bench.bare_loop import train_bare
 from tests.bench.goals import BARE_LOOP, INIT_ONLY_RATE, PRODUCTS_AVX2
 from tests.bench.kernels import kind_of_kernels
 from tests.bench.measure import Row
+from tests.bench.numpy_calls import counted_flops
 from tests.bench.same_networks import STEPS, check_same_networks
 from tests.bench.sizes import Sizes
 from tests.bench.studies import SECOND, STUDY_T, changed, spread_points, trials_of, true_flops
@@ -63,18 +65,19 @@ def run_bare(study: Study, trials: list[Trial]) -> float:
     return time.process_time() - begin
 
 
-def bmm_peak(members: int, rows: int, width: int) -> float:
-    """GFLOP/s of the three products of one hidden layer in a pack, written into buffers made before."""
+def products_peak(members: int, rows: int, width: int) -> float:
+    """GFLOP/s of the three products of one hidden layer in a pack, as training computes them, in the cache."""
     torch.set_num_threads(1)
+    product = products_for(torch.device("cpu"), None)
     units, batch = padded(width), padded(rows)
     a, delta, out = (torch.rand(members, batch, units) for _ in range(3))
     weight, gradient = (torch.rand(members, units, units) for _ in range(2))
+    three = (product(a, weight, out), product(delta, weight.mT, out), product(a.mT, delta, gradient))
     begin, repeats = time.process_time(), 0
-    with torch.inference_mode():
+    with torch.inference_mode(), limited_blas(SLOT):
         while time.process_time() - begin < PEAK_SECONDS or repeats < 3:
-            torch.bmm(a, weight, out=out)
-            torch.bmm(delta, weight.mT, out=out)
-            torch.bmm(a.mT, delta, out=gradient)
+            for compute in three:
+                compute()
             repeats += 1
     seconds = time.process_time() - begin
     return 6.0 * members * batch * units * units * repeats / seconds / 1e9
@@ -102,7 +105,7 @@ def _at_width(width: int, num_bare: int, sizes: Sizes) -> list[Row]:
     bare, rate, peak, done = [], [], [], []
     for _ in range(sizes.training_rounds):
         bare.append(num_bare / run_bare(study, bare_trials))
-        peak.append(bmm_peak(len(packs[0]), study.recipe.batch_size, width))
+        peak.append(products_peak(len(packs[0]), study.recipe.batch_size, width))
         seconds = sum(run_pack(study, pack) for pack in packs)
         rate.append(len(ours) / seconds)
         done.append(gflop / seconds)
@@ -129,9 +132,9 @@ def counted_gflop(study: Study, trials: Sequence[Trial], slot: Slot = SLOT) -> f
     for steps in _COUNTED_STEPS:
         shorter = changed(study, steps=steps)
         short = [Trial(t.number, t.point, t.recipe.at({"steps": steps}), t.seed) for t in trials]
-        with FlopCounterMode(display=False) as counter:
+        with counted_flops() as flops:
             TrainingWork(shorter.data, shorter.seed).run(short, slot)
-        counted.append(float(counter.get_total_flops()))
+        counted.append(float(flops.total))
     a_step = (counted[1] - counted[0]) / (_COUNTED_STEPS[1] - _COUNTED_STEPS[0])
     return (counted[0] + a_step * (study.recipe.steps - _COUNTED_STEPS[0])) / 1e9
 
