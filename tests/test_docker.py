@@ -35,6 +35,7 @@ EXACT_PYTHON = re.compile(r"python:\d+\.\d+\.\d+-slim-[a-z]+(@sha256:[0-9a-f]{64
 
 
 DRAIN = script("drain")
+LOCK = script("lock")
 MAKE_SECRETS = script("make_secrets")
 
 
@@ -348,9 +349,8 @@ def test_images_are_pinned_run_as_nobody_in_particular_and_keep_packages_below_t
         packages = next(i for i, step in enumerate(steps) if "/opt/venv /opt/venv" in step)
         assert not [step for step in steps[:packages] if "pipeline" in step or "gradstab-wheel" in step]
     for name in ("worker-packages", "server-packages"):
-        assert "--constraint constraints.txt" in " ".join(rest for _, rest in stages()[name])
         copied = [rest for word, rest in stages()[name] if word == "COPY"]
-        assert all("--from=requirements" in rest for rest in copied), "packages must not depend on the source"
+        assert all(re.fullmatch(r"(docker/lock-\S+ )+/build/", rest) for rest in copied), "packages, not the source"
 
 
 def test_images_know_their_commit_and_a_new_one_rebuilds_nothing():
@@ -375,9 +375,47 @@ def test_requirements_of_an_image_are_those_of_the_project():
     server = printed("--only", "server")
     assert server == project["optional-dependencies"]["server"]
     assert {"uvloop", "mlflow[auth]"} <= {re.split("[><=]", line)[0] for line in server}
-    constraints = (ROOT / "constraints.txt").read_text().lower()
-    for line in server:
-        assert re.split(r"[\[><=]", line)[0].lower() + "==" in constraints
+
+
+def locked(name: str) -> dict[str, str]:
+    """Package -> version of a lock file, every line of which must give hashes."""
+    found = {}
+    for line in (DOCKER / f"lock-{name}.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            match = re.fullmatch(r"([a-z0-9-]+)==(\S+)((?: --hash=sha256:[0-9a-f]{64})+)", line)
+            assert match, f"a package needs one version and hashes: {line}"
+            found[match[1]] = match[2]
+    return found
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[><=;, ]", name)[0]).lower()
+
+
+def test_images_install_the_versions_that_were_tested_by_hash_from_one_index_each():
+    pinned = {
+        normal(name): version
+        for name, _, version in (
+            line.partition("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+        )
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    worker = [*project["dependencies"], *project["optional-dependencies"]["cluster"]]
+    for torch in ("cpu", "cuda"):
+        versions = {**locked("worker"), **locked(f"torch-{torch}")}
+        assert {normal(line) for line in worker} <= set(versions)
+        for name, version in versions.items():
+            # what comes with CUDA alone is in no environment of the tests
+            if not (torch == "cuda" and LOCK.GPU.fullmatch(name) and name != "torch"):
+                assert version.partition("+")[0] == pinned[name], name
+    assert not [name for name in locked("worker") if LOCK.GPU.fullmatch(name)]
+    server = project["optional-dependencies"]["server"]
+    assert {normal(line) for line in server} <= set(locked("server"))
+    assert all(version == pinned[name] for name, version in locked("server").items())
+    assert set(locked("build")) == {"setuptools"}
+    settings = dict(stages()["build"])["ENV"]
+    assert {"PIP_REQUIRE_HASHES=1", "PIP_ONLY_BINARY=:all:", "PIP_NO_DEPS=1"} <= set(settings.split())
+    assert "--extra-index-url" not in (DOCKER / "Dockerfile").read_text()
 
 
 def test_cluster_launcher_file_fits_rays_schema():
