@@ -20,7 +20,7 @@ def fetch(stack: Stack, study: str, out: Path) -> None:
     listing = stack.in_head("find", f"/results/{study}", "-type", "f", "-printf", "%P\n").stdout
     if here != set(listing.splitlines()):
         sys.exit(f"all files of {study} must be fetched, but these differ: {here ^ set(listing.splitlines())}")
-    code, said = stack.gradstab("region", str(out / study)).outcome(120)
+    code, said = stack.gradstab("region", study, "--results", str(out)).outcome(120)
     if code:
         sys.exit(f"gradstab region must read the fetched folder, but ended with {code}:\n{said[-2000:]}")
     print(f"  fetched with `docker compose cp`: {len(here)} files, and `gradstab region` reads them here")
