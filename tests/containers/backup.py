@@ -28,7 +28,7 @@ def fetch(stack: Stack, study: str, out: Path) -> None:
 
 def lose_and_restore(stack: Stack, study: str, trials: int) -> None:
     """A results folder that is lost comes back from MLflow, and nothing is trained again."""
-    before = _without_dates(stack.held(study))
+    before, files = _without_dates(stack.held(study)), _segments(stack, study)
     stack.in_head("rm", "-r", f"/results/{study}")
     done = stack.in_head(
         *("gradstab", "run", "/opt/studies/quickstart.py", "--name", study, "--trials", str(trials)), timeout=600
@@ -39,6 +39,11 @@ def lose_and_restore(stack: Stack, study: str, trials: int) -> None:
     print(
         f"  its folder deleted and restored from MLflow: all {len(before['segments'])} records, nothing trained again"
     )
+
+
+def _segments(stack: Stack, study: str) -> list[str]:
+    names = stack.in_head("ls", f"/results/{study}").stdout.split()
+    return sorted(name for name in names if name.startswith("segment-"))
 
 
 def _without_dates(held: dict[str, Any]) -> dict[str, Any]:
