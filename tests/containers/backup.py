@@ -36,6 +36,8 @@ def lose_and_restore(stack: Stack, study: str, trials: int) -> None:
     if (after := _without_dates(stack.held(study))) != before:
         differing = [name for name in before if before[name] != after[name]]
         sys.exit(f"{study} must be the same after it was restored from MLflow, but {differing} differ: {done.stderr}")
+    if _segments(stack, study) != files:  # their names hold checksums
+        sys.exit(f"{study}'s records must come back from MLflow as they were, but other files are there: {done.stderr}")
     print(
         f"  its folder deleted and restored from MLflow: all {len(before['segments'])} records, nothing trained again"
     )
