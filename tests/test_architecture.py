@@ -33,7 +33,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "activations": frozenset({"numpy", "scipy", "torch"}),
     "cli": frozenset({"click"}),
     "commands": frozenset({"click", "yaml"}),
-    "display": frozenset({"jinja2"}),
+    "display": frozenset({"jinja2", "numpy"}),
     "execution": frozenset({"ray"}),
     "families": frozenset({"torch"}),
     "figures": frozenset({"PIL", "contourpy", "matplotlib", "numpy", "scipy"}),
@@ -50,7 +50,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "study": frozenset({"dotenv", "numpy", "platformdirs", "pydantic", "pydantic_core", "yaml"}),
     "theory": frozenset({"numpy", "scipy"}),
     "tracking": frozenset({"PIL", "mlflow", "numpy", "pydantic", "requests", "sqlalchemy"}),
-    "training": frozenset({"numpy", "psutil", "sklearn", "torch"}),
+    "training": frozenset({"numpy", "psutil", "sklearn", "threadpoolctl", "torch"}),
     "watching": frozenset({"numpy", "torch"}),
 }
 HEAVY = frozenset({"torch", "ray", "optuna", "mlflow", "pandas", "matplotlib", "sklearn"})

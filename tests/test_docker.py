@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import configparser
-import importlib.util
 import json
 import os
 import re
@@ -24,28 +23,20 @@ import ray
 import yaml
 
 from gradstab.system.provenance import COMMIT_VARIABLE
+from tests.docker_scripts import DOCKER, ROOT, script
 
-ROOT = Path(__file__).parent.parent
-DOCKER = ROOT / "docker"
-COMPOSE = ["compose.yaml", "compose.secured.yaml"]
+COMPOSE = ["compose.yaml", "compose.secured.yaml", "compose.tls.yaml"]
 SECRET = re.compile("PASSWORD|TOKEN|SECRET", re.IGNORECASE)
 NO_SECRET = {"RAY_AUTH_MODE"}
+MARKED = {"GRADSTAB_CONTAINER": "1"}
 ENDS_BY_ITSELF = {"databases", "users"}
 # a tag of two numbers is another Python a month later, one of a word alone another system too
 EXACT_PYTHON = re.compile(r"python:\d+\.\d+\.\d+-slim-[a-z]+(@sha256:[0-9a-f]{64})?")
 
 
-def _script(name: str) -> Any:
-    """A program of docker/, imported from its file: the folder is no package, and there is a library of its name."""
-    spec = importlib.util.spec_from_file_location(f"docker_{name}", DOCKER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-DRAIN = _script("drain")
+DRAIN = script("drain")
+LOCK = script("lock")
+MAKE_SECRETS = script("make_secrets")
 
 
 class _ComposeLoader(yaml.SafeLoader):
@@ -86,28 +77,63 @@ def stages() -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def variables_of(file: str) -> set[str]:
-    return set(re.findall(r"\$\{([A-Z_]+)", (DOCKER / file).read_text()))
+def every_service() -> dict[str, dict[str, Any]]:
+    """Services of all compose files by name, each as the file that introduces it says it."""
+    found: dict[str, dict[str, Any]] = {}
+    for file in COMPOSE:
+        for name, service in compose(file)["services"].items():
+            found.setdefault(name, service)
+    return found
 
 
-@pytest.mark.parametrize("file", COMPOSE)
-def test_every_secret_must_be_given_and_none_has_a_default(file):
-    variables = re.findall(r"\$\{([A-Z_]+)([^}]*)\}", (DOCKER / file).read_text())
-    secret = [(name, rest) for name, rest in variables if SECRET.search(name)]
-    assert secret
-    for name, rest in secret:
-        assert rest.startswith(":?"), f"{name} must be required: {rest}"
-        assert any(name == other and more.startswith(":?") for other, more in secret), f"{name} is never required"
+@pytest.mark.parametrize("name", list(every_service()))
+def test_service_has_no_rights_and_writes_into_volumes_and_memory_alone(name):
+    service = every_service()[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert "privileged" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    # the images of gradstab name their user themselves
+    assert service["image"].startswith("gradstab-") or service["user"] not in ("", "root", "0")
+    for place in service.get("tmpfs", []):
+        assert re.search(r"[:,]size=\d+m", place), f"{name} could fill the memory with {place}"
+    for file in COMPOSE:
+        changed = compose(file)["services"].get(name, {})
+        assert not {"cap_add", "privileged", "pid", "network_mode"} & set(changed)
+        assert changed.get("read_only", True) is True
+
+
+def test_workers_share_a_network_with_the_head_alone_and_the_database_has_no_way_out():
+    networks = compose("compose.yaml")["networks"]
+    on = {name: {user for user, service in services().items() if name in service["networks"]} for name in networks}
+    assert on == {
+        "data": {"postgres", "databases", "mlflow", "head", "dashboard"},
+        "cluster": {"head", "worker"},
+        "web": {"mlflow", "dashboard"},
+    }
+    assert networks["data"] == {"internal": True}
+    # Ray tells workers the address of the network that leads out, so there must be one such network
+    assert [name for name in services()["head"]["networks"] if not networks[name]] == ["cluster"]
+    for file in COMPOSE[1:]:
+        later = compose(file)
+        assert all(network == {"internal": True} for network in later.get("networks", {}).values())
+        assert "networks" not in later["services"].get("worker", {})
+        assert "networks" not in later["services"].get("postgres", {})
 
 
 @pytest.mark.parametrize("file", COMPOSE)
 def test_secrets_reach_services_as_files_and_none_is_written_down(file):
     loaded = compose(file)
+    # services that cannot write into their root take secrets from files alone
     for name, source in loaded["secrets"].items():
-        assert set(source) == {"environment"}, f"{name} must come from docker/.env"
-        assert SECRET.search(source["environment"])
-    given = {source["environment"] for source in loaded["secrets"].values()}
-    assert given == {name for name in variables_of(file) if SECRET.search(name)}
+        assert source == {"file": f"${{SECRETS_FOLDER:-secrets}}/{name}"}
+    used = {
+        secret if isinstance(secret, str) else secret["source"]
+        for service in loaded["services"].values()
+        for secret in service.get("secrets", [])
+    }
+    assert used <= {name for other in COMPOSE for name in compose(other)["secrets"]}
 
     def walk(value: Any) -> None:
         if isinstance(value, dict):
@@ -120,20 +146,27 @@ def test_secrets_reach_services_as_files_and_none_is_written_down(file):
                 walk(inner)
 
     walk(loaded["services"])
-    for url in re.findall(r"[a-z+]+://[^\s\"'\]]+", (DOCKER / file).read_text()):
+    text = (DOCKER / file).read_text()
+    assert not [name for name in re.findall(r"\$\{([A-Z_]+)", text) if SECRET.search(name) and name != "SECRETS_FOLDER"]
+    for url in re.findall(r"[a-z+]+://[^\s\"'\]]+", text):
         assert not re.search("//[^/@]*:[^/@]*@", url), f"{url} holds a password"
 
 
-def test_example_env_names_every_variable_and_holds_no_secret():
+def test_every_secret_but_a_certificate_is_made_and_git_ignores_them_all():
+    named = {name for file in COMPOSE for name in compose(file)["secrets"]}
+    assert named - {"tls-certificate", "tls-key"} == set(MAKE_SECRETS.NAMES)
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert {"/docker/.env", "/docker/secrets/"} <= set(ignored)
+    assert (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()[0] == "*"
+
+
+def test_example_env_names_every_variable_and_sets_none():
     example = (DOCKER / "example.env").read_text()
     given = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE))
     wanted = {name for file in COMPOSE for name in re.findall(r"\$\{([A-Z_]+)", (DOCKER / file).read_text())}
     said_for_one_build = {"GRADSTAB_TAG", "GRADSTAB_GIT_COMMIT"}
-    assert wanted - said_for_one_build <= set(given)
-    named = {source["environment"] for file in COMPOSE for source in compose(file)["secrets"].values()}
-    assert named <= set(given)
-    assert {name: value for name, value in given.items() if SECRET.search(name) and value} == {}
-    assert "/docker/.env" in (ROOT / ".gitignore").read_text().splitlines()
+    assert wanted - said_for_one_build == set(given)
+    assert not re.findall(r"^[A-Z_]+=", example, re.MULTILINE)
 
 
 def test_ports_are_open_on_this_machine_alone():
@@ -143,11 +176,15 @@ def test_ports_are_open_on_this_machine_alone():
     for name, service in compose("compose.secured.yaml")["services"].items():
         for port in service.get("ports", []):
             assert port.startswith("${BIND_ADDRESS:-127.0.0.1}:"), f"{name} opens {port}"
+    for name, service in compose("compose.tls.yaml")["services"].items():
+        start = "${BIND_ADDRESS:-127.0.0.1}:" if name == "tls" else "127.0.0.1:"
+        for port in service.get("ports", []):
+            assert port.startswith(start), f"{name} opens {port}"
 
 
-@pytest.mark.parametrize("name", list(services()))
+@pytest.mark.parametrize("name", list(every_service()))
 def test_service_is_limited_watched_and_pinned(name):
-    service = services()[name]
+    service = every_service()[name]
     assert service["mem_limit"]
     assert service["cpus"]
     if name in ENDS_BY_ITSELF:
@@ -186,6 +223,10 @@ def test_the_head_is_stopped_after_its_drivers_have_drained():
     assert float(head["stop_grace_period"].removesuffix("s")) > default_drain + DRAIN.SECONDS_BESIDE_THE_DRAIN
 
 
+def test_the_mark_of_a_container_is_the_image_s():
+    assert [rest for word, rest in stages()["worker"] if word == "ENV" and f"{DRAIN.MARK}=1" in rest]
+
+
 def test_a_driver_is_asked_to_drain_and_waited_for_and_nothing_else_is(tmp_path):
     """The folder that stands for /proc shows two processes of this test alone: other studies may run on this machine."""
     driver = (
@@ -200,12 +241,25 @@ def test_a_driver_is_asked_to_drain_and_waited_for_and_nothing_else_is(tmp_path)
     ):
         for process in (running, beside):
             (processes / str(process.pid)).mkdir(parents=True)
-            (processes / str(process.pid) / "cmdline").symlink_to(f"/proc/{process.pid}/cmdline")
+            for shown in ("cmdline", "ns"):
+                (processes / str(process.pid) / shown).symlink_to(f"/proc/{process.pid}/{shown}")
         deadline = time.monotonic() + 60
         while not (tmp_path / "ready").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         assert DRAIN.drivers(processes) == [running.pid]
-        DRAIN.main(processes)
+        with pytest.raises(SystemExit, match="must run in a container of gradstab's image"):
+            DRAIN.main(processes, {})
+        # another container's driver, which a container that shares the machine's processes sees too
+        other_container = processes / str(running.pid) / "ns"
+        other_container.unlink()
+        other_container.mkdir()
+        (other_container / "mnt").symlink_to("mnt:[1]")
+        assert DRAIN.drivers(processes) == []
+        DRAIN.main(processes, MARKED)
+        assert not (tmp_path / "drained").exists()
+        shutil.rmtree(other_container)
+        other_container.symlink_to(f"/proc/{running.pid}/ns")
+        DRAIN.main(processes, MARKED)
         assert (tmp_path / "drained").exists()
         assert running.wait(60) == 0
         assert beside.poll() is None
@@ -247,20 +301,23 @@ def test_credentials_become_files_that_only_their_owner_reads(tmp_path):
     assert "geheim" not in done.stdout
 
 
-def test_a_new_env_file_has_a_secret_for_every_name_and_is_private(tmp_path):
-    for name in ("make_env.py", "example.env"):
-        shutil.copy(DOCKER / name, tmp_path)
-    command = [sys.executable, str(tmp_path / "make_env.py")]
-    subprocess.run(command, check=True, capture_output=True)
-    made = tmp_path / ".env"
-    given = dict(re.findall(r"^([A-Z_]+)=(.*)$", made.read_text(), re.MULTILINE))
-    secret = [value for name, value in given.items() if SECRET.search(name)]
-    assert len(set(secret)) == len(secret) == 7
-    assert all(len(value) >= 32 for value in secret)
-    assert made.stat().st_mode & 0o777 == 0o600
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "is there already" in again.stderr
-    assert dict(re.findall(r"^([A-Z_]+)=(.*)$", made.read_text(), re.MULTILINE)) == given
+def test_every_secret_gets_a_file_of_its_own_in_a_private_folder_and_keeps_it(tmp_path):
+    folder = tmp_path / "secrets"
+    old = tmp_path / ".env"
+    old.write_text("# mine\nPOSTGRES_PASSWORD=from the volume\nMLFLOW_DB_PASSWORD='quoted'\nRAY_AUTH_TOKEN=\n")
+    assert set(MAKE_SECRETS.make(folder, MAKE_SECRETS.written_before(old))) == set(MAKE_SECRETS.NAMES)
+    given = {path.name: path.read_text() for path in folder.iterdir()}
+    assert given["postgres-password"] == "from the volume"
+    assert given["mlflow-db-password"] == "quoted"
+    new = [value for name, value in given.items() if name not in ("postgres-password", "mlflow-db-password")]
+    assert len(set(new)) == len(new) == 5
+    assert all(len(value) >= 32 for value in new)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o444}
+    (folder / "ray-token").unlink()
+    assert MAKE_SECRETS.make(folder, MAKE_SECRETS.written_before(tmp_path / "none")) == ["ray-token"]
+    again = {path.name: path.read_text() for path in folder.iterdir()}
+    assert {name for name in given if given[name] != again[name]} == {"ray-token"}
 
 
 def test_services_wait_for_what_they_need():
@@ -292,9 +349,8 @@ def test_images_are_pinned_run_as_nobody_in_particular_and_keep_packages_below_t
         packages = next(i for i, step in enumerate(steps) if "/opt/venv /opt/venv" in step)
         assert not [step for step in steps[:packages] if "pipeline" in step or "gradstab-wheel" in step]
     for name in ("worker-packages", "server-packages"):
-        assert "--constraint constraints.txt" in " ".join(rest for _, rest in stages()[name])
         copied = [rest for word, rest in stages()[name] if word == "COPY"]
-        assert all("--from=requirements" in rest for rest in copied), "packages must not depend on the source"
+        assert all(re.fullmatch(r"(docker/lock-\S+ )+/build/", rest) for rest in copied), "packages, not the source"
 
 
 def test_images_know_their_commit_and_a_new_one_rebuilds_nothing():
@@ -319,9 +375,47 @@ def test_requirements_of_an_image_are_those_of_the_project():
     server = printed("--only", "server")
     assert server == project["optional-dependencies"]["server"]
     assert {"uvloop", "mlflow[auth]"} <= {re.split("[><=]", line)[0] for line in server}
-    constraints = (ROOT / "constraints.txt").read_text().lower()
-    for line in server:
-        assert re.split(r"[\[><=]", line)[0].lower() + "==" in constraints
+
+
+def locked(name: str) -> dict[str, str]:
+    """Package -> version of a lock file, every line of which must give hashes."""
+    found = {}
+    for line in (DOCKER / f"lock-{name}.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            match = re.fullmatch(r"([a-z0-9-]+)==(\S+)((?: --hash=sha256:[0-9a-f]{64})+)", line)
+            assert match, f"a package needs one version and hashes: {line}"
+            found[match[1]] = match[2]
+    return found
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[><=;, ]", name)[0]).lower()
+
+
+def test_images_install_the_versions_that_were_tested_by_hash_from_one_index_each():
+    pinned = {
+        normal(name): version
+        for name, _, version in (
+            line.partition("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+        )
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    worker = [*project["dependencies"], *project["optional-dependencies"]["cluster"]]
+    for torch in ("cpu", "cuda"):
+        versions = {**locked("worker"), **locked(f"torch-{torch}")}
+        assert {normal(line) for line in worker} <= set(versions)
+        for name, version in versions.items():
+            # what comes with CUDA alone is in no environment of the tests
+            if not (torch == "cuda" and LOCK.GPU.fullmatch(name) and name != "torch"):
+                assert version.partition("+")[0] == pinned[name], name
+    assert not [name for name in locked("worker") if LOCK.GPU.fullmatch(name)]
+    server = project["optional-dependencies"]["server"]
+    assert {normal(line) for line in server} <= set(locked("server"))
+    assert all(version == pinned[name] for name, version in locked("server").items())
+    assert set(locked("build")) == {"setuptools"}
+    settings = dict(stages()["build"])["ENV"]
+    assert {"PIP_REQUIRE_HASHES=1", "PIP_ONLY_BINARY=:all:", "PIP_NO_DEPS=1"} <= set(settings.split())
+    assert "--extra-index-url" not in (DOCKER / "Dockerfile").read_text()
 
 
 def test_cluster_launcher_file_fits_rays_schema():

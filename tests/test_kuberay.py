@@ -101,6 +101,20 @@ def documents() -> dict[str, dict[str, Any]]:
     return {document["kind"]: document for document in yaml.safe_load_all(MANIFEST.read_text())}
 
 
+# of one container; what its pod says beside it holds for containers that an operator adds
+RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+    "runAsNonRoot": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def writable(mounts: list[dict[str, Any]]) -> set[str]:
+    return {mount["mountPath"] for mount in mounts if not mount.get("readOnly")}
+
+
 def pods() -> list[dict[str, Any]]:
     cluster = documents()["RayCluster"]["spec"]
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
@@ -161,13 +175,21 @@ def test_pods_are_limited_watched_and_fit_the_standard_named_restricted():
         for volume in pod.get("volumes", []):
             assert set(volume) & {"secret", "persistentVolumeClaim", "configMap", "emptyDir"}
         (container,) = pod["containers"]
-        assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+        assert container["securityContext"] == RESTRICTED
+        assert writable(container["volumeMounts"]) >= {"/tmp", "/home/gradstab"}
+        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+        for volume in pod["volumes"]:
+            if "emptyDir" in volume:
+                assert volume["emptyDir"]["sizeLimit"]
         assert {"cpu", "memory"} <= set(container["resources"]["limits"])
         images.add(container["image"].partition(":")[0])
         if container["name"].startswith("ray-"):
             assert container["readinessProbe"]["exec"]["command"][0] == "python"
     autoscaler = documents()["RayCluster"]["spec"]["autoscalerOptions"]
-    assert autoscaler["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    assert autoscaler["securityContext"] == RESTRICTED
+    # the operator puts this container into the head's pod; the head's home folder holds credentials
+    assert autoscaler["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
+    assert "tmp" in {volume["name"] for volume in pods()[0]["volumes"]}
     assert images == {"gradstab-worker"}
 
 
@@ -184,7 +206,8 @@ def test_secrets_are_files_of_the_head_alone_and_settings_hold_none():
     assert not settings["GRADSTAB_SECRETS"].startswith(("/run", "/var/run"))
     for pod in others:
         assert pod["automountServiceAccountToken"] is False
-        assert not any({"env", "envFrom", "volumeMounts"} & set(container) for container in pod["containers"])
+        assert not any({"env", "envFrom"} & set(container) for container in pod["containers"])
+        assert all(set(volume) == {"name", "emptyDir"} for volume in pod["volumes"])
 
 
 def test_ray_asks_for_a_token_and_only_the_cluster_s_own_pods_and_callers_reach_it():

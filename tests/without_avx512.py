@@ -19,4 +19,5 @@ def without_avx512() -> dict[str, str]:
         "ATEN_CPU_CAPABILITY": "avx2",
         "MKL_ENABLE_INSTRUCTIONS": "AVX2",
         _NUMPY: " ".join([*disabled, *newer]),
+        "OPENBLAS_CORETYPE": "Haswell",  # OpenBLAS' name of its kernels for AVX2
     }

@@ -32,6 +32,7 @@ from gradstab.theory.relative_scale import resolved_recipe
 from gradstab.training.data import Dataset, load_dataset
 from gradstab.training.work import TrainingWork
 from tests.bench.bare_loop import BareTraining, make_network, train_bare, train_network
+from tests.bench.numpy_calls import counted_flops
 from tests.bench.studies import changed, num_true_parameters, spread_points, trials_of, true_flops
 
 STEPS = 20
@@ -59,7 +60,7 @@ def check_same_networks(study: Study, count: int = TRIALS) -> tuple[float, Count
     short = changed(study, steps=STEPS)
     data, shape = load_dataset(short.data, short.seed), short.data.shape()
     trials = trials_of(short, spread_points(short, count))
-    with FlopCounterMode(display=False) as ours_counted:
+    with counted_flops() as ours_counted:
         trajectories = TrainingWork(short.data, short.seed).run(trials, Slot("cpu-0"))
     bare_flops, compared = 0, Counter[str]()
     for trial, trajectory in zip(trials, trajectories, strict=True):
@@ -69,7 +70,7 @@ def check_same_networks(study: Study, count: int = TRIALS) -> tuple[float, Count
         _require(bare_counted.get_total_flops() == true_flops(trial.recipe, shape), f"{trial.point}: operations")
         bare_flops += bare_counted.get_total_flops()
         compared += compare(trajectory, bare, twins_of(trial.recipe, trial.seed, data), str(trial.point))
-    total = ours_counted.get_total_flops()
+    total = ours_counted.total
     _require(total >= bare_flops, "gradstab must do at least the matrix products of the bare loop")
     return float(total / bare_flops), compared
 

@@ -1,16 +1,16 @@
 """Where a training's time goes, from torch.profiler: every operation is counted for what called it.
 
-torch.profiler does not see NumPy, so NumPy's tanh is announced to it.
+torch.profiler does not see NumPy, so the functions of NumPy that training calls are announced to it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
-import numpy as np
 from torch._C._profiler import _ExperimentalConfig
 from torch.profiler import ProfilerActivity, profile, record_function
 
@@ -18,6 +18,7 @@ from gradstab.loop.trial import Trial
 from gradstab.study.study import Study
 from tests.bench.goals import NORMS_EXTRA
 from tests.bench.measure import Row
+from tests.bench.numpy_calls import replaced
 from tests.bench.sizes import Sizes
 from tests.bench.training import PACK_TRIALS, pack_of, run_pack
 from tests.bench.whole_line import Place
@@ -25,7 +26,8 @@ from tests.bench.whole_line import Place
 SECTION = "profile"
 STEPS = 20  # every operation is recorded with its call stack
 _PRODUCTS = ("aten::bmm", "aten::baddbmm", "aten::baddbmm_", "aten::mm", "aten::addmm", "aten::matmul")
-_NUMPY = "numpy::tanh"
+_NUMPY = {"tanh": "activation", "matmul": "matrix products"}  # functions of NumPy that training calls
+_PREFIX = "numpy::"
 _NORM = "aten::linalg_vector_norm"
 # the innermost frame that ends or lies so decides
 _BY_FUNCTION = {
@@ -89,8 +91,8 @@ def time_by_purpose(study: Study, pack: list[Trial]) -> Counter[str]:
         run_pack(study, pack)
     nanos: Counter[str] = Counter()
     for event in profiled.events() or ():
-        if event.name == _NUMPY:
-            nanos["activation"] += round(1000 * event.self_cpu_time_total)
+        if event.name.startswith(_PREFIX):
+            nanos[_NUMPY[event.name.removeprefix(_PREFIX)]] += round(1000 * event.self_cpu_time_total)
         elif event.name.startswith("aten::"):
             nanos[_purpose(event)] += round(1000 * event.self_cpu_time_total)
     nanos["Python and dispatch"] = max(0, round(1e9 * plain) - sum(nanos.values()))
@@ -99,17 +101,18 @@ def time_by_purpose(study: Study, pack: list[Trial]) -> Counter[str]:
 
 @contextmanager
 def _numpy_announced() -> Iterator[None]:
-    tanh = np.tanh
-
-    def announced(*given: Any, **named: Any) -> Any:
-        with record_function(_NUMPY):
-            return tanh(*given, **named)
-
-    setattr(np, "tanh", announced)  # noqa: B010 (no type of a ufunc fits)
-    try:
+    with ExitStack() as functions:
+        for name in _NUMPY:
+            functions.enter_context(replaced(name, partial(_announced, name)))
         yield
-    finally:
-        setattr(np, "tanh", tanh)  # noqa: B010
+
+
+def _announced(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def announced(*given: Any, **named: Any) -> Any:
+        with record_function(_PREFIX + name):
+            return function(*given, **named)
+
+    return announced
 
 
 def _purpose(event: Any) -> str:

@@ -64,7 +64,10 @@ def main() -> None:
             say(begin, f"the run ended with {process.returncode}")
         if process.returncode != 0 or disturbances != 2:
             faults.append(f"the run must end with 0 after two disturbances, got {process.returncode}: {stderr[-2000:]}")
-        serial.run("run", str(STUDY), "--trials", str(trials), "--engine", "serial")
+        process = serial.start("run", str(STUDY), "--trials", str(trials), "--engine", "serial")
+        _, stderr = process.communicate()  # however long one core takes
+        if process.returncode != 0:
+            faults.append(f"the serial run must end with 0, got {process.returncode}: {stderr[-2000:]}")
         say(begin, "the same, undisturbed and serial, for comparison")
         records = parallel.records()
         faults += exactly_once((record.number for record in records), trials, "record")

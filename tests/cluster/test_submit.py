@@ -62,6 +62,7 @@ def test_a_study_with_its_own_data_and_package_is_submitted_and_continued_from_a
             done = place.run(*submit, "--python", sys.executable, **environment)
             assert done.returncode == 0, done.stdout + done.stderr
             assert f"job own-{1 + (name == 'second')} submitted" in done.stderr
+            assert done.stdout.startswith("reading own"), f"Ray's own lines are not for the user: {done.stdout[:500]}"
             job = json.loads((results / "own" / "tracking.json").read_text())
             commits.append(job["git_commit"])
     gc.collect()

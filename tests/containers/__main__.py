@@ -1,8 +1,9 @@
 """`make test-containers`: python -m tests.containers [--trials N] [--out DIR] [calm] [faults] [secured]
 
-calm: the quickstart study submitted from this machine, timed, audited, its MLflow pages photographed.
+calm: the quickstart study submitted from this machine, timed, audited, its MLflow pages photographed; what services may
+    not do; its results fetched, lost and restored from MLflow; a backup restored into a stack with other passwords.
 faults: the same while workers die, PostgreSQL and MLflow restart and packets are lost in one direction.
-secured: the secured stack refuses what has no credentials, runs what has them, and shows them nowhere.
+secured: the secured stack, behind TLS, refuses what has no credentials, runs what has them, and shows them nowhere.
 It takes a Docker engine with compose and buildx, 7 GB of memory and 10 GB of disk; images are built first.
 """
 
@@ -14,10 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.containers.backup import back_up, fetch, lose_and_restore, restore
+from tests.containers.contained import check_contained
 from tests.containers.faults import Fault, faults
 from tests.containers.photographs import photograph
 from tests.containers.secured import check_secured
 from tests.containers.stack import Stack, build
+from tests.containers.tls import check_tls, make_certificate
 
 STUDY = "studies/quickstart.py"
 MOST_SUBMISSIONS = 8
@@ -99,13 +103,30 @@ def main() -> None:
             if "calm" in parts:
                 print("calm", flush=True)
                 photograph(stack.mlflow, study_through(stack, "calm", given.trials, []), out)
+                check_contained(stack)
+                fetch(stack, "calm", out)
+                lose_and_restore(stack, "calm", given.trials)
+                saved = out / "backup"
+                saved.mkdir()
+                back_up(stack, saved)
+                held = stack.held("calm")
             if "faults" in parts:
                 print("faults", flush=True)
                 study_through(stack, "faults", given.trials, faults())
+    if "calm" in parts:
+        stack = Stack()
+        with stack.databases_up():
+            restore(stack, saved)
+            if stack.held("calm") != held:
+                sys.exit("a study must be the same in the stack into which its backup was restored, but is not")
+            print("  restored into a fresh stack with other passwords: segments, Optuna and MLflow are the same")
+            audit(stack, "calm", given.trials)
     if "secured" in parts:
-        stack = Stack(secured=True)
+        stack = Stack(secured=True, tls=True)
+        make_certificate(Path(stack.folder.name))
         with stack.up(1) as seconds:
             print(f"secured stack up and healthy in {seconds:.0f} s", flush=True)
+            check_tls(stack)
             check_secured(stack)
     print("test-containers: all held")
 

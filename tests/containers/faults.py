@@ -49,13 +49,14 @@ def deafen(sender: str, receiver: str) -> Callable[[Stack], None]:
 
     def do(stack: Stack) -> None:
         process = run("docker", "inspect", "--format={{.State.Pid}}", stack.containers(sender)[0]).stdout.strip()
-        address = run(
+        # the receiver's address in every network, because the sender may share any of them
+        addresses = run(
             "docker",
             "inspect",
-            "--format={{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}",
+            "--format={{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}",
             stack.containers(receiver)[0],
-        ).stdout.strip()
-        rule = ["OUTPUT", "--destination", address, "--jump", "DROP"]
+        ).stdout.split()
+        rule = ["OUTPUT", "--destination", ",".join(addresses), "--jump", "DROP"]
         inside = ["nsenter", f"--target={process}", "--net", "iptables"]
         run(*inside, "--insert", *rule)
         try:

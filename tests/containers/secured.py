@@ -17,7 +17,7 @@ WRONG = "wrong-" * 6
 
 def check_secured(stack: Stack) -> None:
     """All of it, ending the process with a sentence at the first thing that does not hold."""
-    token, password = stack.secrets["RAY_AUTH_TOKEN"], stack.secrets["MLFLOW_PASSWORD"]
+    token, password = stack.secrets["ray-token"], stack.secrets["mlflow-password"]
     runs = f"{stack.mlflow}/api/2.0/mlflow/experiments/search?max_results=1"
     jobs = f"{stack.ray}/api/jobs/"
     _expect(401, runs)

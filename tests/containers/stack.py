@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -17,13 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from gradstab.system.provenance import COMMIT_VARIABLE, git_commit
+from tests.docker_scripts import ROOT, script
 
-ROOT = Path(__file__).parent.parent.parent
 PROJECT = "gradstab-test"
-SECRET_NAMES = (
-    *("POSTGRES_PASSWORD", "OPTUNA_DB_PASSWORD", "MLFLOW_DB_PASSWORD"),
-    *("MLFLOW_ADMIN_PASSWORD", "MLFLOW_PASSWORD", "MLFLOW_SECRET_KEY", "RAY_AUTH_TOKEN"),
-)
+PORTS = ("MLFLOW_PORT", "RAY_PORT", "MLFLOW_TLS_PORT", "RAY_TLS_PORT")
 Process = subprocess.CompletedProcess[str]
 
 
@@ -81,11 +77,20 @@ class Command:
 
 @dataclass
 class Stack:
-    """The stack, secured or not."""
+    """The stack, secured or not, with TLS or not."""
 
     secured: bool = False
-    secrets: dict[str, str] = field(default_factory=lambda: {name: secrets.token_urlsafe(32) for name in SECRET_NAMES})
-    ports: dict[str, str] = field(default_factory=lambda: {"MLFLOW_PORT": _free(), "RAY_PORT": _free()})
+    tls: bool = False
+    folder: tempfile.TemporaryDirectory[str] = field(default_factory=lambda: tempfile.TemporaryDirectory("-secrets"))
+    ports: dict[str, str] = field(default_factory=lambda: {name: _free() for name in PORTS})
+
+    def __post_init__(self) -> None:
+        script("make_secrets").make(Path(self.folder.name), {})
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """What stands in each file of the stack's secrets."""
+        return {path.name: path.read_text() for path in sorted(Path(self.folder.name).iterdir())}
 
     @property
     def mlflow(self) -> str:
@@ -97,8 +102,10 @@ class Stack:
 
     def compose(self, *arguments: str, check: bool = True, **options: Any) -> Process:
         files = ["compose.yaml", *(["compose.secured.yaml"] if self.secured else [])]
+        files += ["compose.tls.yaml"] if self.tls else []
         named = [f"--file={ROOT / 'docker' / name}" for name in files]
-        environment = {**os.environ, **self.secrets, **self.ports, "MLFLOW_USER": "gradstab", "GRADSTAB_TAG": "local"}
+        environment = {**os.environ, **self.ports, "SECRETS_FOLDER": self.folder.name, "GRADSTAB_TAG": "local"}
+        environment["MLFLOW_HOSTS"] = "lab.example.org:*"
         command = ("docker", "compose", f"--project-name={PROJECT}", *named, *arguments)
         return run(*command, check=check, env=environment, **options)
 
@@ -110,6 +117,16 @@ class Stack:
         try:
             self.compose("up", "--detach", "--no-build", "--wait", f"--scale=worker={num_workers}")
             yield time.monotonic() - began
+        finally:
+            self.compose("down", "--volumes", "--timeout=5")
+
+    @contextmanager
+    def databases_up(self) -> Iterator[None]:
+        """Only PostgreSQL with empty databases; down with its volumes at the end."""
+        self.compose("down", "--volumes", "--timeout=5")
+        try:
+            self.compose("run", "--rm", "--quiet-pull", "databases")
+            yield
         finally:
             self.compose("down", "--volumes", "--timeout=5")
 

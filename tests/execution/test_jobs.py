@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from gradstab.execution.dashboard import ClusterError
-from gradstab.execution.jobs import ClusterJobs, given_address
+from gradstab.execution.jobs import AfterRay, ClusterJobs, given_address
 
 
 @pytest.fixture(autouse=True)
@@ -109,3 +109,34 @@ def test_the_flag_comes_before_the_environment(monkeypatch):
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://first:8265")
     assert given_address(None) == "http://first:8265"
     assert given_address("http://flag:8265") == "http://flag:8265"
+
+
+OF_RAY = (
+    "2026-11-28 11:04:02,511\tINFO job_manager.py:568 -- Runtime env is setting up.\n"
+    "Running entrypoint for job own-1: exec python job_entry.py run own.py\n"
+    "[2026-11-28 11:04:05,003 I 4711 4711] (gcs_client) worker.cc:12: connected\n"
+)
+OF_STUDY = (
+    "results   /data\n2026-11-28 11:04:09,001\tWARNING worker.py:7 -- a line of Ray's in the middle\n300 trials\n"
+)
+
+
+@pytest.mark.parametrize("length", [1, 7, 1000])
+@pytest.mark.parametrize(
+    ("log", "shown"),
+    [
+        (OF_RAY + OF_STUDY, OF_STUDY),
+        (OF_STUDY, OF_STUDY),
+        (OF_RAY + "\n" + OF_STUDY, OF_STUDY),
+        (OF_RAY, OF_RAY),  # why it did not begin
+        (OF_RAY + "no newline", OF_RAY + "no newline"),
+        ("", ""),
+    ],
+)
+def test_lines_of_ray_before_the_first_of_the_study_are_left_out(log, shown, length):
+    pieces: list[str] = []
+    after_ray = AfterRay(pieces.append)
+    for start in range(0, len(log), length):
+        after_ray(log[start : start + length])
+    after_ray.end()
+    assert "".join(pieces) == shown

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +12,8 @@ from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gradstab.figures.axis_scales import NumericAxis, show_axis, value_at
+from gradstab.figures.axis_scales import NumericAxis, layer_ticks, show_axis, spread, value_at
+from gradstab.figures.scaffold import TICKS
 from gradstab.study.axes import Integer, LogInteger, LogReal, Real
 
 AXES: list[NumericAxis] = [
@@ -25,15 +29,70 @@ def test_a_value_lies_where_it_is_searched(axis, share):
     assert float(value_at(axis, axis.to_unit(value))) == pytest.approx(value)
 
 
-def labels(axis: NumericAxis, low: float, high: float) -> list[str]:
-    figure = Figure()
+PANELS = {"x": (2.9, 1.6), "y": (3.5, 3.05)}  # inches, of the smallest panel that has such an axis
+
+
+def shown(
+    axis: NumericAxis, low: float, high: float, direction: Literal["x", "y"] = "x"
+) -> dict[str, tuple[float, float]]:
+    """The labels of an axis of the smallest panel, and from where to where each reaches along it, in points."""
+    figure = Figure(figsize=PANELS[direction], dpi=72, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    show_axis(axes, "x", axis)
-    axes.set_xlim(low, high)
+    show_axis(axes, direction, axis)
+    axes.set(**{f"{direction}lim": (low, high)})
+    axes.tick_params(labelsize=TICKS)
     figure.draw_without_rendering()
-    inside = [tick for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
-    return [tick.label1.get_text() for tick in inside]
+    ticks = (axes.xaxis if direction == "x" else axes.yaxis).get_major_ticks()
+    slack = 1e-9 * (high - low)
+    inside = [tick.label1 for tick in ticks if low - slack <= tick.get_loc() <= high + slack]
+    boxes = {label.get_text(): label.get_window_extent() for label in inside}
+    return {text: (box.x0, box.x1) if direction == "x" else (box.y0, box.y1) for text, box in boxes.items()}
+
+
+def labels(axis: NumericAxis, low: float, high: float) -> list[str]:
+    return list(shown(axis, low, high))
+
+
+@pytest.mark.parametrize("direction", ["x", "y"])
+@pytest.mark.parametrize("axis", [*AXES, LogReal(0.0316, 0.95), LogInteger(2, 24), LogInteger(2, 32)], ids=str)
+def test_the_ends_of_an_axis_are_named_and_no_two_labels_overlap(axis, direction):
+    low, high = value_at(axis, [0, 1]).tolist()
+    found = shown(axis, low, high, direction)
+    texts = list(found)
+    assert float(texts[0]) == pytest.approx(axis.low, rel=0.01)
+    assert float(texts[-1]) == pytest.approx(axis.high, rel=0.01)
+    for before, after in pairwise(found.values()):
+        assert after[0] > before[1]
+
+
+@pytest.mark.parametrize(
+    ("axis", "expected"),
+    [
+        (LogInteger(2, 32), ["2", "4", "8", "16", "32"]),
+        (LogInteger(2, 30), ["2", "5", "10", "20", "30"]),
+        (LogReal(0.5, 20), ["0.5", "1", "2", "5", "10", "20"]),
+        (Integer(2, 12), ["2", "4", "6", "8", "10", "12"]),
+    ],
+    ids=str,
+)
+def test_ticks_of_axes_that_studies_have(axis, expected):
+    low, high = value_at(axis, [0, 1]).tolist()
+    assert list(shown(axis, low, high, "y")) == expected
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 7, 24, 32, 33, 100, 301])
+def test_layers_are_named_from_the_first_to_the_last(num_layers):
+    found = layer_ticks(num_layers)
+    assert (found[0], found[-1]) == (1, num_layers)
+    assert found == sorted(set(found))
+    assert len(found) <= 9
+
+
+def test_indices_are_spread_over_both_ends():
+    assert spread(16, 6) == [0, 3, 6, 9, 12, 15]
+    assert spread(12, 6) == [0, 2, 4, 7, 9, 11]
+    assert spread(1, 6) == [0]
 
 
 @pytest.mark.parametrize("axis", AXES, ids=str)

@@ -11,6 +11,8 @@ from PIL import Image
 from PIL.ImageColor import getrgb
 
 from gradstab.display.colours import NOT_MEASURED
+from gradstab.display.decades import FULL_DECADES, decade_colours
+from gradstab.figures.colour_scale import DECADES, FRACTIONS
 from gradstab.figures.heat_map_picture import heat_map_png
 from gradstab.figures.heat_maps import heat_maps, trial_folder, write_heat_maps
 from gradstab.record.statistics.registry import STATISTICS
@@ -36,14 +38,14 @@ def test_the_first_layer_is_drawn_at_the_bottom(tmp_path: Path) -> None:
         pixels = np.asarray(image.convert("RGB"), dtype=np.float64)
     height, width, _ = pixels.shape
     bottom, top = pixels[int(height * 0.8), width // 2], pixels[int(height * 0.15), width // 2]
-    assert bottom[0] > 200, "viridis ends in yellow"
-    assert bottom[1] > 200
-    assert top[2] > top[1], "and begins in violet"
+    assert bottom[0] > 200, "vermilion: above the last layer"
+    assert bottom[2] < 150
+    assert top.min() > 150, "nearly white: as large as at the last layer"
 
 
 def test_what_was_not_measured_is_grey_and_the_ends_of_the_scale_have_the_end_colours() -> None:
     value_PL = np.array([[0.0, 1.0], [np.nan, 7.0]])  # probe times by layers; 7 lies beyond the scale
-    png = heat_map_png(value_PL, (0.0, 1.0), np.array([-5.0, 5.0, 15.0]), [0, 10], "title", "unit")
+    png = heat_map_png(value_PL, FRACTIONS, np.array([-5.0, 5.0, 15.0]), [0, 10], "title", "unit")
     with Image.open(BytesIO(png)) as image:
         pixels = np.asarray(image)
     height, width, _ = pixels.shape
@@ -52,6 +54,28 @@ def test_what_was_not_measured_is_grey_and_the_ends_of_the_scale_have_the_end_co
     assert pixels[lower, left].tolist() == [68, 1, 84]
     assert pixels[upper, left].tolist() == pixels[upper, right].tolist() == [253, 231, 36]
     assert tuple(pixels[lower, right]) == getrgb(NOT_MEASURED)
+
+
+def test_the_same_gradient_has_the_same_colour_in_every_trial(tmp_path: Path) -> None:
+    """The middle of layer 1 at the start, of trials whose gradients grow by little and by much."""
+    seen = []
+    for number, decades in enumerate((0.4, 4.0, -0.4)):
+        record = make_record(number, point={"depth": 3, "steps": 50}, decades_per_layer=decades)
+        with Image.open(write_heat_maps(record, tmp_path) / "grad_norm.png") as image:
+            seen.append(tuple(np.asarray(image.convert("RGB"))[320, 90].tolist()))
+        assert record.trajectory is not None
+        ratio = float(record.trajectory["log10_delta_norm"][0, 0] - record.trajectory["log10_delta_norm"][0, -1])
+        assert seen[-1] == tuple(decade_colours(np.array([ratio]))[0])
+    assert len(set(seen)) == 3
+
+
+def test_decades_are_white_at_none_and_end_where_the_bar_says_so() -> None:
+    white, low, beyond, unknown = decade_colours(np.array([0.0, -FULL_DECADES, -9.0, np.nan])).tolist()
+    assert white == [255, 255, 255]
+    assert low == beyond
+    assert tuple(unknown) == getrgb(NOT_MEASURED)
+    texts = [text for _, text in DECADES.ticks()]
+    assert (texts[0], texts[-1]) == ("\u2264\u22125", "\u2265+5")
 
 
 def test_where_more_units_are_dead_than_saturated_the_dead_are_shown() -> None:

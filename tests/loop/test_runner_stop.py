@@ -53,6 +53,19 @@ def test_run_again_it_stays_certified_and_trains_nothing(certified):
     assert read_certificate(folder) == before
 
 
+def test_while_it_runs_it_knows_the_region_if_its_search_models_one(tmp_path):
+    unit_MD = np.random.default_rng(0).random((20_000, 2))
+    for name, changes in (("boundary", {}), ("audited", {"sampler": {"type": "sobol"}, **STOP})):
+        study = study_of(EASY, name=name, budget={"trials": 100}, **changes)
+        found = run(study, tmp_path / name).region
+        assert found is not None
+        assert 80 < found.num_trials <= 100
+        assert found.volume == pytest.approx(EASY.inside(unit_MD).mean(), abs=0.03)
+        assert found.misclassified < 0.05
+    design = study_of(EASY, name="design", budget={"trials": 40}, sampler={"type": "sobol"})
+    assert run(design, tmp_path / "design").region is None
+
+
 def test_without_a_stop_the_same_study_goes_on(certified, tmp_path):
     study = study_of(EASY, budget={"trials": 40})
     assert run(study, tmp_path).new == 40

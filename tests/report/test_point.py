@@ -71,7 +71,7 @@ def test_the_first_line_says_what_to_use(folder):
 
 def test_the_first_lines_take_each_choice_that_is_left_open(folder):
     first, *choices = ask(folder, "--at", "depth=4").stdout.splitlines()[:3]
-    assert first == "At depth 4, it depends on what is left open:"
+    assert first == "At depth 4, it depends on activation:"
     assert [line.partition(":")[0] for line in choices] == ["- relu", "- tanh"]
 
 

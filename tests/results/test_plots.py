@@ -11,6 +11,7 @@ import pytest
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.figure import Figure
 
+from gradstab.display.verdicts import verdict_text
 from gradstab.errors import UsageError
 from gradstab.figures.trajectory_figure import trajectory_figure
 from gradstab.record.segments import write_segment
@@ -48,6 +49,29 @@ def test_a_phase_diagram_shows_each_trial_at_its_own_values(results):
         assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
         assert axes.get_xlim() == pytest.approx((0.5, 4.0))
         assert axes.get_ylim() == pytest.approx((1.5, 30.5))
+
+
+def test_the_last_layers_gradient_is_white_in_every_trial(results):
+    for number in (0, 1, 2):
+        figure = results.plot_trajectory(number)
+        (gradients,) = [axes for axes in figure.axes if axes.get_title() == "gradient norm"]
+        (mesh,) = [each for each in gradients.collections if isinstance(each, QuadMesh)]
+        values = np.asarray(mesh.get_array())
+        assert mesh.get_clim() == (-5, 5)
+        np.testing.assert_array_equal(np.asarray(mesh.cmap(mesh.norm(values[-1])))[:, :3], 1.0)
+
+
+def test_titles_say_what_each_figure_shows_and_fit_above_it(results):
+    figures = [results.plot_phase_diagram(*responses, at={"activation": "relu"}) for responses in ((), ("R",), ("T",))]
+    titles = [figure.get_suptitle().replace("\n", " ") for figure in figures]
+    assert titles == [
+        "planted: where gradients keep their size at the start and training works (R and T, 120 trials)",
+        "planted: where gradients keep their size at the start (R alone, 120 trials)",
+        "planted: where training works (T alone, 120 trials)",
+    ]
+    for figure in figures:
+        figure.draw_without_rendering()
+        assert figure.texts[-1].get_window_extent().width < figure.bbox.width
 
 
 def test_the_boundary_is_drawn_where_it_was_planted(results):
@@ -127,7 +151,7 @@ def test_depth_profiles_count_the_trials_at_the_values_given(results):
     axes = figure.subplots()
     assert results.plot_depth_profile(ax=axes, at={"activation": "tanh"}) is figure
     assert set(axes.get_legend_handles_labels()[1]) == {
-        row.verdict.replace("_", " ") for row in results.rows if row.point["activation"] == "tanh"
+        verdict_text(row.verdict) for row in results.rows if row.point["activation"] == "tanh"
     }
     with pytest.raises(UsageError, match="got none at activation gelu"):
         results.plot_depth_profile(at={"activation": "gelu"})
@@ -190,7 +214,7 @@ def test_a_notebook_sees_results_and_figures(results):
     assert repr(results).startswith("<Results of planted: 120 trials: ")
     html = results._repr_html_()
     for verdict, count in counts.items():
-        assert verdict.replace("_", " ") in html
+        assert verdict_text(verdict) in html
         assert f">{count}<" in html
     assert "120 of 120 trials" in html
     png = results.plot_depth_profile()._repr_png_()

@@ -33,8 +33,12 @@ def line(
     return Line(axis, fixed, tuple(span(*each) for each in region), tuple(span(*each) for each in safe), 1.2, 0.8)
 
 
-def answer(*lines: Line, point: dict[str, Value]) -> RegionAt:
-    return RegionAt(at={}, point=point, p_next=0.97, p_region=0.99, safe_share=0.5, lines=lines, cliff=None, nearest=())
+def answer(*lines: Line, point: dict[str, Value], chosen: Sequence[str] = ()) -> RegionAt:
+    """An answer at a point of which all axes were given but the init scale and the chosen ones."""
+    given = {name: value for name, value in point.items() if name not in ("init_scale", *chosen)}
+    return RegionAt(
+        at=given, point=point, p_next=0.97, p_region=0.99, safe_share=0.5, lines=lines, cliff=None, nearest=()
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,11 +80,42 @@ def test_without_a_place_the_sentence_begins_with_what_to_do():
 
 def test_each_choice_that_is_left_open_has_its_line():
     lines = [line([WHOLE], held={"activation": "tanh"}), line([INNER], held={"activation": "relu"})]
-    assert advice(answer(*lines, point={"activation": "relu", "init_scale": 1.2})) == [
-        "It depends on what is left open:",
+    found = answer(*lines, point={"activation": "relu", "init_scale": 1.2}, chosen=["activation"])
+    assert advice(found) == [
+        "It depends on activation:",
         "- tanh: any init scale is safe (95 % of trainings succeed). Best: 1.2.",
         "- relu: use init scale 0.9-1.5 (95 % of trainings succeed). Best: 1.2.",
     ]
+
+
+PLACE: dict[str, Value] = {"depth": 2, "clip": True}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "where"),
+    [
+        ([], "At depth 2 with clip on, "),
+        (["clip"], "At depth 2 (with clip on, where it is safest), "),
+        (["depth"], "With clip on (at depth 2, where it is safest), "),
+        (["depth", "clip"], "At depth 2 with clip on, where it is safest, "),
+    ],
+)
+def test_a_place_that_was_not_asked_for_is_said_to_be_the_safest(chosen, where):
+    held = line([INNER], held=PLACE)
+    assert advice(answer(held, point={**PLACE, "init_scale": 1.2}, chosen=chosen))[0].startswith(f"{where}use init")
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        (["depth", "clip"], " at depth 2, clip on: "),
+        (["depth"], " at depth 2 (clip on, where it is safest): "),
+        ([], " at depth 2, clip on, where it is safest: "),
+    ],
+)
+def test_the_largest_value_says_which_place_was_chosen(given, where):
+    end = SafeEnd("learning_rate", PLACE, 0.01, 0.15, 0.1, 0.2, False, False, (), 0.1, 0.99)
+    assert end_sentences(end, 40, given)[0].startswith(f"Largest safe learning rate{where}0.15")
 
 
 @pytest.mark.parametrize(
@@ -94,4 +129,4 @@ def test_each_choice_that_is_left_open_has_its_line():
 )
 def test_an_end_that_the_trials_leave_open(low, high, told):
     end = SafeEnd("learning_rate", {}, 0.01, 0.15, low, high, False, False, (), 0.1, 0.99)
-    assert end_sentences(end, 40) == [f"Largest safe learning rate: 0.15 ({told}, from 40 trials)."]
+    assert end_sentences(end, 40, ()) == [f"Largest safe learning rate: 0.15 ({told}, from 40 trials)."]

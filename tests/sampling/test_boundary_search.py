@@ -16,7 +16,7 @@ from gradstab.sampling.acquisition import acquisition, straddle
 from gradstab.sampling.boundary_search import BoundarySearch
 from gradstab.sampling.region_model import RegionModel, ToldTrials, identities
 from gradstab.sampling.start_up import num_start_up, start_up_points
-from gradstab.study.axes import AnyAxis, Choice, Integer, LogInteger, LogReal
+from gradstab.study.axes import AnyAxis, Choice, Integer, LogInteger, LogReal, Real
 from gradstab.study.response_band import ResponseBand
 from gradstab.study.space import SearchSpace
 from tests import problems
@@ -48,6 +48,19 @@ def told_at_start(search: BoundarySearch, count: int) -> ToldTrials:
 
 def nothing(search: BoundarySearch) -> ToldTrials:
     return measured(np.empty((0, search.model.coordinates.num_axes)))
+
+
+def test_the_search_knows_how_large_the_planted_region_is_and_how_surely():
+    search = search_of({"init_scale": LogReal(0.5, 20.0), "bias_scale": Real(0.0, 1.0)})
+    told = told_at_start(search, 120)
+    search.model.update(ToldTrials(told.numbers[:2], told.unit_ND[:2], {"R": told.responses["R"][:2]}))
+    assert search.model.region_so_far() is None, "two trials make no model"
+    search.model.update(told)
+    found = search.model.region_so_far()
+    assert found is not None
+    assert found.num_trials == 120
+    assert found.volume == pytest.approx(1 / 3, abs=0.02)
+    assert found.misclassified < 0.03
 
 
 MIXED: dict[str, AnyAxis] = {

@@ -48,6 +48,7 @@ NEW = Response(
     unit_name="decades",
     title="A, the growth of activations at initialisation",
     meaning="the growth of activations at initialisation",
+    where="activations keep their size",
     statistics=("log10_activation_ms",),
     read=lambda training, _: (
         0.5 * float(training["log10_activation_ms"][0, -1] - training["log10_activation_ms"][0, 0])

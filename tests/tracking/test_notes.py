@@ -60,8 +60,8 @@ def test_where_nobody_knows_which_loss_counts_as_trained_the_note_says_so():
         ),
         (
             make_record(0, point=POINT, decades_per_layer=0.3, final_loss=0.2),
-            "**trained_off_phase** (trained although gradients vanish or explode at the start): the gradient at layer 1 "
-            "is 2.4 decades above layer 9 at initialisation; the loss ended at 0.202 nats (2.3 is guessing): trained.",
+            "**trained anyway** (trained although gradients vanish or explode at the start): the gradient at layer 1 is "
+            "2.4 decades above layer 9 at initialisation; the loss ended at 0.202 nats (2.3 is guessing): trained.",
         ),
         (
             make_record(0, point={**POINT, "clip": True}, nonfinite_step=41),

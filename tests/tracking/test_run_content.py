@@ -12,12 +12,14 @@ import pytest
 
 from gradstab.activations.registry import LIBRARY
 from gradstab.record.segments import Record
+from gradstab.record.shipping_order import RegionSoFar
 from gradstab.record.statistics.registry import layer_statistics
 from gradstab.stability.judgement import judge
 from gradstab.study.axes import AnyAxis, Choice, Integer, LogInteger, LogReal, Value
 from gradstab.study.criterion import Criterion
 from gradstab.study.space import Point, SearchSpace
 from gradstab.tracking.metric_names import MetricNames
+from gradstab.tracking.parent_content import progress_rows
 from gradstab.tracking.run_content import RunContent, run_content, run_name, table_row
 from tests.fakes import make_mixed_records, make_record, without_later_statistics
 from tests.tracking.orders import order_of
@@ -52,6 +54,15 @@ def test_a_run_stays_within_40_keys_and_100_finite_rows(shape: dict[str, Any]) -
         assert all(math.isfinite(row.value) for row in content.metrics)
         assert max((count for key, count in keys.items() if key.startswith("series/")), default=0) <= 6
         assert max((count for key, count in keys.items() if key.startswith("profile/")), default=0) <= 11
+
+
+def test_what_the_search_knows_of_the_region_stands_at_the_trials_that_it_knows() -> None:
+    region = RegionSoFar(num_trials=96, volume=0.37, misclassified=0.02)
+    rows = {row.key: (row.value, row.step) for row in progress_rows(order_of(counts={"done": 100}, region=region))}
+    assert rows["region/search_volume"] == (0.37, 96)
+    assert rows["region/search_misclassified"] == (0.02, 96)
+    assert rows["trials/done"] == (100, 100)
+    assert not [row for row in progress_rows(order_of()) if row.key.startswith("region/")], "a design has no model"
 
 
 def test_a_schedule_is_shown_where_there_is_one() -> None:

@@ -65,7 +65,7 @@ def test_the_version_in_which_a_study_began_goes_to_the_workers_and_decides_the_
     alone = Activation(theory, _scaled_relu(slope), keeps_z=False)
     slot = Slot("cpu-0")
     monkeypatch.setattr("gradstab.training.network.find_activation", lambda name: alone)
-    expected = TrainingWork(Digits(), 3).run(_trials(2), slot)
+    expected = TrainingWork(Digits(), 3, began_in=began_in).run(_trials(2), slot)
     monkeypatch.setattr("gradstab.training.network.find_activation", lambda name: grown)
     found = pickle.loads(pickle.dumps(TrainingWork(Digits(), 3, began_in=began_in))).run(_trials(2), slot)
     for one, other in zip(found, expected, strict=True):

@@ -39,6 +39,7 @@ def check(study: str, overrides: tuple[str, ...], results: str | None, full: boo
     from gradstab.session.parts import memory_of_a_slot
     from gradstab.study.settings import results_setting
     from gradstab.system.cores import allowed_cores
+    from gradstab.system.load import busy_text
 
     declared, source = find_study(study, results, overrides)
     allowed = allowed_cores()
@@ -53,6 +54,7 @@ def check(study: str, overrides: tuple[str, ...], results: str | None, full: boo
         tried = {} if modules is None else {"modules": asdict(modules)}
         print_json({"study": declared.dump(), "estimate": vars(found), **tried})
         return
+    busy = busy_text(slots) if declared.resources.address is None else None
     rough = "" if found.calibrated else "  (rough: this machine's speed was not measured yet)"
     kinds = "" if found.pack_keys == 1 else f", of {counted(found.pack_keys, 'kind')} that cannot train together"
     print_sentence(f"{declared.name}: {declared.question}")
@@ -60,6 +62,7 @@ def check(study: str, overrides: tuple[str, ...], results: str | None, full: boo
     lines = {
         "trials": f"{found.trials} in about {counted(found.packs, 'pack')} of up to {found.trials_per_pack}{kinds}",
         "time": f"{duration_text(found.seconds)} on {counted(slots, 'idle core')}{rough}",
+        **({} if busy is None else {"load": f"{busy} now, so it will take longer"}),
         "overhead": _dispatch_text(found),
         "memory": f"{size_text(found.pack_bytes)} per slot",
         "disk": size_text(found.disk_bytes),

@@ -13,7 +13,8 @@ import click
 from gradstab.commands.lookup import find_begun
 from gradstab.commands.options import format_option, results_option, study_argument
 from gradstab.commands.terminal import Format, print_json, print_pairs, print_rows, print_sentence
-from gradstab.display.numbers import counted, name_text
+from gradstab.display.numbers import counted
+from gradstab.display.verdicts import verdict_text
 from gradstab.loop.slot_board import read_board
 from gradstab.record.certificate import Certificate, read_certificate
 from gradstab.record.study_folder import StudyFolder
@@ -109,7 +110,7 @@ def verdict_rows(results: Results) -> list[list[object]]:
     verdicts, meanings = results.verdicts(), {**meanings_of(results.rows), FAILED: _MEANING_OF_FAILED}
     total = verdicts.total()
     return [
-        [name_text(name), count, f"{100 * count / total:.0f} %", meanings.get(name, "")]
+        [verdict_text(name), count, f"{100 * count / total:.0f} %", meanings.get(name, "")]
         for name, count in verdicts.most_common()
     ]
 

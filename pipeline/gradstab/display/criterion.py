@@ -18,6 +18,11 @@ def band_text(criterion: Criterion, response: str, model: ModelSpec | None = Non
     return RESPONSES[response].formula(criterion)
 
 
+def where_text(responses: Iterable[str]) -> str:
+    """What holds where all of them are in their bands: `gradients keep their size at the start and training works`."""
+    return " and ".join(RESPONSES[name].where for name in responses)
+
+
 def bands_text(criterion: Criterion, responses: Iterable[str], model: ModelSpec | None = None) -> str:
     """The bands of several responses, all of which must hold."""
     return " and ".join(band_text(criterion, name, model) for name in responses)

@@ -123,7 +123,7 @@ def length_text(length: float) -> str:
 
 
 def name_text(name: str) -> str:
-    """The name of an axis or a verdict in words."""
+    """The name of an axis in words."""
     return name.replace("_", " ")
 
 

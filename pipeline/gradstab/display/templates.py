@@ -7,9 +7,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+_SHARED = Path(__file__).parent / "templates"
+
 
 def render(folder: Path, name: str, **values: object) -> str:
-    """The template of that name in a room's folder, filled with values."""
+    """The template of that name in a room's folder, filled with values. It may import those of all rooms, from here."""
     return _environment(folder).get_template(name).render(**values)
 
 
@@ -17,7 +19,7 @@ def render(folder: Path, name: str, **values: object) -> str:
 def _environment(folder: Path) -> Environment:
     # escaping is on for every file, not only for those whose name ends in .html
     return Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader([folder, _SHARED]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

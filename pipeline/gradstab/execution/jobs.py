@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,14 @@ _LOGGERS_OF_UPLOADS = (
     "ray.dashboard.modules.job.sdk",
     "ray._private.runtime_env.packaging",
 )
+
+
+# lines of Ray's loggers, in Python and C++, and of the libraries below them begin with a time; its job manager adds one
+_LINE_OF_RAY = (
+    r"\[?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|[IWEF]\d{4} \d\d:\d\d|WARNING: All log messages before absl|"
+    "Running entrypoint for job "
+)
+_PREFACE = re.compile(rf"(?:(?:{_LINE_OF_RAY})[^\n]*\n|\s*\n)*")
 
 
 class _NotReadyError(ClusterError):
@@ -68,6 +77,31 @@ def job_id(study: str, attempt: int) -> str:
 def given_address(flag: str | None) -> str | None:
     """The address of the cluster's API: the flag, else RAY_API_SERVER_ADDRESS, else RAY_ADDRESS."""
     return flag or next(filter(None, map(os.environ.get, _ADDRESS_VARIABLES)), None)
+
+
+class AfterRay:
+    """Passes on a log that comes in pieces, from the first line that is not Ray's own."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+        self._held = ""
+        self._begun = False
+
+    def __call__(self, text: str) -> None:
+        """Take the next piece."""
+        self._held += text
+        if not self._begun:
+            preface = _PREFACE.match(self._held)
+            begin = preface.end() if preface else 0
+            if "\n" not in self._held[begin:]:  # whose line it is shows when it is whole
+                return
+            self._held, self._begun = self._held[begin:], True
+        self.end()
+
+    def end(self) -> None:
+        """Show what was held back: if nothing but Ray's lines came, they say why the study did not begin."""
+        self._show(self._held)
+        self._held = ""
 
 
 class ClusterJobs:
@@ -155,13 +189,17 @@ class ClusterJobs:
         Retry(_NotReadyError, lambda began: began + _AGENT_SECONDS, (_POLL_SECONDS, _POLL_SECONDS))(submit_once)
 
     def follow(self, job: Job, show: Callable[[str], None]) -> Job:
-        """Pass the job's log to `show` as it grows; returns the job once it has ended."""
-        num_shown = 0
+        """Pass the job's log to `show` as it grows; returns the job once it has ended.
+
+        What Ray wrote before the first line of the study is left out, unless the study wrote nothing.
+        """
+        num_shown, show_own = 0, AfterRay(show)
         while not (current := self._current(job)).ended:
-            num_shown = asyncio.run(self._show_log(job.job_id, num_shown, show))
+            num_shown = asyncio.run(self._show_log(job.job_id, num_shown, show_own))
             time.sleep(_POLL_SECONDS)
         with self._one_sentence_errors():
-            show(self._client.get_job_logs(job.job_id)[num_shown:])
+            show_own(self._client.get_job_logs(job.job_id)[num_shown:])
+        show_own.end()
         return current
 
     def stop(self, job: Job, patience: float) -> Job:

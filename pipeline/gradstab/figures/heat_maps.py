@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstab.display.numbers import setting_text
+from gradstab.figures.colour_scale import DECADES, FRACTIONS, ColourScale
 from gradstab.figures.heat_map_picture import heat_map_png
 from gradstab.record.network_settings import is_of_module
 from gradstab.record.segments import Record
 from gradstab.record.trajectory import FloatArray, Trajectory
+from gradstab.stability.depth_profile import relative_over_training
 from gradstab.system.durable import new_folder
 
 FOLDER = "heat_maps"
@@ -23,23 +25,20 @@ FOLDER = "heat_maps"
 
 @dataclass(frozen=True)
 class HeatMap:
-    """One picture: its file name without extension, its title and colour bar, and the values."""
+    """One picture: its file name without extension, its title, what stands beside its colour bar, and the values."""
 
     name: str
     title: str
     unit: str
     value_PL: FloatArray
-    limits: tuple[float, float] | None = None
-
-    def colour_limits(self) -> tuple[float, float]:
-        """Values of the first and the last colour, the second above the first."""
-        finite = self.value_PL[np.isfinite(self.value_PL)]
-        low, high = self.limits or ((float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0))
-        return low, high if high > low else low + 1.0
+    scale: ColourScale
 
 
 def heat_maps(trajectory: Trajectory) -> list[HeatMap]:
     """Gradient norm, activation scale, and the saturated (or, where more units are dead, the dead) fraction.
+
+    Each kind has one colour scale for all trials. That of gradients is white where they are as large as at the last
+    layer, that of activations where their root mean square is 1.
 
     A statistic that the trajectory does not hold, or that was measured nowhere, has no picture.
     """
@@ -47,10 +46,16 @@ def heat_maps(trajectory: Trajectory) -> list[HeatMap]:
     kind = "dead" if dead or "saturated_fraction" not in trajectory else "saturated"
     scale_PL = 0.5 * trajectory["log10_activation_ms"]
     drawn = {
-        "log10_delta_norm": HeatMap("grad_norm", "gradient norm", "log10 ||delta||", trajectory["log10_delta_norm"]),
-        "log10_activation_ms": HeatMap("activation_scale", "activation scale", "log10 rms", scale_PL),
+        "log10_delta_norm": HeatMap(
+            "grad_norm",
+            "gradient norm",
+            "decades above the last layer's",
+            relative_over_training(trajectory["log10_delta_norm"]),
+            DECADES,
+        ),
+        "log10_activation_ms": HeatMap("activation_scale", "activation scale", "log10 rms", scale_PL, DECADES),
         f"{kind}_fraction": HeatMap(
-            "saturated_or_dead", f"{kind} units", f"{kind} fraction", trajectory[f"{kind}_fraction"], (0.0, 1.0)
+            "saturated_or_dead", f"{kind} units", f"{kind} fraction", trajectory[f"{kind}_fraction"], FRACTIONS
         ),
     }
     return [heat_map for name, heat_map in drawn.items() if name in trajectory and not np.isnan(trajectory[name]).all()]
@@ -97,7 +102,7 @@ def _network_text(record: Record) -> str:
 def _picture(heat_map: HeatMap, probe_step_P: NDArray[np.int64], trial: str) -> bytes:
     return heat_map_png(
         heat_map.value_PL,
-        heat_map.colour_limits(),
+        heat_map.scale,
         step_edges(probe_step_P),
         probe_step_P.tolist(),
         title=f"{heat_map.title}, {trial}",

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gradstab.display.colours import areas, marks
+from gradstab.display.verdicts import verdict_text
 from gradstab.figures.axis_scales import axis_name, curve_values, numeric_axis, show_axis, value_at
 from gradstab.figures.panels import Panel
 from gradstab.figures.scaffold import (
@@ -74,7 +75,7 @@ def phase_figure(picture: PhasePicture, ax: Axes | None = None, shape: Shape = "
         _draw(axes, panel, picture)
     cells = picture.panels[0].cells
     legend = [
-        *(mark.replace("_", " ") for mark in marks()),
+        *map(verdict_text, marks()),
         *(f"mostly {area}" for area in areas()),
         *(_BOUNDARY_LABEL, _LIMIT_LABEL, _SAFE_LABEL, picture.theory, TRAINABLE_DEPTH_LABEL),
     ]

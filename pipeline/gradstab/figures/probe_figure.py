@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from gradstab.display.colours import AREAS, FIRST, SAFE_CORE, SECOND, THEORY
+from gradstab.figures.axis_scales import spread
 from gradstab.figures.scaffold import TITLE, NotebookFigure
 from gradstab.probing.profiles import Series, relative
 from gradstab.probing.wording import BFLOAT16, FLOAT16
@@ -48,8 +49,9 @@ def _draw_profiles(axes: Axes, series: Sequence[Series], ratio_band: float) -> N
             axes.plot(place_L[part_L], relative_L[part_L], "o", color="white", markeredgecolor=colour, markersize=5,
                       label="a part of the gradient")  # fmt: skip
     taps = series[0].taps
-    every = -(-len(taps) // _MOST_NAMES)
-    axes.set_xticks(np.arange(1, len(taps) + 1)[::every], list(taps)[::every], rotation=60, ha="right", fontsize=7)
+    named = spread(len(taps), _MOST_NAMES)
+    names = [taps[index] for index in named]
+    axes.set_xticks([index + 1 for index in named], names, rotation=60, ha="right", fontsize=7)
     axes.set_xlabel(_AXES.get(series[0].axis, series[0].axis))
     axes.set_ylabel("log10 gradient norm, above the last one's")
     axes.legend(frameon=False, fontsize=8)

@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradstab.display.colours import AREAS, MARKS
+from gradstab.display.verdicts import verdict_text
+from gradstab.figures.axis_scales import spread
 from gradstab.figures.scaffold import PANEL_TITLE, Shape, panel_grid
 from gradstab.record.trajectory import FloatArray
 from gradstab.regression.coordinates import Array
@@ -99,7 +101,7 @@ def profile_figure(
         axes.set_xlim(0, 1)
         _name_places(axes, taps)
         axes.set_title(group, fontsize=PANEL_TITLE)
-    legend = [verdict.replace("_", " ") for verdict in VERDICTS]
+    legend = [verdict_text(verdict) for verdict in VERDICTS]
     return grid.finish(title, place, f"decades above the last {'tap' if taps else 'layer'}", legend)
 
 
@@ -107,7 +109,7 @@ def _name_places(axes: Axes, taps: Sequence[str]) -> None:
     if len(taps) < LEAST_DEPTH:
         axes.set_xticks([0, 0.5, 1], ["first", "middle", "last"])
         return
-    named = np.unique(np.linspace(0, len(taps) - 1, min(len(taps), _MOST_NAMES)).round().astype(int))
+    named = np.array(spread(len(taps), _MOST_NAMES))
     names = [
         taps[place] if len(taps[place]) <= _LONGEST_NAME else f"…{taps[place][1 - _LONGEST_NAME :]}" for place in named
     ]
@@ -121,5 +123,5 @@ def _draw(axes: Axes, profile: Profile) -> None:
     axes.fill_between(position_X, low_X, high_X, color=colour, alpha=0.15, linewidth=0)
     axes.plot(
         position_X, middle_X, color=colour, marker=marker, markevery=8, markersize=5, linewidth=1.5,
-        label=profile.verdict.replace("_", " "),
+        label=verdict_text(profile.verdict),
     )  # fmt: skip

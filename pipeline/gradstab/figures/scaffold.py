@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,12 +17,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gradstab.display import colours
+from gradstab.display.verdicts import verdict_text
 from gradstab.errors import UsageError
 from gradstab.regression.coordinates import Array
 
 Shape = Literal["page", "wide", "narrow"]  # several panels in a row, one panel as wide as them, all below each other
 TITLE, LABEL, PANEL_TITLE, TICKS, LEGEND = 10.5, 10.0, 9.5, 8.5, 8.0  # font sizes in points
 LEAST_WIDTH = 5.2  # inches
+_LETTERS_AN_INCH = 12.0  # of a title
 _WIDTH_OF_AN_ENTRY = 1.9  # inches of a legend
 _MARK_IN_LEGEND = 22.0
 
@@ -67,7 +70,8 @@ class PanelGrid:
             self.panels[0].set_ylabel(y, fontsize=LABEL)
             return self.figure
         self.figure.supylabel(y, fontsize=LABEL)
-        self.figure.suptitle(title, fontsize=TITLE, parse_math=False)
+        letters = int(self.figure.get_figwidth() * _LETTERS_AN_INCH)
+        self.figure.suptitle(textwrap.fill(title, letters), fontsize=TITLE, parse_math=False)
         _legend_below(self.figure, legend)
         return self.figure
 
@@ -129,7 +133,7 @@ def draw_trials(axes: Axes, x_K: Array, y_K: Array, label_K: NDArray[np.object_]
         if here_K.any():
             axes.scatter(
                 x_K[here_K], y_K[here_K], s=size, c=colour, marker=marker, linewidths=0.7, alpha=0.75, zorder=3,
-                label=name.replace("_", " "),
+                label=verdict_text(name),
             )  # fmt: skip
 
 

@@ -11,13 +11,15 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
 from gradstab.display.colours import FIRST, NOT_MEASURED
 from gradstab.errors import UsageError
-from gradstab.figures.axis_scales import set_round_ticks
+from gradstab.figures.axis_scales import layer_ticks, set_round_ticks, spread
+from gradstab.figures.colour_scale import FRACTIONS, own_scale
 from gradstab.figures.heat_maps import HeatMap, heat_maps, step_edges
 from gradstab.figures.scaffold import PANEL_TITLE, panel_grid
 from gradstab.record.statistics.registry import STATISTICS
@@ -58,7 +60,9 @@ def trajectory_figure(
     for axes, each in zip(grid.panels, drawn, strict=True):
         if isinstance(each, HeatMap):
             mesh = _draw_layers(axes, each, trajectory.probe_step_P)
-            grid.figure.colorbar(mesh, ax=axes, label=each.unit)
+            ticks = each.scale.ticks()
+            bar = grid.figure.colorbar(mesh, ax=axes, label=each.unit, ticks=[tick.value for tick in ticks])
+            bar.set_ticklabels([tick.text for tick in ticks])
             axes.set_title(each.title, fontsize=PANEL_TITLE)
         else:
             _draw_series(axes, trajectory, each)
@@ -72,22 +76,27 @@ def _layer_map(trajectory: Trajectory, name: str) -> HeatMap | str:
     statistic = STATISTICS[name]
     if statistic.axes != "PL":
         return name
-    return HeatMap(name, name.replace("_", " "), statistic.unit, trajectory[name])
+    scale = FRACTIONS if name.endswith("_fraction") else own_scale(trajectory[name])
+    return HeatMap(name, name.replace("_", " "), statistic.unit, trajectory[name], scale)
 
 
 def _draw_layers(axes: Axes, heat_map: HeatMap, probe_step_P: NDArray[np.int64]) -> QuadMesh:
     """Draw layers upward from the input over optimizer steps; grey where nothing was measured."""
     value_LP = heat_map.value_PL.T.astype(np.float64)
-    low, high = heat_map.colour_limits()
+    scale = heat_map.scale
     step_edge, layer_edge = step_edges(probe_step_P), np.arange(value_LP.shape[0] + 1) + 0.5
     # overflow and exact zeros are drawn at the ends of the scale
-    value_LP = np.ma.masked_invalid(np.clip(value_LP, low, high))
-    mesh = axes.pcolormesh(step_edge, layer_edge, value_LP, vmin=low, vmax=high, cmap="viridis", rasterized=True)
+    value_LP = np.ma.masked_invalid(np.clip(value_LP, scale.low, scale.high))
+    colours = ListedColormap(scale.bar() / 255)
+    mesh = axes.pcolormesh(
+        step_edge, layer_edge, value_LP, vmin=scale.low, vmax=scale.high, cmap=colours, rasterized=True
+    )
     axes.set_facecolor(NOT_MEASURED)
     axes.set_xlim(step_edge[0], step_edge[-1])
     axes.set_ylim(layer_edge[0], layer_edge[-1])
-    axes.xaxis.set_major_locator(FixedLocator(probe_step_P.astype(float).tolist(), nbins=_MOST_TICKS))
-    axes.yaxis.set_major_locator(MaxNLocator(_MOST_TICKS, integer=True))
+    named = [float(probe_step_P[index]) for index in spread(len(probe_step_P), _MOST_TICKS)]
+    axes.xaxis.set_major_locator(FixedLocator(named))
+    axes.yaxis.set_major_locator(FixedLocator([float(layer) for layer in layer_ticks(value_LP.shape[0])]))
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("layer (1 is next to the input)")
     return mesh

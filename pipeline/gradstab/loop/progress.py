@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from gradstab.loop.slot_board import Pace, SlotBoard
+from gradstab.record.shipping_order import RegionSoFar
+
+
+@runtime_checkable
+class KnowsRegion(Protocol):
+    """Optional capability of a `Searcher`: it models the region for its own use."""
+
+    def region_so_far(self) -> RegionSoFar | None:
+        """What that model says, without a new fit; None where this search needs none, or too few trials are known."""
+        ...
 
 
 @dataclass
@@ -23,6 +34,7 @@ class Progress:
         share: of the study's work that is done, from 0 to 1. Trials differ in cost, so it is not that of the trials.
         seconds: since this run began.
         seconds_left: until the study has ended at the rate so far; None while that is unknown.
+        region: what the search's own model says of the region; None where the search has none.
         slots: what every slot does.
     """
 
@@ -36,6 +48,7 @@ class Progress:
     share: float = 0.0
     seconds: float = 0.0
     seconds_left: float | None = None
+    region: RegionSoFar | None = None
     slots: SlotBoard = field(default_factory=SlotBoard)
 
     @property

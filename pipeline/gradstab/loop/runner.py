@@ -19,7 +19,7 @@ from gradstab.loop.pack_queue import PackQueue
 from gradstab.loop.patience import patience_with
 from gradstab.loop.ports import Executor, Kind, Outcome, PackResult, Searcher, Tracker, TrialValue
 from gradstab.loop.program_faults import ProgramFaults
-from gradstab.loop.progress import Progress
+from gradstab.loop.progress import KnowsRegion, Progress
 from gradstab.loop.recovery import find_remaining, restore_lost_trials
 from gradstab.loop.speeds import Speeds
 from gradstab.loop.trial import Trial
@@ -301,6 +301,8 @@ class Runner:
         forecast = self._workload.forecast(self._queue.waiting(), self._queue.num_left, before)
         self.progress.share, self.progress.seconds_left = forecast.share, forecast.seconds_left
         self.progress.underway = self._workload.trials_underway()
+        if isinstance(self._searcher, KnowsRegion):
+            self.progress.region = self._searcher.region_so_far()
 
 
 def told_attributes(judgement: Judgement) -> dict[str, float | int | str]:

@@ -25,6 +25,22 @@ Detail = Literal["summary", "full"]
 ChildRunsAfter = Literal["boundary", "sample", "all", "none"]
 
 
+class RegionSoFar(BaseModel):
+    """What a running search says of the region, from the trials that it knows.
+
+    Args:
+        num_trials: how many those are.
+        volume: the fraction of the search space that is expected in the region.
+        misclassified: the fraction that is expected on the wrong side of its boundary.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_trials: int
+    volume: float
+    misclassified: float
+
+
 class ShippingOrder(BaseModel):
     """A study as its MLflow experiment shows it.
 
@@ -47,6 +63,7 @@ class ShippingOrder(BaseModel):
         detail: "summary" sends at most 100 metric rows of a trial; "full" adds every layer at every probe time.
         counts: what progress shows, such as {"done": 412, "stable": 120}.
         in_flight: numbers of the trials that are running now.
+        region: what the search's own model says of the region; None where the search has no model.
         settings: where storage, results folder and the like are, shown as tags.
         updated_ms: when this was written, in milliseconds since 1970; progress metrics carry this time.
     """
@@ -73,6 +90,7 @@ class ShippingOrder(BaseModel):
     experiment: str = "{name}"
     counts: dict[str, int] = {}
     in_flight: tuple[int, ...] = ()
+    region: RegionSoFar | None = None
     settings: dict[str, str] = {}
     updated_ms: int
 

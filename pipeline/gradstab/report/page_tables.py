@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gradstab.display.criterion import band_text
 from gradstab.display.numbers import name_text, percent_text, value_text
+from gradstab.display.verdicts import verdict_text
 from gradstab.record.certificate import Certificate
 from gradstab.report.findings import Findings
 from gradstab.report.wording import predicted_text, reach_text, volume_text
@@ -171,5 +172,5 @@ def verdict_table(results: Results) -> PageTable:
     return PageTable(
         "Trials are not placed evenly, unless by design.",
         ["verdict", "trials", "share"],
-        [[name_text(name), count, percent_text(count / verdicts.total())] for name, count in verdicts.most_common()],
+        [[verdict_text(name), count, percent_text(count / verdicts.total())] for name, count in verdicts.most_common()],
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gradstab.display.criterion import where_text
 from gradstab.display.numbers import counted, name_text, percent_text, point_text
+from gradstab.display.verdicts import verdict_text
 from gradstab.errors import UsageError
 from gradstab.figures.layout import PanelLayout
 from gradstab.figures.scaffold import png_bytes
@@ -100,7 +103,7 @@ def _profile_picture(findings: Findings) -> Picture | None:
         "depth_profiles.png",
         png_bytes(figure),
         _profile_in_words(findings),
-        f"Gradients by depth at initialisation: the norm of the gradient at each {place} over that at the "
+        f"How each verdict comes about: the norm of the gradient before training at each {place} over that at the "
         f"last one, median (line) and 10 to 90 % of the trials (band) of each verdict. {place.capitalize()}s are "
         "counted from the input, as a fraction of their number. Pale green: |R| within the band.",
         png_bytes(depth_profile_figure(findings.results, {}, shape="narrow")) if len(figure.axes) > 1 else None,
@@ -109,29 +112,61 @@ def _profile_picture(findings: Findings) -> Picture | None:
 
 def _phase_picture(findings: Findings, layout: PanelLayout, judged: Judged) -> Picture:
     results = findings.results
-    name = f"phase_{'_and_'.join(judged.responses)}.png"
-    png = png_bytes(results.plot_phase_diagram(*judged.responses))
-    if layout.y is None:
-        depth_words = ", and a depth of 6 xi_c" if judges_depth(results.every_estimator.only(*judged.responses)) else ""
-        theory = ""
-        if results.study.model is None:
-            band = results.criterion.ratio_band
-            theory = f". Dashed: where mean-field theory has |R| = {band:g}{depth_words}"
-        caption = (
-            f"Probability that {judged.name} lies in band: of the median over seeds, and of one new training. Marks: "
-            f"measured trials, those in band above{theory}{_cut_words(layout)}."
-        )
-        return Picture(name, png, _phase_in_words(findings, judged), caption)
-    theory = "" if results.study.model else "; dashed: mean-field theory, not fitted to anything here"
+    is_main = judged is findings.main
+    told = [_seen_here(findings, judged), _how_to_read(findings, layout) if is_main else "Drawn as Figure 1."]
     return Picture(
-        name,
-        png,
+        f"phase_{'_and_'.join(judged.responses)}.png",
+        png_bytes(results.plot_phase_diagram(*judged.responses)),
         _phase_in_words(findings, judged),
-        f"Phase diagram under {judged.name}. Colours: what the median training most probably does. Solid: the boundary "
-        "of the region, and thin lines between which it lies with probability .9; dotted: the safe core, in which one "
-        f"new training succeeds with p > .95{theory}. Marks: measured trials{_cut_words(layout)}.",
-        _narrow_phase_png(findings) if judged is findings.main and layout.columns > 1 else None,
-        is_row=layout.columns > 1,
+        " ".join(told),
+        _narrow_phase_png(findings) if is_main and layout.y is not None and layout.columns > 1 else None,
+        is_row=layout.y is not None and layout.columns > 1,
+    )
+
+
+def _seen_here(findings: Findings, judged: Judged) -> str:
+    """What this picture shows and no other does, in numbers."""
+    share = f"{percent_text(judged.regions.volume.estimate)} of what was searched"
+    head = f"Where {where_text(judged.responses)}"
+    if judged is findings.main:
+        return f"{head}: {share}."
+    left_out = [name for name in findings.main.responses if name not in judged.responses]
+    instead = any(name not in findings.main.responses for name in judged.responses)
+    if instead:
+        head += f", by {judged.name} in place of {findings.main.name}"
+    elif left_out:
+        head += f", whatever {_listed(left_out)}"
+    inside_N, stable_N = (
+        findings.results.measured.in_bands(names) for names in (judged.responses, findings.main.responses)
+    )
+    num = int(inside_N.sum())
+    unstable = num - int((inside_N & stable_N).sum())
+    return (
+        f"{head}: {share}. {num} of {counted(len(inside_N), 'trial')} lie there, and {unstable} of them are not stable."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'}"
+
+
+def _how_to_read(findings: Findings, layout: PanelLayout) -> str:
+    """What colours, lines and marks mean, the same in every phase diagram of a study."""
+    results = findings.results
+    if layout.y is not None:
+        theory = "" if results.study.model else "; dashed: mean-field theory, not fitted to anything here"
+        return (
+            "Colours: what the median training most probably does. Solid: the boundary of the region, and thin lines "
+            "between which it lies with probability .9; dotted: the safe core, in which one new training succeeds with "
+            f"p > .95{theory}. Marks: measured trials{_cut_words(layout)}."
+        )
+    theory = ""
+    if results.study.model is None:
+        deep = ", and a depth of 6 xi_c" if judges_depth(results.estimator) else ""
+        theory = f". Dashed: where mean-field theory has |R| = {results.criterion.ratio_band:g}{deep}"
+    return (
+        "Lines: the probability of that, for the median over seeds and for one new training. Marks: measured trials, "
+        f"those in band above{theory}{_cut_words(layout)}."
     )
 
 
@@ -154,7 +189,7 @@ def _profile_in_words(findings: Findings) -> str:
         ratio = trial.judgement.responses["R"]
         if ratio is not None:
             ratios.setdefault(row.verdict, []).append(ratio)
-    medians = [f"{name_text(verdict)} {statistics.median(found):+.2g}" for verdict, found in ratios.items()]
+    medians = [f"{verdict_text(verdict)} {statistics.median(found):+.2g}" for verdict, found in ratios.items()]
     return f"Median gradient norm at the first layer, in decades of that at the last: {', '.join(medians)}."
 
 

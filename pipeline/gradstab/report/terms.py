@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from gradstab.display.criterion import band_text
 from gradstab.display.numbers import name_text, percent_text
+from gradstab.display.verdicts import verdict_text
 from gradstab.report.findings import Findings
 from gradstab.results.trial_rows import meanings_of
 from gradstab.stability.region import SAFE
@@ -62,7 +63,7 @@ def used_terms(findings: Findings, texts: Sequence[str]) -> list[Term]:
         if name in Recipe.model_fields and Recipe.model_fields[name].description
     ]
     meanings = meanings_of(results.rows)
-    verdicts = [(name_text(name), f"{meanings[name]}.") for name in results.verdicts() if name in meanings]
+    verdicts = [(verdict_text(name), f"{meanings[name]}.") for name in results.verdicts() if name in meanings]
     words = [term for term in _WORDS if _stands_in(term[0], text)]
     known: dict[str, str] = {}
     for term, meaning in (*words, *responses, *axes, *verdicts):

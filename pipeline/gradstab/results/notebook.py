@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from gradstab.display.colours import VERDICT_COLOURS
 from gradstab.display.criterion import bands_text
-from gradstab.display.numbers import name_text, percent_text
+from gradstab.display.numbers import percent_text
 from gradstab.display.templates import render
+from gradstab.display.verdicts import verdict_text
 from gradstab.results.known_answer import known_answer
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def results_html(results: Results) -> str:
         num_trials=total,
         stable=bands_text(results.criterion, results.judged_by, results.study.model),
         verdicts=[
-            (name_text(name), count, percent_text(count / total), colours.get(name, _NO_COLOUR))
+            (verdict_text(name), count, percent_text(count / total), colours.get(name, _NO_COLOUR))
             for name, count in verdicts.most_common()
         ],
         answer=known_answer(results),

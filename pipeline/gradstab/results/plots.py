@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gradstab.display.numbers import point_text
+from gradstab.display.criterion import where_text
+from gradstab.display.numbers import counted, point_text
+from gradstab.display.verdicts import verdict_text
 from gradstab.errors import UsageError
 from gradstab.figures.axis_scales import numeric_axis
 from gradstab.figures.line_figure import LinePicture, line_figure, line_panels
@@ -43,7 +45,8 @@ def phase_diagram_figure(
     estimator = results.every_estimator.only(*responses)
     points, label_N = results.measured.points, results.labels(*responses)
     predictions = results.predictions
-    title = f"{results.study.name}: {' and '.join(responses)}, {len(points)} measured trials"
+    judged = " and ".join(responses) if len(responses) > 1 else f"{responses[0]} alone"
+    title = f"{results.study.name}: where {where_text(responses)} ({judged}, {counted(len(points), 'trial')})"
     of_modules = results.study.model is not None
     if layout.y is None:
         axis = numeric_axis(estimator.coordinates, layout.x)
@@ -81,7 +84,7 @@ def depth_profile_figure(
     place = (
         "hidden layer" if results.study.model is None else "tap" if len(names) == 1 else "tap of the deepest network"
     )
-    title = f"{results.study.name}: gradients by depth"
+    title = f"{results.study.name}: how gradients change over the {'taps' if taps else 'layers'}, by verdict"
     return profile_figure(found, results.criterion.ratio_band, title, ax, place, taps, shape)
 
 
@@ -97,5 +100,5 @@ def trial_figure(results: Results, number: int, statistics: Sequence[str], ax: A
     trajectory = results.trajectory(number)
     row = next(row for row in results.rows if row.number == number)
     scale = {} if row.init_scale is None or "init_scale" in row.point else {"init_scale": row.init_scale}
-    title = f"trial {number}, {row.verdict}: {point_text({**row.point, **scale})}"
+    title = f"trial {number}, {verdict_text(row.verdict)}: {point_text({**row.point, **scale})}"
     return trajectory_figure(trajectory, statistics, title, ax)

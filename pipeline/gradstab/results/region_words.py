@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from gradstab.display.numbers import (
     value_text,
 )
 from gradstab.display.table import WIDTH, table_text, wrapped
+from gradstab.display.verdicts import verdict_text
 from gradstab.errors import UsageError
 from gradstab.results.span_words import best_phrase, edge_ranges_text, is_whole, short_spans_text, spans_text
 from gradstab.stability.intervals import main_axis
@@ -106,30 +107,43 @@ def advice(found: RegionAt, axis: str | None = None) -> list[str]:
     """
     axis = axis or main_axis(line.axis for line in found.lines)
     if axis is None:
-        return [_sentence(found.point, f"{percent_text(found.p_next)} of trainings succeed.")]
+        return [_sentence(_where(found.point, found.at), f"{percent_text(found.p_next)} of trainings succeed.")]
     lines = [line for line in found.lines if line.axis == axis]
     others = {name: value for name, value in found.point.items() if name != axis}
     varying = [name for name, value in others.items() if any(line.held[name] != value for line in lines)]
-    place = {name: value for name, value in others.items() if name not in varying and not idle(name, others)}
+    held = {name: value for name, value in others.items() if name not in varying and not idle(name, others)}
+    where = _where(held, found.at)
     if not varying:
-        return [_sentence(place, _use(lines[0]))]
+        return [_sentence(where, _use(lines[0]))]
     labels = [
         ", ".join(named_value_text(name, line.held[name]) for name in varying if not idle(name, line.held))
         for line in lines
     ]
-    return [_sentence(place, "it depends on what is left open:")] + [
+    return [_sentence(where, f"it depends on {' and '.join(map(name_text, varying))}:")] + [
         f"- {label}: {_use(line)}" for label, line in zip(labels, lines, strict=True)
     ]
 
 
-def _sentence(place: Mapping[str, Value], told: str) -> str:
-    """`At depth 10 with clip on, ...`; what is told alone for no place."""
+def _sentence(where: str, told: str) -> str:
+    """`At depth 10, ...`; what is told alone for no place."""
+    return f"{where[0].upper()}{where[1:]}, {told}" if where else told[0].upper() + told[1:]
+
+
+def _where(place: Mapping[str, Value], given: Collection[str]) -> str:
+    """`at depth 10 (with clip on, where it is safest)`: the given values, and those that were chosen in their place."""
+    asked = _place_text({name: value for name, value in place.items() if name in given})
+    chosen = _place_text({name: value for name, value in place.items() if name not in given})
+    if not chosen:
+        return asked
+    return f"{asked} ({chosen}, where it is safest)" if asked else f"{chosen}, where it is safest"
+
+
+def _place_text(place: Mapping[str, Value]) -> str:
+    """`at depth 10 with clip on`."""
     numbers = {name: value for name, value in place.items() if not isinstance(value, bool | str)}
     choices = [named_value_text(name, value) for name, value in place.items() if name not in numbers]
-    where = f"At {point_text(numbers)}" if numbers else ""
-    if choices:
-        where += f"{' with' if where else 'With'} {', '.join(choices)}"
-    return f"{where}, {told}" if where else told[0].upper() + told[1:]
+    parts = [f"at {point_text(numbers)}"] if numbers else []
+    return " ".join([*parts, *([f"with {', '.join(choices)}"] if choices else [])])
 
 
 def _use(line: Line) -> str:
@@ -208,5 +222,7 @@ def nearest_rows(results: Results, found: RegionAt) -> tuple[list[str], list[lis
             *(value_text(row[name]) for name in axes),
             *(results.measured.responses[name][index] for name in responses),
         ]
-        cells.append([results.measured.numbers[index], percent_text(distance), *values, row["verdict"]])
+        cells.append(
+            [results.measured.numbers[index], percent_text(distance), *values, verdict_text(str(row["verdict"]))]
+        )
     return ["trial", "distance", *(name_text(name) for name in axes), *responses, "verdict"], cells

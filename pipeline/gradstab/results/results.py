@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gradstab.display.verdicts import verdict_text
 from gradstab.errors import UsageError
 from gradstab.record.segments import Record, read_segment
 from gradstab.record.study_folder import StudyFolder
@@ -66,7 +67,7 @@ class Results:
         return True  # results without a trial are still results
 
     def __repr__(self) -> str:
-        counts = "".join(f", {count} {verdict}" for verdict, count in self.verdicts().most_common())
+        counts = "".join(f", {count} {verdict_text(verdict)}" for verdict, count in self.verdicts().most_common())
         return f"<Results of {self.study.name}: {len(self)} trials{counts.replace(',', ':', 1)}>"
 
     def _repr_html_(self) -> str:

@@ -163,6 +163,12 @@ class MeasuredTrials:
     responses: dict[str, NDArray[np.float64]]
     bands: tuple[ResponseBand, ...]
 
+    def in_bands(self, letters: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether all of these responses of a trial lie in their bands, shape (N,)."""
+        values = [(band, self.responses[band.name]) for band in self.bands if band.name in letters]
+        inside: NDArray[np.bool_] = np.all([(value > band.low) & (value < band.high) for band, value in values], axis=0)
+        return inside
+
 
 def meanings_of(rows: list[TrialRow]) -> dict[str, str]:
     """What each verdict means, as far as the outcome of any of these trainings is known."""

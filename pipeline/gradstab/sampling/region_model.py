@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstab.errors import UsageError
+from gradstab.record.shipping_order import RegionSoFar
 from gradstab.regression.coordinates import Array, Coordinates
 from gradstab.regression.fitting import fit_surrogate
 from gradstab.regression.surrogate import Surrogate
@@ -77,7 +78,7 @@ class RegionModel:
         self._seed = seed
         self._known: tuple[int, ...] = ()
         self.num_fitted = 0
-        self._volume: float | None = None
+        self._inside_M: Array | None = None
 
     @property
     def ready(self) -> bool:
@@ -98,7 +99,7 @@ class RegionModel:
             self._tell(measured, due)
         else:
             self._tell(measured, len(self._known))
-        self._known, self._volume = measured.numbers, None
+        self._known, self._inside_M = measured.numbers, None
 
     @property
     def surrogates(self) -> list[Surrogate]:
@@ -113,15 +114,25 @@ class RegionModel:
     @property
     def misclassified_volume(self) -> float:
         """Expected fraction of the space on the wrong side of p_region = 1/2; 1/2 before there is a model."""
-        if self._volume is None:
-            self._volume = self._expected_volume()
-        return self._volume
+        p_M = self._p_region()
+        return 0.5 if p_M is None else float(np.minimum(p_M, 1 - p_M).mean())
 
-    def _expected_volume(self) -> float:
+    def region_so_far(self) -> RegionSoFar | None:
+        """The volume of the region and of what may be misclassified; None before there is a model."""
+        p_M = self._p_region()
+        if p_M is None:
+            return None
+        misclassified = self.misclassified_volume
+        return RegionSoFar(num_trials=len(self._known), volume=float(p_M.mean()), misclassified=misclassified)
+
+    def _p_region(self) -> Array | None:
+        """p_region of every cell; None before there is a model."""
         if self.pool is None or not self.candidates:
-            return 0.5
-        p_C = np.prod([inside_probability(one.surrogate, one.told_posterior) for one in self.candidates], axis=0)
-        return float(np.minimum(p_C, 1 - p_C)[self.pool.cell_M].mean())
+            return None
+        if self._inside_M is None:
+            inside = [inside_probability(one.surrogate, one.told_posterior) for one in self.candidates]
+            self._inside_M = np.prod(inside, axis=0)[self.pool.cell_M]
+        return self._inside_M
 
     def _fit(self, measured: ToldTrials, count: int) -> None:
         unit_ND = measured.unit_ND[:count]

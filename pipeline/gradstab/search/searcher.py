@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from gradstab.errors import StorageError
 from gradstab.loop.ports import Proposal, SearchState, TrialValue
 from gradstab.record.certificate import Certificate
+from gradstab.record.shipping_order import RegionSoFar
 from gradstab.sampling.region_model import RegionModel
 from gradstab.search.audits import Attributes, Auditor
 from gradstab.search.boundary_sampler import BoundarySampler
@@ -85,13 +86,11 @@ class OptunaSearcher:
         self._design = design_of(sampler_spec, space, study_seed)
         self._auditor: Auditor | None = None
         sampler = self._sampler(sampler_spec, bands, study_seed)
+        self._model = sampler.model if isinstance(sampler, BoundarySampler) else None
         if error is not None:
-            history, model = (
-                (sampler.history, sampler.model)
-                if isinstance(sampler, BoundarySampler)
-                else (History(space, bands), RegionModel(space, bands, derived_seed(study_seed, "model")))
-            )
-            self._auditor = Auditor(space, history, model, error, study_seed=study_seed, replicates=replicates)
+            history = sampler.history if isinstance(sampler, BoundarySampler) else History(space, bands)
+            self._model = self._model or RegionModel(space, bands, derived_seed(study_seed, "model"))
+            self._auditor = Auditor(space, history, self._model, error, study_seed=study_seed, replicates=replicates)
         opened = open_storage(storage, study_name)
         self._patient = RetryWhileAway(storage, patience, report)
         self._storage = opened.storage
@@ -216,6 +215,10 @@ class OptunaSearcher:
         """What the trials told so far certify; None where nothing is audited."""
         auditor = self._auditor
         return None if auditor is None else self._patient(lambda: auditor.certificate(self._study))
+
+    def region_so_far(self) -> RegionSoFar | None:
+        """What the model of the sampler or of the audits says, from the trials that it knows already."""
+        return None if self._model is None else self._model.region_so_far()
 
     @contextlib.contextmanager
     def batched_tells(self) -> Iterator[None]:

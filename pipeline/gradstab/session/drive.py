@@ -26,6 +26,7 @@ from gradstab.session.own_network import costs_with, keep_modules, module_work, 
 from gradstab.session.parts import (
     Engine,
     Listener,
+    load_note,
     memory_of_a_slot,
     network_warning,
     open_executor,
@@ -154,7 +155,11 @@ def drive(
         study = folder.with_known_data(study)
         if not retry_failed and (ended := _nothing_to_do(folder, study, settings, listener)) is not None:
             return ended
-        for note in (network_warning(settings), version_note(settings.tracking.value, settings.mlflow_env)):
+        for note in (
+            load_note(study, settings, engine),
+            network_warning(settings),
+            version_note(settings.tracking.value, settings.mlflow_env),
+        ):
             if note is not None:
                 listener.found(note)
         known = restore_lost_folder(folder, study, settings, listener.found)

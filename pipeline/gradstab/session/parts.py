@@ -24,6 +24,7 @@ from gradstab.study.settings import Settings
 from gradstab.study.study import Study
 from gradstab.system.cores import allowed_cores
 from gradstab.system.file_system import network_file_system
+from gradstab.system.load import busy_text
 from gradstab.system.provenance import git_commit, versions
 from gradstab.system.storage_url import SqliteFile
 from gradstab.theory.relative_scale import require_critical_scales
@@ -84,6 +85,7 @@ def shipping_order(folder: StudyFolder, study: Study, settings: Settings, progre
         experiment=study.tracking.experiment,
         counts={"done": progress.done, "failed": progress.failed, **progress.verdicts},
         in_flight=progress.in_flight,
+        region=progress.region,
         settings=settings.shown(),
         updated_ms=time.time_ns() // 1_000_000,
     )
@@ -102,6 +104,15 @@ def network_warning(settings: Settings) -> str | None:
                 f"locked or damaged, keep it on a local disk: {variable}=sqlite:////PATH/FILE.db"
             )
     return None
+
+
+def load_note(study: Study, settings: Settings, engine: Engine) -> str | None:
+    """The sentence for a run on this machine while others keep its cores busy; None for a cluster."""
+    if engine == "ray" and settings.ray_address.value is not None:
+        return None
+    slots = 1 if engine == "serial" else study.resources.slots or allowed_cores().count
+    busy = busy_text(slots)
+    return None if busy is None else f"{busy}: the study will take longer than `gradstab check` says"
 
 
 def open_searcher(

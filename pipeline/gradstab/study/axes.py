@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from gradstab.study.did_you_mean import nearest
+from gradstab.study.explained import explained
 from gradstab.study.spelling import listed, means, spelled
 
 Array = NDArray[np.float64]
@@ -109,6 +110,7 @@ class _Numeric:
         return min(max(value, self.low), self.high)
 
 
+@explained
 @dataclass(frozen=True)
 class Real(_Numeric):
     """A real number, uniform in [low, high]."""
@@ -128,6 +130,7 @@ class Real(_Numeric):
         return (self._bounded(value) - self.low) / (self.high - self.low)
 
 
+@explained
 @dataclass(frozen=True)
 class LogReal(_Numeric):
     """A positive real number, uniform in log over [low, high]."""
@@ -149,6 +152,7 @@ class LogReal(_Numeric):
         return math.log(self._bounded(value) / self.low) / math.log(self.high / self.low)
 
 
+@explained
 @dataclass(frozen=True)
 class Integer(_Numeric):
     """An integer, every value from low to high equally likely."""
@@ -177,6 +181,7 @@ class Integer(_Numeric):
         return sorted({self.low + round(u * span) for u in _unit_levels(count)})
 
 
+@explained
 @dataclass(frozen=True)
 class LogInteger(_Numeric):
     """A positive integer, uniform in log and rounded, as Optuna does it."""
@@ -210,6 +215,7 @@ class LogInteger(_Numeric):
         return sorted({round(math.exp(log_low + u * (log_high - log_low))) for u in _unit_levels(count)})
 
 
+@explained
 @dataclass(frozen=True)
 class Choice:
     """One of a few values without order."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from gradstab.study.explained import Section, explained
 from gradstab.study.responses.library.gradient_ratio import RATIO_LIMIT
 from gradstab.study.responses.registry import RESPONSES, default_letters, letter_of
 
@@ -45,14 +46,13 @@ def _known_letter(name: str) -> str:
 ResponseLetter = Annotated[str, AfterValidator(_known_letter)]
 
 
-class Criterion(BaseModel):
+@explained
+class Criterion(Section):
     """Which responses make a trial stable, and the bands in which they must lie.
 
     A response may be named by its letter or its readable name: R or gradient_ratio, T or training_response, R_worst or
     worst_gradient_ratio.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     responses: Annotated[
         Annotated[tuple[ResponseLetter, ...], Field(min_length=1)] | None,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from gradstab.study.array_files import header_shape
 from gradstab.study.data_file import FROZEN, DataError, Generated, KnownShape, Sha256, hash_of_file, readable
+from gradstab.study.explained import explained
 from gradstab.study.pack_key import DataShape
 from gradstab.study.shipped_data import Adding, Copying, DigitImages, DigitPixels, DigitRows, TextBytes
 from gradstab.study.tensor_spec import FromFunction, Tensors, Tokens
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 
+@explained
 class Digits(Generated, BaseModel):
     """scikit-learn's handwritten digits: 1797 images of 8 x 8, ten classes; ships with the library."""
 
@@ -50,6 +52,7 @@ class Digits(Generated, BaseModel):
         return DataShape(num_rows=1797, num_features=64, num_classes=10)
 
 
+@explained
 class Teacher(Generated, BaseModel):
     """Gaussian rows labelled by the largest output of a random linear map, both drawn from the study's seed."""
 
@@ -65,6 +68,7 @@ class Teacher(Generated, BaseModel):
         return DataShape(num_rows=self.num_rows, num_features=self.num_features, num_classes=self.num_classes)
 
 
+@explained
 class Npz(BaseModel):
     """The user's own data: X (rows first; further axes are flattened) and y (one label per row) in an npz file, as
     `numpy.savez(path, X=X, y=y)` writes it.
@@ -115,6 +119,7 @@ class Npz(BaseModel):
         return DataShape(num_rows=x_shape[0], num_features=num_features, num_classes=len(np.unique(y_N)))
 
 
+@explained
 class Mnist(Generated, BaseModel):
     """The 70,000 handwritten digits of 28 x 28, fetched once from OpenML through scikit-learn and kept in its cache."""
 

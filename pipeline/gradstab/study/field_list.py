@@ -9,13 +9,14 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from inspect import getdoc
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, RootModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from gradstab.activations.registry import LIBRARY
+from gradstab.study.explained import field_infos
 from gradstab.study.recipe import ActiveIf
 from gradstab.study.responses.registry import RESPONSES
 from gradstab.study.versions import Since, Was
@@ -79,7 +80,7 @@ class DeclaredField:
 
 def fields_of(python: type[Any], section: str = "") -> tuple[DeclaredField, ...]:
     """The fields of a pydantic model or of a dataclass (an axis), in their order."""
-    return tuple(_field(name, info, section) for name, info in _infos(python).items() if name != TAG)
+    return tuple(_field(name, info, section) for name, info in field_infos(python).items() if name != TAG)
 
 
 def yaml_text(value: object) -> str:
@@ -92,20 +93,6 @@ def yaml_text(value: object) -> str:
         allow_unicode=True,
     )
     return text.removesuffix("\n").removesuffix("\n...")
-
-
-def _infos(python: type[Any]) -> Mapping[str, FieldInfo]:
-    if issubclass(python, BaseModel):
-        return python.model_fields
-    hints = get_type_hints(python, include_extras=True)
-    infos = {}
-    for one in dataclasses.fields(python):
-        must_be_given = one.default is dataclasses.MISSING
-        hint = hints[one.name]
-        infos[one.name] = (
-            FieldInfo.from_annotation(hint) if must_be_given else FieldInfo.from_annotated_attribute(hint, one.default)
-        )
-    return infos
 
 
 def _field(name: str, info: FieldInfo, section: str) -> DeclaredField:
@@ -138,7 +125,7 @@ def _classes(annotation: object) -> Iterator[type[Any]]:
 
 
 def _kind(python: type[Any], path: str, *, is_one_of: bool) -> Kind:
-    tag = _infos(python)[TAG].default if is_one_of else None
+    tag = field_infos(python)[TAG].default if is_one_of else None
     return Kind(python, tag, _first_paragraph(python), fields_of(python, path))
 
 

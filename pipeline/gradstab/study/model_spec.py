@@ -9,11 +9,12 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from gradstab.errors import StudyError
 from gradstab.study.axes import Value
+from gradstab.study.explained import Section, explained
 from gradstab.study.family_signatures import family_signature
 from gradstab.study.origin import FromData
 from gradstab.user_code.names import name_of
@@ -35,16 +36,9 @@ def _nameable(name: str, info: ValidationInfo) -> str:
 _Function = Annotated[str, Field(min_length=1), AfterValidator(_nameable)]
 
 
-class ModelSpec(BaseModel):
-    """The network of a study of modules, as `Model` declares it.
-
-    Attributes:
-        parameters: names of the arguments of `build`; None where they are known only once it is imported.
-        required: those of them that have no default.
-        defaults: the values of the others, as far as they are plain.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+@explained
+class ModelSpec(Section):
+    """The network of a study of modules, as `Model` declares it."""
 
     build: Annotated[
         _Function,
@@ -53,7 +47,7 @@ class ModelSpec(BaseModel):
     loss: Annotated[
         _Function | None, Field(description="the loss of each sample, (outputs, targets) -> (B,); the family's if none")
     ] = None
-    settings: Annotated[dict[str, Value], Field(description="fixed arguments of build")] = {}
+    settings: Annotated[dict[str, Value], Field(default={}, description="fixed arguments of build")]
     taps: Annotated[
         tuple[str, ...], Field(description="where gradients are compared, such as blocks.*; found by itself if none")
     ] = ()
@@ -90,8 +84,8 @@ class ModelSpec(BaseModel):
     ] = ()
     defaults: Annotated[
         dict[str, Value | None],
-        Field(description="the defaults of the others; leave it out", examples=[{"heads": 4}]),
-    ] = {}
+        Field(default={}, description="the defaults of the others; leave it out", examples=[{"heads": 4}]),
+    ]
 
     @model_validator(mode="before")
     @classmethod

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pydantic import ConfigDict
-
 from gradstab.study.axes import Value
 from gradstab.study.origin import FROM_RECORD
 from gradstab.study.recipe import BUILDABLE, Recipe, fields_with
@@ -24,8 +22,6 @@ class ModuleRecipe(Recipe):
         given: names of the arguments that the study gives, which are passed; the other ones are for the record.
         traced: names of the arguments that may differ inside a stack of members that are computed together.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     build: str
     arguments: dict[str, Value | None]

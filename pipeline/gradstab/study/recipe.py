@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from gradstab.study.axes import Value
+from gradstab.study.explained import Section, explained
 from gradstab.study.origin import FROM_RECORD, check_activation
 from gradstab.study.space import Point
 from gradstab.study.versions import Since
@@ -66,7 +67,8 @@ OF_MODULES = OfModules()
 UNSAID_BY_DEFAULT = UnsaidByDefault()
 
 
-class Recipe(BaseModel):
+@explained
+class Recipe(Section):
     """Every setting of one training of one fully connected network.
 
     Scales are standard deviations: a weight has std ``init_scale / sqrt(fan_in)``, a bias has std
@@ -75,8 +77,6 @@ class Recipe(BaseModel):
     The metadata of a field says what other rooms would else know by its name: trials that differ in a ``STRUCTURAL``
     field cannot train in one pack; a field with ``ActiveIf`` does nothing unless another field has one of its values.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     depth: Annotated[int, Field(ge=1, le=10_000, description="hidden layers L"), BUILDABLE] = 8
     width: Annotated[int, Field(ge=1, le=65_536, description="units in a hidden layer"), STRUCTURAL, BUILDABLE] = 64

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gradstab.study.axes import Choice
 from gradstab.study.did_you_mean import nearest
+from gradstab.study.explained import explained
 from gradstab.study.space import SearchSpace
 
 BATCH = 16  # trials that an adaptive sampler proposes at a time; it learns between batches
@@ -34,18 +35,21 @@ class _Sampler(BaseModel):
         return []
 
 
+@explained
 class RandomSpec(_Sampler):
     """Independent points, uniform on every axis."""
 
     type: Literal["random"] = "random"
 
 
+@explained
 class SobolSpec(_Sampler):
     """A scrambled Sobol sequence: random points that fill the space evenly."""
 
     type: Literal["sobol"] = "sobol"
 
 
+@explained
 class GridSpec(_Sampler):
     """Every combination of evenly spaced levels, visited in an order shuffled by the study's seed.
 
@@ -92,6 +96,7 @@ class GridSpec(_Sampler):
         return faults
 
 
+@explained
 class TpeSpec(_Sampler):
     """Optuna's tree-structured Parzen estimator on the margin."""
 
@@ -99,6 +104,7 @@ class TpeSpec(_Sampler):
     is_design: ClassVar[bool] = False
 
 
+@explained
 class GpSpec(_Sampler):
     """Optuna's Gaussian process on the margin; its cost grows with the cube of the trials told."""
 
@@ -106,6 +112,7 @@ class GpSpec(_Sampler):
     is_design: ClassVar[bool] = False
 
 
+@explained
 class CmaEsSpec(_Sampler):
     """CMA-ES on the margin; numeric axes only, and at least two."""
 
@@ -123,6 +130,7 @@ class CmaEsSpec(_Sampler):
         return faults
 
 
+@explained
 class BoundarySpec(_Sampler):
     """Points near the edges of every response's band, where a trial says most about the stability region."""
 

@@ -23,6 +23,7 @@ from gradstab.study.data_file import (
     hash_of_file,
     readable,
 )
+from gradstab.study.explained import explained
 from gradstab.study.pack_key import DataShape
 from gradstab.study.tensor_spec import windows
 
@@ -38,6 +39,7 @@ class _DigitShape(Generated, ForModules):
         return DataShape(num_rows=1797, num_features=64, num_classes=10)
 
 
+@explained
 @dataclass(frozen=True)
 class DigitImages(_DigitShape):
     """scikit-learn's handwritten digits as images (N, 1, 8, 8), with labels (N,)."""
@@ -45,6 +47,7 @@ class DigitImages(_DigitShape):
     type: Literal["digit_images"] = "digit_images"
 
 
+@explained
 @dataclass(frozen=True)
 class DigitRows(_DigitShape):
     """scikit-learn's handwritten digits read row by row, (N, 8, 8): 8 steps of 8 numbers, with labels (N,)."""
@@ -52,6 +55,7 @@ class DigitRows(_DigitShape):
     type: Literal["digit_rows"] = "digit_rows"
 
 
+@explained
 @dataclass(frozen=True)
 class DigitPixels(_DigitShape):
     """scikit-learn's handwritten digits read pixel by pixel, (N, 64, 1): 64 steps of one number, with labels (N,)."""
@@ -59,6 +63,7 @@ class DigitPixels(_DigitShape):
     type: Literal["digit_pixels"] = "digit_pixels"
 
 
+@explained
 @dataclass(frozen=True)
 class Adding(Generated, ForModules):
     """The adding problem of Hochreiter & Schmidhuber (1997), drawn from the study's seed, in its usual later form.
@@ -76,6 +81,7 @@ class Adding(Generated, ForModules):
         return DataShape(self.num_rows, num_features=2 * self.length, num_classes=1)
 
 
+@explained
 @dataclass(frozen=True)
 class Copying(Generated, ForModules):
     """The copying problem (Hochreiter & Schmidhuber 1997; Arjovsky et al. 2016), drawn from the study's seed.
@@ -95,6 +101,7 @@ class Copying(Generated, ForModules):
         return DataShape(self.num_rows, self.length + 2 * REMEMBERED, num_classes=self.num_symbols + 1)
 
 
+@explained
 @dataclass(frozen=True)
 class TextBytes(ForModules):
     """Bytes of a text: rows (N, T) of `context` bytes, taken evenly from the whole text, and the next bytes as targets.

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, model_validator
 
 from gradstab.activations.registry import is_import_path, versions_of_passes
 from gradstab.errors import StudyError
 from gradstab.study.criterion import Criterion
 from gradstab.study.data_spec import DataSpec, Digits
 from gradstab.study.did_you_mean import nearest
+from gradstab.study.explained import Section, explained
 from gradstab.study.faults import EXPERIMENT_PATTERN, NAME_PATTERN, cross_faults, field_names, sentences
 from gradstab.study.model_spec import ModelSpec
 from gradstab.study.recipe import BUILDABLE, FULLY_CONNECTED, OF_MODULES, UNSAID_BY_DEFAULT, Recipe, fields_with
@@ -30,7 +31,6 @@ from gradstab.user_code.failures import CodeError
 from gradstab.user_code.names import name_of
 
 FINGERPRINTED = ("space", "recipe", "model", "data", "criterion", "sampler", "replicates", "seed")
-_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 Name = Annotated[
     str,
@@ -42,10 +42,10 @@ Name = Annotated[
 ]
 
 
-class Budget(BaseModel):
+@explained
+class Budget(Section):
     """When a study is done: its total number of trials, failed ones included; or a time limit for one run."""
 
-    model_config = _STRICT
     trials: Annotated[
         int, Field(ge=1, le=10_000_000, description="trials in total, failed ones included", examples=[300])
     ]
@@ -54,19 +54,19 @@ class Budget(BaseModel):
     ] = None
 
 
-class Stop(BaseModel):
+@explained
+class Stop(Section):
     """When a study may end before its budget: once audits, more than a hundred trials, certify its region."""
 
-    model_config = _STRICT
     error: Annotated[
         float, Field(gt=0, lt=0.5, description="fraction of the space that may be misclassified", examples=[0.02])
     ]
 
 
-class Resources(BaseModel):
+@explained
+class Resources(Section):
     """What the trials run on."""
 
-    model_config = _STRICT
     slots: Annotated[
         int | None, Field(ge=1, description="CPU slots, one thread each; all cores by default", examples=[2])
     ] = None
@@ -82,10 +82,10 @@ class Resources(BaseModel):
     ] = None
 
 
-class Tracking(BaseModel):
+@explained
+class Tracking(Section):
     """What MLflow is sent."""
 
-    model_config = _STRICT
     uri: Annotated[
         str | None,
         Field(
@@ -123,14 +123,13 @@ class Tracking(BaseModel):
         return under_current_names(cls, given)
 
 
-class Study(BaseModel):
+@explained
+class Study(Section):
     """A question to be answered by trials: what is varied, what is fixed, what counts as stable, and for how long.
 
     Raises:
         StudyError: on building, with every fault of the declaration at once.
     """
-
-    model_config = _STRICT
 
     schema_version: Annotated[Literal[1], Field(description="version of this format")] = 1
     name: Name

@@ -25,6 +25,7 @@ from gradstab.study.data_file import (
     require_rows,
     shown,
 )
+from gradstab.study.explained import explained
 from gradstab.study.origin import FromData
 from gradstab.study.pack_key import DataShape
 from gradstab.study.tensor_tree import inputs_and_targets, shape_of
@@ -64,6 +65,7 @@ class OfFile(ForModules):
         raise NotImplementedError
 
 
+@explained
 @dataclass(frozen=True)
 class Tensors(OfFile):
     """The user's own arrays, of any shape and type: .npz, .pt or .safetensors with `inputs` and `targets`, or X and y.
@@ -86,6 +88,7 @@ class Tensors(OfFile):
         return shape_of(*inputs_and_targets(headers(self.path), str(self.path)), str(self.path))
 
 
+@explained
 @dataclass(frozen=True)
 class Tokens(OfFile):
     """A file of token ids, which is read as it is needed: .npy with one axis, or .bin with nothing but the numbers.
@@ -153,6 +156,7 @@ def _check_function(name: str, info: ValidationInfo) -> str:
     return name
 
 
+@explained
 @dataclass(frozen=True)
 class FromFunction(ForModules):
     """What a function of a Python study returns: `(inputs, targets)`. The declaration holds its name alone.

@@ -7,6 +7,7 @@ from typing import Any
 
 from gradstab.display.criterion import bands_text
 from gradstab.display.numbers import count_range_text, interval_text, setting_text
+from gradstab.display.verdicts import verdict_text
 from gradstab.record.shipping_order import ShippingOrder
 from gradstab.stability.intervals import IntervalTable, StableInterval, stable_intervals
 from gradstab.study.axes import Choice, Value
@@ -24,7 +25,7 @@ _FAILED = "failed"
 _GAP = "&emsp;"  # the UI draws no space between the columns of a table
 _COLOURS = (
     "green stable, blue vanishing, vermilion exploding, black diverged, pink untrainable, orange partial, "
-    "light blue trained although gradients vanish or explode at the start"
+    "light blue trained anyway (although gradients vanish or explode at the start)"
 )
 
 Row = Mapping[str, Value | None]
@@ -99,7 +100,7 @@ def parent_note(
     ]
     for row, run_id in boundary:
         trial = f"[{row['trial']}]({run_fragment(experiment_id, run_id)})" if run_id else str(row["trial"])
-        lines.append(f"| {' | '.join([trial, *(_cell(row.get(name)) for name in columns)])} |")
+        lines.append(f"| {' | '.join([trial, *(_cell(name, row.get(name)) for name in columns)])} |")
     return _within("\n".join(lines))
 
 
@@ -159,7 +160,7 @@ def _recommended(sentences: Sequence[str], room: int) -> str:
     lines = ["**What should I set?**", ""]
     left_out = "- More in the report."
     for sentence in sentences:
-        bullet = f"- {sentence}"
+        bullet = f"- {sentence}".replace("\n- ", "\n  - ")
         if len("\n".join([*lines, bullet, left_out])) > room:
             lines.append(left_out)
             break
@@ -262,8 +263,10 @@ def _counted(order: ShippingOrder) -> tuple[str, ...]:
     return order.criterion.responses_for(1 if "steps" in order.declaration.space.names() else steps)
 
 
-def _cell(value: Value | None) -> str:
-    return "" if value is None else setting_text(value)
+def _cell(name: str, value: Value | None) -> str:
+    if value is None:
+        return ""
+    return verdict_text(str(value)) if name == "verdict" else setting_text(value)
 
 
 def _number(value: Value | None) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gradstab.display.verdicts import WORDS
 from gradstab.record.statistics.registry import layer_statistics
 from gradstab.study.criterion import MEANING_OF_VERDICT, VERDICTS
 from gradstab.study.recipe import Recipe
@@ -106,6 +107,8 @@ STUDY_METRICS: tuple[Key, ...] = (
     Key("region/volume_estimate", "1", "fraction of the search space in the region"),
     Key("region/volume_low", "1", "lower end of its 90 % interval"),
     Key("region/volume_high", "1", "upper end of its 90 % interval"),
+    Key("region/search_volume", "1", "the same as the search's own model has it, while it runs; not of designs"),
+    Key("region/search_misclassified", "1", "fraction that this model expects on the wrong side of the boundary"),
     Key("region/certified", "0 or 1", "whether the stop condition holds"),
 )
 
@@ -168,7 +171,8 @@ def _lines() -> Iterator[str]:
     yield "| verdict | meaning |"
     yield "|---|---|"
     for verdict, meaning in MEANING_OF_VERDICT.items():
-        yield f"| `{verdict}` | {meaning} |"
+        shown = f"; shown as {WORDS[verdict]}" if verdict in WORDS else ""
+        yield f"| `{verdict}` | {meaning}{shown} |"
     yield from _table("Metrics of the study's own run, x is the number of trials", STUDY_METRICS)
     yield from _old_names()
     yield ""

@@ -56,10 +56,14 @@ def parent_tags(order: ShippingOrder, names: MetricNames) -> dict[str, str]:
 
 
 def progress_rows(order: ShippingOrder) -> list[MetricRow]:
-    """One metric for each count, over the number of trials done."""
+    """One metric for each count, over the number of trials done, and what the search's own model says of the region."""
     step = max(order.counts.values(), default=0)
     counts = {**order.counts, "in_flight": len(order.in_flight)}
-    return [MetricRow(f"trials/{name}", float(count), step) for name, count in sorted(counts.items())]
+    rows = [MetricRow(f"trials/{name}", float(count), step) for name, count in sorted(counts.items())]
+    if (region := order.region) is not None:
+        told = {"region/search_volume": region.volume, "region/search_misclassified": region.misclassified}
+        rows += [MetricRow(key, float(f"{value:.6g}"), region.num_trials) for key, value in told.items()]
+    return rows
 
 
 def progress_tags(order: ShippingOrder) -> dict[str, str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gradstab.display.colours import VERDICT_COLOURS
 from gradstab.display.numbers import setting_text
+from gradstab.display.verdicts import verdict_text
 from gradstab.record.network_settings import is_of_module, network_settings
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import ShippingOrder
@@ -123,7 +124,7 @@ def run_name(number: int, point: Point, space: SearchSpace, verdict: str, budget
     axes = [name for name in _FIRST_IN_NAME if name in space.names()]
     axes += [name for name in space.names() if name not in axes]
     parts = [_short(name, point[name]) for name in axes[:_MOST_IN_NAME] if name in point]
-    return " ".join([verdict.replace("_", " "), f"{number:0{digits}d}", *parts])
+    return " ".join([verdict_text(verdict), f"{number:0{digits}d}", *parts])
 
 
 def _short(name: str, value: Value) -> str:

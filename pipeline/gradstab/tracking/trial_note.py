@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from gradstab.display.verdicts import verdict_text
 from gradstab.record.failure import FailureKind
 from gradstab.record.segments import Record
 from gradstab.record.shipping_order import ShippingOrder
@@ -40,7 +41,7 @@ def trial_note(record: Record, judgement: Judgement | None, order: ShippingOrder
         return f"**failed**: the machine failed, not the training: {record.failure}. No measurement."
     happened = "; ".join(_events(record, record.trajectory, judgement))
     meaning = f" ({MEANING_OF_VERDICT[judgement.verdict]})" if judgement.verdict == "trained_off_phase" else ""
-    parts = [f"**{judgement.verdict}**{meaning}: {happened}."]
+    parts = [f"**{verdict_text(judgement.verdict)}**{meaning}: {happened}."]
     if has_picture:
         parts.append(f"![every layer's gradient]({_artifact(RUN, FILE_NAME)})")
         parts.append(

@@ -18,11 +18,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.ImageColor import getrgb
 
-from gradstab.display.colours import AREAS, NOT_MEASURED, VERDICT_COLOURS
+from gradstab.display.colours import AREAS, VERDICT_COLOURS
+from gradstab.display.decades import FULL_DECADES, decade_colours
 from gradstab.record.trajectory import FloatArray, Trajectory
-from gradstab.stability.depth_profile import LEAST_DEPTH, relative_gradients
+from gradstab.stability.depth_profile import LEAST_DEPTH, relative_over_training
 from gradstab.study.criterion import Verdict
 
 FILE_NAME = "gradients.svg"
@@ -31,10 +31,8 @@ _TOP, _BOTTOM = 76, 252  # of the plots below the strip, in pixels
 _LEFT, _RIGHT = 48, 430  # of the lines
 _MAP_LEFT, _MAP_RIGHT, _BAR = 500, 780, 792  # of the map, and where its colour bar begins
 _STRIP_HEIGHT = 30
-_FULL_DECADES = 5.0  # where a colour is at its strongest
 _LEAST_REACH, _MOST_REACH = 1.5, 12.0  # decades up and down
 _MOST_NAMES, _MOST_STEPS, _LONGEST_NAME = 12, 5, 22
-_UP, _DOWN, _UNKNOWN = map(getrgb, (VERDICT_COLOURS["exploding"], VERDICT_COLOURS["vanishing"], NOT_MEASURED))
 _INK, _FRAME = "#222", 'fill="none" stroke="#888"'
 
 
@@ -47,9 +45,7 @@ def trial_picture(trajectory: Trajectory, verdict: Verdict, ratio_band: float) -
     norm_PL = trajectory["log10_delta_norm"]
     if trajectory.depth < LEAST_DEPTH or np.isnan(norm_PL[0]).all():
         return None
-    relative_PL = relative_gradients(norm_PL)
-    # what the last layer says nothing about is grey; before training it counts as R does
-    relative_PL[1:][~np.isfinite(norm_PL[1:, -1])] = np.nan
+    relative_PL = relative_over_training(norm_PL)
     names = trajectory.taps or tuple(f"layer {layer}" for layer in range(1, trajectory.depth + 1))
     height = _HEIGHT + round(_HEIGHT_OF_A_LETTER * max(len(_short(name)) for name in trajectory.taps or ("",)))
     body = [
@@ -68,7 +64,7 @@ def _strip(relative_L: FloatArray, names: Sequence[str]) -> Iterator[str]:
     """Every layer before training, the input at the left; a pointer on it sees its name and value."""
     edge_L = np.linspace(0, _WIDTH, len(names) + 1).round(1)
     for name, value, colour, (left, right) in zip(
-        names, relative_L, _colours(relative_L), pairwise(edge_L), strict=True
+        names, relative_L, decade_colours(relative_L), pairwise(edge_L), strict=True
     ):
         fill = "#" + bytes(colour.tolist()).hex()
         yield (
@@ -118,7 +114,7 @@ def _lines(
 
 def _map(relative_PL: FloatArray, steps: Sequence[int], place: str) -> Iterator[str]:
     """Every layer at every probe, the first layer at the bottom, with a colour bar."""
-    cells = _embedded(_colours(relative_PL.T[::-1]))
+    cells = _embedded(decade_colours(relative_PL.T[::-1]))
     width, height = _MAP_RIGHT - _MAP_LEFT, _BOTTOM - _TOP
     yield _image(cells, _MAP_LEFT, width)
     yield _rectangle(_MAP_LEFT, _TOP, width, height, _FRAME)
@@ -131,24 +127,14 @@ def _map(relative_PL: FloatArray, steps: Sequence[int], place: str) -> Iterator[
         y = _BOTTOM - (layer - 0.5) * height / num_layers + 4
         yield _text(_MAP_LEFT - 5, y, str(layer), "end")
     yield _colour_bar()
-    for value in (-_FULL_DECADES, 0.0, _FULL_DECADES):
-        y = _TOP + (0.5 - 0.5 * value / _FULL_DECADES) * height
+    for value in (-FULL_DECADES, 0.0, FULL_DECADES):
+        y = _TOP + (0.5 - 0.5 * value / FULL_DECADES) * height
         yield _text(_BAR + 18, y + 4, f"{value:+.0f}" if value else "0", "start")
 
 
 @lru_cache(maxsize=1)
 def _colour_bar() -> str:
-    return _image(_embedded(_colours(np.linspace(_FULL_DECADES, -_FULL_DECADES, 64)[:, None])), _BAR, 14)
-
-
-def _colours(value_N: FloatArray) -> NDArray[np.uint8]:
-    """From blue (vanishing) through white to vermilion (exploding), as three bytes each; grey where not measured."""
-    share_N = np.clip(value_N / _FULL_DECADES, -1, 1)
-    end_N3 = np.where((share_N > 0)[..., None], _UP, _DOWN)
-    strength_N1 = np.sqrt(np.abs(np.nan_to_num(share_N)))[..., None]  # a decade must be seen
-    mixed_N3 = 255 + (end_N3 - 255) * strength_N1
-    mixed_N3[np.isnan(value_N)] = _UNKNOWN
-    return np.asarray(mixed_N3.round(), dtype=np.uint8)
+    return _image(_embedded(decade_colours(np.linspace(FULL_DECADES, -FULL_DECADES, 64)[:, None])), _BAR, 14)
 
 
 def _embedded(pixel_HW3: NDArray[np.uint8]) -> str:

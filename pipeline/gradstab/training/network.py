@@ -9,7 +9,6 @@ Shapes: L layer, n member, B row of a batch, F feature, U unit, C class (the las
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,7 +23,9 @@ from gradstab.training.dtypes import DTYPES
 from gradstab.training.layout import FlatLayout, scale_by_power_
 from gradstab.training.norms import section_norms, total_norms
 from gradstab.training.parameters import initial_values, layer_counts, layer_shapes, sections
+from gradstab.training.plan import Layer, Plan, Readout
 from gradstab.training.probes import LayerValues, Reading
+from gradstab.training.products import Product, products_for
 from gradstab.training.workspace import Arena, Views, Widths
 
 _FORWARD_ROWS = 128  # rows per pass if no layer is kept: more rows do not fit the cache
@@ -37,7 +38,8 @@ class Network:
         recipes: deepest first, with equal pack keys and activations.
         seeds: one per member.
         data, device: the training data, and where all buffers lie.
-        began_in: the version in which the study began, which decides the activation's passes; the newest if None.
+        began_in: the version in which the study began, which decides the activation's passes and who computes products;
+            the newest if None.
 
     Attributes:
         layout: sections are the weights of each hidden layer, the readout's weights, the biases of each hidden layer,
@@ -59,6 +61,7 @@ class Network:
         dtype = DTYPES[recipe.precision]
         activation = find_activation(recipe.activation)
         self._phi, self._keeps_z = passes_of(activation, began_in), activation.keeps_z
+        self._product = products_for(device, began_in)
         self.depths = [r.depth for r in recipes]
         self._width = recipe.width
         self._num_classes = data.num_classes
@@ -90,6 +93,7 @@ class Network:
             self._fast_p = None
         return loss_n, values
 
+    @np.errstate(all="ignore")  # a NaN is a result here
     def accuracy(self, rows: NDArray[np.int64]) -> Tensor:
         """Fraction of the rows that each member classifies correctly (n,), float64; a non-finite logit is wrong."""
         correct_n = torch.zeros(self.layout.members, dtype=torch.int64, device=self.value.device)
@@ -98,7 +102,8 @@ class Network:
             part = rows[start : start + chunk]
             plan = self._plan(padded(len(part)), keeps_layers=False)
             x_BF, y_B = self._fetch(part, padded(len(part)))
-            self._forward(plan, x_BF.expand(self.layout.members, -1, -1))
+            first = plan.layers[0]
+            self._forward(plan, self._product(x_BF.expand(self.layout.members, -1, -1), first.weight, first.z))
             best_nB, class_nB = plan.views.logits[:, : len(part), : self._num_classes].max(2)
             correct_n += ((class_nB == y_B[: len(part)]) & torch.isfinite(best_nB)).sum(1)
         return correct_n.double() / len(rows)
@@ -126,7 +131,7 @@ class Network:
         self._arena = Arena(
             self.layer_counts, capacity, self._widths, self._keeps_z, self.value.dtype, self.value.device
         )
-        self._plans: dict[tuple[int, bool], _Plan] = {}
+        self._plans: dict[tuple[int, bool], Plan] = {}
         self._reading = None
 
     def _begun_reading(self, num_rows: int) -> Reading:
@@ -136,27 +141,33 @@ class Network:
         self._reading.begin()
         return self._reading
 
-    def _plan(self, rows: int, *, keeps_layers: bool = True) -> _Plan:
+    def _plan(self, rows: int, *, keeps_layers: bool = True) -> Plan:
         """The views of a pass over this many rows, made once."""
         key = (rows, keeps_layers)
         if key not in self._plans:
             views = self._arena.views(rows, keeps_layers=keeps_layers)
             weights, weight_grads = self._matrices(self.value), self._matrices(self.grad)
             biases, bias_grads = self._vectors(self.value), self._vectors(self.grad)
-            readout = _Readout(weights[-1], biases[-1][:, None, :], weight_grads[-1], bias_grads[-1])
+            readout = Readout(
+                bias=biases[-1][:, None, :],
+                bias_grad=bias_grads[-1],
+                forward=self._product(views.top, weights[-1], views.logits),
+                weight_gradient=self._product(views.top.mT, views.dlogits, weight_grads[-1]),
+                backward=self._product(views.dlogits, weights[-1].mT, views.top),
+            )
             grad_norms = self._norms_after_layers()
             layers = []
             for layer, (count, deeper) in enumerate(zip(self.layer_counts, [*self.layer_counts[1:], 0], strict=True)):
                 a, delta = views.a[layer], views.deltas[layer]
                 previous = (views.a[layer - 1] if layer else views.x)[:count]
+                below = views.deltas[layer - 1][:count] if layer else None  # takes the gradient of the layer's input
                 layers.append(
-                    _Layer(
-                        previous=previous,
-                        previous_T=previous.mT,
+                    Layer(
                         weight=weights[layer],
-                        weight_T=weights[layer].mT,
+                        forward=self._product(previous, weights[layer], views.z[layer]),
+                        weight_gradient=self._product(previous.mT, delta, weight_grads[layer]),
+                        backward=None if below is None else self._product(delta, weights[layer].mT, below),
                         bias=biases[layer][:, None, :],
-                        weight_grad=weight_grads[layer],
                         bias_grad=bias_grads[layer],
                         grad_norms=grad_norms[layer],
                         z=views.z[layer],
@@ -165,13 +176,12 @@ class Network:
                         scratch=views.scratch[:count],
                         padding=a[:, :, self._width :],
                         leaves=deeper < count,
-                        staying_delta=delta[:deeper],
                         leaving_a=a[deeper:],
                         leaving_top=views.top[deeper:count],
                         leaving_delta=delta[deeper:],
                     )
                 )
-            self._plans[key] = _Plan(views, layers, readout)
+            self._plans[key] = Plan(views, layers, readout)
         return self._plans[key]
 
     def _matrices(self, flat: Tensor) -> list[Tensor]:
@@ -194,27 +204,28 @@ class Network:
         x_RF = torch.index_select(self._x_NF, 0, index.view(-1), out=flat_out)
         return x_RF.view(*index.shape, -1), self._y_N[index]
 
+    @np.errstate(all="ignore")
     def _pass(self, rows_nB: NDArray[np.int64], reading: Reading | None) -> Tensor:
         num_rows = rows_nB.shape[1]
         plan = self._plan(padded(num_rows))
-        x_nBF, y_nB = self._fetch(rows_nB, padded(num_rows), out=plan.views.x)
-        self._forward(plan, x_nBF)
+        _, y_nB = self._fetch(rows_nB, padded(num_rows), out=plan.views.x)
+        self._forward(plan, plan.layers[0].forward)
         loss_n = self._loss(plan.views, y_nB, num_rows)
         self._backward(plan, num_rows, reading)
         return loss_n
 
-    def _forward(self, plan: _Plan, x_nBF: Tensor) -> None:
-        """From inputs to logits."""
+    def _forward(self, plan: Plan, first: Product) -> None:
+        """From inputs to logits; `first` is the product of the inputs and the weights of the first layer."""
         clears_padding = not self._phi.fixes_zero and self._width < self._widths.units
         for index, layer in enumerate(plan.layers):
-            torch.bmm(layer.previous if index else x_nBF, layer.weight, out=layer.z)
-            layer.z.add_(layer.bias)  # cheaper than the copies of biases that baddbmm would make
+            (layer.forward if index else first)()
+            layer.z.add_(layer.bias)  # cheaper than copies of biases to which products are added
             self._phi.apply(layer.z, layer.a)
             if clears_padding:
                 layer.padding.zero_()
             if layer.leaves:
                 layer.leaving_top.copy_(layer.leaving_a)
-        torch.bmm(plan.views.top, plan.readout.weight, out=plan.views.logits)
+        plan.readout.forward()
         plan.views.logits.add_(plan.readout.bias)
 
     def _loss(self, views: Views, y_nB: Tensor, num_rows: int) -> Tensor:
@@ -230,17 +241,14 @@ class Network:
         dlogits[:, num_rows:] = 0.0
         return _mean(loss_nB)
 
-    def _backward(self, plan: _Plan, num_rows: int, reading: Reading | None) -> None:
+    def _backward(self, plan: Plan, num_rows: int, reading: Reading | None) -> None:
         """From the gradient by logits to `grad`."""
         views, readout = plan.views, plan.readout
-        torch.bmm(views.top.mT, views.dlogits, out=readout.weight_grad)
+        readout.weight_gradient()
         torch.sum(views.dlogits, 1, out=readout.bias_grad)
-        torch.bmm(views.dlogits, readout.weight.mT, out=views.top)
-        above: _Layer | None = None
+        readout.backward()
         for index in reversed(range(len(plan.layers))):
             layer = plan.layers[index]
-            if above is not None:
-                torch.bmm(above.delta, above.weight_T, out=layer.staying_delta)
             if layer.leaves:
                 layer.leaving_delta.copy_(layer.leaving_top)
             if reading is not None:
@@ -249,10 +257,11 @@ class Network:
             if reading is not None:
                 reading.gradients(index, layer.delta, layer.scratch)
             torch.sum(layer.delta, 1, out=layer.bias_grad)
-            torch.bmm(layer.previous_T, layer.delta, out=layer.weight_grad)
+            layer.weight_gradient()
             for part_pP, norm_p in layer.grad_norms:
                 torch.linalg.vector_norm(part_pP, dim=1, out=norm_p)
-            above = layer
+            if layer.backward is not None:
+                layer.backward()
         self._fast_p = self._norm_p
 
     def _norms_after_layers(self) -> list[list[tuple[Tensor, Tensor]]]:
@@ -268,45 +277,6 @@ class Network:
             layer = section if section < self.num_layers else 0  # everything except hidden weights: after the last one
             after[layer].append((block.view(self.grad), block.of(self._norm_p)))
         return after
-
-
-@dataclass(frozen=True)
-class _Readout:
-    weight: Tensor
-    bias: Tensor
-    weight_grad: Tensor
-    bias_grad: Tensor
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """The tensors of one hidden layer in a pass; members that end at this layer come last."""
-
-    previous: Tensor
-    previous_T: Tensor
-    weight: Tensor
-    weight_T: Tensor
-    bias: Tensor
-    weight_grad: Tensor
-    bias_grad: Tensor
-    grad_norms: list[tuple[Tensor, Tensor]]
-    z: Tensor
-    a: Tensor
-    delta: Tensor
-    scratch: Tensor
-    padding: Tensor
-    leaves: bool
-    staying_delta: Tensor
-    leaving_a: Tensor
-    leaving_top: Tensor
-    leaving_delta: Tensor
-
-
-@dataclass(frozen=True)
-class _Plan:
-    views: Views
-    layers: list[_Layer]
-    readout: _Readout
 
 
 def _by_section(exponent_Ln: Tensor) -> Tensor:

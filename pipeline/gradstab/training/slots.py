@@ -6,6 +6,10 @@ torch is imported only where training runs.
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
+from functools import cache
+
+from threadpoolctl import ThreadpoolController
 
 from gradstab.loop.ports import Slot
 
@@ -23,6 +27,20 @@ def set_known_state() -> None:
     torch.set_default_dtype(torch.float32)
     torch.set_flush_denormal(True)
     torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def single_blas_thread() -> AbstractContextManager[object]:
+    """A context in which NumPy's products use one thread, as a slot has it: by themselves they would use every core."""
+    limits: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
+    return limits
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Made once, after NumPy was imported: finding the libraries takes a millisecond."""
+    import numpy as np  # noqa: F401
+
+    return ThreadpoolController()
 
 
 def why_unusable(slot: Slot) -> str | None:

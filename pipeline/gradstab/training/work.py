@@ -17,7 +17,7 @@ from gradstab.loop.ports import Outcome, Slot, Step
 from gradstab.loop.trial import Trial
 from gradstab.record.trajectory import Trajectory
 from gradstab.study.data_spec import AnyData
-from gradstab.training.slots import ask_for_huge_pages, free_bytes, set_known_state, why_unusable
+from gradstab.training.slots import ask_for_huge_pages, free_bytes, set_known_state, single_blas_thread, why_unusable
 
 if TYPE_CHECKING:
     from gradstab.training.data import Dataset
@@ -83,7 +83,8 @@ class TrainingWork:
         data, device = _loaded(self.data, self.study_seed), torch.device(slot.kind)
         steps = train_in_steps(recipes, seeds, data, device, partial(Network, began_in=self.began_in))
         while True:
-            with torch.inference_mode():  # never during a pause: in the driver, others use torch meanwhile
+            # never during a pause: in the driver, others use torch and NumPy meanwhile
+            with torch.inference_mode(), single_blas_thread():
                 step = next(steps, None)
             if step is None:
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from gradstab.display.verdicts import verdict_text
 from gradstab.record.trajectory import Trajectory
 from gradstab.stability.judgement import Judgement
 from gradstab.tracking.trial_note import gradients_told, training_told
@@ -19,7 +20,7 @@ def headline(trajectory: Trajectory, judgement: Judgement) -> str:
     elif trajectory.steps:
         first, last = float(trajectory["probe_loss"][0]), float(trajectory["probe_loss"][-1])
         happened.append(f"the loss went from {first:.3g} to {last:.3g}")
-    return f"{judgement.verdict}: {'; '.join(happened)}"
+    return f"{verdict_text(judgement.verdict)}: {'; '.join(happened)}"
 
 
 def note(trajectory: Trajectory, judgement: Judgement, run_id: str, settings: str, notes: list[str]) -> str:

@@ -74,7 +74,7 @@ def recommend(results: Results, largest: str | None, at: Mapping[str, Value]) ->
     needs.append(None if clip is None else clipping_unknown(results, clip))
     lacking = tuple(need for need in needs if need is not None and _is_possible(results, need))
     sentences = (
-        *_end_words(results, end, moved),
+        *_end_words(results, end, moved, found.at),
         *(() if clip is None else clip_sentences(clip)),
         *_region_words(found, axis),
         *([_NOT_JUDGED] if results.study.least_steps > 0 and _judges_before_training(results) else []),
@@ -149,11 +149,11 @@ def _is_possible(results: Results, need: LackingTrials) -> bool:
     return planned(results.study, need.axes, need.trials) is not None
 
 
-def _end_words(results: Results, end: SafeEnd | None, moved: tuple[Move, ...]) -> list[str]:
+def _end_words(results: Results, end: SafeEnd | None, moved: tuple[Move, ...], given: Mapping[str, Value]) -> list[str]:
     if end is None:
         return []
     axes = results.study.space.axes
-    told = end_sentences(end, len(results.measured.numbers))
+    told = end_sentences(end, len(results.measured.numbers), given)
     return told + ([] if end.value is None else [move_sentence(move, end, axes[move.axis]) for move in moved])
 
 
@@ -162,15 +162,7 @@ def _region_words(found: RegionAt, axis: str | None) -> list[str]:
     open_axes = list(dict.fromkeys(line.axis for line in found.lines))
     scales = [name for name in (*SCALES, WEIGHT_SCALE) if name in open_axes][:1]
     wanted = [name for name in (*scales, DEPTH) if name in open_axes and name != axis]
-    return [_one_line(advice(found, name)) for name in wanted]
-
-
-def _one_line(advised: list[str]) -> str:
-    """A sentence of its own, or a sentence with its bullets behind it."""
-    head, *bullets = advised
-    if not bullets:
-        return head
-    return f"{head} {'; '.join(bullet.removeprefix('- ').rstrip('.') for bullet in bullets)}."
+    return ["\n".join(advice(found, name)) for name in wanted]
 
 
 def _text(
@@ -181,7 +173,8 @@ def _text(
     width: int = WIDTH,
 ) -> str:
     basis = f"{basis_text(results)} {safe_sentence()}"
-    parts = ["\n".join(wrapped(sentence, width) for sentence in sentences), wrapped(basis, width)]
+    lines = [line for sentence in sentences for line in sentence.splitlines()]
+    parts = ["\n".join(wrapped(line, width) for line in lines), wrapped(basis, width)]
     if moved:
         columns = ["with", "at", "largest safe value, 90 %"]
         parts.append(table_text("With one other axis changed:", columns, move_rows(moved), width))

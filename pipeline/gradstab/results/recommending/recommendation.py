@@ -39,7 +39,8 @@ class Recommendation:
         clip: at which threshold to clip; None where nothing is trained.
         region: the region at the given place, as `gradstab region` has it.
         needs: which trials are lacking; empty where those of the study suffice.
-        sentences: all of it in plain sentences, each with its figure.
+        sentences: all of it in plain sentences, each with its figure. What depends on a choice that is left open is
+            one sentence with a line for each value of the choice, each beginning with "- ".
         text: the sentences and their tables.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from gradstab.display.numbers import counted, name_text, percent_text, point_text, value_text, worded_value_text
 from gradstab.results.span_words import best_phrase, span_phrase
@@ -13,11 +14,19 @@ from gradstab.study.axes import AnyAxis, Choice
 from gradstab.study.recipe import idle
 
 
-def end_sentences(end: SafeEnd, num_trials: int) -> list[str]:
-    """The largest safe value at a place; gaps are said."""
+def end_sentences(end: SafeEnd, num_trials: int, given: Collection[str]) -> list[str]:
+    """The largest safe value at a place; gaps are said.
+
+    Args:
+        given: the axes whose values were asked for; the others have the safest.
+    """
     name = name_text(end.axis)
     shown = {other: value for other, value in end.held.items() if not idle(other, end.held)}
-    where = f" at {point_text(shown)}" if shown else ""
+    asked = point_text({other: value for other, value in shown.items() if other in given})
+    chosen = point_text({other: value for other, value in shown.items() if other not in given})
+    where = f" at {asked}" if asked else ""
+    if chosen:
+        where += f" ({chosen}, where it is safest)" if asked else f" at {chosen}, where it is safest"
     if end.value is None:
         return [f"No {name} is safe{where}: {best_phrase(end.best, end.p_best)}."]
     told = f"Largest safe {name}{where}: {value_text(end.value)}"

@@ -51,6 +51,7 @@ class Response:
         unit_name: unit of the number, such as "decades".
         title: letter and meaning, for the tables of a report.
         meaning: what it is, without its letter, for the list of metrics.
+        where: what holds where a training is in the band, behind "where", for the titles of figures.
         statistics: the statistics that `read` needs.
         read: the number; it must be finite and signed for every training that has the statistics.
         band: the open interval in which a training is stable; either end may be infinite.
@@ -69,6 +70,7 @@ class Response:
     unit_name: str
     title: str
     meaning: str
+    where: str
     statistics: tuple[str, ...]
     read: Callable[[Training, Limits], float | None]
     band: Callable[[Limits], tuple[float, float]]

@@ -72,6 +72,7 @@ RESPONSE = Response(
     unit_name="decades",
     title="R, the gradient ratio at initialisation",
     meaning="the gradient ratio before training: log10 of the gradient norm at layer 1 over that at the last layer",
+    where="gradients keep their size at the start",
     statistics=("log10_delta_norm",),
     read=lambda training, _: gradient_ratio(training["log10_delta_norm"][0])[0],
     band=ratio_band,

@@ -53,6 +53,7 @@ RESPONSE = Response(
     unit_name="decades",
     title="T, the training response",
     meaning="the training response: log10 of tail loss over target loss; below 0 the network trained",
+    where="training works",
     statistics=("loss", "grad_norm"),
     read=training_response,
     band=lambda _: (-math.inf, 0.0),

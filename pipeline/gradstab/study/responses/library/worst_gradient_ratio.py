@@ -24,6 +24,7 @@ RESPONSE = Response(
     unit_name="decades",
     title="R_worst, the worst gradient ratio along training",
     meaning="the gradient ratio farthest from 0 at any probe of the training",
+    where="gradients keep their size all along",
     statistics=("log10_delta_norm",),
     read=worst_gradient_ratio,
     band=ratio_band,
