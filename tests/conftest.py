@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +14,39 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from gradstab.loop import calibration
+
+LONG = ("endtoend", "tracking", "watching", "report")  # whose tests start whole programs
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-xdist, which reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Long tests come first, so that none runs alone at the end.
+
+    Tests that share what is made once a module or class go to one worker, or every worker would make it.
+    """
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("xdist_group") is None:
+            scopes = {made.scope for found in item._fixtureinfo.name2fixturedefs.values() for made in found}
+            if "module" in scopes:
+                item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+            elif "class" in scopes and item.cls is not None:
+                item.add_marker(pytest.mark.xdist_group(item.cls.__name__))
+    yield
+    if config.getoption("loadgroup", default=False):
+        for item in items:
+            name_group(item)
+
+
+def name_group(item: pytest.Item) -> None:
+    """Put a test's group behind its name, where the scheduler of pytest-xdist looks for it.
+
+    Version 3.8 does so itself, but in a place where pytest 9.2 does not look any more, and the groups have no effect.
+    """
+    group = item.get_closest_marker("xdist_group")
+    if group is not None and not item.nodeid.endswith(suffix := f"@{group.args[0]}"):
+        item._id = type(item._id).parse(item.nodeid + suffix)
+        assert item.nodeid.endswith(suffix), "pytest must show the group to pytest-xdist"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,13 +67,56 @@ def own_calibration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database without runs; its migrations take seconds, so it is made once and copied."""
+    """An MLflow database without runs; its migrations take seconds, so it is made once for all workers and copied."""
     from gradstab.tracking.sqlite_database import make_database
 
-    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    path.with_name(".empty.db.partial").write_bytes(b"a process killed among the migrations leaves a broken file")
-    make_database(path, None)
+    root = tmp_path_factory.getbasetemp()
+    path = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "mlflow" / "empty.db"
+    path.parent.mkdir(exist_ok=True)
+    with path.with_name("lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            broken = b"a process killed among the migrations leaves a broken file"
+            path.with_name(".empty.db.partial").write_bytes(broken)
+            make_database(path, None)
     return path
+
+
+@pytest.fixture(scope="session")
+def mlflow_root(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """A folder with the store, `mlflow.db`, that `mlflow_ui` serves."""
+    root = tmp_path_factory.mktemp("served")
+    shutil.copy(empty_database, root / "mlflow.db")
+    return root
+
+
+@pytest.fixture(scope="session")
+def mlflow_ui(mlflow_root: Path) -> Iterator[str]:
+    """The address of an MLflow server, as `gradstab ui` starts it; its start takes seconds of a core."""
+    from gradstab.system.storage_url import parse_tracking
+    from gradstab.tracking.links import ui_command, ui_environment
+    from tests.tracking.lossy_proxy import free_port
+    from tests.tracking.mlflow_server import await_server
+
+    port, store = free_port(), parse_tracking(f"sqlite:///{mlflow_root / 'mlflow.db'}")
+    with (mlflow_root / "server.log").open("wb") as log:
+        command = ui_command(mlflow_root / "artifacts", port)
+        server = subprocess.Popen(command, env={**os.environ, **ui_environment(store)}, stdout=log, stderr=log)
+    try:
+        await_server(port, 150)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without pictures, which take most of the time, for tests that do not look at them."""
+    from gradstab.report import report
+
+    monkeypatch.setattr(report, "all_pictures", lambda _: [])
+    monkeypatch.setattr(report, "wide_maps", lambda _: [])
 
 
 @pytest.fixture(autouse=True)
