@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import shutil
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from gradstab.display.colours import VERDICT_COLOURS
 from gradstab.figures.heat_maps import write_heat_maps
@@ -31,12 +28,10 @@ from gradstab.report.report import make_report
 from gradstab.results.results import Results
 from gradstab.study.criterion import VERDICTS, Criterion
 from gradstab.study.study import Study
-from gradstab.system.storage_url import parse_tracking
-from gradstab.tracking.links import study_link, ui_command, ui_environment, view_link
+from gradstab.tracking.links import study_link, view_link
 from gradstab.tracking.mlflow_client import prepare_environment
 from gradstab.tracking.shipping_files import load_state
 from tests.fakes import REFERENCE_LOSS, make_record
-from tests.tracking.lossy_proxy import free_port
 from tests.tracking.notebook import ship
 
 CHROMIUM = next(
@@ -49,6 +44,14 @@ pytestmark = [
 ]
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 WAIT_MS = 60_000  # for a page on a busy machine
+# nothing moves while a page loads: a frame is drawn by the processor, and costs as much as what a test waits for
+STILL = """new MutationObserver((_, observer) => {
+    if (!document.head) return;
+    observer.disconnect();
+    const style = document.createElement("style");
+    style.textContent = "*, *::before, *::after { animation: none !important; transition: none !important }";
+    document.head.append(style);
+}).observe(document, {childList: true, subtree: true})"""
 QUESTION = "At which init scale do deep tanh networks train?"
 
 
@@ -66,12 +69,11 @@ def records() -> list[Record]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+def folder(mlflow_root: Path) -> Path:
     """A shipped study with a report's region and heat maps of two trials."""
-    root = tmp_path_factory.mktemp("pages")
+    root = mlflow_root
     folder = root / "pages"
     folder.mkdir()
-    shutil.copy(empty_database, root / "mlflow.db")
     study = Study.model_validate(
         {
             "name": "pages", "question": QUESTION, "budget": {"trials": 60},
@@ -100,29 +102,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Pa
 
 
 @pytest.fixture(scope="module")
-def base(folder: Path) -> Iterator[str]:
-    """An MLflow server on the study's store, as `gradstab ui` starts it."""
-    port = free_port()
-    uri = f"sqlite:///{folder.parent / 'mlflow.db'}"
-    with (folder.parent / "server.log").open("wb") as log:
-        command = ui_command(folder.parent / "artifacts", port)
-        server = subprocess.Popen(
-            command, env={**os.environ, **ui_environment(parse_tracking(uri))}, stdout=log, stderr=log
-        )
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 150
-    try:
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/health", timeout=2).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, (folder.parent / "server.log").read_text()
-                time.sleep(0.3)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(30)
+def base(folder: Path, mlflow_ui: str) -> str:
+    """A server of the store, in which the study is."""
+    del folder
+    return mlflow_ui
 
 
 @pytest.fixture(scope="module")
@@ -134,13 +117,24 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """What all pages share: megabytes of MLflow's code, which each would load and compile again."""
+    context = browser.new_context(viewport={"width": 1600, "height": 1200}, reduced_motion="reduce")
+    # what an earlier page left is forgotten, and MLflow's assistant opens by itself on a browser's first visit
+    context.add_init_script(
+        "if (!sessionStorage.begun) localStorage.clear(); sessionStorage.begun = true;"
+        f"localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true'); {STILL}"
+    )
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1600, "height": 1200})
+def page(context: BrowserContext) -> Iterator[Page]:
+    page = context.new_page()
     page.set_default_timeout(WAIT_MS)
     expect.set_options(timeout=WAIT_MS)
-    # MLflow's assistant opens by itself on a browser's first visit
-    page.add_init_script("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
     yield page
     page.close()
 
@@ -187,18 +181,20 @@ def colour_difference(first: str, second: str) -> float:
     return max(abs(a - b) for a, b in zip(channels(first), channels(second), strict=True))
 
 
-@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1280, 720)])
 def test_the_first_click_shows_the_region_at_a_readable_size(
-    page: Page, base: str, folder: Path, keep: Callable[[str], None], width: int, height: int
+    page: Page, base: str, folder: Path, keep: Callable[[str], None]
 ) -> None:
-    page.set_viewport_size({"width": width, "height": height})
+    sizes = [(1280, 720), (1440, 900)]
+    page.set_viewport_size({"width": sizes[0][0], "height": sizes[0][1]})
     page.goto(study_link(base, folder))
     expect(page.get_by_role("button", name="1 Stability map")).to_be_visible()
-    box = shown_picture(page, "phase_diagram+")
-    keep(f"map-{width}")
-    assert box["width"] >= 700
-    assert height - box["y"] >= 200, "its upper part is seen before anybody scrolls"
-    assert box["x"] + box["width"] <= width
+    for width, height in sizes:
+        page.set_viewport_size({"width": width, "height": height})
+        box = shown_picture(page, "phase_diagram+")
+        keep(f"map-{width}")
+        assert box["width"] >= 700
+        assert height - box["y"] >= 200, "its upper part is seen before anybody scrolls"
+        assert box["x"] + box["width"] <= width
 
 
 def test_the_map_has_charts_of_trials_below_the_picture(
@@ -256,34 +252,45 @@ def test_the_table_has_the_columns_that_matter(
     keep("table")
 
 
+SCATTERS = [{"scatter"}] * 4
+
+
+@pytest.fixture
+def cards(page: Page, base: str, folder: Path, keep: Callable[[str], None]) -> Callable[..., list[list[Any]]]:
+    """Opens a saved view whose first four charts are of these kinds; returns the traces of its charts."""
+
+    def cards(view: str, kinds: list[set[str]]) -> list[list[dict[str, Any]]]:
+        page.set_viewport_size({"width": 1440, "height": 2400})
+        page.goto(view_link(base, load_state(folder).experiment_id or "", view))
+        found = drawn(page, 4)
+        assert [{trace["type"] for trace in chart} for chart in found[:4]] == kinds
+        assert all(max(trace["count"] for trace in chart) >= 3 for chart in found[:4]), "no chart is empty"
+        keep(view)
+        assert page.get_by_text("does not exist").count() == 0
+        return found
+
+    return cards
+
+
 @pytest.mark.parametrize(
     ("view", "kinds"),
     [
         ("gradstab-map-tanh", [{"scatter"}, {"scatter", "contour"}, {"scatter", "contour"}, {"scatter"}]),
-        ("gradstab-profiles", [{"scatter"}] * 4),
-        ("gradstab-curves", [{"scatter"}] * 4),
-        ("gradstab-edge", [{"scatter"}] * 4),
+        ("gradstab-curves", SCATTERS),
+        ("gradstab-edge", SCATTERS),
     ],
 )
 def test_each_saved_view_draws_its_cards(
-    page: Page, base: str, folder: Path, keep: Callable[[str], None], view: str, kinds: list[set[str]]
+    cards: Callable[..., list[list[Any]]], view: str, kinds: list[set[str]]
 ) -> None:
-    page.set_viewport_size({"width": 1440, "height": 2400})
-    page.goto(view_link(base, load_state(folder).experiment_id or "", view))
-    found = drawn(page, 4)
-    assert [{trace["type"] for trace in chart} for chart in found[:4]] == kinds
-    assert all(max(trace["count"] for trace in chart) >= 3 for chart in found[:4]), "no chart is empty"
-    keep(view)
-    assert page.get_by_text("does not exist").count() == 0
+    cards(view, kinds)
 
 
 def test_means_of_profiles_stand_on_one_grid_in_the_colours_of_the_verdicts(
-    page: Page, base: str, folder: Path, keep: Callable[[str], None]
+    cards: Callable[..., list[list[Any]]],
 ) -> None:
-    page.goto(view_link(base, load_state(folder).experiment_id or "", "gradstab-profiles"))
-    traces = [
-        trace for chart in drawn(page, 4) for trace in chart if trace["metric"] == "profile/log10_grad_ratio_init"
-    ]
+    found = cards("gradstab-profiles", SCATTERS)
+    traces = [trace for chart in found for trace in chart if trace["metric"] == "profile/log10_grad_ratio_init"]
     lines = {trace["uuid"].rpartition(".")[2].strip(): trace for trace in traces if trace["count"] > 1}
     assert {"stable", "exploding", "vanishing"} <= lines.keys()
     for verdict in ("stable", "exploding", "vanishing"):

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,16 +17,15 @@ import gradstab
 from gradstab.tracking.links import run_fragment, view_link
 from gradstab.tracking.watched_views import watched_views
 from gradstab.watching.watch import Eyes
-from tests.tracking.test_pages import base, browser, drawn, keep, page, pytestmark  # noqa: F401  fixtures of pages
+from tests.tracking.test_pages import base, browser, context, drawn, keep, page, pytestmark  # noqa: F401  fixtures of pages
 from tests.watching import loops
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+def folder(mlflow_root: Path) -> Path:
     """A folder whose parent holds the database that is served."""
-    folder = tmp_path_factory.mktemp("pages") / "watch"
+    folder = mlflow_root / "watch"
     folder.mkdir()
-    shutil.copy(empty_database, folder.parent / "mlflow.db")
     return folder
 
 
