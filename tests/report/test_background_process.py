@@ -71,6 +71,7 @@ def test_no_report_where_none_is_wanted(folder: Path) -> None:
     assert not (folder / "report").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_page_of_the_same_trials_is_not_made_again_and_an_older_one_is(folder: Path) -> None:
     results = Results(StudyFolder(folder))
     page = write_report_if_stale(results)

@@ -131,6 +131,7 @@ def test_a_wheel_holds_the_templates():
     assert not left, f"package-data in pyproject.toml must cover {left}"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_certification_is_spoken_of_only_where_a_stop_was_asked_for(tmp_path):
     for name, stop, words in (("asked", {"error": 0.1}, "Not certified: the stop condition"), ("none", None, None)):
         page = make_report(Results(plant(tmp_path, trials=30, name=name, stop=stop)))
@@ -219,6 +220,7 @@ def test_another_criterion_trains_nothing_and_leaves_the_report_of_the_study_alo
     assert "--criterion responses=R" in page.read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_only_the_criterion_that_was_audited_is_certified(tmp_path):
     study = plant(tmp_path, trials=30, stop={"error": 0.1})
     write_certificate(study.path, Certificate(True, 0.1, 0.05, 30, ()))
@@ -281,6 +283,7 @@ def test_diverged_and_failed_trials_and_spaces_of_one_and_three_numbers_are_draw
     assert len(rows) > 2 * len(unclipped)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_folder_that_cannot_be_written_is_a_sentence_and_fails_no_run(tmp_path, capsys):
     planted = plant(tmp_path, trials=5, name="shut")
     (planted.path / "report").write_text("no folder can be made here")
@@ -291,6 +294,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence_and_fails_no_run(tmp_path
     assert write_report_if_stale(Results(plant(tmp_path, trials=5, name="open"))) is not None
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_says_where_the_page_is(tmp_path):
     planted = plant(tmp_path, trials=5)
     told = CliRunner().invoke(cli, ["report", "planted", "--results", str(tmp_path), "--to", str(tmp_path / "there")])

@@ -90,6 +90,7 @@ def test_few_trials_give_an_answer_too(tmp_path):
         assert len(answer_lines(Results(plant(tmp_path, trials=trials, name=f"few-{trials}")))) >= 3
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_page_notebook_script_and_terminal_say_the_same(tmp_path):
     planted = plant(tmp_path, trials=60)
     assert known_answer(Results(planted)) == [], "there is no report yet"
@@ -106,6 +107,7 @@ def test_page_notebook_script_and_terminal_say_the_same(tmp_path):
         assert sentence in shown.stdout
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_answer_of_another_criterion_or_of_older_trials_is_not_taken(tmp_path):
     planted = plant(tmp_path, trials=40)
     page = make_report(Results(planted))

@@ -138,6 +138,7 @@ def test_pairs_are_counted_where_the_study_holds_them(tmp_path):
     assert "counted in pairs of equal points" in " ".join(results.recommend().sentences)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_terminal_python_page_and_data_say_the_same(root, rates):
     results = Results(rates)
     found = results.recommend()
