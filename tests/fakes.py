@@ -23,6 +23,22 @@ REFERENCE_LOSS = float(np.log(10.0))
 EPOCH_MS = 1_700_000_000_000
 
 
+class NoTracker:
+    """Ships nothing."""
+
+    def notify(self) -> None:
+        return
+
+    def waiting(self) -> int:
+        return 0
+
+    def last_error(self) -> None:
+        return None
+
+    def close(self, patience: float) -> int:
+        return 0
+
+
 def make_trajectory(
     recipe: Recipe,
     *,

@@ -18,27 +18,11 @@ from gradstab.search.searcher import OptunaSearcher
 from gradstab.study.criterion import Criterion
 from gradstab.study.responses.library.training_response import TRAINING_RESPONSE_RANGE, TRAINING_RESPONSE_UNIT
 from gradstab.study.study import Study
-from tests.fakes import REFERENCE_LOSS, make_trajectory
+from tests.fakes import REFERENCE_LOSS, NoTracker, make_trajectory
 from tests.journal_searcher import open_journal_searcher
 from tests.problems import Problem
 
 STEPS = 4
-
-
-class NoTracker:
-    """Ships nothing."""
-
-    def notify(self) -> None:
-        return
-
-    def waiting(self) -> int:
-        return 0
-
-    def last_error(self) -> None:
-        return None
-
-    def close(self, patience: float) -> int:
-        return 0
 
 
 def study_of(problem: Problem, **changes: object) -> Study:

@@ -27,7 +27,7 @@ from gradstab.study.recipe import Recipe
 from gradstab.study.settings import resolve_settings
 from gradstab.study.study import Study
 from gradstab.study.versions import Since
-from tests.endtoend.command import Place, assert_exactly_once, values_of
+from tests.endtoend.command import Place, assert_exactly_once, ship_here, values_of
 from tests.golden_study import (
     FINGERPRINT,
     GOLDEN,
@@ -80,8 +80,9 @@ def test_it_continues_reports_and_ships_into_a_new_mlflow(tmp_path: Path, empty_
     place = Place(tmp_path, NAME).with_database(empty_database)
     folder = put_folder(tmp_path / "results")
     before = values_of(place.records())
-    done = place.run("run", NAME, "--trials", "64", "--engine", "serial", "--report")
+    done = place.call("run", NAME, "--trials", "64", "--engine", "serial")
     assert done.returncode == 0, done.stderr
+    assert place.call("report", NAME).returncode == 0
     assert "set aside" not in done.stderr
     assert_exactly_once(place, 64)
     assert {number: values for number, values in values_of(place.records()).items() if number < NUM_TRIALS} == before
@@ -112,7 +113,7 @@ def test_a_lost_folder_is_rebuilt_from_its_old_mlflow(tmp_path: Path):
     place = Place(tmp_path, NAME)
     (tmp_path / "golden.py").write_text((GOLDEN / "results" / "declared.py.txt").read_text())
     then = {run.data.tags["trial"]: run.info.run_id for run in place.mlflow_runs("trial")}
-    done = place.run("run", "golden", "--trials", "64", "--engine", "serial")
+    done = place.call("run", "golden", "--trials", "64", "--engine", "serial")
     assert done.returncode == 0, done.stderr
     assert "4 segments were restored from MLflow" in done.stderr
     assert_exactly_once(place, 64)
@@ -158,6 +159,7 @@ def test_a_program_with_one_more_statistic_and_field_continues_it_and_this_one_g
     place = Place(tmp_path, NAME).with_database(empty_database)
     put_folder(tmp_path / "results")
     before = values_of(place.records())
+    ship_here(monkeypatch)
     with monkeypatch.context() as later:
         later.setitem(STATISTICS, ALIVE.name, ALIVE)
         later.setattr("gradstab.record.study_folder.Study", GrownStudy)

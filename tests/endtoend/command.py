@@ -23,10 +23,21 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from gradstab.cli import main
+from gradstab.loop.progress import Progress
 from gradstab.record.segments import Record, read_segment, segment_paths
-from gradstab.session import drive
-from tests.loop.test_runner import NoTracker
+from gradstab.record.shipping_order import load_order, save_order
+from gradstab.record.study_folder import StudyFolder
+from gradstab.session import drive, sync
+from gradstab.session.parts import shipping_order
+from gradstab.study.settings import Settings
+from gradstab.study.study import Study
+from gradstab.system.child_process import ParentPipe
+from gradstab.tracking.mlflow_client import prepare_environment
+from gradstab.tracking.segment_shipper import SegmentShipper
+from gradstab.tracking.shipping_files import WaitingCounter
+from tests.fakes import NoTracker
 
+ROOT = Path(__file__).parents[2]
 PATIENCE = 150.0  # seconds, for what a busy machine takes its time with; nothing waits for it where all is well
 
 # nothing is shipped there, which on a busy machine takes longer than what a test is about
@@ -77,10 +88,16 @@ class Place:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start the command; a run writes its report (seconds) only where `--report` is among the arguments."""
-        if arguments[:1] == ("run",) and "--report" not in arguments:
-            arguments = (*arguments, "--no-report")
+        return self._start("gradstab", arguments, environment)
+
+    def start_unshipped(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """As `start`, for tests that are not about MLflow: no shipper is started, whose imports take seconds."""
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        return self._start("tests.endtoend.unshipped", arguments, {"PYTHONPATH": path, **environment})
+
+    def _start(self, module: str, arguments: tuple[str, ...], environment: dict[str, str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "gradstab", *arguments],
+            [sys.executable, "-m", module, *_without_report(arguments)],
             cwd=self.root,
             env={**self.environment(), **environment},
             stdout=subprocess.PIPE,
@@ -91,15 +108,24 @@ class Place:
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the command as a process of its own: it imports everything anew, which takes five seconds of a core."""
-        process = self.start(*arguments, **environment)
-        stdout, stderr = finished(process)
-        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+        return _ended(self.start(*arguments, **environment))
+
+    def run_unshipped(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """As `run`, for tests that are not about MLflow."""
+        return _ended(self.start_unshipped(*arguments, **environment))
 
     def call(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run the command in this process, with everything imported: for tests that are not about the process.
+        """Run the command in this process, with everything imported: for tests that are not about the processes.
 
-        What it sets in this process is taken back: environment, folder, threads of torch and its denormal numbers.
+        What a run leaves to its shipper is shipped here too, when the run ends. What the command sets in this process
+        is taken back: environment, folder, threads of torch and its denormal numbers.
         """
+        with pytest.MonkeyPatch.context() as patch:
+            ship_here(patch)
+            return self._call(patch, arguments, environment)
+
+    def call_with_shipper(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """As `call`, for tests that are about the shipper's process."""
         with pytest.MonkeyPatch.context() as patch:
             return self._call(patch, arguments, environment)
 
@@ -114,8 +140,7 @@ class Place:
     ) -> subprocess.CompletedProcess[str]:
         import torch
 
-        if arguments[:1] == ("run",) and "--report" not in arguments:
-            arguments = (*arguments, "--no-report")
+        arguments = _without_report(arguments)
         threads, outputs, code = torch.get_num_threads(), (io.StringIO(), io.StringIO()), 0
         for name in set(os.environ) - set(self.environment()):
             patch.delenv(name)
@@ -184,6 +209,43 @@ class Place:
         return {name: [row[i] for row in content["data"]] for i, name in enumerate(content["columns"])}
 
 
+class ShipsHere:
+    """A tracker that ships in this process, where MLflow is imported already, when it is closed."""
+
+    def __init__(self, folder: StudyFolder, study: Study, settings: Settings, delay: float = 0.0) -> None:
+        save_order(folder.path, shipping_order(folder, study, settings, Progress(study.budget.trials)))
+        self._folder = folder.path
+
+    def notify(self) -> None:
+        return
+
+    def waiting(self) -> int:
+        return 0  # nobody shall wait for what happens at the end
+
+    def last_error(self) -> None:
+        return None
+
+    def close(self, patience: float) -> int:
+        prepare_environment()
+        driver = ParentPipe()
+        driver.finish(patience)
+        SegmentShipper(self._folder, driver).run()
+        return WaitingCounter(self._folder).waiting(load_order(self._folder).uri)
+
+
+def ship_here(patch: pytest.MonkeyPatch) -> None:
+    """What runs leave to a shipper is shipped in this process, for tests that are not about the processes."""
+    for module in (drive, sync):
+        patch.setattr(module, "start_tracker", ShipsHere)
+    for name, value in UNTOUCHED.items():
+        patch.setenv(name, value)
+
+
+def _without_report(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """A run writes its report (seconds) only where that is asked for."""
+    return (*arguments, "--no-report") if arguments[:1] == ("run",) and "--report" not in arguments else arguments
+
+
 def finished(process: subprocess.Popen[str]) -> tuple[str, str]:
     """What a command wrote to stdout and stderr until it ended; one that does not end is killed and fails the test."""
     try:
@@ -192,6 +254,11 @@ def finished(process: subprocess.Popen[str]) -> tuple[str, str]:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+
+
+def _ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    stdout, stderr = finished(process)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 def values_of(records: list[Record]) -> dict[int, tuple[Any, ...]]:

@@ -6,16 +6,16 @@ import signal
 
 import pytest
 
-from tests.endtoend.command import NO_CHILDREN, Place, finished
+from tests.endtoend.command import Place, finished
 
 pytestmark = pytest.mark.xdist_group("kills")
 
 
 @pytest.mark.parametrize("grace", ["20", "1"])
-def test_sigterm_drains_within_its_grace_and_everything_that_ended_is_recorded(tmp_path, empty_database, grace):
-    place = Place(tmp_path).with_database(empty_database)
-    place.write_study(trials=1000, steps=60, more=NO_CHILDREN)
-    process = place.start("run", "study", "--engine", "serial", GRADSTAB_DRAIN_SECONDS=grace)
+def test_sigterm_drains_within_its_grace_and_everything_that_ended_is_recorded(tmp_path, grace):
+    place = Place(tmp_path)
+    place.write_study(trials=1000, steps=60)
+    process = place.start_unshipped("run", "study", "--engine", "serial", GRADSTAB_DRAIN_SECONDS=grace)
     place.await_segment(process)
     process.send_signal(signal.SIGTERM)
     _, stderr = finished(process)

@@ -16,7 +16,7 @@ from gradstab.record.trajectory import Trajectory
 from gradstab.session.drive import drive
 from gradstab.study.settings import resolve_settings
 from gradstab.training.work import TrainingWork
-from tests.endtoend.command import Place
+from tests.endtoend.command import Place, ship_here
 
 SLOT = Slot("cpu-0")
 
@@ -35,8 +35,9 @@ def _study(trials: int) -> Study:
 @pytest.mark.usefixtures("trains_here")
 @pytest.mark.parametrize("began_in", ["0.1.0", pytest.param("0.2.0", marks=pytest.mark.faults)])
 def test_every_trial_trains_with_the_kernels_of_the_version_in_which_the_study_began(
-    began_in: str, tmp_path: Path, empty_database: Path
+    began_in: str, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    ship_here(monkeypatch)
     place = Place(tmp_path, "kernels").with_database(empty_database)
     folder = StudyFolder.of(tmp_path / "results", "kernels")
     if began_in != _study(2).versions()[-1]:

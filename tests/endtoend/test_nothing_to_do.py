@@ -17,8 +17,9 @@ from tests.endtoend.command import Place, values_of
 def finished(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Place:
     place = Place(tmp_path_factory.mktemp("finished")).with_database(empty_database)
     place.write_study(trials=6)
-    done = place.run("run", "study", "--engine", "serial", "--report")
-    assert done.returncode == 0, done.stderr
+    for command in (("run", "study", "--engine", "serial"), ("report", "study")):
+        done = place.call(*command)
+        assert done.returncode == 0, done.stderr
     return place
 
 

@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gradstab.activations import registry
 from gradstab.commands.submit import pack_parcel
 from gradstab.study.file import load_study_file
 from tests.endtoend.command import Place
-
-# nothing is shipped there, which on a busy machine takes longer than what a test is about
-AWAY = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
 
 STUDY = """
 from gradstab import Choice, LogReal, Study
@@ -44,7 +42,8 @@ def late(z):
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setattr(registry, "_imported", {})  # or this process would know the functions of other tests
     for name, text in SIBLINGS.items():
         (tmp_path / name).write_text(text)
     return Place(tmp_path)
@@ -57,8 +56,8 @@ def declare(place: Place, function: str, *, trials: int = 40, steps: int = 0, sc
 
 
 def test_a_siblings_function_is_searched_beside_tanh_with_region_and_report(place):
-    declare(place, "steep", trials=64, steps=3)
-    done = place.run("run", "study.py", "--engine", "serial", "--report", **AWAY)
+    declare(place, "steep", trials=40, steps=3)
+    done = place.call_unshipped("run", "study.py", "--engine", "serial", "--report")
     assert done.returncode == 0, done.stderr
     records = place.records()
     assert {record.recipe["activation"] for record in records} == {"tanh", "shapes_of_mine:steep"}
@@ -72,12 +71,13 @@ def test_a_siblings_function_is_searched_beside_tanh_with_region_and_report(plac
     assert predicted["shapes_of_mine:steep"] is None, "reading results must import nothing of the user"
 
 
+@pytest.mark.xdist_group("ray")
 def test_workers_of_ray_are_sent_the_function_itself(place):
     """Workers find neither the sibling nor its helper: the function travels by value."""
     declare(place, "steep", trials=8)
     elsewhere = Place(place.root / "elsewhere")
     elsewhere.root.mkdir()
-    done = elsewhere.run("run", "../study.py", "--set", "resources.slots=1", **AWAY)
+    done = elsewhere.call_unshipped("run", "../study.py", "--set", "resources.slots=1")
     assert done.returncode == 0, done.stderr
     assert all(record.trajectory is not None for record in elsewhere.records())
     assert {record.recipe["activation"] for record in elsewhere.records()} == {"tanh", "shapes_of_mine:steep"}
@@ -87,7 +87,7 @@ def test_workers_of_ray_are_sent_the_function_itself(place):
 def test_the_values_are_those_of_the_same_function_in_the_library(place, scale):
     """tanh by autograd against tanh by hand; relative to a critical scale that theory finds by autograd too."""
     declare(place, "tanh_again", trials=16, steps=6, scale=scale)
-    done = place.run("run", "study.py", "--engine", "serial", **AWAY)
+    done = place.call_unshipped("run", "study.py", "--engine", "serial")
     assert done.returncode == 0, done.stderr
     by_name = {record.recipe["activation"]: record for record in place.records()}
     from gradstab.training.data import load_dataset
@@ -117,7 +117,7 @@ def test_the_values_are_those_of_the_same_function_in_the_library(place, scale):
 )
 def test_a_function_that_cannot_be_trained_ends_in_a_sentence(place, function, sentence):
     declare(place, function)
-    done = place.run("run", "study.py", "--engine", "serial", **AWAY)
+    done = place.call_unshipped("run", "study.py", "--engine", "serial")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert f"the activation shapes_of_mine:{function} {sentence}" in done.stderr
@@ -126,7 +126,7 @@ def test_a_function_that_cannot_be_trained_ends_in_a_sentence(place, function, s
 def test_a_check_imports_no_function(place):
     (place.root / "shapes_of_mine.py").write_text("raise SystemExit('imported')\n")
     declare(place, "steep", scale="relative_init_scale")
-    done = place.run("check", "study.py", "--format", "json")
+    done = place.call("check", "study.py", "--format", "json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["study"]["space"]["activation"]["choices"][1] == "shapes_of_mine:steep"
 

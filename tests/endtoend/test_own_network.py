@@ -14,8 +14,6 @@ from gradstab.study.file import load_study_file
 from gradstab.user_code.stored import read_code
 from tests.endtoend.command import AWAY, Place, assert_exactly_once, values_of
 
-pytestmark = pytest.mark.xdist_group("own_network")  # the undisturbed run is made once
-
 TRIALS = 20
 SERIAL = ("--engine", "serial")
 
@@ -76,9 +74,9 @@ def declare(root: Path, *, trials: int = TRIALS, fault: str = "pass") -> Place:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Place:
-    place = declare(tmp_path_factory.mktemp("undisturbed")).with_database(empty_database)
-    done = place.run("run", "study.py", *SERIAL)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = declare(tmp_path_factory.mktemp("undisturbed"))
+    done = place.run_unshipped("run", "study.py", *SERIAL)
     assert done.returncode == 0, done.stderr
     return place
 
@@ -115,7 +113,7 @@ def test_results_are_read_where_the_code_is_gone_and_modules_come_back_from_the_
         (undisturbed.root / file).rename(tmp_path / file)
     try:
         for verb in (("status", "study"), ("region", "study"), ("list",)):
-            done = undisturbed.run(*verb)
+            done = undisturbed.call(*verb)
             assert done.returncode == 0, (verb, done.stderr)
         results = load_results("study", results=str(undisturbed.root / "results"))
         first, again = results.module(3), results.module(3)
@@ -146,7 +144,7 @@ def test_changed_code_is_refused_by_its_files_name_and_accepted_on_request(tmp_p
 
 def test_a_fault_of_every_module_ends_the_run_before_the_first_trial(tmp_path):
     place = declare(tmp_path, fault='raise ValueError("no such width")')
-    done = place.run("run", "study.py", *SERIAL, **AWAY)
+    done = place.call_unshipped("run", "study.py", *SERIAL)
     assert done.returncode == 2
     assert "ValueError: no such width" in done.stderr
     assert "study.py" in done.stderr
@@ -168,7 +166,7 @@ def test_a_fault_of_one_structure_fails_its_trials_and_ends_the_run_at_the_third
 
 
 def test_check_says_what_was_tried(undisturbed):
-    done = undisturbed.run("check", "study.py", "--format", "json")
+    done = undisturbed.call("check", "study.py", "--format", "json")
     assert done.returncode == 0, done.stderr
     modules = json.loads(done.stdout)["modules"]
     assert [one["point"]["depth"] for one in modules["tried"]] == [2, 6, 3]

@@ -21,7 +21,7 @@ from gradstab.study.settings import Setting, Settings
 from gradstab.study.study import Study
 from gradstab.system.storage_url import parse_storage, parse_tracking
 from gradstab.training.work import TrainingWork
-from tests.endtoend.command import NO_CHILDREN, PATIENCE, Place, assert_exactly_once, finished, values_of
+from tests.endtoend.command import PATIENCE, Place, assert_exactly_once, finished, ship_here, values_of
 from tests.fakes_work import PoisonousWork, StarvingWork
 from tests.loop.planted_costs import learned_cost
 
@@ -82,11 +82,12 @@ def test_killed_workers_are_replaced_and_values_equal_the_serial_engine_s(tmp_pa
     assert {record.device for record in parallel.records()} > {"cpu:cpu-0"}
 
 
-def test_only_the_poisonous_trial_fails(tmp_path, empty_database):
+def test_only_the_poisonous_trial_fails(tmp_path, empty_database, monkeypatch):
+    ship_here(monkeypatch)
     place = Place(tmp_path).with_database(empty_database)
     study = shallow_study(40)
     work = PoisonousWork(frozenset({13}), os.getpid())
-    ended = drive(study, settings_for(tmp_path), source=None, engine="ray", work=work)
+    ended = drive(study, settings_for(tmp_path), source=None, engine="ray", work=work, report=False)
     assert (ended.progress.done, ended.progress.failed) == (40, 1)
     assert {trial.number for trial in place.optuna_trials() if trial.state.name == "FAIL"} == {13}
     assert {trial.number for trial in place.optuna_trials() if trial.state.name == "COMPLETE"} == {*range(40)} - {13}
@@ -115,7 +116,7 @@ def test_a_pack_beyond_memory_is_split_and_a_trial_beyond_it_fails_as_that(tmp_p
     )
     store_cost_models({"cpu": learned_cost(study.recipe, 1, 1)})  # a machine of unknown speed begins with small packs
     work = StarvingWork(TrainingWork(study.data, study.seed), 30 * 2**20)  # one network of width 256 needs 8 MB
-    ended = drive(study, settings_for(tmp_path), source=None, engine="ray", work=work)
+    ended = drive(study, settings_for(tmp_path), source=None, engine="ray", work=work, report=False)
     too_large = {trial.number for trial in place.optuna_trials() if trial.params["width"] == 2048}
     assert 0 < len(too_large) < 48
     assert {trial.number for trial in place.optuna_trials() if trial.state.name == "FAIL"} == too_large
@@ -128,11 +129,11 @@ def test_a_pack_beyond_memory_is_split_and_a_trial_beyond_it_fails_as_that(tmp_p
     assert split - too_large, "a pack of trials that fit alone must have been split"
 
 
-def test_ctrl_c_in_the_terminal_drains_ray_too(tmp_path, empty_database):
+def test_ctrl_c_in_the_terminal_drains_ray_too(tmp_path):
     """A terminal sends SIGINT to the whole process group: workers must not die of it before their pack is done."""
-    place = Place(tmp_path).with_database(empty_database)
-    place.write_study(trials=1000, steps=60, more=NO_CHILDREN)
-    process = place.start("run", "study")
+    place = Place(tmp_path)
+    place.write_study(trials=1000, steps=60)
+    process = place.start_unshipped("run", "study")
     place.await_segment(process)
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = finished(process)
@@ -145,10 +146,12 @@ def test_ctrl_c_in_the_terminal_drains_ray_too(tmp_path, empty_database):
     assert states.count("COMPLETE") == recorded
 
 
-def test_a_ray_that_does_not_start_ends_in_one_sentence(tmp_path, empty_database):
-    place = Place(tmp_path).with_database(empty_database)
-    place.write_study(trials=20, steps=0, more=NO_CHILDREN)
-    process = place.start("run", "study", RAY_TMPDIR="/proc/nowhere")  # short enough for sockets, and no folder
+def test_a_ray_that_does_not_start_ends_in_one_sentence(tmp_path):
+    place = Place(tmp_path)
+    place.write_study(trials=20, steps=0)
+    process = place.start_unshipped(
+        "run", "study", RAY_TMPDIR="/proc/nowhere"
+    )  # short enough for sockets, and no folder
     _, stderr = finished(process)
     assert process.returncode == 1
     assert "Ray does not start on this machine" in stderr

@@ -24,24 +24,9 @@ from gradstab.search.searcher import OptunaSearcher
 from gradstab.study.axes import Choice, LogInteger, LogReal
 from gradstab.study.study import Study
 from gradstab.system.storage_url import parse_storage
+from tests.fakes import NoTracker
 from tests.fakes_work import NarrowWork, PlantedWork, RaisingWork
 from tests.journal_searcher import open_journal_searcher
-
-
-class NoTracker:
-    """Ships nothing."""
-
-    def notify(self) -> None:
-        return
-
-    def waiting(self) -> int:
-        return 0
-
-    def last_error(self) -> None:
-        return None
-
-    def close(self, patience: float) -> int:
-        return 0
 
 
 def declare(**changes: object) -> Study:

@@ -14,10 +14,11 @@ from gradstab.record.failure import Failure
 from gradstab.record.segments import read_segment, segment_index, segment_paths, write_segment
 from gradstab.record.trajectory import Trajectory
 from gradstab.study.recipe import Recipe
+from tests.fakes import NoTracker
 from tests.fakes_work import PlantedWork
 from tests.journal_searcher import open_journal_searcher
 from tests.loop.planted_costs import cost_taking
-from tests.loop.test_runner import NoTracker, assert_complete, declare, recorded, run, stored
+from tests.loop.test_runner import assert_complete, declare, recorded, run, stored
 
 
 class TwoSlots:

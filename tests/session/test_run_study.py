@@ -12,7 +12,7 @@ from gradstab import LogInteger, LogReal, Study, run_study
 from gradstab.errors import GradstabError
 from gradstab.loop.progress import Progress
 from gradstab.session import drive
-from tests.loop.test_runner import NoTracker
+from tests.fakes import NoTracker
 
 STUDY = Study.model_validate(
     {
