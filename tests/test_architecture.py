@@ -60,8 +60,17 @@ MOST_THINGS = 28  # in the package's folder: a stranger must be able to say what
 MOST_LINES = 320
 
 
-def module_files() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
+@cache
+def module_files() -> tuple[Path, ...]:
+    return tuple(sorted(PACKAGE.rglob("*.py")))
+
+
+@cache
+def module_names() -> frozenset[str]:
+    """Full names of this package's modules."""
+    return frozenset(
+        ".".join(["gradstab", *path.relative_to(PACKAGE).with_suffix("").parts]) for path in module_files()
+    )
 
 
 def label(path: Path) -> str:
@@ -98,8 +107,7 @@ def imports(path: Path) -> frozenset[str]:
 
 def modules_of(path: Path) -> set[str]:
     """Modules of this package that a module imports."""
-    names = {".".join(["gradstab", *other.relative_to(PACKAGE).with_suffix("").parts]) for other in module_files()}
-    return {name for name in imports(path) if name in names}
+    return set(imports(path) & module_names())
 
 
 def test_every_thing_in_the_package_stands_on_a_floor():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gradstab.cli import main
 from tests.report.planted import plant
 
 
@@ -24,17 +25,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def completed(root: Path, line: str, shell: str = "bash") -> list[str]:
-    """What the shell is offered for the last word of a line; the words are cut as bash cuts them."""
-    words = line.replace("=", " = ").split(" ") if shell == "bash" else line.split(" ")
+def asking(root: Path, words: list[str], shell: str) -> dict[str, str]:
+    """What a shell sets to ask for the last word of a line."""
     words = [word for word in words[:-1] if word] + [words[-1]]
-    environment = {**os.environ, "GRADSTAB_RESULTS": str(root / "results"), "_GRADSTAB_COMPLETE": f"{shell}_complete"}
-    environment |= {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
-    command = [sys.executable, "-c", "from gradstab.cli import main; main()"]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stdout.splitlines() if line]
-    return [line.partition(",")[2] for line in lines] if shell == "bash" else lines[1::3]
+    results, asked = str(root / "results"), {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+    return {"GRADSTAB_RESULTS": results, "_GRADSTAB_COMPLETE": f"{shell}_complete", **asked}
 
 
 @pytest.mark.parametrize(
@@ -57,9 +52,21 @@ def completed(root: Path, line: str, shell: str = "bash") -> list[str]:
         ("gradstab reg", ["region"]),
     ],
 )
-def test_bash_is_offered_what_fits(root, line, offered):
-    assert completed(root, line) == offered
+def test_bash_is_offered_what_fits(root, line, offered, monkeypatch, capsys):
+    for name, value in asking(root, line.replace("=", " = ").split(" "), "bash").items():  # so bash cuts them
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(root)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    shown = capsys.readouterr()
+    assert ended.value.code == 0, shown.err
+    assert [line.partition(",")[2] for line in shown.out.splitlines() if line] == offered
 
 
 def test_other_shells_keep_the_word_whole(root):
-    assert completed(root, "gradstab region planted --at activation=r", "zsh") == ["activation=relu"]
+    """In a process of its own, as a shell asks."""
+    environment = {**os.environ, **asking(root, ["gradstab", "region", "planted", "--at", "activation=r"], "zsh")}
+    command = [sys.executable, "-c", "from gradstab.cli import main; main()"]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line][1::3] == ["activation=relu"]

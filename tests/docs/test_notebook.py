@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
+from gradstab.session import drive
 from tests.docs.notebook import CellError, read_notebook, run_cells
+from tests.fakes import NoTracker
 
 
 def cell(source: str) -> dict[str, object]:
@@ -12,6 +16,9 @@ def cell(source: str) -> dict[str, object]:
 
 
 def test_every_cell_of_the_notebook_runs(tmp_path, monkeypatch):
+    # no cell looks at MLflow or at the study's report, which take most of the time
+    monkeypatch.setattr(drive, "start_tracker", lambda *_: NoTracker())
+    monkeypatch.setattr(drive, "FEWEST_TRIALS", math.inf)
     monkeypatch.setenv("GRADSTAB_RESULTS", str(tmp_path))
     monkeypatch.setenv("MPLBACKEND", "agg")
     shown = run_cells(read_notebook())

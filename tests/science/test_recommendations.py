@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,16 +10,20 @@ import pytest
 from gradstab.errors import UsageError
 from gradstab.record.study_folder import StudyFolder
 from gradstab.results.results import Results
+from gradstab.session import drive
 from gradstab.study.file import load_study_file
+from tests.fakes import NoTracker
 from tests.science.recommendations import TOLERANCE, measure_quadratic, measured_threshold, sharpness_of
 
 QUICKLY = ("budget.trials=40", "recipe.steps=50")
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
-    del empty_database
-    return tmp_path_factory.mktemp("quadratics")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where studies are put that nobody looks for in MLflow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drive, "start_tracker", lambda *_: NoTracker())
+        yield tmp_path_factory.mktemp("quadratics")
 
 
 def test_gradient_descent_itself_stops_at_two_over_the_sharpness():

@@ -6,15 +6,19 @@ The servers here only say yes or no; `make test-containers` asks MLflow's own.
 from __future__ import annotations
 
 import base64
+import io
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 
 import pytest
 
 from gradstab.errors import UsageError
+from gradstab.system import child_process
 from gradstab.system.storage_url import MlflowServer, parse_tracking
 from gradstab.tracking import credentials
 from gradstab.tracking.credentials import check_credentials, version_note
@@ -29,6 +33,20 @@ def nobody(monkeypatch, tmp_path):
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture
+def asked_here(monkeypatch):
+    """MLflow's own client asks in this process, which has imported it, and not in one of its own."""
+
+    def run(module: str, said: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        assert (module, env) == (credentials.__name__, None)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(said))
+        with redirect_stdout(io.StringIO()) as shown:
+            code = credentials.main()
+        return subprocess.CompletedProcess(module, code, shown.getvalue(), "")
+
+    monkeypatch.setattr(child_process, "run", run)
 
 
 @contextmanager
@@ -60,6 +78,7 @@ def password_only(authorization: str) -> int:
     return 200 if authorization == RIGHT else 401
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_no_credentials_end_in_one_sentence_with_exit_code_2():
     with server(password_only) as url, pytest.raises(UsageError) as raised:
         check_credentials(MlflowServer(url))
@@ -71,6 +90,7 @@ def test_no_credentials_end_in_one_sentence_with_exit_code_2():
     assert raised.value.exit_code == 2
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_forbidden_is_said_with_the_servers_reason():
     with server(lambda _: 403) as url, pytest.raises(UsageError, match=r"403.*MLFLOW_SERVER_ALLOWED_HOSTS"):
         check_credentials(MlflowServer(url))

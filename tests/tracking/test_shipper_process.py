@@ -169,6 +169,6 @@ def test_a_server_that_is_away_then_loses_a_reply_gets_every_trial_once(
 def test_what_stood_in_the_way_of_an_earlier_shipper_is_no_reason_to_give_up_now(make_folder: MakeFolder) -> None:
     folder = make_folder([make_mixed_records(1)])
     save_state(folder, ShipperState(last_error="the server of yesterday is away"))
-    process = ShipperProcess(folder)
+    process = ShipperProcess(folder, delay=3600.0)
     assert process.last_error() is None
-    process.close(0.0)
+    assert process._process is None, "nothing but yesterday's shipper has said a word"

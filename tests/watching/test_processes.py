@@ -33,30 +33,36 @@ def talking_loss(outputs: Any, targets: Any) -> Any:
     return functional.cross_entropy(outputs, targets) + 0 * total
 
 
-def of_rank(rank: int, port: int, watched: bool, answers: Any) -> None:
-    """One process of a training under DistributedDataParallel, every step of which waits for the other."""
+def of_rank(rank: int, port: int, answers: Any) -> None:
+    """One process of two trainings under DistributedDataParallel, every step of which waits for the other process."""
     torch.set_num_threads(1)
     try:
         distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-        model = nn.parallel.DistributedDataParallel(loops.rich())
-        optimizer = torch.optim.Adam(model.parameters(), 0.01)
-        told: Any = None
-        if watched:
-            if rank == 0:
-                with pytest.raises(UsageError, match="they talk to the other processes"):
-                    gradstab.watch(model, *loops.SIDE, talking_loss)
-            with gradstab.watch(model, *loops.SIDE, functional.cross_entropy, every=3, run=None) as eyes:
-                train(model, optimizer, rank)
-            if eyes.reads:
-                told = (list(eyes.trajectory.probe_step_P), eyes.trajectory["probe_loss"])
-            assert rank == 0 or str(eyes) == "the process of rank 0 reads"
-        else:
-            train(model, optimizer, rank)
-        weights = [value.detach().numpy().copy() for value in model.module.state_dict().values()]
+        _, without = trained(rank, watched=False)  # first, when no watch can have left anything behind
+        told, watched = trained(rank, watched=True)
         distributed.destroy_process_group()
-        answers.put((rank, told, weights))
+        answers.put((rank, told, (watched, without)))
     except BaseException:
         answers.put((rank, traceback.format_exc(), None))
+
+
+def trained(rank: int, *, watched: bool) -> tuple[Any, list[Any]]:
+    """What the watch read, and the weights in the end."""
+    model = nn.parallel.DistributedDataParallel(loops.rich())
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    told: Any = None
+    if watched:
+        if rank == 0:
+            with pytest.raises(UsageError, match="they talk to the other processes"):
+                gradstab.watch(model, *loops.SIDE, talking_loss)
+        with gradstab.watch(model, *loops.SIDE, functional.cross_entropy, every=3, run=None) as eyes:
+            train(model, optimizer, rank)
+        if eyes.reads:
+            told = (list(eyes.trajectory.probe_step_P), eyes.trajectory["probe_loss"])
+        assert rank == 0 or str(eyes) == "the process of rank 0 reads"
+    else:
+        train(model, optimizer, rank)
+    return told, [value.detach().numpy().copy() for value in model.module.state_dict().values()]
 
 
 def train(model: Any, optimizer: Any, rank: int) -> None:
@@ -67,10 +73,10 @@ def train(model: Any, optimizer: Any, rank: int) -> None:
         optimizer.step()
 
 
-def both(watched: bool) -> dict[int, tuple[Any, Any]]:
+def both() -> dict[int, tuple[Any, Any]]:
     context = multiprocessing.get_context("spawn")
     answers, port = context.Queue(), free_port()
-    processes = [context.Process(target=of_rank, args=(rank, port, watched, answers)) for rank in range(2)]
+    processes = [context.Process(target=of_rank, args=(rank, port, answers)) for rank in range(2)]
     for process in processes:
         process.start()
     got = [answers.get(timeout=PATIENCE_S) for _ in range(2)]
@@ -84,13 +90,13 @@ def both(watched: bool) -> dict[int, tuple[Any, Any]]:
 
 
 def test_the_first_process_reads_and_the_training_is_the_same():
-    watched, without = both(watched=True), both(watched=False)
-    steps, losses = watched[0][0]
+    found = both()
+    steps, losses = found[0][0]
     assert steps == [0, 3, 6, 8]
     assert np.isfinite(losses).all()
-    assert watched[1][0] is None
+    assert found[1][0] is None
     for rank in range(2):
-        for one, other in zip(watched[rank][1], without[rank][1], strict=True):
+        for one, other in zip(*found[rank][1], strict=True):
             np.testing.assert_array_equal(one, other)
 
 
