@@ -11,7 +11,7 @@ from tests.endtoend.command import Place, finished
 pytestmark = pytest.mark.xdist_group("kills")
 
 
-@pytest.mark.parametrize("grace", ["20", "1"])
+@pytest.mark.parametrize("grace", [pytest.param("20", marks=pytest.mark.faults), "1"])
 def test_sigterm_drains_within_its_grace_and_everything_that_ended_is_recorded(tmp_path, grace):
     place = Place(tmp_path)
     place.write_study(trials=1000, steps=60)
