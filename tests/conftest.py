@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
 from gradstab.loop import calibration
 
+settings.register_profile("tests", deadline=None)  # an example may take its time on a busy machine
+settings.load_profile("tests")
 LONG = ("endtoend", "tracking", "watching", "report")  # whose tests start whole programs
 
 
