@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,6 @@ import gradstab
 from tests.watching import loops
 
 BACKEND = "inductor" if shutil.which("g++") else "eager"
-
-
-@pytest.fixture(autouse=True)
-def compiled_here() -> Iterator[None]:
-    """Processes that compile beside this one would import torch first."""
-    with torch._inductor.config.patch(compile_threads=1):
-        yield
 
 
 @pytest.mark.parametrize("how", ["whole", "in place", "part"])
