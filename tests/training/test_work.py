@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 
 from gradstab.activations.activation import Activation, Passes, Until
@@ -13,6 +14,7 @@ from gradstab.loop.ports import Slot
 from gradstab.loop.trial import Trial, trial_seed
 from gradstab.study.data_spec import Digits, Teacher
 from gradstab.study.recipe import Recipe
+from gradstab.training.products import Product, numpy_product
 from gradstab.training.work import TrainingWork
 from tests.training.test_trainer import assert_same_bits
 
@@ -38,6 +40,32 @@ def test_results_do_not_depend_on_what_ran_in_the_process_before():
         torch.set_default_dtype(torch.float32)
     for one, other in zip(found, expected[1:], strict=True):
         assert_same_bits(one, other)
+
+
+def _threads_of_numpy() -> set[int]:
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def test_products_of_numpy_use_one_thread_and_the_program_around_has_its_own(monkeypatch: pytest.MonkeyPatch):
+    seen = []
+
+    def noted(left: Tensor, right: Tensor, out: Tensor) -> Product:
+        compute = numpy_product(left, right, out)
+
+        def product() -> None:
+            seen.append(_threads_of_numpy())
+            compute()
+
+        return product
+
+    monkeypatch.setattr("gradstab.training.network.products_for", lambda device, began_in: noted)
+    with threadpool_limits(2, user_api="blas"):
+        around = _threads_of_numpy()
+        for _ in TrainingWork(Digits(), 3).run_in_steps(_trials(1), Slot("cpu-0")):
+            assert _threads_of_numpy() == around
+    assert around == {2}
+    assert seen
+    assert all(threads == {1} for threads in seen)
 
 
 def test_the_study_s_seed_makes_the_data():

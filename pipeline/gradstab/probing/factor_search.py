@@ -1,4 +1,4 @@
-"""The search for the factor at which a ratio is 0: brackets by doubling, then false position. No torch.
+"""The search for the factor at which a ratio is 0: brackets by doubling, then Brent's method. No torch.
 
 Factors are searched by x = log2(factor), because R of a chain is nearly a straight line over it.
 """
@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
+
+from scipy.optimize import brentq
 
 LARGEST = 32.0  # factor up to which is searched, and by which is divided
 CLOSE = 0.05  # decades: so near to 0 counts as 0
 FLAT = 0.005  # decades: a ratio that moves less over halving and doubling does not depend on the factor
 CLAMPED = 37.0  # decades from which a ratio only tells its sign
 _EXACT = 0.005  # decades within which the root and the ends of the band are sought
-_MOST_STEPS = 14  # of false position
+_MOST_STEPS = 14  # of Brent's method
+_FINEST = 1e-5  # of an octave: factors have five digits
+_LEAST_RELATIVE = 4 * sys.float_info.epsilon  # tolerance that brentq takes
 _ROUGH = 0.02  # of a distance, to which the ends of a band are sought where the ratio is no smooth curve
 
 Found = Literal["zero", "near zero", "least", "none", "no effect"]
@@ -151,31 +157,23 @@ class _Curve:
         return tuple(sorted(self._known.items()))
 
     def solve(self, level: float, one: float, other: float, exact: float = _EXACT, share: float = 0.0) -> float:
-        """Where the ratio has a level between two places on two sides of it; false position (Illinois).
+        """Where the ratio has a level between two places on two sides of it, by Brent's method.
 
         Args:
             exact: decades from the level that will do.
             share: of the distance to the first place that will do, where the ratio is rough.
         """
-        points = [[one, self._above(one, level)], [other, self._above(other, level)]]
-        best = min(points, key=lambda point: abs(point[1]))[0]
-        kept = -1
-        for _ in range(_MOST_STEPS):
-            (a, f), (b, g) = points
-            if abs(b - a) <= share * abs(b - one) or abs(self._above(best, level)) <= exact:
-                break
-            clamped = max(abs(f + level), abs(g + level)) >= CLAMPED
-            x = math.log2(_factor((a + b) / 2 if clamped else (a * g - b * f) / (g - f)))
-            h = self._above(x, level)
-            if x in (a, b) or math.isnan(h):
-                break
-            replaced = 0 if (h > 0) == (f > 0) else 1
-            points[replaced] = [x, h]
-            if kept == 1 - replaced and not clamped:
-                points[kept][1] /= 2  # the end that stays twice is not believed
-            kept = 1 - replaced
-            best = min((best, x), key=lambda place: abs(self._above(place, level)))
-        return best
+
+        def above(distance: float) -> float:
+            ratio = self.at(one + distance)
+            return math.nan if ratio is None else 0.0 if abs(ratio - level) <= exact else ratio - level
+
+        with suppress(ValueError):  # a place where the ratio cannot be measured
+            nearness = max(share, _LEAST_RELATIVE)
+            brentq(above, 0.0, other - one, xtol=_FINEST, rtol=nearness, maxiter=_MOST_STEPS, disp=False)
+        least, most = sorted((one, other))
+        between = [(x, ratio) for x, ratio in self.known() if least - _FINEST <= x <= most + _FINEST]
+        return min(between, key=lambda point: abs(point[1] - level))[0]
 
     def edge(self, at: float, way: int, band: float) -> float | None:
         """Where |ratio| reaches the band on the way outward from a place inside it; None where it was not met."""
@@ -201,10 +199,6 @@ class _Curve:
             return None
         x, other = min(others, key=lambda point: abs(point[0] - at))
         return (other - ratio) / (x - at)
-
-    def _above(self, x: float, level: float) -> float:
-        ratio = self.at(x)
-        return math.nan if ratio is None else ratio - level
 
 
 def _outside(at: float, way: int, beyond: list[float] | None = None) -> list[float]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from dataclasses import dataclass
 
 import psutil
+
+from gradstab.system.load import busy_text
 
 _IDLE_SHARE = 0.01  # of the time, below which a process does nothing; 20 others on 2 cores leave it a tenth
 
@@ -53,7 +54,9 @@ class ChildClock:
         elif now - self._busy_at >= limits.idle:
             self.reason = f"did nothing for {limits.idle:.0f} s ({numbers}): see what they wait for, as a download"
         elif took >= limits.wall:
-            self.reason = f"{numbers}{_load()}: try again, or make the largest module smaller, or load less data"
+            busy = busy_text(1)  # it wants a core
+            numbers += f", and {busy}" if busy else ""
+            self.reason = f"{numbers}: try again, or make the largest module smaller, or load less data"
         return bool(self.reason)
 
 
@@ -67,9 +70,3 @@ def _cpu_seconds(pid: int) -> float:
                 spent = one.cpu_times()
                 total += spent.user + spent.system + spent.children_user + spent.children_system
     return total
-
-
-def _load() -> str:
-    """Whether others kept the machine busy, where the system tells."""
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    return f"; the machine was busy: load {load:.0f} on {cores} cores" if load > cores else ""
