@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--scale",
     is_flag=True,
-    help="Also find the factor on the weights at which R is 0. Takes about 16 probes.",
+    help="Also find the factor on the weights at which R is 0. Takes about 14 probes.",
 )
 @click.option("--figure", metavar="FILE", help="Also write the profile as a picture.")
 @format_option
