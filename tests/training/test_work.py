@@ -14,7 +14,7 @@ from gradstab.loop.ports import Slot
 from gradstab.loop.trial import Trial, trial_seed
 from gradstab.study.data_spec import Digits, Teacher
 from gradstab.study.recipe import Recipe
-from gradstab.training.products import Product, numpy_product
+from gradstab.training.products import Compute, NumpyProducts
 from gradstab.training.work import TrainingWork
 from tests.training.test_trainer import assert_same_bits
 
@@ -43,22 +43,25 @@ def test_results_do_not_depend_on_what_ran_in_the_process_before():
 
 
 def _threads_of_numpy() -> set[int]:
-    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+    """Of NumPy's own library: SciPy has another one, which products do not use."""
+    libraries = (one for one in threadpool_info() if one["user_api"] == "blas" and "numpy" in one["filepath"])
+    return {library["num_threads"] for library in libraries}
 
 
 def test_products_of_numpy_use_one_thread_and_the_program_around_has_its_own(monkeypatch: pytest.MonkeyPatch):
     seen = []
 
-    def noted(left: Tensor, right: Tensor, out: Tensor) -> Product:
-        compute = numpy_product(left, right, out)
+    class Noted(NumpyProducts):
+        def product(self, left: Tensor, right: Tensor, out: Tensor) -> Compute:
+            compute = super().product(left, right, out)
 
-        def product() -> None:
-            seen.append(_threads_of_numpy())
-            compute()
+            def product() -> None:
+                seen.append(_threads_of_numpy())
+                compute()
 
-        return product
+            return product
 
-    monkeypatch.setattr("gradstab.training.network.products_for", lambda device, began_in: noted)
+    monkeypatch.setattr("gradstab.training.network.products_for", lambda device, began_in: Noted())
     with threadpool_limits(2, user_api="blas"):
         around = _threads_of_numpy()
         for _ in TrainingWork(Digits(), 3).run_in_steps(_trials(1), Slot("cpu-0")):

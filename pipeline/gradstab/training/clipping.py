@@ -39,15 +39,16 @@ class Clipping:
         if not self._active:
             return torch.ones_like(norm_n), None
         if self._by_value:
-            return self._clip_by_value(layout, grad, norm_n), None
+            return self._clip_by_value(layout, grad), None
         factor_n = (self._threshold_n / (norm_n + _EPSILON)).clamp(max=1.0)
         return factor_n, factor_n
 
-    def _clip_by_value(self, layout: FlatLayout, grad: Tensor, norm_n: Tensor) -> Tensor:
+    def _clip_by_value(self, layout: FlatLayout, grad: Tensor) -> Tensor:
+        before_n = total_norms(layout, grad)  # of the same kernels as the norm after: equal where nothing is clipped
         bound_p1 = layout.by_piece(self._threshold_n.to(grad.dtype))[:, None]
         for block, part_pP in zip(layout.blocks, layout.views(grad), strict=True):
             bound = block.of(bound_p1)
             torch.minimum(part_pP, bound, out=part_pP)
             torch.maximum(part_pP, -bound, out=part_pP)
         after_n = total_norms(layout, grad)
-        return torch.where(norm_n > 0, after_n / norm_n, 1.0)
+        return torch.where(before_n > 0, after_n / before_n, 1.0)

@@ -25,7 +25,7 @@ from gradstab.training.norms import section_norms, total_norms
 from gradstab.training.parameters import initial_values, layer_counts, layer_shapes, sections
 from gradstab.training.plan import Layer, Plan, Readout
 from gradstab.training.probes import LayerValues, Reading
-from gradstab.training.products import Product, products_for
+from gradstab.training.products import Compute, products_for
 from gradstab.training.workspace import Arena, Views, Widths
 
 _FORWARD_ROWS = 128  # rows per pass if no layer is kept: more rows do not fit the cache
@@ -61,7 +61,7 @@ class Network:
         dtype = DTYPES[recipe.precision]
         activation = find_activation(recipe.activation)
         self._phi, self._keeps_z = passes_of(activation, began_in), activation.keeps_z
-        self._product = products_for(device, began_in)
+        self._products = products_for(device, began_in)
         self.depths = [r.depth for r in recipes]
         self._width = recipe.width
         self._num_classes = data.num_classes
@@ -103,7 +103,8 @@ class Network:
             plan = self._plan(padded(len(part)), keeps_layers=False)
             x_BF, y_B = self._fetch(part, padded(len(part)))
             first = plan.layers[0]
-            self._forward(plan, self._product(x_BF.expand(self.layout.members, -1, -1), first.weight, first.z))
+            x_nBF = x_BF.expand(self.layout.members, -1, -1)
+            self._forward(plan, self._products.product(x_nBF, first.weight, first.z))
             best_nB, class_nB = plan.views.logits[:, : len(part), : self._num_classes].max(2)
             correct_n += ((class_nB == y_B[: len(part)]) & torch.isfinite(best_nB)).sum(1)
         return correct_n.double() / len(rows)
@@ -145,15 +146,15 @@ class Network:
         """The views of a pass over this many rows, made once."""
         key = (rows, keeps_layers)
         if key not in self._plans:
-            views = self._arena.views(rows, keeps_layers=keeps_layers)
+            views, products = self._arena.views(rows, keeps_layers=keeps_layers), self._products
             weights, weight_grads = self._matrices(self.value), self._matrices(self.grad)
             biases, bias_grads = self._vectors(self.value), self._vectors(self.grad)
             readout = Readout(
                 bias=biases[-1][:, None, :],
-                bias_grad=bias_grads[-1],
-                forward=self._product(views.top, weights[-1], views.logits),
-                weight_gradient=self._product(views.top.mT, views.dlogits, weight_grads[-1]),
-                backward=self._product(views.dlogits, weights[-1].mT, views.top),
+                forward=products.product(views.top, weights[-1], views.logits),
+                weight_gradient=products.product(views.top.mT, views.dlogits, weight_grads[-1]),
+                bias_gradient=products.row_sums(views.dlogits, bias_grads[-1]),
+                backward=products.product(views.dlogits, weights[-1].mT, views.top),
             )
             grad_norms = self._norms_after_layers()
             layers = []
@@ -164,11 +165,11 @@ class Network:
                 layers.append(
                     Layer(
                         weight=weights[layer],
-                        forward=self._product(previous, weights[layer], views.z[layer]),
-                        weight_gradient=self._product(previous.mT, delta, weight_grads[layer]),
-                        backward=None if below is None else self._product(delta, weights[layer].mT, below),
                         bias=biases[layer][:, None, :],
-                        bias_grad=bias_grads[layer],
+                        forward=products.product(previous, weights[layer], views.z[layer]),
+                        weight_gradient=products.product(previous.mT, delta, weight_grads[layer]),
+                        bias_gradient=products.row_sums(delta, bias_grads[layer]),
+                        backward=None if below is None else products.product(delta, weights[layer].mT, below),
                         grad_norms=grad_norms[layer],
                         z=views.z[layer],
                         a=a,
@@ -214,7 +215,7 @@ class Network:
         self._backward(plan, num_rows, reading)
         return loss_n
 
-    def _forward(self, plan: Plan, first: Product) -> None:
+    def _forward(self, plan: Plan, first: Compute) -> None:
         """From inputs to logits; `first` is the product of the inputs and the weights of the first layer."""
         clears_padding = not self._phi.fixes_zero and self._width < self._widths.units
         for index, layer in enumerate(plan.layers):
@@ -243,9 +244,9 @@ class Network:
 
     def _backward(self, plan: Plan, num_rows: int, reading: Reading | None) -> None:
         """From the gradient by logits to `grad`."""
-        views, readout = plan.views, plan.readout
+        readout = plan.readout
         readout.weight_gradient()
-        torch.sum(views.dlogits, 1, out=readout.bias_grad)
+        readout.bias_gradient()
         readout.backward()
         for index in reversed(range(len(plan.layers))):
             layer = plan.layers[index]
@@ -256,26 +257,26 @@ class Network:
             self._phi.backward(layer.delta, layer.z)
             if reading is not None:
                 reading.gradients(index, layer.delta, layer.scratch)
-            torch.sum(layer.delta, 1, out=layer.bias_grad)
+            layer.bias_gradient()
             layer.weight_gradient()
-            for part_pP, norm_p in layer.grad_norms:
-                torch.linalg.vector_norm(part_pP, dim=1, out=norm_p)
+            for norms in layer.grad_norms:
+                norms()
             if layer.backward is not None:
                 layer.backward()
         self._fast_p = self._norm_p
 
-    def _norms_after_layers(self) -> list[list[tuple[Tensor, Tensor]]]:
-        """By layer, the blocks of the gradient that are complete after that layer, and where their norms belong.
+    def _norms_after_layers(self) -> list[list[Compute]]:
+        """By layer, the norms of the gradient's blocks that are complete after that layer.
 
         The backward pass goes from the last layer to the first, so a block is complete after the layer in which it
         begins. Biases never share a block with weights, whose pieces are larger.
         """
         section_p, _ = self.layout.piece_index(self.value.device)
-        after: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(self.num_layers)]
+        after: list[list[Compute]] = [[] for _ in range(self.num_layers)]
         for block in self.layout.blocks:
             section = int(section_p[block.first])
             layer = section if section < self.num_layers else 0  # everything except hidden weights: after the last one
-            after[layer].append((block.view(self.grad), block.of(self._norm_p)))
+            after[layer].append(self._products.norms(block.view(self.grad), block.of(self._norm_p)))
         return after
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from gradstab.training.products import Product
+from gradstab.training.products import Compute
 from gradstab.training.workspace import Views
 
 
@@ -15,10 +15,10 @@ class Readout:
     """The tensors and products of the last layer, whose outputs are logits."""
 
     bias: Tensor
-    bias_grad: Tensor
-    forward: Product
-    weight_gradient: Product
-    backward: Product
+    forward: Compute
+    weight_gradient: Compute
+    bias_gradient: Compute
+    backward: Compute
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Layer:
     """
 
     weight: Tensor
-    forward: Product
-    weight_gradient: Product
-    backward: Product | None
     bias: Tensor
-    bias_grad: Tensor
-    grad_norms: list[tuple[Tensor, Tensor]]
+    forward: Compute
+    weight_gradient: Compute
+    bias_gradient: Compute
+    backward: Compute | None
+    grad_norms: list[Compute]
     z: Tensor
     a: Tensor
     delta: Tensor

@@ -36,6 +36,13 @@ def single_blas_thread() -> AbstractContextManager[object]:
 
 
 @cache
+def openblas_kernels() -> str | None:
+    """OpenBLAS's name of the processors for which it has chosen its kernels; None where NumPy has no OpenBLAS."""
+    names = (one["architecture"] for one in _controller().info() if one["internal_api"] == "openblas")
+    return next(names, None)
+
+
+@cache
 def _controller() -> ThreadpoolController:
     """Made once, after NumPy was imported: finding the libraries takes a millisecond."""
     import numpy as np  # noqa: F401
