@@ -47,7 +47,7 @@ def test_what_was_not_measured_is_grey_and_the_ends_of_the_scale_have_the_end_co
     value_PL = np.array([[0.0, 1.0], [np.nan, 7.0]])  # probe times by layers; 7 lies beyond the scale
     png = heat_map_png(value_PL, FRACTIONS, np.array([-5.0, 5.0, 15.0]), [0, 10], "title", "unit")
     with Image.open(BytesIO(png)) as image:
-        pixels = np.asarray(image)
+        pixels = np.asarray(image.convert("RGB"))
     height, width, _ = pixels.shape
     lower, upper = int(height * 0.7), int(height * 0.25)
     left, right = int(width * 0.3), int(width * 0.65)
