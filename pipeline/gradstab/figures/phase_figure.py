@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -21,7 +22,6 @@ from gradstab.figures.panels import Panel
 from gradstab.figures.scaffold import (
     BOUNDARY,
     BOUNDARY_LIMIT,
-    PANEL_TITLE,
     SAFE_CORE,
     THEORY,
     TRAINABLE_DEPTH,
@@ -29,6 +29,7 @@ from gradstab.figures.scaffold import (
     Shape,
     draw_curves,
     draw_trials,
+    name_panel,
     panel_grid,
 )
 from gradstab.regression.coordinates import Array
@@ -91,7 +92,8 @@ def _draw(axes: Axes, panel: Panel, picture: PhasePicture) -> None:
     colour_YX3 = _area_colours(panel, unit_X, unit_Y)
     axes.pcolormesh(value_X, value_Y, colour_YX3, shading="gouraud", zorder=0, rasterized=True)
     for name in _drawn_areas(panel):
-        axes.fill_between([], [], [], color=areas()[name], label=f"mostly {name}")
+        named = PolyCollection([], color=areas()[name], label=f"mostly {name}")  # for the legend alone
+        axes.add_collection(named, autolim=False)
     styles = {
         **{("region", level): (BOUNDARY_LIMIT, _LIMIT_LABEL) for level in LEVELS},
         ("region", LEVELS[1]): (BOUNDARY, _BOUNDARY_LABEL),
@@ -110,7 +112,7 @@ def _draw(axes: Axes, panel: Panel, picture: PhasePicture) -> None:
     draw_trials(axes, place_K2[:, 0], place_K2[:, 1], label_K, size)
     show_axis(axes, "x", numeric_axis(cells.coordinates, cells.x))
     show_axis(axes, "y", numeric_axis(cells.coordinates, cells.y))
-    axes.set_title(panel.title, fontsize=PANEL_TITLE, parse_math=False)
+    name_panel(axes, panel.title)
 
 
 def _values(panel: Panel, curves: Sequence[Array]) -> list[Array]:

@@ -71,6 +71,8 @@ class PanelGrid:
         if not self.is_own:
             self.panels[0].set_ylabel(y, fontsize=LABEL)
             return self.figure
+        for axes in self.panels:
+            axes.yaxis.set_label_coords(0, 0.5)  # of no name, for which matplotlib would look for room
         self.figure.supylabel(y, fontsize=LABEL)
         letters = int(self.figure.get_figwidth() * _LETTERS_AN_INCH)
         self.figure.suptitle(textwrap.fill(title, letters), fontsize=TITLE, parse_math=False)
@@ -109,6 +111,11 @@ def panel_grid(
         axes.axis("off")
     panels = tuple(grid.flat[:count])
     return PanelGrid(figure, panels, panels[-columns:], is_own=True)
+
+
+def name_panel(axes: Axes, title: str, size: float = PANEL_TITLE) -> None:
+    """Write the title of a panel, at a given height: else matplotlib looks for ticks above it again and again."""
+    axes.set_title(title, y=1.0, fontsize=size, parse_math=False)
 
 
 def png_bytes(figure: Figure) -> bytes:
