@@ -25,8 +25,7 @@ _LEFT, _TOP, _RIGHT, _BOTTOM = 69, 44, 458, 337  # of the map, in pixels
 _BAR_LEFT, _BAR_RIGHT = 475, 492
 _TICK = 4  # pixels
 _TEXT, _TITLE = 15, 14  # pixels
-_INK, _PAPER = 0, 255
-_GREYS = 32  # between ink and paper, at the edges of letters: what the colours of a scale leave of a palette of 256
+_INK, _PAPER = 224, 255  # in the palette: behind a scale's colours come greys, which the edges of letters have
 _MOST_STEPS = 6
 
 
@@ -55,13 +54,10 @@ def heat_map_png(
         draw.line((_LEFT - _TICK, y, _LEFT - 1, y), _INK)
         draw.text((_LEFT - _TICK - 4, y), str(layer), _INK, _font(_TEXT), anchor="rm")
     draw.text(((_LEFT + _RIGHT) // 2, _TOP - 8), title, _INK, _font(_TITLE), anchor="ms")
-    palette = scale.palette
-    page = page.point([len(palette) + round(grey * (_GREYS - 1) / _PAPER) for grey in range(_PAPER + 1)])
     page.paste(Image.fromarray(_map_pixels(scale.levels(value_PL), step_edge)), (_LEFT, _TOP))
     bar = Image.fromarray(scale.bar_levels()[::-1, None])
     page.paste(bar.resize((_BAR_RIGHT - _BAR_LEFT, _BOTTOM - _TOP), Image.Resampling.NEAREST), (_BAR_LEFT, _TOP))
-    greys = np.linspace(_INK, _PAPER, _GREYS).round().astype(np.uint8)
-    page.putpalette(np.vstack([palette, np.repeat(greys[:, None], 3, axis=1)]).tobytes())
+    page.putpalette(_palette(scale))
     buffer = BytesIO()
     page.save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
@@ -69,7 +65,7 @@ def heat_map_png(
 
 @lru_cache(maxsize=16)
 def _empty_page(scale: ColourScale, step_edge: tuple[float, ...], steps: tuple[int, ...], unit: str) -> Image.Image:
-    """What the maps of many trials share, in greys: the frames, and what stands below the map and around the bar."""
+    """What the maps of many trials share: the frames, and what stands below the map and around the bar."""
     page = Image.new("L", _SIZE, _PAPER)
     draw = ImageDraw.Draw(page)
     for left, right in ((_LEFT, _RIGHT), (_BAR_LEFT, _BAR_RIGHT)):
@@ -84,6 +80,13 @@ def _empty_page(scale: ColourScale, step_edge: tuple[float, ...], steps: tuple[i
         written = _upright(text)
         page.paste(_INK, (x - written.width // 2, (_TOP + _BOTTOM) // 2 - written.height // 2), written)
     return page
+
+
+def _palette(scale: ColourScale) -> bytes:
+    """The colours of a scale, then greys from ink to paper."""
+    grey_N = np.linspace(0, 255, _PAPER + 1 - _INK).round().astype(np.uint8)
+    assert len(scale.palette) == _INK
+    return np.vstack([scale.palette, np.repeat(grey_N[:, None], 3, axis=1)]).tobytes()
 
 
 def _map_pixels(level_PL: NDArray[np.uint8], step_edge: FloatArray) -> NDArray[np.uint8]:
