@@ -5,6 +5,7 @@ It takes at most a twentieth of the run's CPU and a tenth of a core until the ru
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 import time
@@ -67,6 +68,8 @@ def loop(folder: StudyFolder, driver: ParentPipe) -> None:
                 made = recorded
             except (GradstabError, OSError) as error:
                 print(error, file=sys.stderr, flush=True)
+            if not last:
+                gc.collect()  # figures hold each other, and this process looks for such cycles seldom
             cost = time.process_time() - began
             rest = max(SHORTEST_REST_S, REST * cost)
         if last:
