@@ -47,7 +47,7 @@ def test_what_was_not_measured_is_grey_and_the_ends_of_the_scale_have_the_end_co
     value_PL = np.array([[0.0, 1.0], [np.nan, 7.0]])  # probe times by layers; 7 lies beyond the scale
     png = heat_map_png(value_PL, FRACTIONS, np.array([-5.0, 5.0, 15.0]), [0, 10], "title", "unit")
     with Image.open(BytesIO(png)) as image:
-        pixels = np.asarray(image)
+        pixels = np.asarray(image.convert("RGB"))
     height, width, _ = pixels.shape
     lower, upper = int(height * 0.7), int(height * 0.25)
     left, right = int(width * 0.3), int(width * 0.65)
@@ -76,6 +76,17 @@ def test_decades_are_white_at_none_and_end_where_the_bar_says_so() -> None:
     assert tuple(unknown) == getrgb(NOT_MEASURED)
     texts = [text for _, text in DECADES.ticks()]
     assert (texts[0], texts[-1]) == ("\u2264\u22125", "\u2265+5")
+
+
+@pytest.mark.parametrize("scale", [DECADES, FRACTIONS])
+def test_a_map_has_a_palette_with_paper_and_ink_and_its_bar_runs_from_the_lowest_colour_to_the_highest(scale) -> None:
+    png = heat_map_png(np.full((2, 2), np.nan), scale, np.array([-5.0, 5.0, 15.0]), [0, 10], "title", "unit")
+    with Image.open(BytesIO(png)) as image:
+        assert image.mode == "P"
+        pixels = np.asarray(image.convert("RGB"))
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+    assert pixels[43, 200].tolist() == [0, 0, 0], "the frame"
+    assert pixels[[336, 44], 480].tolist() == scale.bar()[[0, -1]].tolist()
 
 
 def test_where_more_units_are_dead_than_saturated_the_dead_are_shown() -> None:

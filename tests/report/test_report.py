@@ -12,6 +12,7 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -313,3 +314,13 @@ def test_a_page_of_trained_depths_says_how_many_depth_scales_they_are(tmp_path):
     expected = sorted(LAST_TRAINABLE / 2 / scale for scale in scales)
     assert [found.least, found.most] == pytest.approx(expected, rel=0.2)
     assert found.num_lines == 2
+
+
+def test_where_t_has_its_median_in_band_its_mean_alone_says(folder):
+    """So `trainable_depth` needs no standard deviations."""
+    estimator = Results(folder).every_estimator.only("T")
+    (surrogate,) = estimator.surrogates
+    unit_MD = estimator.coordinates.snapped(estimator.coordinates.sobol(10, 3))
+    inside_M = surrogate.band.contains(surrogate.warp.inverse(surrogate.mean(unit_MD)))
+    assert 0 < inside_M.mean() < 1
+    np.testing.assert_array_equal(inside_M, estimator.probabilities(unit_MD).p_region >= 0.5)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.figure import Figure
+from PIL import Image
 
 from gradstab.display.verdicts import verdict_text
 from gradstab.errors import UsageError
@@ -217,8 +219,28 @@ def test_a_notebook_sees_results_and_figures(results):
         assert verdict_text(verdict) in html
         assert f">{count}<" in html
     assert "120 of 120 trials" in html
-    png = results.plot_depth_profile()._repr_png_()
-    assert png.startswith(b"\x89PNG")
+    assert results.plot_depth_profile()._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_png_is_what_matplotlib_itself_saves_but_for_transparency(results):
+    png, saved = results.plot_depth_profile()._repr_png_(), BytesIO()
+    results.plot_depth_profile().savefig(saved, format="png")
+    with Image.open(BytesIO(png)) as ours, Image.open(saved) as theirs:
+        assert ours.mode == "RGB"
+        assert ours.info["Software"] == "gradstab"
+        assert ours.info["dpi"] == pytest.approx(theirs.info["dpi"])
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs.convert("RGB")))
+
+
+def test_areas_have_colours_over_the_whole_axes_at_all_depths_and_at_places_between_that_are_near(results):
+    for axes in results.plot_phase_diagram().axes:
+        (mesh,) = [each for each in axes.collections if isinstance(each, QuadMesh)]
+        place_YX2 = np.asarray(mesh.get_coordinates())
+        for value_N, ends in ((place_YX2[0, :, 0], (0.5, 4.0)), (place_YX2[:, 0, 1], (1.5, 30.5))):
+            assert value_N[[0, -1]] == pytest.approx(ends)
+            assert np.diff(np.log(value_N)).min() > 0
+            assert np.diff(np.log(value_N)).max() <= 1.001 * np.log(ends[1] / ends[0]) / 24
+        assert np.isclose(place_YX2[:, 0, 1][:, None], np.arange(2, 31)).any(axis=0).all()
 
 
 def test_results_without_a_trial_are_shown_and_true(tmp_path):

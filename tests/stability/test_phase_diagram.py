@@ -40,7 +40,7 @@ def test_cells_are_of_equal_volume_and_any_power_of_two_of_them_is_a_cloud():
 
 def test_neighbours_are_near_and_of_one_choice():
     cells = cloud(MIXED, 9)
-    first_E, second_E = cells.neighbours().T
+    first_E, second_E = cells.neighbours.T
     assert (cells.choice[first_E] == cells.choice[second_E]).all()
     distance_E = np.linalg.norm(cells.numeric[first_E] - cells.numeric[second_E], axis=1)
     assert distance_E.min() > 0

@@ -83,7 +83,7 @@ def show_heat_maps(folder: StudyFolder, settings: Settings, numbers: Sequence[in
         UsageError: one of them is not on record, or its machine failed.
         GradstabError: MLflow does not take them in time.
     """
-    from gradstab.report.background import draw_trials
+    from gradstab.report.remaking import draw_trials
     from gradstab.results.results import Results
     from gradstab.session.parts import Listener
     from gradstab.session.sync import sync

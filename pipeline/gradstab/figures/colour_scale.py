@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from PIL.ImageColor import getrgb
 
 from gradstab.display.colours import NOT_MEASURED
-from gradstab.display.decades import FULL_DECADES, decade_colours
+from gradstab.display.decades import FULL_DECADES, decade_levels, decade_palette
 from gradstab.record.trajectory import FloatArray
 
-_NUM_COLOURS = 256
+_NUM_COLOURS = 223  # as many as decades have: with that of NaN they leave room in a palette of 256
+_NUM_IN_BAR = 257  # odd: 0 of decades has its own
 _MOST_TICKS = 6
 _MINUS = "\N{MINUS SIGN}"
 _INNER_DECADES = (-3.0, -1.0, 0.0, 1.0, 3.0)
@@ -43,20 +44,26 @@ class ColourScale:
     high: float
     is_of_decades: bool = False
 
-    def colours(self, value_N: FloatArray) -> NDArray[np.uint8]:
-        """The colour of each value as three bytes; grey where nothing was measured."""
+    @property
+    def palette(self) -> NDArray[np.uint8]:
+        """All colours from low to high, then that of what was not measured; shape (levels, 3)."""
+        return decade_palette() if self.is_of_decades else _sequence()
+
+    def levels(self, value_N: FloatArray) -> NDArray[np.uint8]:
+        """Which colour of the palette each value has."""
         if self.is_of_decades:
-            return decade_colours(value_N)
+            return decade_levels(value_N)
         # overflow and exact zeros are drawn at the ends of the scale
-        level_N = np.clip((value_N - self.low) / (self.high - self.low), 0, 1)
-        known_N = np.isfinite(level_N)
-        colour_N3 = _sequence()[np.where(known_N, level_N * (_NUM_COLOURS - 1), 0).round().astype(int)]
-        colour_N3[~known_N] = getrgb(NOT_MEASURED)
-        return np.asarray(colour_N3)
+        place_N = np.clip((value_N - self.low) / (self.high - self.low), 0, 1) * (_NUM_COLOURS - 1)
+        return np.where(np.isnan(place_N), _NUM_COLOURS, np.rint(place_N)).astype(np.uint8)
+
+    def bar_levels(self) -> NDArray[np.uint8]:
+        """Which colours a bar has from low to high."""
+        return self.levels(np.linspace(self.low, self.high, _NUM_IN_BAR))
 
     def bar(self) -> NDArray[np.uint8]:
-        """The colours of a bar from low to high."""
-        return self.colours(np.linspace(self.low, self.high, _NUM_COLOURS + 1))  # odd: 0 of decades has its own
+        """The colours of a bar from low to high, as three bytes each."""
+        return np.asarray(self.palette[self.bar_levels()])
 
     def ticks(self) -> list[BarTick]:
         """The values beside a bar; the ends of decades say that they stand for all beyond them."""
@@ -83,6 +90,7 @@ def own_scale(value_N: FloatArray) -> ColourScale:
     return ColourScale(low, high if high > low else low + 1.0)
 
 
-@lru_cache(maxsize=1)
+@cache
 def _sequence() -> NDArray[np.uint8]:
-    return np.asarray(matplotlib.colormaps["viridis"](np.arange(_NUM_COLOURS), bytes=True)[:, :3])
+    colour_N3 = matplotlib.colormaps["viridis"](np.linspace(0, 1, _NUM_COLOURS), bytes=True)[:, :3]
+    return np.vstack([colour_N3, np.array(getrgb(NOT_MEASURED), dtype=np.uint8)])

@@ -23,6 +23,7 @@ from gradstab.figures.scaffold import (
     TRAINABLE_DEPTH,
     TRAINABLE_DEPTH_LABEL,
     draw_trials,
+    name_panel,
     panel_grid,
 )
 from gradstab.figures.theory_curves import TheoryCurves, judges_depth
@@ -147,4 +148,4 @@ def _draw(axes: Axes, panel: LinePanel, picture: LinePicture) -> None:
     show_axis(axes, "x", picture.axis)
     axes.set_ylim(-0.12, 1.12)
     axes.set_yticks([0, 0.5, 1])
-    axes.set_title(panel.title, fontsize=9, parse_math=False)
+    name_panel(axes, panel.title, size=9)

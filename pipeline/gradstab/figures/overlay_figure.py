@@ -15,7 +15,7 @@ from gradstab.figures.axis_scales import axis_name, curve_values, numeric_axis, 
 from gradstab.figures.contours import contour, probit
 from gradstab.figures.layout import PanelLayout
 from gradstab.figures.panels import panel_plane
-from gradstab.figures.scaffold import PANEL_TITLE, draw_curves, panel_grid
+from gradstab.figures.scaffold import draw_curves, name_panel, panel_grid
 from gradstab.regression.coordinates import Coordinates
 from gradstab.stability.comparison import within
 from gradstab.stability.estimator import Estimator
@@ -67,7 +67,7 @@ def overlay_figure(
             # nothing is drawn beyond the first and the last value of an integer
             axes.set_xlim(*value_at(numeric_axis(shared, layout.x), plane.unit_X[[0, -1]]))
             axes.set_ylim(*value_at(numeric_axis(shared, layout.y), plane.unit_Y[[0, -1]]))
-        axes.set_title(layout.title(held), fontsize=PANEL_TITLE)
+        name_panel(axes, layout.title(held))
     y = "probability" if layout.y is None else axis_name(layout.y, of_modules=of_modules)
     return grid.finish("", axis_name(layout.x, of_modules=of_modules), y, [study.name for study in studies])
 

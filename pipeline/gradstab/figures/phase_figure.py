@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -21,7 +22,6 @@ from gradstab.figures.panels import Panel
 from gradstab.figures.scaffold import (
     BOUNDARY,
     BOUNDARY_LIMIT,
-    PANEL_TITLE,
     SAFE_CORE,
     THEORY,
     TRAINABLE_DEPTH,
@@ -29,13 +29,14 @@ from gradstab.figures.scaffold import (
     Shape,
     draw_curves,
     draw_trials,
+    name_panel,
     panel_grid,
 )
 from gradstab.regression.coordinates import Array
-from gradstab.stability.phase_diagram import LEVELS
+from gradstab.stability.phase_diagram import LEVELS, Plane
 from gradstab.study.space import Point
 
-_FINE = np.linspace(0, 1, 81)  # unit coordinates of the vertices that colours are interpolated between
+_WIDEST = 1 / 24  # distance in unit coordinates of the vertices that colours are interpolated between
 _PANEL, _WIDE_PANEL = (3.5, 3.05), (9.6, 3.05)  # inches
 _BOUNDARY_LABEL, _LIMIT_LABEL = "boundary (median over seeds)", "its 5 % and 95 %"
 _SAFE_LABEL = "safe core (p_next > .95)"
@@ -85,10 +86,14 @@ def phase_figure(picture: PhasePicture, ax: Axes | None = None, shape: Shape = "
 
 def _draw(axes: Axes, panel: Panel, picture: PhasePicture) -> None:
     cells = panel.cells
-    value_X, value_Y = (value_at(numeric_axis(cells.coordinates, name), _FINE) for name in (cells.x, cells.y))
-    axes.pcolormesh(value_X, value_Y, _area_colours(panel), shading="gouraud", zorder=0, rasterized=True)
+    unit_X, unit_Y = _vertices(cells.unit_X), _vertices(cells.unit_Y)
+    value_X = value_at(numeric_axis(cells.coordinates, cells.x), unit_X)
+    value_Y = value_at(numeric_axis(cells.coordinates, cells.y), unit_Y)
+    colour_YX3 = _area_colours(panel, unit_X, unit_Y)
+    axes.pcolormesh(value_X, value_Y, colour_YX3, shading="gouraud", zorder=0, rasterized=True)
     for name in _drawn_areas(panel):
-        axes.fill_between([], [], [], color=areas()[name], label=f"mostly {name}")
+        named = PolyCollection([], color=areas()[name], label=f"mostly {name}")  # for the legend alone
+        axes.add_collection(named, autolim=False)
     styles = {
         **{("region", level): (BOUNDARY_LIMIT, _LIMIT_LABEL) for level in LEVELS},
         ("region", LEVELS[1]): (BOUNDARY, _BOUNDARY_LABEL),
@@ -107,7 +112,7 @@ def _draw(axes: Axes, panel: Panel, picture: PhasePicture) -> None:
     draw_trials(axes, place_K2[:, 0], place_K2[:, 1], label_K, size)
     show_axis(axes, "x", numeric_axis(cells.coordinates, cells.x))
     show_axis(axes, "y", numeric_axis(cells.coordinates, cells.y))
-    axes.set_title(panel.title, fontsize=PANEL_TITLE, parse_math=False)
+    name_panel(axes, panel.title)
 
 
 def _values(panel: Panel, curves: Sequence[Array]) -> list[Array]:
@@ -121,8 +126,19 @@ def _drawn_areas(panel: Panel) -> list[str]:
     return [name for name in areas() if name in {"stable", *found.sides} or (name == "diverged" and diverges)]
 
 
-def _area_colours(panel: Panel) -> NDArray[np.float64]:
-    """The colours of the areas mixed by their probabilities, on a grid fine enough for colours without stripes."""
+def _vertices(lattice_X: Array) -> Array:
+    """The lines of a lattice, the ends of the axis, and lines between those that are far apart.
+
+    Probabilities are linear between the lattice's lines, so that colours need few vertices beside them.
+    """
+    known_X = np.unique([0.0, *lattice_X, 1.0])
+    parts_X = np.ceil(np.diff(known_X) / _WIDEST).astype(int)
+    between = zip(known_X[:-1], known_X[1:], parts_X, strict=True)
+    return np.append(np.concatenate([np.linspace(*each, endpoint=False) for each in between]), 1.0)
+
+
+def _area_colours(panel: Panel, unit_X: Array, unit_Y: Array) -> NDArray[np.float64]:
+    """The colours of the areas mixed by their probabilities, at vertices fine enough for colours without stripes."""
     cells, found = panel.cells, panel.diagram.probabilities
     diverged = np.minimum(found.p_diverged, 1 - found.p_region)
     shares = {"stable": found.p_region, "diverged": diverged}
@@ -130,16 +146,16 @@ def _area_colours(panel: Panel) -> NDArray[np.float64]:
     for name, side in found.sides.items():  # as a verdict is given: by the gradients first
         shares[name] = np.minimum(rest, side)
         rest = rest - shares[name]
-    mixed = np.zeros((len(_FINE), len(_FINE), 3))
-    weight = np.full((len(_FINE), len(_FINE), 1), 1e-12)
+    mixed = np.zeros((len(unit_Y), len(unit_X), 3))
+    weight = np.full((len(unit_Y), len(unit_X), 1), 1e-12)
     for name, share in shares.items():
-        fine = _fine_field(cells.unit_X, cells.unit_Y, cells.picture(share))[:, :, None]
+        fine = _at_vertices(cells, cells.picture(share), unit_X, unit_Y)[:, :, None]
         mixed += fine * np.array(to_rgb(areas()[name]))
         weight += fine
     return np.asarray(np.clip(mixed / weight, 0, 1))
 
 
-def _fine_field(x_X: Array, y_Y: Array, field_YX: Array) -> Array:
-    """A field on lattice lines, linear between them, on the fine grid over the whole axes."""
-    along_x = np.stack([np.interp(_FINE, x_X, row) for row in field_YX])
-    return np.stack([np.interp(_FINE, y_Y, column) for column in along_x.T], axis=1)
+def _at_vertices(cells: Plane, field_YX: Array, unit_X: Array, unit_Y: Array) -> Array:
+    """A field on lattice lines, linear between them, at vertices over the whole axes."""
+    along_x = np.stack([np.interp(unit_X, cells.unit_X, row) for row in field_YX])
+    return np.stack([np.interp(unit_Y, cells.unit_Y, column) for column in along_x.T], axis=1)

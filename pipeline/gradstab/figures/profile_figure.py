@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from gradstab.display.colours import AREAS, MARKS
 from gradstab.display.verdicts import verdict_text
 from gradstab.figures.axis_scales import spread
-from gradstab.figures.scaffold import PANEL_TITLE, Shape, panel_grid
+from gradstab.figures.scaffold import Shape, name_panel, panel_grid
 from gradstab.record.trajectory import FloatArray
 from gradstab.regression.coordinates import Array
 from gradstab.stability.depth_profile import LEAST_DEPTH, at_fractions, relative_gradients
@@ -100,7 +100,7 @@ def profile_figure(
         axes.set_ylim(-min(1.05 * reach, _MOST_DECADES), min(1.05 * reach, _MOST_DECADES))
         axes.set_xlim(0, 1)
         _name_places(axes, taps)
-        axes.set_title(group, fontsize=PANEL_TITLE)
+        name_panel(axes, group)
     legend = [verdict_text(verdict) for verdict in VERDICTS]
     return grid.finish(title, place, f"decades above the last {'tap' if taps else 'layer'}", legend)
 

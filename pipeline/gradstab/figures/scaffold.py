@@ -15,6 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from gradstab.display import colours
 from gradstab.display.verdicts import verdict_text
@@ -69,6 +71,8 @@ class PanelGrid:
         if not self.is_own:
             self.panels[0].set_ylabel(y, fontsize=LABEL)
             return self.figure
+        for axes in self.panels:
+            axes.yaxis.set_label_coords(0, 0.5)  # of no name, for which matplotlib would look for room
         self.figure.supylabel(y, fontsize=LABEL)
         letters = int(self.figure.get_figwidth() * _LETTERS_AN_INCH)
         self.figure.suptitle(textwrap.fill(title, letters), fontsize=TITLE, parse_math=False)
@@ -109,10 +113,23 @@ def panel_grid(
     return PanelGrid(figure, panels, panels[-columns:], is_own=True)
 
 
+def name_panel(axes: Axes, title: str, size: float = PANEL_TITLE) -> None:
+    """Write the title of a panel, at a given height: else matplotlib looks for ticks above it again and again."""
+    axes.set_title(title, y=1.0, fontsize=size, parse_math=False)
+
+
 def png_bytes(figure: Figure) -> bytes:
-    """The figure as a PNG."""
+    """The figure as a PNG, drawn once: `savefig` draws a figure twice whose panels must be laid out.
+
+    Without transparency its fastest compression takes no more bytes than matplotlib's own way, in half the time.
+    """
+    canvas: Any = FigureCanvasAgg(figure)  # matplotlib's stubs leave its methods untyped
+    canvas.draw()
+    told = PngInfo()
+    told.add_text("Software", "gradstab")
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": "gradstab"})
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
+    drawn.convert("RGB").save(buffer, "PNG", compress_level=1, pnginfo=told, dpi=(figure.dpi, figure.dpi))
     return buffer.getvalue()
 
 

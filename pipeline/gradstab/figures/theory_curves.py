@@ -33,6 +33,7 @@ class TheoryCurves:
     study: Study
     ratio_band: float
     _fields: dict[tuple[str, bytes], Array] = field(default_factory=dict, repr=False, compare=False)
+    _known: dict[bytes, list[Recipe]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def label(self) -> str:
@@ -60,11 +61,13 @@ class TheoryCurves:
 
     def _picture(self, name: Literal["ratio", "depth left"], cells: Plane) -> Array:
         """A predicted field over a plane, computed once: figures of different responses show the same planes."""
-        key = (name, cells.unit_MD.tobytes())
-        if key not in self._fields:
-            recipes = self._recipes(cells.coordinates.points(cells.unit_MD))
-            self._fields[key] = predicted_field(recipes) if name == "ratio" else log_depth_left(recipes)
-        return cells.picture(self._fields[key])
+        plane = cells.unit_MD.tobytes()
+        if (name, plane) not in self._fields:
+            if plane not in self._known:
+                self._known[plane] = self._recipes(cells.coordinates.points(cells.unit_MD))
+            field_of = predicted_field if name == "ratio" else log_depth_left
+            self._fields[name, plane] = field_of(self._known[plane])
+        return cells.picture(self._fields[name, plane])
 
     def _recipes(self, points: Sequence[Point]) -> list[Recipe]:
         return [resolved_recipe(self.study, point) for point in points]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import zipfile
@@ -252,5 +253,5 @@ class _Reader:
 
     def _take(self, name: str, shape: Sequence[int]) -> FloatArray:
         start = self._offset[name]
-        self._offset[name] = start + int(np.prod(shape, dtype=np.int64))
+        self._offset[name] = start + math.prod(shape)
         return np.asarray(self._arrays[name][start : self._offset[name]].reshape(shape))

@@ -38,14 +38,16 @@ def depth_scales(results: Results, layout: PanelLayout) -> DepthScales | None:
     coordinates = results.every_estimator.coordinates
     if "T" not in results.measured.responses or not judges_depth(results.every_estimator):
         return None
-    estimator = results.every_estimator.only("T")
+    (surrogate,) = results.every_estimator.only("T").surrogates
     column, axis = coordinates.names.index("depth"), coordinates.space.axes["depth"]
     assert isinstance(axis, Integer | LogInteger)
     start_ND = np.array(list(_starts(coordinates, layout)))
     unit_T = np.linspace(0, 1, _DEPTHS)
     line_MD = np.repeat(start_ND, _DEPTHS, axis=0)
     line_MD[:, column] = np.tile(unit_T, len(start_ND))
-    trains_NT = (estimator.probabilities(line_MD).p_region >= 0.5).reshape(len(start_ND), _DEPTHS)
+    # the band of T has one end, so that its mean says where p_region >= 1/2, without the dear standard deviations
+    median_M = surrogate.warp.inverse(surrogate.mean(coordinates.snapped(line_MD)))
+    trains_NT = surrogate.band.contains(median_M).reshape(len(start_ND), _DEPTHS)
     theory_N = trainable_depths([resolved_recipe(results.study, point) for point in coordinates.points(start_ND)])
     found = []
     for trains_T, theory in zip(trains_NT, theory_N.tolist(), strict=True):

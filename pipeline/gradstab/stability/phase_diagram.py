@@ -47,6 +47,7 @@ class Cloud:
         cells_a_choice = len(self.unit_MD) / len(np.unique(self.choice))
         return float(cells_a_choice ** (-1 / num_numeric)) if num_numeric else 1.0
 
+    @cached_property
     def neighbours(self) -> NDArray[np.int64]:
         """Pairs of neighbouring cells, shape (E, 2); cells of different choices are never neighbours."""
         pairs: list[NDArray[np.int64]] = []

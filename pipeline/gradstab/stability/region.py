@@ -138,7 +138,7 @@ def find_regions(
 
 def _parts(estimator: Estimator, cells: Cloud, inside_M: NDArray[np.bool_], level: float) -> NDArray[np.int64]:
     """The number of the connected part each cell belongs to, -1 outside."""
-    pair_E2 = cells.neighbours()
+    pair_E2 = cells.neighbours
     pair_E2 = pair_E2[inside_M[pair_E2].all(axis=1)]
     part_M = _components(pair_E2, inside_M)
     # a region narrower than the distance of cells breaks into specks; specks joined by a line inside belong together
@@ -198,7 +198,7 @@ class _Volumes:
         assert isinstance(cells, Cloud)
         p_M = diagram.p_region
         self._inside_M = p_M >= 0.5
-        pair_E2 = cells.neighbours()
+        pair_E2 = cells.neighbours
         crossing_E = self._inside_M[pair_E2[:, 0]] != self._inside_M[pair_E2[:, 1]]
         self._edge_M = np.zeros(len(p_M), dtype=bool)
         self._edge_M[pair_E2[crossing_E].ravel()] = True
