@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import io
 import os
 import sys
@@ -100,6 +102,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     prepare_home()
     spare_loopback()
+    atexit.register(gc.freeze)  # else Python looks through all objects once more at its end: .6 s where MLflow is
     try:
         cli.main(standalone_mode=False, prog_name="gradstab")
     except click.exceptions.Exit as end:

@@ -32,7 +32,6 @@ def main() -> int:
     from gradstab.report.remaking import loop
 
     loop(StudyFolder(folder), driver)
-    gc.freeze()  # at its end Python looks through all objects once more, for a third of a second
     return 0
 
 
