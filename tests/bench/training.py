@@ -38,7 +38,7 @@ SAME = {
 }  # whose networks are compared
 
 
-PACK_TRIALS = {32: 192, 64: 96, 128: 24, 256: 12, 512: 6}  # about the best sizes (section packs)
+PACK_TRIALS = {32: 96, 64: 96, 128: 24, 256: 12, 512: 6}  # about the best sizes (section packs)
 
 
 def pack_of(width: int, count: int, **recipe: object) -> tuple[Study, list[Trial]]:
