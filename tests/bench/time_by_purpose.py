@@ -26,7 +26,11 @@ from tests.bench.whole_line import Place
 SECTION = "profile"
 STEPS = 20  # every operation is recorded with its call stack
 _PRODUCTS = ("aten::bmm", "aten::baddbmm", "aten::baddbmm_", "aten::mm", "aten::addmm", "aten::matmul")
-_NUMPY = {"tanh": "activation", "matmul": "matrix products", "vecdot": "norms"}  # functions of NumPy that training calls
+_NUMPY = {
+    "tanh": "activation",
+    "matmul": "matrix products",
+    "vecdot": "norms",
+}  # functions of NumPy that training calls
 _PREFIX = "numpy::"
 _NORM = "aten::linalg_vector_norm"
 # the innermost frame that ends or lies so decides
