@@ -103,6 +103,14 @@ def test_a_zero_gradient_has_norm_zero_and_is_left_alone():
         assert not grad.any()
 
 
+def test_a_gradient_within_the_bound_has_a_factor_of_exactly_1_whatever_kernels_took_its_norm():
+    grad = torch.randn(LAYOUT.length, generator=torch.Generator().manual_seed(3))
+    norm_n = total_norms(LAYOUT, grad) * (1 + 1e-7)  # as other kernels round it
+    factor_n, _ = Clipping(_recipes("value", [1e6, None, 1e6, 1e-3]), CPU)(LAYOUT, grad, norm_n)
+    assert factor_n[:3].tolist() == [1, 1, 1]
+    assert factor_n[3] < 0.01
+
+
 def test_powers_of_two_beyond_the_range_of_float32_are_exact():
     flat = torch.full((LAYOUT.length,), 1.2345)
     exponent_sn = torch.full((3, 4), -200)

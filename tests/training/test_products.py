@@ -6,11 +6,16 @@ kernels for AVX-512, whatever kernels there are.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from gradstab.system.processor import is_amd
 from gradstab.training import products
 from gradstab.training.products import NumpyProducts, Products, TorchProducts, products_for
 
@@ -115,6 +120,7 @@ def test_what_is_not_finite_stays_in_its_member_row_and_column(library: Products
         ("Cooperlake", 64, 128, 2, 8, 2),
         ("SapphireRapids", 64, 256, 8, 16, 8),
         ("SkylakeX", 64, 384, 12, 24, 12),
+        ("SkylakeX", 64, 480, 15, 30, 15),
         ("SkylakeX", 64, 512, 1, 32, 1),  # parts of 16 columns are slower than the whole
         ("SkylakeX", 256, 128, 1, 1, 1),
         ("Haswell", 64, 128, 1, 1, 1),
@@ -184,6 +190,14 @@ def test_openblas_is_taken_where_it_is_faster_and_the_study_is_new(monkeypatch: 
     assert isinstance(products_for(torch.device("cuda"), None), TorchProducts)
     monkeypatch.setattr(products, "_openblas_is_faster", lambda: False)
     assert isinstance(products_for(CPU, None), TorchProducts)
+
+
+@pytest.mark.skipif(not is_amd(), reason="kernels of this name are for x86 processors")
+def test_the_kernels_of_openblas_are_those_that_it_runs_with():
+    script = "from gradstab.training.slots import openblas_kernels\nprint(openblas_kernels())"
+    environment = {**os.environ, "OPENBLAS_CORETYPE": "Haswell"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "Haswell\n"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ _SINCE = "0.2.0"  # studies that began before it keep torch's products: a study 
 # for large ones. A large product in small parts takes 3/4 of the time at width 128 (docs/speed.md).
 _KERNELS_WITH_SMALL_PRODUCTS = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 _SMALL = 10**6  # multiplications of a small product at most
-_SMALL_RESULT = 1200  # numbers of its result at most, where the right factor alone is transposed
+_SMALL_RESULT = 1200  # numbers of its result at most, where the right factor is transposed
 _LEAST_COLUMNS, _LEAST_TRANSPOSED = 32, 16  # narrower parts are slower than the whole
 
 
@@ -94,7 +94,7 @@ def _parts(left: Tensor, right: Tensor) -> int:
     """In how many parts of its columns a product is computed: as few as make each part small, or else 1."""
     (rows, inner), columns = left.shape[1:], right.shape[2]
     most, least = _SMALL // (rows * inner), _LEAST_COLUMNS
-    if right.stride(2) != 1 and left.stride(2) == 1:
+    if right.stride(2) != 1:
         most, least = min(most, _SMALL_RESULT // rows), _LEAST_TRANSPOSED
     if openblas_kernels() not in _KERNELS_WITH_SMALL_PRODUCTS:
         return 1
