@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 AUDIT_STAMP := $(VENV)/.installed-audit
 KUBERAY_STAMP := $(VENV)/.installed-kuberay
+CLUSTER_STAMP := $(VENV)/.installed-cluster
 ZOO_STAMP := $(VENV)/.installed-zoo
 DOCS_STAMP := $(VENV)/.installed-docs
 # one more than two cores: whole runs of the program wait for others much of their time
@@ -27,7 +28,7 @@ test-cluster: $(STAMP)  ## run the quickstart study on three Ray nodes, kill one
 science: $(STAMP)  ## measure every claim of theory that trials can test, print one table (SCIENCE=--help; minutes)
 	$(BIN)/python -m tests.science $(SCIENCE)
 
-faults: $(STAMP)  ## run whole studies while servers, disks and machines fail (minutes)
+faults: $(CLUSTER_STAMP)  ## run whole studies while servers, disks and machines fail (minutes)
 	$(BIN)/python -m pytest -m faults --timeout 900 tests
 
 zoo: $(ZOO_STAMP)  ## run the probe on models of torchvision, timm and transformers (minutes)
@@ -103,6 +104,10 @@ $(AUDIT_STAMP): $(STAMP)
 $(KUBERAY_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[kuberay]'
 	touch $(KUBERAY_STAMP)
+
+$(CLUSTER_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster]'
+	touch $(CLUSTER_STAMP)
 
 $(ZOO_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[zoo]'

@@ -132,7 +132,7 @@ def test_a_worker_that_hangs_is_killed_and_its_pack_halved(
     sizes = Counter((record.device, record.started_ms, record.finished_ms) for record in again)
     assert max(sizes.values()) <= max(1, len(hung[0]) // 2)
     assert min(record.attempts for record in again) >= 2
-    assert not hanging.is_running()
+    await_that(lambda: not hanging.is_running())  # Ray kills what does not stop by itself some seconds later
     assert_each_once(place, trials, undisturbed)
 
 
