@@ -102,7 +102,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     prepare_home()
     spare_loopback()
-    atexit.register(gc.freeze)  # else Python looks through all objects once more at its end: .6 s where MLflow is
+    atexit.register(gc.freeze)  # else Python looks through all objects once more at its end: .8 s in doctor
     try:
         cli.main(standalone_mode=False, prog_name="gradstab")
     except click.exceptions.Exit as end:

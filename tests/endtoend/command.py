@@ -100,6 +100,7 @@ class Place:
             [sys.executable, "-m", module, *_without_report(arguments)],
             cwd=self.root,
             env={**self.environment(), **environment},
+            stdin=subprocess.DEVNULL,  # nobody answers
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

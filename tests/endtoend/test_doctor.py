@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -103,11 +101,7 @@ def test_a_damaged_segment_is_set_aside_and_its_trials_are_trained_again(place: 
 
 @pytest.mark.faults
 def test_remove_shows_asks_and_takes_everything(place: Place) -> None:
-    command = [sys.executable, "-m", "gradstab", "remove", "study"]
-    refused = subprocess.run(  # no terminal, no answer: the process ends at once
-        command, cwd=place.root, env=place.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
+    refused = place.run("remove", "study")  # in a process of its own, which ends at once where nobody answers
     assert refused.returncode != 0
     assert f"{TRIALS + 1} runs, children included" in refused.stdout
     assert place.folder.exists()

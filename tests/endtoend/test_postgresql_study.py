@@ -42,6 +42,24 @@ def await_trials(place: Place, count: int, process: subprocess.Popen[str]) -> No
         time.sleep(0.1)
 
 
+def await_experiment(url: str, process: subprocess.Popen[str]) -> None:
+    """Until MLflow has the study: before that its store waits longer and longer for a server that is away."""
+    deadline = time.monotonic() + 150
+    while not has_experiment(url):
+        if time.monotonic() > deadline or process.poll() is not None:
+            process.kill()
+            raise AssertionError(f"MLflow must have the study, but: {process.communicate()[1]}")
+        time.sleep(0.2)
+
+
+def has_experiment(url: str) -> bool:
+    with psycopg.connect(url) as connection:
+        try:
+            return connection.execute("SELECT FROM experiments WHERE name = 'study'").fetchone() is not None
+        except psycopg.errors.UndefinedTable:
+            return False
+
+
 def told(url: str, name: str) -> dict[int, float | None]:
     with plain_storage(url) as storage:
         trials = optuna.load_study(study_name=name, storage=storage).trials
@@ -53,11 +71,13 @@ def told(url: str, name: str) -> dict[int, float | None]:
 def test_optuna_and_mlflow_in_postgresql_down_for_a_minute_under_way(tmp_path: Path, server: Server) -> None:
     storage, tracking = database(server, "optuna"), database(server, "mlflow")
     place = Place(tmp_path)
-    place.write_study(trials=120)
+    place.write_study(trials=120, steps=20_000, more="resources: {pack_seconds: 2}\n")
     process = place.start(
         "run", "study", "--engine", "serial", OPTUNA_STORAGE=storage, MLFLOW_TRACKING_URI=tracking, NO_COLOR="1"
     )
     await_trials(place, 20, process)
+    await_experiment(tracking, process)
+    assert len(place.records()) < 120, "under way"
     server.stop()
     time.sleep(60.0)
     server.start()

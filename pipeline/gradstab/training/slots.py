@@ -37,7 +37,7 @@ def single_blas_thread() -> AbstractContextManager[object]:
 
 @cache
 def openblas_kernels() -> str | None:
-    """OpenBLAS's name of the processors for which it has chosen its kernels; None where NumPy has no OpenBLAS."""
+    """OpenBLAS's name of the processors for which it has chosen its kernels; None where none is loaded."""
     names = (one["architecture"] for one in _controller().info() if one["internal_api"] == "openblas")
     return next(names, None)
 
